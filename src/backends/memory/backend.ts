@@ -1,0 +1,74 @@
+import type { AcquireOptions, AcquireReply, Backend, Claim, GrantEvent, LockState, ReleaseReply, RenewReply } from '../../backend.js'
+import { SoloistError } from '../../errors.js'
+import { systemClock } from '../../internal/clock.js'
+import { MemoryStore } from './store.js'
+
+export interface MemoryBackendOptions {
+  /** The store to use, shared with other backends of this process; default: one of its own, on the system's clock. */
+  readonly store?: MemoryStore | undefined
+}
+
+const BEAT_MS = 4_000
+
+/** Locks within one process: for tests, and for programs that run once anyway. The reference for all other backends. */
+export function memoryBackend(options: MemoryBackendOptions = {}): Backend {
+  return new MemoryBackend(options.store ?? new MemoryStore(systemClock))
+}
+
+class MemoryBackend implements Backend {
+  readonly kind = 'memory'
+  readonly beatMs: number = BEAT_MS
+  readonly #store: MemoryStore
+  readonly #clients = new Set<string>()
+  #listener: (event: GrantEvent) => void = () => {}
+  #closed = false
+
+  constructor(store: MemoryStore) {
+    this.#store = store
+  }
+
+  async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
+    this.#open()
+    if (!this.#clients.has(claim.client)) {
+      this.#clients.add(claim.client)
+      this.#store.subscribe(claim.client, event => this.#listener(event))
+    }
+    return this.#store.acquire(claim, options)
+  }
+
+  async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
+    this.#open()
+    return claims.map(claim => this.#store.renew(claim))
+  }
+
+  async release(claim: Claim): Promise<ReleaseReply> {
+    this.#open()
+    return { released: this.#store.release(claim) }
+  }
+
+  onGrant(listener: (event: GrantEvent) => void): void {
+    this.#listener = listener
+  }
+
+  async inspect(name: string): Promise<LockState | null> {
+    this.#open()
+    return this.#store.inspect(name)
+  }
+
+  async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
+    this.#open()
+    for (const name of this.#store.names(prefix)) {
+      const state = this.#store.inspect(name)
+      if (state !== null) yield state
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const client of this.#clients) this.#store.unsubscribe(client)
+  }
+
+  #open(): void {
+    if (this.#closed) throw new SoloistError('CLOSED', 'this backend was closed')
+  }
+}

@@ -1,0 +1,29 @@
+export type {
+  AcquireOptions,
+  AcquireReply,
+  Backend,
+  Busy,
+  Claim,
+  ClaimMode,
+  Granted,
+  GrantEvent,
+  Holder,
+  LimitMismatch,
+  LockState,
+  PushedGrant,
+  PushGap,
+  ReleaseReply,
+  RenewReply,
+  Waiter,
+} from './backend.js'
+export { type MemoryBackendOptions, memoryBackend } from './backends/memory/backend.js'
+export { MemoryStore } from './backends/memory/store.js'
+export { type ConnectOptions, connect } from './connect.js'
+export { LockTimeoutError, SoloistError, type SoloistErrorCode } from './errors.js'
+export type { Clock, Timer } from './internal/clock.js'
+export type { ClaimEvent, SoloistEventName, SoloistEvents } from './lock/events.js'
+export type { LeaseGroup } from './lock/group.js'
+export type { Lease } from './lock/lease.js'
+export type { Lock, ReadWriteLock, Work } from './lock/lock.js'
+export type { LockOptions, TryLockOptions } from './lock/request.js'
+export { Soloist, type SoloistOptions, type UnlockTarget } from './soloist.js'

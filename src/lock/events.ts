@@ -1,0 +1,47 @@
+import { channel } from 'node:diagnostics_channel'
+import type { EventEmitter } from 'node:events'
+import type { ClaimMode } from '../backend.js'
+
+/** What every event tells about the claim it is about. */
+export interface ClaimEvent {
+  readonly name: string
+  readonly owner: string
+  readonly mode: ClaimMode
+}
+
+/** The events of a {@link Soloist}; the same objects go to `node:diagnostics_channel` as `soloist:<event>`. */
+export interface SoloistEvents {
+  /** A lock was granted, after `waitedMs`. */
+  acquired: [ClaimEvent & { readonly fence: number; readonly waitedMs: number }]
+  /** The lock is taken and the claim was queued. `holder` is one of those before it, where the backend said. */
+  waiting: [ClaimEvent & { readonly holder: string | null }]
+  /** A lease was given up by its owner after `heldMs`. */
+  released: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
+  /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
+  lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: unknown }]
+  /**
+   * The backend failed where no caller could be told: while renewing (it is tried again), or while giving up a lock in
+   * the background (it expires by itself).
+   */
+  fault: [ClaimEvent & { readonly during: 'renew' | 'release' | 'wait'; readonly error: unknown }]
+}
+
+export type SoloistEventName = keyof SoloistEvents
+
+const channels = {
+  acquired: channel('soloist:acquired'),
+  waiting: channel('soloist:waiting'),
+  released: channel('soloist:released'),
+  lost: channel('soloist:lost'),
+  fault: channel('soloist:fault'),
+}
+
+/**
+ * Tells an event to the emitter's listeners and to the diagnostics channel. Listeners run in a microtask of their own:
+ * one that throws is an uncaught exception of the application, and never a lock that is held by nobody.
+ */
+export function publish<E extends SoloistEventName>(emitter: EventEmitter, event: E, detail: SoloistEvents[E][0]): void {
+  if (emitter.listenerCount(event) > 0) queueMicrotask(() => emitter.emit(event, detail))
+  const diagnostics = channels[event]
+  if (diagnostics.hasSubscribers) diagnostics.publish(detail)
+}

@@ -1,0 +1,205 @@
+import type { Claim } from '../backend.js'
+import { SoloistError } from '../errors.js'
+import { type Clock, elapsedMs, type Instant, type Timer } from '../internal/clock.js'
+
+/**
+ * One holding of a lock, renewed in the background until it is released.
+ *
+ * A lease is a promise about time, not about your writes: while {@link Lease.signal} has not fired, nobody else is
+ * granted the lock. A process that was paused may still act after its lease is over, so a resource that must never see
+ * a late write has to compare {@link Lease.fence} itself.
+ */
+export interface Lease extends AsyncDisposable {
+  readonly name: string
+  /** The string that holds the lock in the backend. */
+  readonly owner: string
+  /**
+   * A number greater than that of every earlier grant of this lock. Send it along with each write and let the resource
+   * reject a lower one than it has seen (Kleppmann, "How to do distributed locking", 2016).
+   */
+  readonly fence: number
+  /** When the request that was granted was sent, on this process's clock. */
+  readonly acquiredAt: Date
+  /** Until when ownership is proven so far, on this process's clock; moves with every renewal. */
+  readonly expiresAt: Date
+  /**
+   * Aborts once ownership can no longer be proven: the lease ran out unrenewed, was taken over or cleared, or the
+   * Soloist object was closed. Its reason is a {@link SoloistError}. It comes from a local timer, so it fires on time
+   * also when the backend is unreachable, and it does not fire on `release()`.
+   */
+  readonly signal: AbortSignal
+  /**
+   * Returns if ownership is proven at this moment, judged by the clock and not by a timer: also right after the process
+   * was paused or its event loop was blocked.
+   *
+   * @throws SoloistError `LEASE_LOST`, also after `release()`; `CLOSED` after `close()`.
+   */
+  assertValid(): void
+  /**
+   * Renews now, for those who want to know before a long step. Not needed to keep the lease.
+   *
+   * @throws SoloistError `LEASE_LOST`; `BACKEND_UNAVAILABLE` when there was no answer (the lease stands until it runs out).
+   */
+  renew(): Promise<void>
+  /**
+   * Gives the lock to the next in line. Resolves without effect when the lease is over already.
+   *
+   * @throws SoloistError `BACKEND_UNAVAILABLE` when there was no answer; may be called again, and the lock expires anyway.
+   */
+  release(): Promise<void>
+  /** As `release()`, but reports a failure as a `fault` event, so that it never hides the error of the block it ends. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What a lease needs from the one who granted it. */
+export interface LeaseHost {
+  readonly clock: Clock
+  renewNow(lease: HeldLease): Promise<void>
+  /** Give the lock up in the backend. Rejects with `BACKEND_UNAVAILABLE`. */
+  giveUp(lease: HeldLease): Promise<void>
+  /** The lease ended although its owner did not release it. */
+  onLost(lease: HeldLease, reason: SoloistError): void
+  onReleaseFault(lease: HeldLease, error: unknown): void
+}
+
+/** The part of a lease's length that is not counted on, for clocks that run at slightly different speeds. */
+export function driftMs(ttlMs: number): number {
+  return Math.min(ttlMs * 0.01 + 2, ttlMs / 2)
+}
+
+export class HeldLease implements Lease {
+  readonly claim: Claim & { readonly ttlMs: number }
+  readonly fence: number
+  readonly holdForMs: number
+  /** When the granted request was sent. */
+  readonly grantedAt: Instant
+  /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
+  renewalDueMs = 0
+  /** Whether a renewal is on its way. Kept by the renewer. */
+  renewing = false
+
+  readonly #host: LeaseHost
+  #provenAt: Instant
+  #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
+  #releasing: Promise<void> | null = null
+  #controller: AbortController | null = null
+  #lostReason: SoloistError | null = null
+  #deadline: Timer | null = null
+
+  constructor(
+    host: LeaseHost,
+    claim: Claim & { readonly ttlMs: number },
+    grant: { readonly fence: number; readonly sentAt: Instant; readonly holdForMs: number },
+  ) {
+    this.#host = host
+    this.claim = claim
+    this.fence = grant.fence
+    this.holdForMs = grant.holdForMs
+    this.grantedAt = grant.sentAt
+    this.#provenAt = grant.sentAt
+    this.#watch()
+  }
+
+  get name(): string {
+    return this.claim.name
+  }
+
+  get owner(): string {
+    return this.claim.owner
+  }
+
+  get acquiredAt(): Date {
+    return new Date(this.grantedAt.wallMs)
+  }
+
+  get expiresAt(): Date {
+    return new Date(this.#provenAt.wallMs + this.claim.ttlMs - driftMs(this.claim.ttlMs))
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#lostReason !== null) this.#controller.abort(this.#lostReason)
+    }
+    return this.#controller.signal
+  }
+
+  get held(): boolean {
+    return this.#state === 'held'
+  }
+
+  assertValid(): void {
+    if (this.#state === 'held' && this.remainingMs() <= 0) this.lose(this.#expired())
+    if (this.#lostReason !== null) {
+      throw new SoloistError(this.#lostReason.code, this.#lostReason.message, { cause: this.#lostReason })
+    }
+    if (this.#state !== 'held') {
+      throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was released`)
+    }
+  }
+
+  async renew(): Promise<void> {
+    this.assertValid()
+    await this.#host.renewNow(this)
+    this.assertValid()
+  }
+
+  release(): Promise<void> {
+    if (this.#state === 'released' || this.#state === 'lost') return Promise.resolve()
+    this.#releasing ??= this.#release()
+    return this.#releasing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.release()
+    } catch (error) {
+      this.#host.onReleaseFault(this, error)
+    }
+  }
+
+  /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
+  remainingMs(): number {
+    return this.claim.ttlMs - driftMs(this.claim.ttlMs) - elapsedMs(this.#host.clock, this.#provenAt)
+  }
+
+  /** The backend confirmed, in answer to a request sent at `sentAt`, that the lease runs from then on. */
+  extend(sentAt: Instant): void {
+    if (this.#state === 'held' && sentAt.monotonicMs > this.#provenAt.monotonicMs) this.#provenAt = sentAt
+  }
+
+  /** Ends a lease that was not released. */
+  lose(reason: SoloistError): void {
+    if (this.#state !== 'held') return
+    this.#state = 'lost'
+    this.#lostReason = reason
+    this.#deadline?.cancel()
+    this.#host.onLost(this, reason)
+    this.#controller?.abort(reason)
+  }
+
+  async #release(): Promise<void> {
+    this.#state = 'releasing'
+    this.#deadline?.cancel()
+    try {
+      await this.#host.giveUp(this)
+      this.#state = 'released'
+    } finally {
+      this.#releasing = null
+    }
+  }
+
+  /** A timer set once and set again for what renewals have added meanwhile. */
+  #watch(): void {
+    const remaining = this.remainingMs()
+    if (remaining <= 0) return this.lose(this.#expired())
+    this.#deadline = this.#host.clock.setTimer(remaining, () => this.#watch(), { background: true })
+  }
+
+  #expired(): SoloistError {
+    return new SoloistError(
+      'LEASE_LOST',
+      `the lease on ${JSON.stringify(this.name)} ran out: it could not be renewed within its ttl of ${this.claim.ttlMs} ms`,
+    )
+  }
+}

@@ -1,0 +1,102 @@
+import { invalidArgument } from '../errors.js'
+import type { Lease } from './lease.js'
+import type { Locker } from './locker.js'
+import { checkLimit, checkName, type LockOptions, lockRequest, type Target, type TryLockOptions } from './request.js'
+
+/** A lock bound to its name and kind: a semaphore, or one side of a read/write lock. */
+export interface Lock {
+  readonly name: string
+  /**
+   * Waits for the lock.
+   *
+   * @throws LockTimeoutError after `waitMs`
+   * @throws SoloistError `INVALID_ARGUMENT`, `LIMIT_MISMATCH`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
+   */
+  lock(options?: LockOptions): Promise<Lease>
+  /** Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder. */
+  tryLock(options?: TryLockOptions): Promise<Lease | null>
+  /**
+   * Runs `work` while holding the lock, and releases it after, also when `work` throws.
+   *
+   * @returns what `work` returned
+   * @throws what `work` threw; else `LEASE_LOST` when the lease ended before `work` did, for then it was not alone; else
+   *   as {@link Lock.lock}
+   */
+  withLock<T>(work: (lease: Lease) => T | Promise<T>): Promise<T>
+  withLock<T>(options: LockOptions, work: (lease: Lease) => T | Promise<T>): Promise<T>
+}
+
+/** The two sides of a read/write lock. Writers are alone; readers are together; whoever came first goes first. */
+export interface ReadWriteLock {
+  readonly name: string
+  readonly read: Lock
+  readonly write: Lock
+}
+
+export type Work<L, T> = (lease: L) => T | Promise<T>
+
+/** Takes the two call forms of `withLock` apart. */
+export function workAndOptions<L, T>(
+  first: LockOptions | Work<L, T>,
+  second: Work<L, T> | undefined,
+): [LockOptions, Work<L, T>] {
+  const [options, work] = typeof first === 'function' ? [{}, first] : [first, second]
+  if (typeof work !== 'function') throw invalidArgument('withLock needs a function to run')
+  return [options, work]
+}
+
+/** Runs `work` under a lease, or a group of them, and ends the lease. */
+export async function runUnder<L extends AsyncDisposable & { assertValid(): void }, T>(
+  lease: L,
+  work: Work<L, T>,
+): Promise<T> {
+  try {
+    const value = await work(lease)
+    lease.assertValid()
+    return value
+  } finally {
+    await lease[Symbol.asyncDispose]()
+  }
+}
+
+/** A claim on one name, with the verbs of a lock. Every kind of lock is this with another target. */
+export class NamedLock implements Lock {
+  readonly name: string
+  readonly #locker: Locker
+  readonly #target: Target
+
+  constructor(locker: Locker, target: Target) {
+    this.name = target.name
+    this.#locker = locker
+    this.#target = target
+  }
+
+  async lock(options?: LockOptions): Promise<Lease> {
+    return await this.#locker.acquire(lockRequest(this.#target, options))
+  }
+
+  async tryLock(options?: TryLockOptions): Promise<Lease | null> {
+    return await this.#locker.tryAcquire(lockRequest(this.#target, options))
+  }
+
+  async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
+    const [options, work] = workAndOptions(first, second)
+    return await runUnder(await this.lock(options), work)
+  }
+}
+
+export function mutex(locker: Locker, name: string): NamedLock {
+  return new NamedLock(locker, { name: checkName(name), mode: 'exclusive', limit: null })
+}
+
+export function semaphore(locker: Locker, name: string, limit: number): NamedLock {
+  return new NamedLock(locker, { name: checkName(name), mode: 'shared', limit: checkLimit(limit) })
+}
+
+export function readWriteLock(locker: Locker, name: string): ReadWriteLock {
+  return {
+    name: checkName(name),
+    read: new NamedLock(locker, { name, mode: 'shared', limit: null }),
+    write: new NamedLock(locker, { name, mode: 'exclusive', limit: null }),
+  }
+}

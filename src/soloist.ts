@@ -1,0 +1,188 @@
+import { EventEmitter } from 'node:events'
+import type { Backend, Holder, LockState } from './backend.js'
+import { invalidArgument } from './errors.js'
+import { type Clock, systemClock } from './internal/clock.js'
+import { newClientId } from './internal/ids.js'
+import type { SoloistEvents } from './lock/events.js'
+import { acquireGroup, type LeaseGroup } from './lock/group.js'
+import type { Lease } from './lock/lease.js'
+import { type Lock, mutex, type ReadWriteLock, readWriteLock, runUnder, semaphore, type Work, workAndOptions } from './lock/lock.js'
+import { Locker } from './lock/locker.js'
+import { checkMs, checkName, checkPrefix, type LockOptions, lockRequest, type TryLockOptions } from './lock/request.js'
+
+/** How a {@link Soloist} talks to its backend. Every field is optional. */
+export interface SoloistOptions {
+  /**
+   * How long one call to the backend may take before it counts as failed, in milliseconds; default 5,000. A wait for a
+   * lock is made of many such calls and not bounded by it.
+   */
+  readonly callTimeoutMs?: number | undefined
+  /** The time everything here goes by; for tests. Default: the system's. */
+  readonly clock?: Clock | undefined
+  /** A number from 0 to below 1, by which renewals and questions are spread; for tests. Default: `Math.random`. */
+  readonly random?: (() => number) | undefined
+}
+
+/** Which holder {@link Soloist.unlock} is to remove. */
+export type UnlockTarget = { readonly owner: string; readonly force?: false } | { readonly force: true; readonly owner?: undefined }
+
+const DEFAULT_CALL_TIMEOUT_MS = 5_000
+/** How many releases `clear` has under way at once. */
+const CLEAR_AT_ONCE = 100
+
+/**
+ * One client of one backend: takes locks, keeps them renewed, and shows who holds what.
+ *
+ * Emits `acquired`, `waiting`, `released`, `lost` and `fault` ({@link SoloistEvents}). Made by `connect`.
+ */
+export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposable {
+  /** This client's name: the first part of every owner it makes. */
+  readonly clientId: string
+  readonly #backend: Backend
+  readonly #locker: Locker
+
+  constructor(backend: Backend, options: SoloistOptions = {}) {
+    super()
+    this.clientId = newClientId()
+    this.#backend = backend
+    this.#locker = new Locker(backend, {
+      clientId: this.clientId,
+      clock: options.clock ?? systemClock,
+      random: options.random ?? Math.random,
+      callTimeoutMs: checkMs('callTimeoutMs', options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS, 1),
+      emitter: this,
+    })
+  }
+
+  /** The kind of the backend: `'redis'`, `'sqlite'`, `'memory'`. */
+  get backendKind(): string {
+    return this.#backend.kind
+  }
+
+  /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
+  async lock(name: string, options?: LockOptions): Promise<Lease> {
+    return await mutex(this.#locker, name).lock(options)
+  }
+
+  /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
+  async tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
+    return await mutex(this.#locker, name).tryLock(options)
+  }
+
+  /**
+   * Runs `work` while holding the lock `name`, or all of several locks. As {@link Lock.withLock}. Several are taken in
+   * one order everywhere, so that no two callers can wait for each other, unless one takes more while holding some.
+   */
+  withLock<T>(name: string, work: Work<Lease, T>): Promise<T>
+  withLock<T>(name: string, options: LockOptions, work: Work<Lease, T>): Promise<T>
+  withLock<T>(names: readonly string[], work: Work<LeaseGroup, T>): Promise<T>
+  withLock<T>(names: readonly string[], options: LockOptions, work: Work<LeaseGroup, T>): Promise<T>
+  async withLock<T>(
+    target: string | readonly string[],
+    first: LockOptions | Work<Lease, T> | Work<LeaseGroup, T>,
+    second?: Work<Lease, T> | Work<LeaseGroup, T>,
+  ): Promise<T> {
+    if (typeof target === 'string') {
+      const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
+      return await runUnder(await this.lock(target, options), work)
+    }
+    const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
+    if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
+    const requests = target.map(name => lockRequest({ name, mode: 'exclusive', limit: null }, options))
+    return await runUnder(await acquireGroup(this.#locker, requests), work)
+  }
+
+  /** At most `limit` leases at a time. Everybody must name the same limit while the semaphore is in use. */
+  semaphore(name: string, limit: number): Lock {
+    return semaphore(this.#locker, name, limit)
+  }
+
+  /** Many readers or one writer, in the order they came. */
+  rwLock(name: string): ReadWriteLock {
+    return readWriteLock(this.#locker, name)
+  }
+
+  /** Who holds the lock and who waits for it, or `null` when nobody does. */
+  async inspect(name: string): Promise<LockState | null> {
+    checkName(name)
+    return await this.#locker.call('inspect', backend => backend.inspect(name))
+  }
+
+  /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */
+  async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
+    const prefix = checkPrefix(options.prefix ?? '')
+    this.#locker.assertOpen()
+    const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const next = await this.#locker.call('list', () => states.next())
+        if (next.done === true) return
+        yield next.value
+      }
+    } finally {
+      await states.return?.()
+    }
+  }
+
+  /**
+   * Takes the lock away from one owner, or with `force` from whoever holds it; the next in line gets it at once. The
+   * work of the previous holder is not stopped by this: it learns of it at its next renewal, and its fence is lower.
+   *
+   * @returns whether a holder was removed
+   */
+  async unlock(name: string, target: UnlockTarget): Promise<boolean> {
+    if (typeof target?.owner !== 'string' && target?.force !== true) {
+      throw invalidArgument('unlock needs { owner } or { force: true }')
+    }
+    const state = await this.inspect(name)
+    if (state === null) return false
+    const { holders } = state
+    return await this.#removeAll(state, target.force ? holders : holders.filter(({ owner }) => owner === target.owner))
+  }
+
+  /**
+   * Takes away every lock that is held now and whose name starts with `prefix`, taken literally. Claims that wait are
+   * served as after any release.
+   *
+   * @returns how many locks were cleared
+   */
+  async clear(prefix: string): Promise<number> {
+    checkPrefix(prefix)
+    let cleared = 0
+    let batch: LockState[] = []
+    const clearBatch = async () => {
+      const removed = await Promise.all(batch.map(state => this.#removeAll(state, state.holders)))
+      cleared += removed.filter(Boolean).length
+      batch = []
+    }
+    for await (const state of this.list({ prefix })) {
+      if (batch.push(state) >= CLEAR_AT_ONCE) await clearBatch()
+    }
+    await clearBatch()
+    return cleared
+  }
+
+  /**
+   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it back, and lets go of everything this
+   * object opened; a client that was passed in stays open. Safe to call twice.
+   */
+  async close(): Promise<void> {
+    await this.#locker.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Releases these holders in their name; whether any of them still held the lock. */
+  async #removeAll(state: LockState, holders: readonly Holder[]): Promise<boolean> {
+    const replies = await Promise.all(
+      holders.map(({ owner, mode }) => {
+        const limit = mode === 'shared' ? state.limit : null
+        const claim = { name: state.name, owner, client: this.clientId, mode, limit, ttlMs: null, meta: null }
+        return this.#locker.call('release', backend => backend.release(claim))
+      }),
+    )
+    return replies.some(reply => reply.released)
+  }
+}
