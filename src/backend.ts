@@ -23,8 +23,8 @@
  * `max(last + 1, the datastore's time in microseconds)`, always below 2^53. Since it starts from the clock, it still
  * rises when the datastore forgot the last one, and it tells when the lock was granted.
  *
- * **The limit.** The first shared claim of a lock fixes its limit for as long as the lock has any holder or waiter; a
- * shared claim with another limit is answered `limit` and changes nothing.
+ * **The limit.** The first shared claim that is granted or queued fixes the lock's limit for as long as the lock has any
+ * holder or waiter; a shared claim with another limit is answered `limit` and changes nothing.
  *
  * **Safe to repeat.** Any reply may be lost, so any call may be sent again: an `acquire` by who already holds is a
  * grant with the same fence and a fresh ttl; a `release` of what is not held changes nothing.
@@ -136,9 +136,10 @@ export type GrantEvent = PushedGrant | PushGap
 export interface Holder {
   readonly owner: string
   readonly mode: ClaimMode
+  /** `0` when the lock was taken by something that is no Soloist client, such as a plain `SET NX` on Redis. */
   readonly fence: number
-  /** When the lock was granted, in epoch milliseconds of the datastore's clock. */
-  readonly acquiredAtMs: number
+  /** When the lock was granted, in epoch milliseconds of the datastore's clock; `null` where nobody noted it. */
+  readonly acquiredAtMs: number | null
   /** When it runs out unless it is renewed, in epoch milliseconds of the datastore's clock; `null`: never. */
   readonly expiresAtMs: number | null
   readonly meta: string | null

@@ -35,9 +35,12 @@ export function connect(target?: string | Backend, options: ConnectOptions = {})
   const { prefix, ...soloistOptions } = options
   if (target !== undefined && typeof target !== 'string') {
     if (target === null || typeof target.acquire !== 'function') {
-      throw invalidArgument('connect needs a URL or a backend; wrap a client first, as in connect(redisBackend(client))')
+      throw invalidArgument(
+        'connect needs a URL or a backend; wrap a client first, as in connect(redisBackend(client))',
+      )
     }
-    if (prefix !== undefined) throw invalidArgument('a backend has its prefix already; give it where the backend is made')
+    if (prefix !== undefined)
+      throw invalidArgument('a backend has its prefix already; give it where the backend is made')
     return new Soloist(target, soloistOptions)
   }
   return new Soloist(backendFor(target ?? (process.env.SOLOIST_URL || defaultUrl()), prefix), soloistOptions)

@@ -6,7 +6,16 @@ import { newClientId } from './internal/ids.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/lease.js'
-import { type Lock, mutex, type ReadWriteLock, readWriteLock, runUnder, semaphore, type Work, workAndOptions } from './lock/lock.js'
+import {
+  type Lock,
+  mutex,
+  type ReadWriteLock,
+  readWriteLock,
+  runUnder,
+  semaphore,
+  type Work,
+  workAndOptions,
+} from './lock/lock.js'
 import { Locker } from './lock/locker.js'
 import { checkMs, checkName, checkPrefix, type LockOptions, lockRequest, type TryLockOptions } from './lock/request.js'
 
@@ -24,7 +33,9 @@ export interface SoloistOptions {
 }
 
 /** Which holder {@link Soloist.unlock} is to remove. */
-export type UnlockTarget = { readonly owner: string; readonly force?: false } | { readonly force: true; readonly owner?: undefined }
+export type UnlockTarget =
+  | { readonly owner: string; readonly force?: false }
+  | { readonly force: true; readonly owner?: undefined }
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 /** How many releases `clear` has under way at once. */

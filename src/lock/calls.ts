@@ -40,7 +40,11 @@ export class Calls {
   /** One batch of renewals; a batch that fails as a whole is a fault of each. Never rejects. */
   async renew(claims: readonly Claim[], timeoutMs?: number): Promise<readonly RenewReply[]> {
     try {
-      return await this.bounded(this.#start(() => this.backend.renew(claims)), 'renew', timeoutMs)
+      return await this.bounded(
+        this.#start(() => this.backend.renew(claims)),
+        'renew',
+        timeoutMs,
+      )
     } catch (error) {
       return claims.map(() => ({ status: 'fault', error }))
     }
@@ -54,7 +58,11 @@ export class Calls {
     const until = this.#clock.monotonicMs() + this.#timeoutMs
     const attempt = () => {
       const left = Math.max(until - this.#clock.monotonicMs(), 0)
-      return this.bounded(this.#start(() => this.backend.release(claim)), 'release', left)
+      return this.bounded(
+        this.#start(() => this.backend.release(claim)),
+        'release',
+        left,
+      )
     }
     try {
       await attempt()

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import type { Backend, Claim, PushedGrant } from '../backend.js'
 import { SoloistError } from '../errors.js'
 import { type Clock, elapsedMs } from '../internal/clock.js'

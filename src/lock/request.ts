@@ -135,7 +135,8 @@ function checkSignal(signal: unknown): AbortSignal | null {
 function checkText(what: string, text: string, longestBytes: number): string {
   if (!text.isWellFormed()) throw invalidArgument(`${what} must not hold a lone surrogate`)
   const bytes = Buffer.byteLength(text)
-  if (bytes > longestBytes) throw invalidArgument(`${what} must not be longer than ${longestBytes} bytes; it has ${bytes}`)
+  if (bytes > longestBytes)
+    throw invalidArgument(`${what} must not be longer than ${longestBytes} bytes; it has ${bytes}`)
   return text
 }
 

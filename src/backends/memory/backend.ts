@@ -1,4 +1,13 @@
-import type { AcquireOptions, AcquireReply, Backend, Claim, GrantEvent, LockState, ReleaseReply, RenewReply } from '../../backend.js'
+import type {
+  AcquireOptions,
+  AcquireReply,
+  Backend,
+  Claim,
+  GrantEvent,
+  LockState,
+  ReleaseReply,
+  RenewReply,
+} from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { systemClock } from '../../internal/clock.js'
 import { MemoryStore } from './store.js'

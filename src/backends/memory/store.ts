@@ -1,4 +1,13 @@
-import type { AcquireOptions, AcquireReply, Claim, ClaimMode, GrantEvent, LockState, PushedGrant, RenewReply } from '../../backend.js'
+import type {
+  AcquireOptions,
+  AcquireReply,
+  Claim,
+  ClaimMode,
+  GrantEvent,
+  LockState,
+  PushedGrant,
+  RenewReply,
+} from '../../backend.js'
 import type { Clock } from '../../internal/clock.js'
 
 /** How long a pushed grant stands unconfirmed. */
@@ -64,9 +73,8 @@ export class MemoryStore {
       return { status: 'granted', fence: mine.fence }
     }
     if (this.#idle(lock)) lock.limit = undefined
-    if (claim.mode === 'shared') {
-      if (lock.limit !== undefined && lock.limit !== claim.limit) return { status: 'limit', limit: lock.limit }
-      lock.limit = claim.limit
+    if (claim.mode === 'shared' && lock.limit !== undefined && lock.limit !== claim.limit) {
+      return { status: 'limit', limit: lock.limit }
     }
     if (options.replaces !== undefined) {
       const replaced = lock.holders.get(options.replaces)
@@ -179,6 +187,7 @@ export class MemoryStore {
     const { owner, mode, meta } = claim
     const held = { owner, mode, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: this.#until(ttlMs) }
     lock.holders.set(owner, held)
+    if (mode === 'shared') lock.limit = claim.limit
     return held
   }
 
@@ -187,6 +196,7 @@ export class MemoryStore {
     const ticket = wanted === 'new' ? Math.max(last + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
     const after = lock.queue.findIndex(entry => entry.ticket > ticket)
     lock.queue.splice(after < 0 ? lock.queue.length : after, 0, { claim, ticket })
+    if (claim.mode === 'shared') lock.limit = claim.limit
     return ticket
   }
 

@@ -1,0 +1,1 @@
+export { redisBackend } from './backend.js'
