@@ -1,0 +1,65 @@
+// Embeds the scripts of each backend, `src/backends/<backend>/{scripts/*.lua,sql/*.sql}`, as strings into
+// `src/internal/generated/<backend>.ts`, so that the library reads no file at run time. A line `-- @include NAME` stands
+// for the file NAME beside it. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const backends = join(root, 'src', 'backends')
+const generated = join(root, 'src', 'internal', 'generated')
+
+/** @param {string} text */
+const literal = text => `\`${text.replace(/[\\`]|\$\{/g, '\\$&')}\``
+
+/** @param {string} folder @param {string} file @returns {string} */
+function readWithIncludes(folder, file) {
+  return readFileSync(join(folder, file), 'utf8').replace(/^-- @include (\S+)\n/gm, (_, name) =>
+    readWithIncludes(folder, name),
+  )
+}
+
+/** The files of a folder that stand for themselves; one that starts with `_` is only ever included. @param {string} folder @param {string} ending */
+function sources(folder, ending) {
+  if (!existsSync(folder)) return []
+  const files = readdirSync(folder).filter(file => file.endsWith(ending) && !file.startsWith('_'))
+  return files.sort().map(file => ({ name: file.slice(0, -ending.length), text: readWithIncludes(folder, file) }))
+}
+
+/** @param {string} backend */
+function generate(backend) {
+  const lua = sources(join(backends, backend, 'scripts'), '.lua').map(({ name, text }) => {
+    const sha1 = createHash('sha1').update(text).digest('hex')
+    return `  ${name}: {\n    sha1: '${sha1}',\n    source: ${literal(text)},\n  },\n`
+  })
+  const sql = sources(join(backends, backend, 'sql'), '.sql').map(({ name, text }) => `  ${name}: ${literal(text)},\n`)
+  const header = `// Made by scripts/embed.js from the files of src/backends/${backend}; edit those.\n`
+  const scripts = 'Readonly<Record<NAMES, { readonly sha1: string; readonly source: string }>>'
+  const parts = []
+  /** @param {string} folder @param {string} ending */
+  const names = (folder, ending) =>
+    sources(join(backends, backend, folder), ending)
+      .map(({ name }) => `'${name}'`)
+      .join(' | ')
+  if (lua.length > 0) {
+    parts.push(`export const scripts: ${scripts.replace('NAMES', names('scripts', '.lua'))} = {\n${lua.join('')}}\n`)
+  }
+  if (sql.length > 0) {
+    parts.push(`export const sql: Readonly<Record<${names('sql', '.sql')}, string>> = {\n${sql.join('')}}\n`)
+  }
+  return parts.length === 0 ? null : header + parts.join('')
+}
+
+const check = process.argv.includes('--check')
+let stale = false
+mkdirSync(generated, { recursive: true })
+for (const backend of readdirSync(backends)) {
+  const text = generate(backend)
+  const file = join(generated, `${backend}.ts`)
+  if (text === null || (existsSync(file) && readFileSync(file, 'utf8') === text)) continue
+  stale = true
+  if (check) console.error(`src/internal/generated/${backend}.ts is not up to date: run "node scripts/embed.js"`)
+  else writeFileSync(file, text)
+}
+if (check && stale) process.exitCode = 1
