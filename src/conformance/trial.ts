@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Claim } from '../backend.js'
+import { TrialClient } from './client.js'
+import { type ConformanceSetup, type OpenedStore, type OpenStore, opener } from './setup.js'
+
+/** What a test lets pass beyond a ttl before it expects the claim to be over. */
+const MARGIN_MS = 50
+/** The most a single test may take; the longest waits for a grant lease to run out. */
+const TEST_TIMEOUT_MS = 60_000
+
+/** One test's own corner of the datastore: a fresh prefix, the clients it opened, and the time that passes there. */
+export class Trial implements AsyncDisposable {
+  readonly prefix: string
+  readonly #open: OpenStore
+  readonly #elapse: (ms: number) => Promise<void> | void
+  readonly #stores: OpenedStore[] = []
+  readonly #claims: Claim[] = []
+  #clients = 0
+
+  constructor(open: OpenStore, elapse: (ms: number) => Promise<void> | void) {
+    this.prefix = `conformance-${randomBytes(6).toString('hex')}:`
+    this.#open = open
+    this.#elapse = elapse
+  }
+
+  /** Opens one more client. */
+  async client(): Promise<TrialClient> {
+    const letter = String.fromCharCode('A'.charCodeAt(0) + this.#clients)
+    this.#clients += 1
+    const id = `${letter}-${randomBytes(6).toString('hex')}`
+    return new TrialClient(id, (await this.store()).backend, claim => this.#claims.push(claim))
+  }
+
+  /** Opens several more clients. */
+  async clients<N extends number>(count: N): Promise<Tuple<TrialClient, N>> {
+    const clients: TrialClient[] = []
+    while (clients.length < count) clients.push(await this.client())
+    return clients as Tuple<TrialClient, N>
+  }
+
+  /** Opens the datastore once more, under this trial's prefix unless told otherwise, until the trial ends. */
+  async store(prefix: string = this.prefix): Promise<OpenedStore> {
+    const store = await this.#open({ prefix })
+    this.#stores.push(store)
+    return store
+  }
+
+  /** Lets a ttl pass on the datastore's clock, and a little more. */
+  async outlast(ttlMs: number): Promise<void> {
+    await this.elapse(ttlMs + MARGIN_MS)
+  }
+
+  async elapse(ms: number): Promise<void> {
+    await this.#elapse(ms)
+  }
+
+  /** Gives up every claim of the trial, the last first, and closes every client. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      const { backend } = await this.store()
+      await Promise.all(this.#claims.reverse().map(claim => backend.release(claim)))
+    } finally {
+      for (const { backend } of this.#stores) await backend.close()
+      for (const store of this.#stores) await store.dispose?.()
+    }
+  }
+}
+
+/** Where a guarantee registers its tests. */
+export class Suite {
+  /** The module other processes can open the datastore with; `null` when it lives in this process alone. */
+  readonly module: URL | null
+  readonly #setup: ConformanceSetup
+  readonly #open: OpenStore
+
+  constructor(setup: ConformanceSetup) {
+    this.#setup = setup
+    this.#open = opener(setup.store)
+    this.module = setup.store instanceof URL ? setup.store : null
+  }
+
+  /** Registers the tests of one guarantee. */
+  guarantee(name: string, register: (suite: Suite) => void): void {
+    this.#setup.runner.describe(name, () => register(this))
+  }
+
+  /** Registers one test, which gets a trial of its own. */
+  test(name: string, body: (trial: Trial) => Promise<void>): void {
+    const run = async () => {
+      await using trial = new Trial(this.#open, this.#setup.elapse ?? sleep)
+      await body(trial)
+    }
+    this.#setup.runner.test(name, run, TEST_TIMEOUT_MS)
+  }
+}
+
+type Tuple<T, N extends number, R extends T[] = []> = R['length'] extends N ? R : Tuple<T, N, [...R, T]>
