@@ -1,0 +1,126 @@
+import { SoloistError } from '../../errors.js'
+import type { RedisConnection, Send, Subscriber, SubscriberEvents } from './client.js'
+
+/** The members of ioredis' `Redis` and `Cluster` that are used here. */
+export interface IoredisClient {
+  readonly status: string
+  readonly isCluster?: boolean
+  readonly options: { readonly keyPrefix?: string | Buffer | undefined }
+  sendCommand(command: never): unknown
+  duplicate(): IoredisClient
+  on(event: string, listener: (...args: never[]) => void): unknown
+  subscribe(...channels: string[]): Promise<unknown>
+  disconnect(): void
+  nodes?(role: 'master'): readonly IoredisClient[]
+}
+
+type CommandClass = new (
+  name: string,
+  args: readonly string[],
+  options: { replyEncoding: 'utf8' },
+) => { readonly promise: Promise<unknown> }
+
+/** Uses a client of the application's as it is. It is never closed here. */
+export function ioredisConnection(client: IoredisClient): RedisConnection {
+  return {
+    cluster: client.isCluster === true,
+    send: (_key, args) => send(client, args),
+    primaries: async () => {
+      const nodes = client.nodes?.('master') ?? [client]
+      return nodes.map(
+        (node): Send =>
+          args =>
+            send(node, args),
+      )
+    },
+    subscriber: events => new IoredisSubscriber(client, events),
+    close: () => {},
+  }
+}
+
+/** Opens a client of its own for a URL. The package is loaded here, so that only who uses it needs it. */
+export async function openIoredis(url: string): Promise<RedisConnection> {
+  const { Redis } = await loadIoredis()
+  let lastFault: unknown
+  const client = new Redis(url, {
+    connectionName: 'soloist',
+    connectTimeout: 2_000,
+    // A command rides out a short outage, about two seconds, before it fails.
+    maxRetriesPerRequest: 8,
+  })
+  client.on('error', error => {
+    lastFault = error
+  })
+  const connection = ioredisConnection(client as IoredisClient)
+  return {
+    ...connection,
+    send: async (key, args) => {
+      try {
+        return await connection.send(key, args)
+      } catch (error) {
+        // Without a connection ioredis only tells that it gave up; why is what it last reported.
+        throw client.status === 'ready' ? error : (lastFault ?? error)
+      }
+    },
+    close: () => client.disconnect(),
+  }
+}
+
+/**
+ * A command with its keys as they are: the client's own methods would put its `keyPrefix` before each, which must stand
+ * inside the hash tag.
+ */
+async function send(client: IoredisClient, [name, ...args]: readonly string[]): Promise<unknown> {
+  const Command = await commandClass(client)
+  const command = new Command(name as string, args, { replyEncoding: 'utf8' })
+  client.sendCommand(command as never)
+  return await command.promise
+}
+
+/** The class of the very ioredis that made the client, where it can be had. */
+async function commandClass(client: IoredisClient): Promise<CommandClass> {
+  const own = (client.constructor as { Command?: CommandClass }).Command
+  return own ?? ((await loadIoredis()).Command as unknown as CommandClass)
+}
+
+async function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Command'>> {
+  try {
+    return await import('ioredis')
+  } catch (cause) {
+    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
+      cause,
+    })
+  }
+}
+
+class IoredisSubscriber implements Subscriber {
+  readonly #client: IoredisClient
+  readonly #channels = new Set<string>()
+  #wasReady = false
+
+  constructor(parent: IoredisClient, events: SubscriberEvents) {
+    this.#client = parent.duplicate()
+    this.#client.on('message', (_channel: string, message: string) => events.onMessage(message))
+    // A lost connection shows as 'ready' once it is back, or as 'end'.
+    this.#client.on('error', () => {})
+    this.#client.on('end', () => events.onEnd())
+    this.#client.on('ready', () => {
+      if (this.#wasReady) this.#resubscribe().then(events.onReconnect, events.onEnd)
+      this.#wasReady = true
+    })
+  }
+
+  async subscribe(channel: string): Promise<void> {
+    await this.#client.subscribe(channel)
+    this.#channels.add(channel)
+  }
+
+  close(): void {
+    this.#client.disconnect()
+  }
+
+  /** Again, whatever the client did by itself: when this is answered, no push can be missed any more. */
+  async #resubscribe(): Promise<void> {
+    if (this.#channels.size > 0) await this.#client.subscribe(...this.#channels)
+  }
+}

@@ -1,0 +1,90 @@
+import type { AcquireReply, ClaimMode, Holder, LockState, RenewReply, Waiter } from '../../backend.js'
+
+// What the scripts answer, as their headers describe it, in the port's terms. Clients may be set to give buffers for
+// strings and strings for integers; everything is read through its text.
+
+type Reply = readonly unknown[]
+
+export function acquireReply(reply: unknown): AcquireReply {
+  const [status, ...rest] = texts(reply)
+  if (status === 'granted') return { status, fence: Number(rest[0]) }
+  if (status === 'limit') return { status, limit: numberOrNull(rest[0]) }
+  const [holder, retryAfterMs, ticket, requeued] = rest
+  return {
+    status: 'busy',
+    holder: holder || null,
+    retryAfterMs: numberOrNull(retryAfterMs),
+    ticket: numberOrNull(ticket),
+    requeued: requeued === '1',
+  }
+}
+
+export function releaseReply(reply: unknown): { released: boolean; more: boolean } {
+  const [released, more] = texts(reply)
+  return { released: released === '1', more: more === '1' }
+}
+
+export function renewReplies(reply: unknown): readonly RenewReply[] {
+  return texts(reply).map(fence => (fence === '' ? { status: 'lost' } : { status: 'held', fence: Number(fence) }))
+}
+
+export function lockState(name: string, reply: unknown): LockState | null {
+  const [atMs, limit, waiting, holders, waiters] = reply as [
+    unknown,
+    unknown,
+    unknown,
+    readonly Reply[],
+    readonly Reply[],
+  ]
+  if (atMs === undefined) return null
+  return {
+    name,
+    holders: holders.map(holder).sort((a, b) => a.fence - b.fence),
+    waiting: Number(waiting),
+    waiters: waiters.map(waiter),
+    limit: numberOrNull(String(limit)),
+    atMs: Number(atMs),
+  }
+}
+
+export function scanReply(reply: unknown): { cursor: string; keys: readonly string[] } {
+  const [cursor, keys] = reply as [unknown, Reply]
+  return { cursor: String(cursor), keys: keys.map(String) }
+}
+
+function holder(reply: Reply): Holder {
+  const [mode, owner, fence, expiresAtMs, details] = texts(reply) as [string, string, string, string, string]
+  const space = details.indexOf(' ')
+  return {
+    owner,
+    mode: claimMode(mode),
+    fence: Number(fence),
+    acquiredAtMs: fence === '0' ? null : Math.floor(Number(fence) / 1000),
+    expiresAtMs: numberOrNull(expiresAtMs),
+    meta: space < 0 ? null : details.slice(space + 1),
+  }
+}
+
+function waiter(reply: Reply): Waiter {
+  const [member, ticket, metas] = reply as [unknown, unknown, Reply]
+  const text = String(member)
+  const owner = text.indexOf(' ', text.indexOf(' ') + 1) + 1
+  return {
+    owner: text.slice(owner),
+    mode: claimMode(text.slice(0, 1)),
+    waitingSinceMs: Math.floor(Number(ticket) / 1000),
+    meta: metas.length === 0 ? null : String(metas[0]),
+  }
+}
+
+function claimMode(letter: string): ClaimMode {
+  return letter === 'x' ? 'exclusive' : 'shared'
+}
+
+function texts(reply: unknown): readonly string[] {
+  return (reply as Reply).map(String)
+}
+
+function numberOrNull(text: string | undefined): number | null {
+  return text === undefined || text === '' ? null : Number(text)
+}

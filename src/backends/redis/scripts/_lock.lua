@@ -1,0 +1,196 @@
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets `key` live for `ms` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if redis.call('EXISTS', l.details) == 0 then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if redis.call('EXISTS', l.lock) == 1 then return false end
+  local holders = redis.call('ZCARD', l.shared)
+  if mode == 'x' then return holders == 0 end
+  return limit == nil or holders < limit
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes `owner` a holder. `ttl` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then redis.call('HSET', l.details, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when `owner` does not
+-- hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 'x' then
+    if redis.call('GET', l.lock) ~= owner then return nil end
+    expire(l.lock, ttl)
+    expire(l.fence, after_lease(ttl))
+    if has_meta then keep_details(l) end
+    local fence, granted_to = last_fence(l)
+    return granted_to == owner and fence or '0'
+  end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member)
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant, but for `asking`, who is told by reply.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = waiting.owner == asking
+      if not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end

@@ -1,0 +1,30 @@
+-- Gives up a claim, held or waiting, and grants what that allows.
+--
+-- KEYS  the six of the lock
+-- ARGV  1 name  2 channel prefix  3 '1' on a cluster  4 'x' or 's'  5 limit or ''  6 owner  7 client
+-- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again}
+-- @include _lock.lua
+local l = lock_at(1)
+local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
+local mode, owner = ARGV[4], ARGV[6]
+local released = false
+
+if mode == 'x' then
+  if redis.call('GET', l.lock) == owner then
+    redis.call('DEL', l.lock)
+    released = true
+  end
+elseif redis.call('EXISTS', l.shared) == 1 then
+  purge(l)
+  released = redis.call('ZREM', l.shared, owner) == 1
+  if released then redis.call('HDEL', l.details, 's:' .. owner) end
+end
+
+local more = false
+if redis.call('EXISTS', l.queue) == 1 then
+  leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+  purge(l)
+  more = advance(l, push, nil)
+end
+forget_if_idle(l)
+return { released and '1' or '0', more and '1' or '0' }

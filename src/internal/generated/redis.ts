@@ -1,0 +1,966 @@
+// Made by scripts/embed.js from the files of src/backends/redis; edit those.
+export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew', { readonly sha1: string; readonly source: string }>> = {
+  acquire: {
+    sha1: 'dbe0246064367e83099b33112cf8eab5f2950b6c',
+    source: `-- Grants, queues or refuses one claim.
+--
+-- KEYS  the six of the lock
+-- ARGV  1 name  2 channel prefix  3 '1' on a cluster  4 'x' or 's'  5 limit or ''  6 owner  7 client  8 ttl in ms or ''
+--       9 '1' when there is a meta  10 meta  11 ticket: '' not to queue, 'new', or a number
+--       12 '1' when an owner is to be replaced  13 that owner
+-- reply {'granted', fence} | {'limit', limit or ''} |
+--       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if redis.call('EXISTS', l.details) == 0 then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if redis.call('EXISTS', l.lock) == 1 then return false end
+  local holders = redis.call('ZCARD', l.shared)
+  if mode == 'x' then return holders == 0 end
+  return limit == nil or holders < limit
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes \`owner\` a holder. \`ttl\` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then redis.call('HSET', l.details, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
+-- hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 'x' then
+    if redis.call('GET', l.lock) ~= owner then return nil end
+    expire(l.lock, ttl)
+    expire(l.fence, after_lease(ttl))
+    if has_meta then keep_details(l) end
+    local fence, granted_to = last_fence(l)
+    return granted_to == owner and fence or '0'
+  end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member)
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = waiting.owner == asking
+      if not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end
+local l = lock_at(1)
+local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
+local mode, limit, owner, client, ttl = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])
+local meta = ARGV[9] == '1' and ARGV[10] or nil
+local ticket = ARGV[11]
+
+local function grant()
+  local fence = next_fence(l)
+  hold(l, mode, limit, owner, meta, ttl, fence)
+  return { 'granted', digits(fence) }
+end
+
+local mine = extend(l, mode, owner, meta ~= nil, ttl)
+if mine == '0' then return grant() end
+if mine then return { 'granted', mine } end
+
+-- Whether there is more to a lock than an exclusive holder.
+if redis.call('EXISTS', l.shared, l.queue, l.details) > 0 then
+  purge(l)
+  if not forget_if_idle(l) and mode == 's' then
+    local stands = redis.call('HGET', l.details, 'limit')
+    if stands and stands ~= ARGV[5] then return { 'limit', stands } end
+  end
+end
+
+if ARGV[12] == '1' and mode == 'x' and redis.call('GET', l.lock) == ARGV[13] then return grant() end
+
+local more = false
+if ticket == '' then more = advance(l, push, nil) end
+if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant() end
+
+local requeued = '0'
+if ticket ~= '' then
+  local member = mode .. ARGV[5] .. ' ' .. client .. ' ' .. owner
+  local has = redis.call('ZSCORE', l.queue, member)
+  if has then
+    ticket = digits(tonumber(has))
+  else
+    if ticket == 'new' then
+      local last = redis.call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')
+      ticket = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
+    else
+      requeued = '1'
+    end
+    redis.call('ZADD', l.queue, ticket, member)
+    if meta then redis.call('HSET', l.details, 'w:' .. owner, meta) end
+    if mode == 's' then redis.call('HSET', l.details, 'limit', ARGV[5]) end
+  end
+  redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
+  redis.call('PEXPIRE', l.clients, IDLE_MS)
+  redis.call('PEXPIRE', l.queue, IDLE_MS)
+  keep_details(l)
+  more = advance(l, push, owner)
+  mine = extend(l, mode, owner, meta ~= nil, ttl)
+  if mine then return { 'granted', mine } end
+end
+
+local holder = redis.call('GET', l.lock)
+local ends = ''
+if more then
+  ends = '0'
+elseif holder then
+  local left = redis.call('PTTL', l.lock)
+  if left >= 0 then ends = digits(math.max(left, 1)) end
+else
+  local first = redis.call('ZRANGE', l.shared, 0, 0, 'WITHSCORES')
+  if #first > 0 then
+    holder = first[1]
+    if tonumber(first[2]) < math.huge then ends = digits(math.max(tonumber(first[2]) - now, 1)) end
+  end
+end
+return { 'busy', holder or '', ends, ticket, requeued }
+`,
+  },
+  inspect: {
+    sha1: '998a4d46bc5e992d93c40618a9306502cd49ffbf',
+    source: `-- A lock as an operator sees it. Changes nothing.
+--
+-- KEYS  the six of the lock
+-- ARGV  1 how many waiters to show
+-- reply {} when nobody holds it or waits for it, else {now in ms, limit or '', how many wait, holders, waiters}
+--       holders: for each 'x' or 's', owner, fence, when its lease ends in ms or '', and '<fence> <meta>' or '<fence>'
+--       waiters: for each '<x | s[limit]> <client> <owner>', ticket, and {meta} or {}
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if redis.call('EXISTS', l.details) == 0 then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if redis.call('EXISTS', l.lock) == 1 then return false end
+  local holders = redis.call('ZCARD', l.shared)
+  if mode == 'x' then return holders == 0 end
+  return limit == nil or holders < limit
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes \`owner\` a holder. \`ttl\` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then redis.call('HSET', l.details, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
+-- hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 'x' then
+    if redis.call('GET', l.lock) ~= owner then return nil end
+    expire(l.lock, ttl)
+    expire(l.fence, after_lease(ttl))
+    if has_meta then keep_details(l) end
+    local fence, granted_to = last_fence(l)
+    return granted_to == owner and fence or '0'
+  end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member)
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = waiting.owner == asking
+      if not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end
+local l = lock_at(1)
+local holders, waiters = {}, {}
+local details = redis.call('HGETALL', l.details)
+local detail = {}
+for i = 1, #details, 2 do
+  detail[details[i]] = details[i + 1]
+end
+
+-- A prefix that others use as well may lead here with a key that is no lock.
+local owner = redis.call('TYPE', l.lock).ok == 'string' and redis.call('GET', l.lock)
+if owner then
+  local left = redis.call('PTTL', l.lock)
+  local fence, granted_to = last_fence(l)
+  if granted_to ~= owner then fence = '0' end
+  local text = detail.x
+  if not text or string.match(text, '^%d+') ~= fence then text = fence end
+  table.insert(holders, { 'x', owner, fence, left >= 0 and digits(now + left) or '', text })
+end
+local shared = redis.call('ZRANGE', l.shared, 0, -1, 'WITHSCORES')
+for i = 1, #shared, 2 do
+  local ends = tonumber(shared[i + 1])
+  if ends > now then
+    local text = detail['s:' .. shared[i]] or '0'
+    table.insert(holders, { 's', shared[i], string.match(text, '^%d+'), ends < math.huge and digits(ends) or '', text })
+  end
+end
+local waiting = redis.call('ZCARD', l.queue)
+if #holders == 0 and waiting == 0 then return {} end
+
+local first = redis.call('ZRANGE', l.queue, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
+for i = 1, #first, 2 do
+  local meta = detail['w:' .. parse_waiting(first[i]).owner]
+  table.insert(waiters, { first[i], digits(tonumber(first[i + 1])), meta and { meta } or {} })
+end
+return { digits(now), detail.limit or '', waiting, holders, waiters }
+`,
+  },
+  release: {
+    sha1: 'effb716e56d001d96a5af1570a644bcce141b89a',
+    source: `-- Gives up a claim, held or waiting, and grants what that allows.
+--
+-- KEYS  the six of the lock
+-- ARGV  1 name  2 channel prefix  3 '1' on a cluster  4 'x' or 's'  5 limit or ''  6 owner  7 client
+-- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again}
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if redis.call('EXISTS', l.details) == 0 then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if redis.call('EXISTS', l.lock) == 1 then return false end
+  local holders = redis.call('ZCARD', l.shared)
+  if mode == 'x' then return holders == 0 end
+  return limit == nil or holders < limit
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes \`owner\` a holder. \`ttl\` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then redis.call('HSET', l.details, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
+-- hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 'x' then
+    if redis.call('GET', l.lock) ~= owner then return nil end
+    expire(l.lock, ttl)
+    expire(l.fence, after_lease(ttl))
+    if has_meta then keep_details(l) end
+    local fence, granted_to = last_fence(l)
+    return granted_to == owner and fence or '0'
+  end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member)
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = waiting.owner == asking
+      if not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end
+local l = lock_at(1)
+local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
+local mode, owner = ARGV[4], ARGV[6]
+local released = false
+
+if mode == 'x' then
+  if redis.call('GET', l.lock) == owner then
+    redis.call('DEL', l.lock)
+    released = true
+  end
+elseif redis.call('EXISTS', l.shared) == 1 then
+  purge(l)
+  released = redis.call('ZREM', l.shared, owner) == 1
+  if released then redis.call('HDEL', l.details, 's:' .. owner) end
+end
+
+local more = false
+if redis.call('EXISTS', l.queue) == 1 then
+  leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+  purge(l)
+  more = advance(l, push, nil)
+end
+forget_if_idle(l)
+return { released and '1' or '0', more and '1' or '0' }
+`,
+  },
+  renew: {
+    sha1: 'c0fba49fe0403d8ee77e9581cdfc06041e641eeb',
+    source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
+--
+-- KEYS  the six of each lock
+-- ARGV  four for each: 'x' or 's', owner, ttl in ms or '', '1' when it has a meta
+-- reply for each its fence, or '' when the owner does not hold the lock
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if redis.call('EXISTS', l.details) == 0 then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if redis.call('EXISTS', l.lock) == 1 then return false end
+  local holders = redis.call('ZCARD', l.shared)
+  if mode == 'x' then return holders == 0 end
+  return limit == nil or holders < limit
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes \`owner\` a holder. \`ttl\` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then redis.call('HSET', l.details, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
+-- hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 'x' then
+    if redis.call('GET', l.lock) ~= owner then return nil end
+    expire(l.lock, ttl)
+    expire(l.fence, after_lease(ttl))
+    if has_meta then keep_details(l) end
+    local fence, granted_to = last_fence(l)
+    return granted_to == owner and fence or '0'
+  end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member)
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = waiting.owner == asking
+      if not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end
+local replies = {}
+for i = 1, #ARGV / 4 do
+  local a = 4 * (i - 1)
+  local l = lock_at(6 * (i - 1) + 1)
+  replies[i] = extend(l, ARGV[a + 1], ARGV[a + 2], ARGV[a + 4] == '1', tonumber(ARGV[a + 3])) or ''
+end
+return replies
+`,
+  },
+}
