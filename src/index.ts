@@ -18,7 +18,7 @@ export type {
 } from './backend.js'
 export { type MemoryBackendOptions, memoryBackend } from './backends/memory/backend.js'
 export { MemoryStore } from './backends/memory/store.js'
-export { type ConnectOptions, connect } from './connect.js'
+export { type ConnectOptions, connect, defaultUrl } from './connect.js'
 export { LockTimeoutError, SoloistError, type SoloistErrorCode } from './errors.js'
 export type { Clock, Timer } from './internal/clock.js'
 export type { ClaimEvent, SoloistEventName, SoloistEvents } from './lock/events.js'

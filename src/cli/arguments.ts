@@ -1,0 +1,42 @@
+import { parseDuration } from './duration.js'
+import { UsageError } from './failure.js'
+import { quoted } from './text.js'
+
+/** The longest name, prefix and meta the library takes, in bytes of UTF-8. */
+export const LONGEST_TEXT_BYTES = 1024
+
+// Checked here as well as in the library, so that a mistake is told before a store is opened or announced.
+
+export function lockName(text: string): string {
+  if (text === '') throw new UsageError('the name must not be empty')
+  return checked('the name', text)
+}
+
+export function prefix(text: string): string {
+  return checked('the prefix', text)
+}
+
+export function meta(text: string): string {
+  return checked('--meta', text)
+}
+
+export function exitCode(text: string): number {
+  const code = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN
+  if (!(code <= 255)) throw new UsageError(`--busy-exit-code: ${quoted(text)} is no whole number from 0 to 255`)
+  return code
+}
+
+/** The parser of a duration option: at least `leastMs`, at most 24 days. */
+export function duration(option: string, leastMs: number): (text: string) => number {
+  return text => parseDuration(option, text, leastMs)
+}
+
+function checked(what: string, text: string): string {
+  // Arguments that are no UTF-8 arrive with this character in place of the broken bytes, so two of them would be one.
+  if (text.includes('\ufffd')) throw new UsageError(`${what} is not valid UTF-8`)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > LONGEST_TEXT_BYTES) {
+    throw new UsageError(`${what} must not be longer than ${LONGEST_TEXT_BYTES} bytes; it has ${bytes}`)
+  }
+  return text
+}

@@ -1,0 +1,94 @@
+import type { Holder, LockState, Soloist } from '../index.js'
+import { formatDuration } from './duration.js'
+import { bold } from './output.js'
+import { type Column, renderTable } from './table.js'
+import { quoted, visible } from './text.js'
+
+/** Every lock in use below the prefix, by name. */
+export async function locksBelow(solo: Soloist, prefix: string): Promise<readonly LockState[]> {
+  const states: LockState[] = []
+  for await (const state of solo.list({ prefix })) states.push(state)
+  return states.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'NAME', least: 12 },
+  { title: 'OWNER', least: 14 },
+  { title: 'MODE' },
+  { title: 'AGE', align: 'right' },
+  { title: 'EXPIRES IN', align: 'right' },
+  { title: 'WAITING', align: 'right' },
+  { title: 'META', least: 8 },
+]
+
+/** The locks as a table of at most `width` columns, one line per holder. */
+export function locksTable(states: readonly LockState[], width: number): readonly string[] {
+  return renderTable(COLUMNS, states.flatMap(rowsOf), { width, title: bold })
+}
+
+function rowsOf(state: LockState): readonly (readonly string[])[] {
+  const waiting = String(state.waiting)
+  if (state.holders.length === 0) return [[state.name, '-', '-', '-', '-', waiting, '']]
+  return state.holders.map(holder => [
+    state.name,
+    holder.owner,
+    modeOf(state, holder),
+    ageOf(holder, state.atMs),
+    expiryOf(holder, state.atMs),
+    waiting,
+    holder.meta ?? '',
+  ])
+}
+
+/** `exclusive`, `shared`, or with a limit how much of it is taken: `shared 2/4`. */
+export function modeOf(state: LockState, holder: Holder): string {
+  const limited = holder.mode === 'shared' && state.limit !== null
+  return limited ? `shared ${state.holders.length}/${state.limit}` : holder.mode
+}
+
+/** How long the holder has had the lock. */
+export function ageOf(holder: Holder, atMs: number): string {
+  return holder.acquiredAtMs === null ? 'unknown' : formatDuration(atMs - holder.acquiredAtMs)
+}
+
+/** How long the holder has left unless it renews. */
+export function expiryOf(holder: Holder, atMs: number): string {
+  return holder.expiresAtMs === null ? 'never' : formatDuration(holder.expiresAtMs - atMs)
+}
+
+/** A point in time, to the second. */
+export function momentOf(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+/** Who holds a lock, and since when: `host:4711:… since 2026-05-04T10:00:00Z (3m12s ago, 'nightly build')`. */
+export function holderPhrase(holder: Holder, atMs: number): string {
+  const owner = visible(holder.owner)
+  const meta = holder.meta === null ? [] : [quoted(holder.meta)]
+  if (holder.acquiredAtMs === null) return [`${owner}, nobody noted since when`, ...meta].join(', ')
+  const details = [`${ageOf(holder, atMs)} ago`, ...meta].join(', ')
+  return `${owner} since ${momentOf(holder.acquiredAtMs)} (${details})`
+}
+
+/** The lock as `--json` shows it: the same members whatever the store. */
+export function lockJson(state: LockState): LockState {
+  const { name, holders, waiting, waiters, limit, atMs } = state
+  return {
+    name,
+    holders: holders.map(holderJson),
+    waiting,
+    waiters: waiters.map(({ owner, mode, waitingSinceMs, meta }) => ({ owner, mode, waitingSinceMs, meta })),
+    limit,
+    atMs,
+  }
+}
+
+export function holderJson(holder: Holder): Holder {
+  const { owner, mode, fence, acquiredAtMs, expiresAtMs, meta } = holder
+  return { owner, mode, fence, acquiredAtMs, expiresAtMs, meta }
+}
+
+/** What `ls` and `watch` print with `--json`. */
+export function locksJson(states: readonly LockState[]): { locks: readonly LockState[] } {
+  return { locks: states.map(lockJson) }
+}

@@ -1,0 +1,29 @@
+import type { Command } from 'commander'
+import { prefix } from './arguments.js'
+import { EXIT } from './exit-codes.js'
+import { locksBelow, locksJson, locksTable } from './locks.js'
+import { Notices } from './notices.js'
+import { outputWidth, print, printJson } from './output.js'
+import { addStoreOptions, type StoreOptions, withStore } from './store.js'
+import { quoted } from './text.js'
+
+export function addLs(program: Command, done: (exitCode: number) => void): void {
+  const command = program
+    .command('ls')
+    .description('List the locks in use: who holds them, since when, until when, and how many wait.')
+    .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
+  addStoreOptions(command, 'print {"locks":[…]} on one line').action(async (start: string, options: StoreOptions) => {
+    done(await ls(start, options))
+  })
+}
+
+async function ls(start: string, options: StoreOptions): Promise<number> {
+  const notices = new Notices({ quiet: options.quiet })
+  return await withStore(options, notices, async ({ solo }) => {
+    const states = await locksBelow(solo, start)
+    if (options.json) await printJson(locksJson(states))
+    else if (states.length > 0) await print(`${locksTable(states, outputWidth()).join('\n')}\n`)
+    else notices.info('none', start === '' ? 'no lock is in use' : `no lock in use starts with ${quoted(start)}`)
+    return EXIT.ok
+  })
+}

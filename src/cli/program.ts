@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { addClear } from './clear.js'
+import { EXIT } from './exit-codes.js'
+import { explain } from './failure.js'
+import { addGet } from './get.js'
+import { addLs } from './ls.js'
+import { Notices } from './notices.js'
+import { guardOutput } from './output.js'
+import { addRun } from './run.js'
+import { addUnlock } from './unlock.js'
+import { addWatch } from './watch.js'
+
+const MORE_HELP = `
+Examples:
+  soloist run nightly-report -- ./report.sh     on every host; one runs it
+  soloist ls                                    who holds what
+  soloist watch jobs:                           the same, live, for names that start with jobs:
+  soloist unlock nightly-report --force         take it away from whoever holds it
+
+The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user. A URL that holds a password belongs into
+$SOLOIST_URL: arguments can be read by every user of the machine.
+`
+
+/** Runs the command with these arguments; returns its exit code. Never rejects. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const notices = new Notices()
+  guardOutput(notices)
+  let exitCode: number = EXIT.ok
+  const program = programFor(argv, code => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    // Thrown after the help or the version was printed.
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
+    const failure = explain(argv.length === 0 ? new CommanderError(1, 'commander.help', 'name a command') : error)
+    const verb = program.commands.find(command => command.name() === argv[0])
+    const hint = ['soloist', ...(verb === undefined ? [] : [verb.name()]), '--help'].join(' ')
+    notices.problem('failed', failure.exitCode === EXIT.usage ? `${failure.message} (see ${hint})` : failure.message)
+    return failure.exitCode
+  }
+}
+
+function programFor(argv: readonly string[], done: (exitCode: number) => void): Command {
+  const program = new Command('soloist')
+    .description('Run it once: locks that hold across processes and machines.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('--help', 'show this help')
+    .addHelpText('after', MORE_HELP)
+    .exitOverride()
+    // Errors are told by main, on one line.
+    .configureOutput({ writeErr: () => {} })
+  addRun(program, argv, done)
+  addLs(program, done)
+  addGet(program, done)
+  addUnlock(program, done)
+  addClear(program, done)
+  addWatch(program, done)
+  return program
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

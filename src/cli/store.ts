@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import { connect, defaultUrl, type Soloist } from '../index.js'
+import { explain, UsageError } from './failure.js'
+import type { Notices } from './notices.js'
+import { withoutLogins } from './text.js'
+
+/** The options every verb has. */
+export interface StoreOptions {
+  readonly store?: string | undefined
+  readonly quiet?: boolean | undefined
+  readonly json?: boolean | undefined
+}
+
+/** Adds the options every verb has. `json` says what `--json` does. */
+export function addStoreOptions(command: Command, json: string): Command {
+  return command
+    .option('--store <url>', 'redis://…, rediss://… or sqlite:PATH (default: $SOLOIST_URL, else a file of this user)')
+    .option('--json', json)
+    .option('--quiet', 'say only what went wrong')
+}
+
+/** A store that is open, and how to call it in front of people. */
+export interface OpenStore {
+  readonly solo: Soloist
+  /** Its URL without user and password. */
+  readonly label: string
+}
+
+/** Opens the store for `work`, says which one when nobody chose it, and closes it whatever happens. */
+export async function withStore<T>(
+  options: StoreOptions,
+  notices: Notices,
+  work: (store: OpenStore) => Promise<T>,
+): Promise<T> {
+  const chosen = options.store ?? (process.env.SOLOIST_URL || undefined)
+  const url = chosen ?? defaultUrl()
+  if (url.startsWith('memory:')) {
+    throw new UsageError('the memory: store is gone when this command ends, so it cannot guard anything')
+  }
+  const solo = connect(url)
+  const label = withoutLogins(url)
+  if (chosen === undefined) {
+    notices.info('store', `no --store and no SOLOIST_URL: using ${label}, for the processes of this user only`, {
+      store: label,
+    })
+  }
+  const [worked] = await Promise.allSettled([work({ solo, label })])
+  const [closed] = await Promise.allSettled([solo.close()])
+  if (worked.status === 'rejected') throw worked.reason
+  // The result stands, whatever became of the connection.
+  if (closed.status === 'rejected') notices.problem('close', explain(closed.reason).message)
+  return worked.value
+}

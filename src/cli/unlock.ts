@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import type { Holder, Soloist } from '../index.js'
+import { lockName } from './arguments.js'
+import { EXIT } from './exit-codes.js'
+import { UsageError } from './failure.js'
+import { holderJson, holderPhrase } from './locks.js'
+import { Notices } from './notices.js'
+import { print, printJson } from './output.js'
+import { addStoreOptions, type StoreOptions, withStore } from './store.js'
+import { quoted, visible } from './text.js'
+
+interface UnlockOptions extends StoreOptions {
+  readonly owner?: string
+  readonly force?: boolean
+}
+
+export function addUnlock(program: Command, done: (exitCode: number) => void): void {
+  const command = program
+    .command('unlock')
+    .description(
+      'Take a lock away from its holder; the next in line gets it. The work of the holder is not stopped by this: a\n' +
+        'lease learns that it is lost at its next renewal. Exit code 1 when there was nothing to take away.',
+    )
+    .argument('<name>', 'the name of the lock', lockName)
+    .option('--owner <owner>', 'only from exactly this owner, as get shows it')
+    .option('--force', 'from whoever holds it')
+  addStoreOptions(command, 'print {"name":…,"removed":[…]} on one line').action(
+    async (name: string, options: UnlockOptions) => done(await unlock(name, options)),
+  )
+}
+
+async function unlock(name: string, options: UnlockOptions): Promise<number> {
+  if ((options.owner === undefined) === (options.force === undefined)) {
+    throw new UsageError('say whose lock to take away: either --owner OWNER or --force')
+  }
+  return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
+    const state = await solo.inspect(name)
+    const wanted = (state?.holders ?? []).filter(({ owner }) => options.force || owner === options.owner)
+    const removed = await removeFrom(solo, name, wanted)
+    if (options.json) await printJson({ name, removed: removed.map(holderJson) })
+    else if (removed.length === 0) await print(`${quoted(name)} is not held${by(options)}; nothing was removed\n`)
+    for (const holder of options.json ? [] : removed) {
+      await print(`${quoted(name)} was taken away from ${holderPhrase(holder, state?.atMs ?? 0)}\n`)
+    }
+    return removed.length > 0 ? EXIT.ok : EXIT.nothing
+  })
+}
+
+/** Those it was really taken from: one by one and by owner, since it may have changed hands after it was looked at. */
+async function removeFrom(solo: Soloist, name: string, holders: readonly Holder[]): Promise<readonly Holder[]> {
+  const removed: Holder[] = []
+  for (const holder of holders) {
+    if (await solo.unlock(name, { owner: holder.owner })) removed.push(holder)
+  }
+  return removed
+}
+
+function by(options: UnlockOptions): string {
+  return options.owner === undefined ? '' : ` by ${visible(options.owner)}`
+}

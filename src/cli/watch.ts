@@ -1,0 +1,99 @@
+import type { Command } from 'commander'
+import type { LockState } from '../index.js'
+import { duration, prefix } from './arguments.js'
+import { formatDuration } from './duration.js'
+import { EXIT, signalExitCode } from './exit-codes.js'
+import { explain } from './failure.js'
+import { locksBelow } from './locks.js'
+import { Notices } from './notices.js'
+import { SignalInbox } from './signals.js'
+import { addStoreOptions, type OpenStore, type StoreOptions, withStore } from './store.js'
+import { JsonView, LogView, TerminalView, type View } from './view.js'
+
+interface WatchOptions extends StoreOptions {
+  /** In milliseconds. */
+  readonly interval?: number
+}
+
+const DEFAULT_INTERVAL_MS = 1_000
+const LEAST_INTERVAL_MS = 100
+
+export function addWatch(program: Command, done: (exitCode: number) => void): void {
+  const command = program
+    .command('watch')
+    .description(
+      'Show the locks in use again and again, until q or Ctrl-C. Where stdout is no terminal, one table is printed after\n' +
+        'the other.',
+    )
+    .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
+    .option('--interval <duration>', 'how often to look (default: 1s)', duration('--interval', LEAST_INTERVAL_MS))
+  addStoreOptions(command, 'print {"locks":[…]} on one line each time').action(
+    async (start: string, options: WatchOptions) => done(await watch(start, options)),
+  )
+}
+
+async function watch(start: string, options: WatchOptions): Promise<number> {
+  const notices = new Notices({ quiet: options.quiet })
+  return await withStore(options, notices, store => watchStore(store, start, options, notices))
+}
+
+async function watchStore(store: OpenStore, start: string, options: WatchOptions, notices: Notices): Promise<number> {
+  const { interval: intervalMs = DEFAULT_INTERVAL_MS } = options
+  const stop = new AbortController()
+  let exitCode: number = EXIT.ok
+  const quit = (code: number) => {
+    exitCode = code
+    stop.abort()
+  }
+  const stopped = new Promise<null>(resolve => stop.signal.addEventListener('abort', () => resolve(null)))
+  const signals = new SignalInbox(signal => quit(signalExitCode(signal)))
+  let view: View | null = null
+  try {
+    for (;;) {
+      const seen = await Promise.race([look(store, start), stopped])
+      if (seen === null) return exitCode
+      // A store that never answered is a mistake to end with; one that did may come back.
+      if (seen instanceof Error && view === null) throw seen
+      view ??= openView(store, intervalMs, options, notices, quit)
+      if (seen instanceof Error) view.fault(explain(seen).message)
+      else await view.show(seen)
+      await pause(intervalMs, stop.signal)
+    }
+  } finally {
+    view?.close()
+    signals.close()
+  }
+}
+
+async function look({ solo }: OpenStore, start: string): Promise<readonly LockState[] | Error> {
+  try {
+    return await locksBelow(solo, start)
+  } catch (error) {
+    return error as Error
+  }
+}
+
+function openView(
+  { label }: OpenStore,
+  intervalMs: number,
+  options: WatchOptions,
+  notices: Notices,
+  quit: (exitCode: number) => void,
+): View {
+  if (options.json) return new JsonView(notices)
+  if (!process.stdout.isTTY || process.env.TERM === 'dumb') return new LogView(notices)
+  return new TerminalView(`${label}   every ${formatDuration(intervalMs)}`, quit)
+}
+
+/** Waits so long, or until the watch ends. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms)
+    const end = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
+}
