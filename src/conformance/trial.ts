@@ -15,7 +15,7 @@ export class Trial implements AsyncDisposable {
   readonly #open: OpenStore
   readonly #elapse: (ms: number) => Promise<void> | void
   readonly #stores: OpenedStore[] = []
-  readonly #claims: Claim[] = []
+  readonly #claims: { readonly prefix: string; readonly claim: Claim }[] = []
   #clients = 0
 
   constructor(open: OpenStore, elapse: (ms: number) => Promise<void> | void) {
@@ -24,12 +24,13 @@ export class Trial implements AsyncDisposable {
     this.#elapse = elapse
   }
 
-  /** Opens one more client. */
-  async client(): Promise<TrialClient> {
+  /** Opens one more client, under this trial's prefix unless told otherwise. */
+  async client(prefix: string = this.prefix): Promise<TrialClient> {
     const letter = String.fromCharCode('A'.charCodeAt(0) + this.#clients)
     this.#clients += 1
     const id = `${letter}-${randomBytes(6).toString('hex')}`
-    return new TrialClient(id, (await this.store()).backend, claim => this.#claims.push(claim))
+    const { backend } = await this.store(prefix)
+    return new TrialClient(id, backend, claim => this.#claims.push({ prefix, claim }))
   }
 
   /** Opens several more clients. */
@@ -58,8 +59,11 @@ export class Trial implements AsyncDisposable {
   /** Gives up every claim of the trial, the last first, and closes every client. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      const { backend } = await this.store()
-      await Promise.all(this.#claims.reverse().map(claim => backend.release(claim)))
+      for (const prefix of new Set(this.#claims.map(made => made.prefix))) {
+        const { backend } = await this.store(prefix)
+        const claims = this.#claims.filter(made => made.prefix === prefix).map(({ claim }) => claim)
+        await Promise.all(claims.reverse().map(claim => backend.release(claim)))
+      }
     } finally {
       for (const { backend } of this.#stores) await backend.close()
       for (const store of this.#stores) await store.dispose?.()

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { connect, type Soloist } from '../index.js'
+import { checkHistory, type HistoryRecord } from './history.js'
+import { type Recorded, recordSection } from './recorder.js'
+import type { Suite, Trial } from './trial.js'
+
+const CLIENTS = 5
+const LOOPS = 2
+const ROUNDS = 10
+
+/** Many clients on one lock, through the locks of the library itself. */
+export function concurrency(suite: Suite): void {
+  suite.test('of many who lock, one at a time holds it', async trial => {
+    const { violations, counts } = checkHistory(await contend(trial, () => mutex))
+    assert.deepEqual(violations, [])
+    assert.equal(counts.granted, CLIENTS * LOOPS * ROUNDS)
+    assert.equal(counts.released, counts.granted, 'every grant was released while it was valid')
+    assert.equal(counts.mostTogether, 1)
+  })
+
+  suite.test('of many who use a semaphore, as many as its limit hold it', async trial => {
+    const { violations, counts } = checkHistory(await contend(trial, () => semaphore))
+    assert.deepEqual(violations, [])
+    assert.equal(counts.granted, CLIENTS * LOOPS * ROUNDS)
+    assert.equal(counts.released, counts.granted, 'every grant was released while it was valid')
+    assert.equal(counts.mostTogether, semaphore.limit)
+  })
+
+  suite.test('readers are together, writers are alone', async trial => {
+    const { violations, counts } = checkHistory(await contend(trial, i => (i % 3 === 0 ? writer : reader)))
+    assert.deepEqual(violations, [])
+    assert.equal(counts.granted, CLIENTS * LOOPS * ROUNDS)
+    assert.equal(counts.released, counts.granted, 'every grant was released while it was valid')
+    assert.ok(counts.mostTogether > 1, 'readers should have met')
+  })
+}
+
+const mutex: Recorded = { name: 'mutex', mode: 'exclusive', limit: null }
+const semaphore = { name: 'semaphore', mode: 'shared', limit: 3 } as const
+const reader: Recorded = { name: 'rw', mode: 'shared', limit: null }
+const writer: Recorded = { name: 'rw', mode: 'exclusive', limit: null }
+
+/** Every client runs a few loops of short sections, the i-th of which asks for `claimOf(i)`. */
+async function contend(trial: Trial, claimOf: (i: number) => Recorded): Promise<readonly HistoryRecord[]> {
+  const history: HistoryRecord[] = []
+  const loop = async (solo: Soloist, id: number) => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const claim = claimOf(id + round)
+      const owner = `${id}/${round}`
+      await recordSection(
+        solo,
+        claim,
+        owner,
+        entry => history.push(entry),
+        () => pause(id + round),
+      )
+    }
+  }
+  const solos: Soloist[] = []
+  try {
+    while (solos.length < CLIENTS) solos.push(connect((await trial.store()).backend))
+    const loops = Array.from({ length: LOOPS }, (_, i) => solos.map((solo, j) => loop(solo, i * CLIENTS + j)))
+    await Promise.all(loops.flat())
+  } finally {
+    for (const solo of solos) await solo.close()
+  }
+  return history
+}
+
+/** Sections of different lengths, so that the loops do not go in step. */
+async function pause(i: number): Promise<void> {
+  await (i % 4 === 0 ? sleep(1) : turn())
+}

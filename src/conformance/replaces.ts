@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { LONG_MS } from './client.js'
+import type { Suite } from './trial.js'
+
+const SHORT_MS = 200
+/** A ttl that leaves time for one more call before it runs out. */
+const CALL_MS = 1_500
+
+/** Taking a lock from exactly one owner: compare and set. */
+export function replaces(suite: Suite): void {
+  suite.test('the named owner is replaced, with a higher fence and the ttl of the new claim', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [old, mine] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock', { ttlMs: LONG_MS })]
+    const fence = await a.take(old)
+    const next = await b.take(mine, { replaces: old.owner })
+    assert.ok(next > fence, `the fence of ${mine.owner}, ${next}, should be above ${fence}`)
+    await a.assertHeldBy('lock', mine)
+    assert.deepEqual(await a.renew(old), { status: 'lost' }, `${old.owner} was replaced`)
+    await a.giveNothing(old)
+    await trial.outlast(CALL_MS)
+    await a.assertHeldBy('lock', mine)
+  })
+
+  suite.test('any other owner stays', async trial => {
+    const [a, b] = await trial.clients(2)
+    const holder = a.claim('lock')
+    const fence = await a.take(holder)
+    for (const wrong of [`${holder.owner}0`, holder.owner.slice(0, -1), holder.owner.toLowerCase(), a.id, '*']) {
+      const busy = await b.refused(b.claim('lock'), { replaces: wrong })
+      assert.equal(busy.holder, holder.owner, `${holder.owner} holds the lock, not ${wrong}`)
+      await b.assertHeldBy('lock', holder)
+    }
+    assert.equal(await a.renewed(holder), fence, `${holder.owner} still holds the grant it got`)
+  })
+
+  suite.test('only one of two that replace the same owner succeeds', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [old, first, second] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
+    await a.take(old)
+    await b.take(first, { replaces: old.owner })
+    await c.refused(second, { replaces: old.owner })
+    await a.assertHeldBy('lock', first)
+  })
+
+  suite.test('a replacement sent twice keeps its fence', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [old, mine] = [a.claim('lock'), b.claim('lock')]
+    await a.take(old)
+    const fence = await b.take(mine, { replaces: old.owner })
+    assert.equal(await b.take(mine, { replaces: old.owner }), fence, `the fence of ${mine.owner} stays`)
+    await a.assertHeldBy('lock', mine)
+  })
+
+  suite.test('a free lock is granted as without it', async trial => {
+    const a = await trial.client()
+    const mine = a.claim('lock')
+    await a.take(mine, { replaces: 'nobody' })
+    await a.assertHeldBy('lock', mine)
+  })
+
+  suite.test('who waits stays where it is', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [old, mine, first, second] = [a.claim('lock'), b.claim('lock'), c.claim('lock'), c.claim('lock')]
+    await a.take(old)
+    await c.queue(first)
+    await c.queue(second)
+    await b.take(mine, { replaces: old.owner })
+    await a.assertHeldBy('lock', mine)
+    await a.assertWaiting('lock', first, second)
+    await b.give(mine)
+    await c.pushed(first)
+    await a.assertHeldBy('lock', first)
+    await a.assertWaiting('lock', second)
+  })
+
+  suite.test('an owner whose ttl has passed cannot be replaced before who waits', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [dead, mine, first] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock'), c.claim('lock')]
+    await a.take(dead)
+    const ticket = await c.queue(first)
+    await trial.outlast(CALL_MS)
+    await b.refused(mine, { replaces: dead.owner })
+    await c.take(first, { ticket })
+    await a.assertHeldBy('lock', first)
+  })
+
+  suite.test('an owner whose ttl has passed is no obstacle when nobody waits', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [dead, mine] = [a.claim('lock', { ttlMs: SHORT_MS }), b.claim('lock')]
+    await a.take(dead)
+    await trial.outlast(SHORT_MS)
+    await b.take(mine, { replaces: dead.owner })
+    await a.assertHeldBy('lock', mine)
+  })
+
+  suite.test('a shared holder is not replaced by an exclusive claim', async trial => {
+    const [a, b] = await trial.clients(2)
+    const reader = a.shared('lock')
+    await a.take(reader)
+    await b.refused(b.claim('lock'), { replaces: reader.owner })
+    await a.assertHeldBy('lock', reader)
+  })
+}
