@@ -5,12 +5,13 @@ import { memoryBackend } from './backends/memory/backend.js'
 import { redisBackend } from './backends/redis/backend.js'
 import { sqliteBackend } from './backends/sqlite/backend.js'
 import { invalidArgument } from './errors.js'
-import { Soloist, type SoloistOptions } from './soloist.js'
+import { checkPrefix } from './internal/check.js'
+import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
 export interface ConnectOptions extends SoloistOptions {
   /**
-   * What every key and row of this client starts with; default `'soloist:'`. Clients with different prefixes never meet.
-   * Only for a URL: a backend that was made already has its own.
+   * What every key and row of this client starts with; default `'soloist:'`, at most 1 KiB, may be empty. Clients with
+   * different prefixes never meet. Only for a URL: a backend that was made already has its own.
    */
   readonly prefix?: string | undefined
 }
@@ -22,28 +23,22 @@ export interface ConnectOptions extends SoloistOptions {
  * |---|---|
  * | `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS) | needs `ioredis` installed |
  * | `sqlite:path`, relative to the working directory | needs Node ≥ 22.13, or `libsql` installed |
- * | `memory:` | this process only |
+ * | `memory:` | a store of its own within this process |
  * | a {@link Backend}, such as `redisBackend(client)` | as it is |
  * | none | `SOLOIST_URL` from the environment, else {@link defaultUrl} |
  *
  * Nothing is sent before the first call. The caller closes what it opened, best with `await using`.
  *
- * @throws SoloistError `INVALID_ARGUMENT` for a target it cannot take (the message never repeats the URL, which may
- *   hold a password); `BACKEND_UNAVAILABLE` when the package that speaks to the datastore is not installed
+ * @throws SoloistError `INVALID_ARGUMENT` for a target or an option it cannot take (the message never repeats the
+ *   target, which may hold a password); `BACKEND_UNAVAILABLE` when the package that speaks to the datastore is not
+ *   installed
  */
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
-  const { prefix, ...soloistOptions } = options
-  if (target !== undefined && typeof target !== 'string') {
-    if (target === null || typeof target.acquire !== 'function') {
-      throw invalidArgument(
-        'connect needs a URL or a backend; wrap a client first, as in connect(redisBackend(client))',
-      )
-    }
-    if (prefix !== undefined)
-      throw invalidArgument('a backend has its prefix already; give it where the backend is made')
-    return new Soloist(target, soloistOptions)
-  }
-  return new Soloist(backendFor(target ?? (process.env.SOLOIST_URL || defaultUrl()), prefix), soloistOptions)
+  checkSoloistOptions(options)
+  const { prefix } = options
+  if (prefix !== undefined) checkPrefix(prefix)
+  const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target
+  return new Soloist(backendFor(store, prefix), options)
 }
 
 /** The store used when none is named: `soloist.db` in this user's state folder (`$XDG_STATE_HOME`, else `~/.local/state`). */
@@ -51,22 +46,26 @@ export function defaultUrl(): string {
   return `sqlite:${join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'soloist', 'soloist.db')}`
 }
 
-function backendFor(url: string, prefix: string | undefined): Backend {
-  const scheme = /^([a-z]+):/.exec(url)?.[1]
-  switch (scheme) {
-    case 'redis':
-    case 'rediss':
-      return redisBackend(url, { prefix })
-    case 'sqlite':
-      return sqliteBackend(url.slice('sqlite:'.length), { prefix })
-    case 'memory':
-      if (url !== 'memory:') throw invalidArgument('the URL of the memory backend is just "memory:"')
+function backendFor(target: string | Backend, prefix: string | undefined): Backend {
+  if (typeof target !== 'string') {
+    if (typeof (target as Backend | null)?.acquire !== 'function') {
+      throw invalidArgument('the store must be a URL or a backend; wrap a client first: connect(redisBackend(client))')
+    }
+    if (prefix !== undefined) {
+      throw invalidArgument('a backend has its prefix already; give it where the backend is made')
+    }
+    return target
+  }
+  switch (/^([a-z]+:)/.exec(target)?.[0]) {
+    case 'redis:':
+    case 'rediss:':
+      return redisBackend(target, { prefix })
+    case 'sqlite:':
+      return sqliteBackend(target.slice('sqlite:'.length), { prefix })
+    case 'memory:':
+      if (target !== 'memory:') throw invalidArgument('the URL of the memory backend is just "memory:"')
       return memoryBackend()
     default:
-      throw invalidArgument(
-        scheme === undefined
-          ? 'the store must be a URL that starts with redis:, rediss:, sqlite: or memory:'
-          : `no backend for ${scheme}: URLs; known are redis:, rediss:, sqlite: and memory:`,
-      )
+      throw invalidArgument('the store must be a URL that starts with redis:, rediss:, sqlite: or memory:')
   }
 }

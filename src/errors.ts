@@ -31,34 +31,33 @@ export class SoloistError extends Error {
   }
 }
 
-/**
- * `waitMs` passed before the lock was granted. Not a fault: somebody else had it all the time.
- *
- * `holder` is who had it when the backend last answered, or `null` when it did not say.
- */
+/** `waitMs` passed before the lock was granted. Not a fault: somebody else had it, or came before. */
 export class LockTimeoutError extends SoloistError {
   /** The lock's name. */
   readonly lockName: string
-  /** The owner that was seen holding it last. */
+  /** Who held it when the backend last answered; `null` when only waiters stood before this call. */
   readonly holder: string | null
-  /** How long the caller waited, in milliseconds. */
+  /** How long the caller waited, in milliseconds; for several names, all of it. */
   readonly waitedMs: number
 
   constructor(details: { lockName: string; holder: string | null; waitedMs: number; cause?: unknown }) {
-    const by = details.holder === null ? '' : `; it is held by ${details.holder}`
-    super(
-      'LOCK_TIMEOUT',
-      `lock ${JSON.stringify(details.lockName)} was not granted within ${Math.round(details.waitedMs)} ms${by}`,
-      details.cause === undefined ? undefined : { cause: details.cause },
-    )
+    const { lockName, holder, waitedMs, cause } = details
+    const by = holder === null ? '' : `; it is held by ${holder}`
+    const message = `lock ${JSON.stringify(lockName)} was not granted within ${Math.round(waitedMs)} ms${by}`
+    super('LOCK_TIMEOUT', message, causedBy(cause))
     this.name = 'LockTimeoutError'
-    this.lockName = details.lockName
-    this.holder = details.holder
-    this.waitedMs = details.waitedMs
+    this.lockName = lockName
+    this.holder = holder
+    this.waitedMs = waitedMs
   }
 }
 
-/** `INVALID_ARGUMENT`, with the value shown in a form that is short and safe to log. */
+/** `INVALID_ARGUMENT`. The message must not repeat what may be long or secret. */
 export function invalidArgument(message: string): SoloistError {
   return new SoloistError('INVALID_ARGUMENT', message)
+}
+
+/** Error options with a cause, where there is one. */
+export function causedBy(cause: unknown): { cause?: unknown } {
+  return cause === undefined ? {} : { cause }
 }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Backend, Holder, LockState } from './backend.js'
 import { invalidArgument } from './errors.js'
+import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
 import type { SoloistEvents } from './lock/events.js'
@@ -8,16 +9,15 @@ import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/lease.js'
 import {
   type Lock,
-  mutex,
+  NamedLock,
   type ReadWriteLock,
   readWriteLock,
   runUnder,
-  semaphore,
   type Work,
   workAndOptions,
 } from './lock/lock.js'
 import { Locker } from './lock/locker.js'
-import { checkMs, checkName, checkPrefix, type LockOptions, lockRequest, type TryLockOptions } from './lock/request.js'
+import { exclusive, type LockOptions, lockRequest, shared, type TryLockOptions } from './lock/request.js'
 
 /** How a {@link Soloist} talks to its backend. Every field is optional. */
 export interface SoloistOptions {
@@ -38,6 +38,8 @@ export type UnlockTarget =
   | { readonly force: true; readonly owner?: undefined }
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
+/** A backend tells its grants to one listener: two clients on it would miss each other's, and close it for the other. */
+const inUse = new WeakSet<Backend>()
 /** How many releases `clear` has under way at once. */
 const CLEAR_AT_ONCE = 100
 
@@ -53,14 +55,17 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   readonly #locker: Locker
 
   constructor(backend: Backend, options: SoloistOptions = {}) {
+    const callTimeoutMs = checkSoloistOptions(options)
+    if (inUse.has(backend)) throw invalidArgument('this backend belongs to another Soloist object; make one for each')
     super()
+    inUse.add(backend)
     this.clientId = newClientId()
     this.#backend = backend
     this.#locker = new Locker(backend, {
       clientId: this.clientId,
       clock: options.clock ?? systemClock,
       random: options.random ?? Math.random,
-      callTimeoutMs: checkMs('callTimeoutMs', options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS, 1),
+      callTimeoutMs,
       emitter: this,
     })
   }
@@ -72,12 +77,12 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
   async lock(name: string, options?: LockOptions): Promise<Lease> {
-    return await mutex(this.#locker, name).lock(options)
+    return await this.#mutex(name).lock(options)
   }
 
   /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
   async tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
-    return await mutex(this.#locker, name).tryLock(options)
+    return await this.#mutex(name).tryLock(options)
   }
 
   /**
@@ -95,17 +100,17 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   ): Promise<T> {
     if (typeof target === 'string') {
       const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
-      return await runUnder(await this.lock(target, options), work)
+      return await this.#mutex(target).withLock(options, work)
     }
     const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
-    const requests = target.map(name => lockRequest({ name, mode: 'exclusive', limit: null }, options))
+    const requests = target.map(name => lockRequest(exclusive(name), options))
     return await runUnder(await acquireGroup(this.#locker, requests), work)
   }
 
   /** At most `limit` leases at a time. Everybody must name the same limit while the semaphore is in use. */
   semaphore(name: string, limit: number): Lock {
-    return semaphore(this.#locker, name, limit)
+    return new NamedLock(this.#locker, shared(name, limit))
   }
 
   /** Many readers or one writer, in the order they came. */
@@ -121,17 +126,22 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */
   async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
-    const prefix = checkPrefix(options.prefix ?? '')
+    checkOptions(options)
+    const prefix = options.prefix === undefined ? '' : checkPrefix(options.prefix)
     this.#locker.assertOpen()
     const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
+    let left = false
     try {
       for (;;) {
         const next = await this.#locker.call('list', () => states.next())
         if (next.done === true) return
+        left = true
         yield next.value
+        left = false
       }
     } finally {
-      await states.return?.()
+      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
+      if (left && this.#locker.isOpen) await this.#locker.call('list', async () => await states.return?.())
     }
   }
 
@@ -142,13 +152,12 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * @returns whether a holder was removed
    */
   async unlock(name: string, target: UnlockTarget): Promise<boolean> {
-    if (typeof target?.owner !== 'string' && target?.force !== true) {
-      throw invalidArgument('unlock needs { owner } or { force: true }')
-    }
+    const byOwner = typeof target?.owner === 'string'
+    if (byOwner === (target?.force === true)) throw invalidArgument('unlock needs { owner } or { force: true }')
     const state = await this.inspect(name)
     if (state === null) return false
     const { holders } = state
-    return await this.#removeAll(state, target.force ? holders : holders.filter(({ owner }) => owner === target.owner))
+    return await this.#removeAll(state, byOwner ? holders.filter(({ owner }) => owner === target.owner) : holders)
   }
 
   /**
@@ -185,6 +194,10 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     await this.close()
   }
 
+  #mutex(name: string): NamedLock {
+    return new NamedLock(this.#locker, exclusive(name))
+  }
+
   /** Releases these holders in their name; whether any of them still held the lock. */
   async #removeAll(state: LockState, holders: readonly Holder[]): Promise<boolean> {
     const replies = await Promise.all(
@@ -196,4 +209,15 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     )
     return replies.some(reply => reply.released)
   }
+}
+
+/**
+ * Checks the options before anything is opened.
+ *
+ * @returns the bound of one call, in milliseconds
+ */
+export function checkSoloistOptions(options: SoloistOptions): number {
+  checkOptions(options)
+  const { callTimeoutMs } = options
+  return callTimeoutMs === undefined ? DEFAULT_CALL_TIMEOUT_MS : checkMs('callTimeoutMs', callTimeoutMs, 1)
 }

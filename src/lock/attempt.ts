@@ -1,7 +1,8 @@
-import type { AcquireReply, Claim, PushedGrant } from '../backend.js'
-import { LockTimeoutError, SoloistError } from '../errors.js'
+import type { AcquireReply, Backend, Claim } from '../backend.js'
+import { causedBy, LockTimeoutError, SoloistError } from '../errors.js'
+import { onAbort } from '../internal/abort.js'
 import { elapsedMs, type Instant, instant, type Timer } from '../internal/clock.js'
-import { driftMs, HeldLease } from './lease.js'
+import { driftMs, HeldLease, type LeaseClaim } from './lease.js'
 import type { Locker } from './locker.js'
 import { aborted, type LockRequest } from './request.js'
 
@@ -10,112 +11,99 @@ const LATE_GRANTS = 3
 
 /** What one question to the backend came to, for whoever plans the next one. */
 export type Asked =
-  | { readonly status: 'over' }
+  /** The attempt has its lease. */
+  | { readonly status: 'granted' }
+  /** The attempt ended meanwhile, in whatever way. */
+  | { readonly status: 'ended' }
   | { readonly status: 'busy'; readonly retryAfterMs: number | null; readonly requeued: boolean }
-  | { readonly status: 'fault'; readonly error: unknown }
+  | { readonly status: 'fault'; readonly error: SoloistError; readonly askedAtMs: number }
+
+/** What ends a wait, apart from the request's own signal. */
+export interface Patience {
+  /** Since when the caller waits, on the monotonic clock: `waitMs` counts from then. */
+  readonly sinceMs: number
+  /** Whether the claim may be queued; without, the answer to the first question decides. */
+  readonly queues: boolean
+  /** Ends the wait with its reason. */
+  readonly unless: AbortSignal | null
+}
 
 /**
  * One pending call for a lock: from the first question until a lease, a refusal, or the caller's patience ends it.
  * It ends exactly once; whatever the backend grants it afterwards is given back.
  */
 export class Attempt {
-  readonly claim: Claim & { readonly ttlMs: number }
+  readonly claim: LeaseClaim
+  /** `null` when the lock is not free and the claim was not to be queued. */
   readonly result: Promise<HeldLease | null>
   /** The place in the queue, once there is one. */
   ticket: number | null = null
 
   readonly #locker: Locker
   readonly #request: LockRequest
-  /** Whether the claim may be queued. */
-  readonly #queues: boolean
-  readonly #startedAt: Instant
+  readonly #patience: Patience
   #settle!: { resolve(lease: HeldLease | null): void; reject(error: unknown): void }
   #over = false
-  #lease: HeldLease | null = null
   #timer: Timer | null = null
-  #onAbort: (() => void) | null = null
+  readonly #stopListening: (() => void)[] = []
   #answered = false
   #holder: string | null = null
   #lastFault: unknown
   #lateGrants = 0
-  /** A grant that was pushed before the answer that the claim was queued. */
-  #early: PushedGrant | null = null
 
-  constructor(locker: Locker, claim: Claim & { readonly ttlMs: number }, request: LockRequest, queues: boolean) {
+  constructor(locker: Locker, claim: LeaseClaim, request: LockRequest, patience: Patience) {
     this.#locker = locker
     this.claim = claim
     this.#request = request
-    this.#queues = queues
-    this.#startedAt = instant(locker.clock)
+    this.#patience = patience
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
   }
 
-  get over(): boolean {
-    return this.#over
-  }
-
   /** Sends the first question and starts the bounds of the wait. */
   start(): void {
     const { waitMs, signal } = this.#request
-    if (this.#queues && waitMs !== Infinity) {
-      this.#timer = this.#locker.clock.setTimer(waitMs, () => this.fail(this.#timeout()))
+    const { queues, unless } = this.#patience
+    if (queues && waitMs !== Infinity) {
+      this.#timer = this.#locker.clock.setTimer(waitMs - this.#waitedMs(), () => this.fail(this.refusal()))
     }
-    if (signal !== null) {
-      this.#onAbort = () => this.fail(aborted(signal))
-      signal.addEventListener('abort', this.#onAbort, { once: true })
-    }
+    if (signal !== null) this.#stopListening.push(onAbort(signal, () => this.fail(aborted(signal))))
+    if (unless !== null) this.#stopListening.push(onAbort(unless, () => this.fail(unless.reason)))
     void this.#first()
   }
 
   async #first(): Promise<void> {
-    let asked = await this.ask()
-    // The reply may be all that was lost: the same question again is answered with what became of the first.
-    if (asked.status === 'fault' && !this.#over) asked = await this.ask()
-    if (asked.status === 'fault') this.fail(asked.error)
+    const asked = await this.ask()
+    if (asked.status === 'fault') return this.fail(asked.error)
     if (asked.status !== 'busy' || this.#over) return
-    if (!this.#queues) {
+    if (this.#patience.queues) {
+      this.#locker.publish('waiting', { ...this.#subject(), holder: this.#holder })
+      this.#locker.waiting.add(this, asked.retryAfterMs)
+    } else {
       this.#end()
-      return this.#settle.resolve(null)
+      this.#settle.resolve(null)
     }
-    this.#locker.publish('waiting', { ...this.#subject(), holder: this.#holder })
-    this.#locker.waiting.add(this, asked.retryAfterMs)
-    if (this.#early !== null) this.#locker.waiting.grant(this, this.#early)
-  }
-
-  /** Keeps a pushed grant until the answer to the first question, which it overtook, is there. */
-  grantedEarly(event: PushedGrant): void {
-    this.#early = event
-  }
-
-  /** Why an attempt that was not to be queued came back without a lease. */
-  refusal(): SoloistError {
-    return this.#timeout()
   }
 
   /** Asks the backend for the lock, at this attempt's place. Never rejects. */
   async ask(): Promise<Asked> {
     const sentAt = instant(this.#locker.clock)
-    const ticket = this.ticket ?? 'new'
-    const call = this.#locker.start(backend => backend.acquire(this.claim, this.#queues ? { ticket } : {}))
-    this.#giveBackIfLate(call)
     let reply: AcquireReply
     try {
-      reply = await this.#locker.calls.bounded(call, 'acquire')
+      reply = await this.#locker.calls.twice('acquire', backend => this.#send(backend))
     } catch (error) {
-      this.#lastFault = error
-      return this.#over ? { status: 'over' } : { status: 'fault', error }
+      return this.#faulty(error as SoloistError, sentAt)
     }
-    if (this.#over) return { status: 'over' }
+    if (this.#over) return { status: 'ended' }
     this.#answered = true
     this.#lastFault = undefined
     switch (reply.status) {
       case 'granted':
-        return this.#granted(reply.fence, sentAt)
+        return await this.#granted(reply.fence, sentAt)
       case 'limit':
-        this.fail(this.#limitMismatch(reply.limit))
-        return { status: 'over' }
+        this.#refuse(this.#limitMismatch(reply.limit))
+        return { status: 'ended' }
       case 'busy':
         this.ticket = reply.ticket ?? this.ticket
         this.#holder = reply.holder
@@ -123,22 +111,49 @@ export class Attempt {
     }
   }
 
-  /** A pushed grant: it counts once the backend confirms that it still stands. */
-  async confirm(event: PushedGrant): Promise<Asked> {
+  /** A pushed grant counts once the backend confirms that it still stands; until then it is news to ask about. */
+  async confirm(): Promise<Asked> {
     const sentAt = instant(this.#locker.clock)
     const [reply] = await this.#locker.calls.renew([this.claim])
-    if (this.#over) return { status: 'over' }
-    if (reply?.status === 'held') return this.#granted(event.fence, sentAt)
-    if (reply?.status === 'fault') return { status: 'fault', error: reply.error }
+    if (this.#over) return { status: 'ended' }
+    if (reply?.status === 'held') return await this.#granted(reply.fence, sentAt)
+    if (reply?.status === 'fault') return this.#faulty(reply.error, sentAt)
     return await this.ask()
   }
 
   /** Ends the wait without a lease. What the backend may have noted of the claim is taken back. */
   fail(error: unknown): void {
     if (this.#over) return
-    this.#end()
-    this.#giveBack()
-    this.#settle.reject(error)
+    this.#refuse(error)
+    this.#locker.giveBack(this.claim)
+  }
+
+  /** The lock was not free, or not in time. */
+  refusal(): SoloistError {
+    const { backend, lastFailure } = this.#locker.calls
+    if (!this.#answered) {
+      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait`
+      return new SoloistError('BACKEND_UNAVAILABLE', message, causedBy(this.#lastFault ?? lastFailure))
+    }
+    return new LockTimeoutError({
+      lockName: this.claim.name,
+      holder: this.#holder,
+      waitedMs: this.#waitedMs(),
+      ...causedBy(this.#lastFault),
+    })
+  }
+
+  #send(backend: Backend): Promise<AcquireReply> {
+    const { queues } = this.#patience
+    const call = backend.acquire(this.claim, queues ? { ticket: this.ticket ?? 'new' } : {})
+    // An answer that arrives after the end may have granted or queued the claim anew: behind a time-out, or since the
+    // client sent it once more on a new connection. After a failure it is unknown what the backend did.
+    const check = (reply: AcquireReply | null) => {
+      const lingers = reply === null || reply.status === 'granted' || (reply.status === 'busy' && queues)
+      if (lingers && this.#over) this.#locker.giveBack(this.claim)
+    }
+    call.then(check, () => check(null))
+    return call
   }
 
   async #granted(fence: number, sentAt: Instant): Promise<Asked> {
@@ -150,64 +165,50 @@ export class Attempt {
       const { kind } = this.#locker.calls.backend
       const message = `the ${kind} backend's answers take longer than the lease's ttl of ${ttlMs} ms`
       this.fail(new SoloistError('BACKEND_UNAVAILABLE', message))
-      return { status: 'over' }
+      return { status: 'ended' }
     }
     this.#end()
     const lease = new HeldLease(this.#locker, this.claim, { fence, sentAt, holdForMs: this.#request.holdForMs })
-    this.#lease = lease
-    this.#locker.hold(lease, elapsedMs(this.#locker.clock, this.#startedAt))
+    this.#locker.hold(lease, this.#waitedMs())
     this.#settle.resolve(lease)
-    return { status: 'over' }
+    return { status: 'granted' }
+  }
+
+  #faulty(error: SoloistError, sentAt: Instant): Asked {
+    if (this.#over) return { status: 'ended' }
+    if (error.code !== 'BACKEND_UNAVAILABLE') {
+      this.#refuse(error)
+      return { status: 'ended' }
+    }
+    this.#lastFault = error
+    return { status: 'fault', error, askedAtMs: sentAt.monotonicMs }
+  }
+
+  /** Ends the wait when the backend is known to have noted nothing. */
+  #refuse(error: unknown): void {
+    this.#end()
+    this.#settle.reject(error)
   }
 
   #end(): void {
     this.#over = true
     this.#timer?.cancel()
-    if (this.#onAbort !== null) this.#request.signal?.removeEventListener('abort', this.#onAbort)
+    for (const stop of this.#stopListening) stop()
     this.#locker.waiting.remove(this)
     this.#locker.forget(this)
   }
 
-  #giveBack(): void {
-    this.#locker.background(this.#locker.calls.release(this.claim), this.claim, 'release')
-  }
-
-  /**
-   * An answer that arrives after the attempt ended may have granted or queued the claim anew: behind a timeout, or
-   * since the client sent it once more on a new connection. Unless the lease still stands, or was left to run out, it
-   * is given back. After a failure it is unknown what the backend did.
-   */
-  #giveBackIfLate(call: Promise<AcquireReply>): void {
-    const stands = () => !this.#over || (this.#lease !== null && (this.#lease.held || this.#lease.holdForMs > 0))
-    const check = (reply: AcquireReply | null) => {
-      const lingers = reply === null || reply.status === 'granted' || (reply.status === 'busy' && this.#queues)
-      if (lingers && !stands()) this.#giveBack()
-    }
-    call.then(check, () => check(null))
+  #waitedMs(): number {
+    return this.#locker.clock.monotonicMs() - this.#patience.sinceMs
   }
 
   #subject(): { name: string; owner: string; mode: Claim['mode'] } {
     return { name: this.claim.name, owner: this.claim.owner, mode: this.claim.mode }
   }
 
-  #timeout(): SoloistError {
-    if (!this.#answered) {
-      const { kind } = this.#locker.calls.backend
-      const message = `the ${kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait`
-      return new SoloistError('BACKEND_UNAVAILABLE', message, { cause: this.#lastFault })
-    }
-    return new LockTimeoutError({
-      lockName: this.claim.name,
-      holder: this.#holder,
-      waitedMs: elapsedMs(this.#locker.clock, this.#startedAt),
-      cause: this.#lastFault,
-    })
-  }
-
   #limitMismatch(limit: number | null): SoloistError {
-    const asked = this.claim.limit === null ? 'none' : String(this.claim.limit)
-    const stands = limit === null ? 'none' : String(limit)
+    const asked = this.claim.limit ?? 'none'
     const name = JSON.stringify(this.claim.name)
-    return new SoloistError('LIMIT_MISMATCH', `lock ${name} is in use with the limit ${stands}, not ${asked}`)
+    return new SoloistError('LIMIT_MISMATCH', `lock ${name} is in use with the limit ${limit ?? 'none'}, not ${asked}`)
   }
 }

@@ -1,12 +1,20 @@
 import type { Backend, Claim, RenewReply } from '../backend.js'
-import { SoloistError } from '../errors.js'
+import { causedBy, SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 
-/** A backend's calls, each bounded in time and each failing in one way only: `BACKEND_UNAVAILABLE` with a cause. */
+/** What became of one lease in a batch of renewals, with a fault in the form users get. */
+export type Renewal =
+  | Exclude<RenewReply, { status: 'fault' }>
+  | { readonly status: 'fault'; readonly error: SoloistError }
+
+/** A backend's calls, each bounded in time and each failing in one way only: with a `SoloistError`. */
 export class Calls {
   readonly backend: Backend
   readonly #clock: Clock
   readonly #timeoutMs: number
+  /** Ends each call under way. */
+  readonly #underWay = new Set<(reason: SoloistError) => void>()
+  #lastFailure: unknown
 
   constructor(backend: Backend, clock: Clock, timeoutMs: number) {
     this.backend = backend
@@ -14,75 +22,107 @@ export class Calls {
     this.#timeoutMs = timeoutMs
   }
 
+  /** The backend's last failure, until a call succeeds; else `undefined`. It says more than a time-out can. */
+  get lastFailure(): unknown {
+    return this.#lastFailure
+  }
+
+  /** Makes a call. One that throws instead of rejecting is treated alike. */
+  run<T>(what: string, call: (backend: Backend) => Promise<T>, timeoutMs?: number): Promise<T> {
+    const start = async () => await call(this.backend)
+    return this.bounded(what, start(), timeoutMs)
+  }
+
   /**
-   * Settles with the call, or rejects once it took too long. The call itself cannot be taken back: whoever must know
-   * what became of it keeps the promise.
+   * Makes a call that is safe to repeat, and repeats it once within the same bound when it failed: its reply may have
+   * been lost with a connection, and the same question again is answered with what became of the first.
    */
-  bounded<T>(call: Promise<T>, what: string, timeoutMs: number = this.#timeoutMs): Promise<T> {
-    const bound = Math.min(timeoutMs, this.#timeoutMs)
+  async twice<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
+    const until = this.#clock.monotonicMs() + this.#timeoutMs
+    try {
+      return await this.run(what, call)
+    } catch (error) {
+      const leftMs = until - this.#clock.monotonicMs()
+      if (!isUnavailable(error) || leftMs < 1) throw error
+      return await this.run(what, call, leftMs)
+    }
+  }
+
+  /**
+   * Settles with the work, or rejects once it took too long. The work itself cannot be taken back: whoever must know
+   * what became of it keeps its promise.
+   */
+  bounded<T>(what: string, work: Promise<T>, timeoutMs: number = this.#timeoutMs): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(bound, () => {
-        reject(this.#unavailable(what, `gave no answer within ${Math.round(bound)} ms`))
+      const end = () => {
+        timer.cancel()
+        this.#underWay.delete(cut)
+      }
+      const cut = (reason: SoloistError) => {
+        end()
+        reject(reason)
+      }
+      const timer = this.#clock.setTimer(timeoutMs, () => {
+        cut(this.#unavailable(what, `gave no answer within ${Math.round(timeoutMs)} ms`, this.#lastFailure))
       })
-      call.then(
+      this.#underWay.add(cut)
+      work.then(
         value => {
-          timer.cancel()
+          this.#lastFailure = undefined
+          end()
           resolve(value)
         },
         (error: unknown) => {
-          timer.cancel()
-          reject(error instanceof SoloistError ? error : this.#unavailable(what, 'failed', error))
+          this.#lastFailure = error
+          cut(error instanceof SoloistError ? error : this.#unavailable(what, 'failed', error))
         },
       )
     })
   }
 
-  /** One batch of renewals; a batch that fails as a whole is a fault of each. Never rejects. */
-  async renew(claims: readonly Claim[], timeoutMs?: number): Promise<readonly RenewReply[]> {
+  /** One batch of renewals, in the order of the claims. What fails as a whole failed for each. Never rejects. */
+  async renew(claims: readonly Claim[]): Promise<readonly Renewal[]> {
     try {
-      return await this.bounded(
-        this.#start(() => this.backend.renew(claims)),
-        'renew',
-        timeoutMs,
-      )
+      const replies = await this.run('renew', backend => backend.renew(claims))
+      return claims.map((_, i) => this.#renewal(replies[i]))
     } catch (error) {
-      return claims.map(() => ({ status: 'fault', error }))
+      return claims.map(() => ({ status: 'fault', error: error as SoloistError }))
     }
   }
 
-  /**
-   * Gives a claim up, held or waiting. A failure is met with a second attempt within the same bound, since it may have
-   * been a connection that was just lost, and a second release changes nothing.
-   */
+  /** Gives a claim up, held or waiting. */
   async release(claim: Claim): Promise<void> {
-    const until = this.#clock.monotonicMs() + this.#timeoutMs
-    const attempt = () => {
-      const left = Math.max(until - this.#clock.monotonicMs(), 0)
-      return this.bounded(
-        this.#start(() => this.backend.release(claim)),
-        'release',
-        left,
-      )
-    }
-    try {
-      await attempt()
-    } catch (error) {
-      if (!isUnavailable(error) || this.#clock.monotonicMs() >= until) throw error
-      await attempt()
-    }
+    await this.twice('release', backend => backend.release(claim))
   }
 
-  /** A backend that throws instead of rejecting is treated alike. */
-  async #start<T>(call: () => Promise<T>): Promise<T> {
-    return await call()
+  /** Leaves a lock to run out after `ttlMs`. */
+  async leave(claim: Claim, ttlMs: number): Promise<void> {
+    await this.twice('renew', async backend => {
+      const [reply] = await backend.renew([{ ...claim, ttlMs }])
+      if (reply?.status === 'fault') throw reply.error
+    })
+  }
+
+  /** Rejects every call under way. */
+  cut(reason: SoloistError): void {
+    for (const cut of this.#underWay) cut(reason)
+  }
+
+  #renewal(reply: RenewReply | undefined): Renewal {
+    if (reply === undefined) return { status: 'fault', error: this.#unavailable('renew', 'gave no answer') }
+    if (reply.status !== 'fault') return reply
+    const { error } = reply
+    return {
+      status: 'fault',
+      error: error instanceof SoloistError ? error : this.#unavailable('renew', 'failed', error),
+    }
   }
 
   #unavailable(what: string, how: string, cause?: unknown): SoloistError {
-    const message = `the ${this.backend.kind} backend ${how} (${what})`
-    return new SoloistError('BACKEND_UNAVAILABLE', message, cause === undefined ? undefined : { cause })
+    return new SoloistError('BACKEND_UNAVAILABLE', `the ${this.backend.kind} backend ${how} (${what})`, causedBy(cause))
   }
 }
 
-export function isUnavailable(error: unknown): boolean {
+function isUnavailable(error: unknown): boolean {
   return error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
 }

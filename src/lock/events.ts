@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import type { ClaimMode } from '../backend.js'
+import type { SoloistError } from '../errors.js'
 
 /** What every event tells about the claim it is about. */
 export interface ClaimEvent {
@@ -18,12 +19,12 @@ export interface SoloistEvents {
   /** A lease was given up by its owner after `heldMs`. */
   released: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
-  lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: unknown }]
+  lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
   /**
-   * The backend failed where no caller could be told: while renewing (it is tried again), or while giving up a lock in
-   * the background (it expires by itself).
+   * The backend failed where no caller could be told: renewing in the background or asking for a queued claim (both are
+   * tried again), or giving up a lock in the background (it expires by itself).
    */
-  fault: [ClaimEvent & { readonly during: 'renew' | 'release' | 'wait'; readonly error: unknown }]
+  fault: [ClaimEvent & { readonly during: 'renew' | 'wait' | 'release'; readonly error: unknown }]
 }
 
 export type SoloistEventName = keyof SoloistEvents

@@ -1,4 +1,4 @@
-import { elapsedMs, instant } from '../internal/clock.js'
+import { onAbort } from '../internal/abort.js'
 import type { HeldLease, Lease } from './lease.js'
 import type { Locker } from './locker.js'
 import type { LockRequest } from './request.js'
@@ -21,42 +21,62 @@ export interface LeaseGroup extends AsyncDisposable {
 
 /**
  * Takes several locks, one after the other in the order of their names' code units. Everybody who takes several takes
- * them in that one order, so no two can wait for each other; the wait as a whole is bounded by `waitMs`.
+ * them in that one order, so no two can wait for each other. `waitMs` bounds the wait as a whole, and a lock that is
+ * lost while waiting for the next ends it. Then, and with any other failure, those taken are given back at once.
  */
 export async function acquireGroup(locker: Locker, requests: readonly LockRequest[]): Promise<HeldLeaseGroup> {
-  const startedAt = instant(locker.clock)
+  const sinceMs = locker.clock.monotonicMs()
   const byName = new Map(requests.map(request => [request.name, request]))
-  const held = new Map<string, HeldLease>()
+  const group = new HeldLeaseGroup([...byName.keys()])
   try {
     for (const name of [...byName.keys()].sort()) {
-      const request = byName.get(name) as LockRequest
-      const waitMs = Math.max(request.waitMs - elapsedMs(locker.clock, startedAt), 0)
-      held.set(name, await locker.acquire({ ...request, waitMs }))
+      group.add(await locker.acquire(byName.get(name) as LockRequest, { sinceMs, unless: group.signal }))
     }
+    group.assertValid()
   } catch (error) {
-    for (const lease of [...held.values()].reverse()) await lease[Symbol.asyncDispose]()
+    // Not awaited: a backend that does not answer must not prolong the wait. It never rejects.
+    void group[Symbol.asyncDispose]()
     throw error
   }
-  return new HeldLeaseGroup([...byName.keys()].map(name => held.get(name) as HeldLease))
+  return group
 }
 
 export class HeldLeaseGroup implements LeaseGroup {
-  readonly leases: readonly HeldLease[]
-  readonly signal: AbortSignal
+  readonly #names: readonly string[]
+  /** In the order they were taken. */
+  readonly #held = new Map<string, HeldLease>()
+  readonly #controller = new AbortController()
 
-  constructor(leases: readonly HeldLease[]) {
-    this.leases = leases
-    this.signal = AbortSignal.any(leases.map(lease => lease.signal))
+  constructor(names: readonly string[]) {
+    this.#names = names
+  }
+
+  get leases(): readonly HeldLease[] {
+    return this.#names.map(name => this.#held.get(name) as HeldLease)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  add(lease: HeldLease): void {
+    this.#held.set(lease.name, lease)
+    const { signal } = lease
+    onAbort(signal, () => this.#controller.abort(signal.reason))
   }
 
   get(name: string): Lease {
-    const lease = this.leases.find(candidate => candidate.name === name)
+    const lease = this.#held.get(name)
     if (lease === undefined) throw new RangeError(`the group holds no lock ${JSON.stringify(name)}`)
     return lease
   }
 
   assertValid(): void {
-    for (const lease of this.leases) lease.assertValid()
+    for (const lease of this.#held.values()) lease.assertValid()
+  }
+
+  assertNotLost(): void {
+    for (const lease of this.#held.values()) lease.assertNotLost()
   }
 
   async renew(): Promise<void> {
@@ -73,6 +93,6 @@ export class HeldLeaseGroup implements LeaseGroup {
   }
 
   #lastTakenFirst(): readonly HeldLease[] {
-    return [...this.leases].sort((a, b) => (a.name < b.name ? 1 : -1))
+    return [...this.#held.values()].reverse()
   }
 }

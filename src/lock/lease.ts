@@ -51,6 +51,9 @@ export interface Lease extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** What a lease was granted for. */
+export type LeaseClaim = Claim & { readonly ttlMs: number }
+
 /** What a lease needs from the one who granted it. */
 export interface LeaseHost {
   readonly clock: Clock
@@ -68,17 +71,17 @@ export function driftMs(ttlMs: number): number {
 }
 
 export class HeldLease implements Lease {
-  readonly claim: Claim & { readonly ttlMs: number }
+  readonly claim: LeaseClaim
   readonly fence: number
   readonly holdForMs: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
   /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
   renewalDueMs = 0
-  /** Whether a renewal is on its way. Kept by the renewer. */
-  renewing = false
 
   readonly #host: LeaseHost
+  /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
+  readonly #heldSinceMs: number
   #provenAt: Instant
   #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
   #releasing: Promise<void> | null = null
@@ -88,7 +91,7 @@ export class HeldLease implements Lease {
 
   constructor(
     host: LeaseHost,
-    claim: Claim & { readonly ttlMs: number },
+    claim: LeaseClaim,
     grant: { readonly fence: number; readonly sentAt: Instant; readonly holdForMs: number },
   ) {
     this.#host = host
@@ -97,6 +100,7 @@ export class HeldLease implements Lease {
     this.holdForMs = grant.holdForMs
     this.grantedAt = grant.sentAt
     this.#provenAt = grant.sentAt
+    this.#heldSinceMs = host.clock.monotonicMs()
     this.#watch()
   }
 
@@ -128,13 +132,23 @@ export class HeldLease implements Lease {
     return this.#state === 'held'
   }
 
+  /** How long it has been held, in milliseconds. */
+  get heldMs(): number {
+    return this.#host.clock.monotonicMs() - this.#heldSinceMs
+  }
+
   assertValid(): void {
-    if (this.#state === 'held' && this.remainingMs() <= 0) this.lose(this.#expired())
-    if (this.#lostReason !== null) {
-      throw new SoloistError(this.#lostReason.code, this.#lostReason.message, { cause: this.#lostReason })
-    }
+    this.assertNotLost()
     if (this.#state !== 'held') {
       throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was released`)
+    }
+  }
+
+  /** As `assertValid()`, but content with a lease its owner released. */
+  assertNotLost(): void {
+    this.#expireIfDue()
+    if (this.#lostReason !== null) {
+      throw new SoloistError(this.#lostReason.code, this.#lostReason.message, { cause: this.#lostReason })
     }
   }
 
@@ -145,6 +159,7 @@ export class HeldLease implements Lease {
   }
 
   release(): Promise<void> {
+    this.#expireIfDue()
     if (this.#state === 'released' || this.#state === 'lost') return Promise.resolve()
     this.#releasing ??= this.#release()
     return this.#releasing
@@ -156,11 +171,6 @@ export class HeldLease implements Lease {
     } catch (error) {
       this.#host.onReleaseFault(this, error)
     }
-  }
-
-  /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
-  remainingMs(): number {
-    return this.claim.ttlMs - driftMs(this.claim.ttlMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 
   /** The backend confirmed, in answer to a request sent at `sentAt`, that the lease runs from then on. */
@@ -191,15 +201,20 @@ export class HeldLease implements Lease {
 
   /** A timer set once and set again for what renewals have added meanwhile. */
   #watch(): void {
-    const remaining = this.remainingMs()
-    if (remaining <= 0) return this.lose(this.#expired())
-    this.#deadline = this.#host.clock.setTimer(remaining, () => this.#watch(), { background: true })
+    this.#expireIfDue()
+    if (!this.held) return
+    this.#deadline = this.#host.clock.setTimer(this.#remainingMs(), () => this.#watch(), { background: true })
   }
 
-  #expired(): SoloistError {
-    return new SoloistError(
-      'LEASE_LOST',
-      `the lease on ${JSON.stringify(this.name)} ran out: it could not be renewed within its ttl of ${this.claim.ttlMs} ms`,
-    )
+  #expireIfDue(): void {
+    if (!this.held || this.#remainingMs() > 0) return
+    const { ttlMs } = this.claim
+    const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within its ttl of ${ttlMs} ms`
+    this.lose(new SoloistError('LEASE_LOST', message))
+  }
+
+  /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
+  #remainingMs(): number {
+    return this.claim.ttlMs - driftMs(this.claim.ttlMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 }

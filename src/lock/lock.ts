@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js'
-import type { Lease } from './lease.js'
+import type { HeldLease, Lease } from './lease.js'
 import type { Locker } from './locker.js'
-import { checkLimit, checkName, type LockOptions, lockRequest, type Target, type TryLockOptions } from './request.js'
+import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
 
 /** A lock bound to its name and kind: a semaphore, or one side of a read/write lock. */
 export interface Lock {
@@ -19,11 +19,11 @@ export interface Lock {
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
    *
    * @returns what `work` returned
-   * @throws what `work` threw; else `LEASE_LOST` when the lease ended before `work` did, for then it was not alone; else
-   *   as {@link Lock.lock}
+   * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;
+   *   else as {@link Lock.lock}
    */
-  withLock<T>(work: (lease: Lease) => T | Promise<T>): Promise<T>
-  withLock<T>(options: LockOptions, work: (lease: Lease) => T | Promise<T>): Promise<T>
+  withLock<T>(work: Work<Lease, T>): Promise<T>
+  withLock<T>(options: LockOptions, work: Work<Lease, T>): Promise<T>
 }
 
 /** The two sides of a read/write lock. Writers are alone; readers are together; whoever came first goes first. */
@@ -33,6 +33,7 @@ export interface ReadWriteLock {
   readonly write: Lock
 }
 
+/** What runs under a lock. `L` is a {@link Lease}, or a `LeaseGroup` for several names. */
 export type Work<L, T> = (lease: L) => T | Promise<T>
 
 /** Takes the two call forms of `withLock` apart. */
@@ -46,13 +47,13 @@ export function workAndOptions<L, T>(
 }
 
 /** Runs `work` under a lease, or a group of them, and ends the lease. */
-export async function runUnder<L extends AsyncDisposable & { assertValid(): void }, T>(
+export async function runUnder<L extends AsyncDisposable & { assertNotLost(): void }, T>(
   lease: L,
   work: Work<L, T>,
 ): Promise<T> {
   try {
     const value = await work(lease)
-    lease.assertValid()
+    lease.assertNotLost()
     return value
   } finally {
     await lease[Symbol.asyncDispose]()
@@ -72,7 +73,7 @@ export class NamedLock implements Lock {
   }
 
   async lock(options?: LockOptions): Promise<Lease> {
-    return await this.#locker.acquire(lockRequest(this.#target, options))
+    return await this.#acquire(options)
   }
 
   async tryLock(options?: TryLockOptions): Promise<Lease | null> {
@@ -81,22 +82,15 @@ export class NamedLock implements Lock {
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
-    return await runUnder(await this.lock(options), work)
+    return await runUnder(await this.#acquire(options), work)
   }
-}
 
-export function mutex(locker: Locker, name: string): NamedLock {
-  return new NamedLock(locker, { name: checkName(name), mode: 'exclusive', limit: null })
-}
-
-export function semaphore(locker: Locker, name: string, limit: number): NamedLock {
-  return new NamedLock(locker, { name: checkName(name), mode: 'shared', limit: checkLimit(limit) })
+  async #acquire(options: LockOptions | undefined): Promise<HeldLease> {
+    return await this.#locker.acquire(lockRequest(this.#target, options))
+  }
 }
 
 export function readWriteLock(locker: Locker, name: string): ReadWriteLock {
-  return {
-    name: checkName(name),
-    read: new NamedLock(locker, { name, mode: 'shared', limit: null }),
-    write: new NamedLock(locker, { name, mode: 'exclusive', limit: null }),
-  }
+  const read = new NamedLock(locker, shared(name, null))
+  return { name, read, write: new NamedLock(locker, exclusive(name)) }
 }

@@ -1,14 +1,14 @@
 import type { EventEmitter } from 'node:events'
 import type { Backend, Claim, PushedGrant } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import { type Clock, elapsedMs } from '../internal/clock.js'
-import { Attempt } from './attempt.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import { Attempt, type Patience } from './attempt.js'
 import { Calls } from './calls.js'
 import { publish, type SoloistEventName, type SoloistEvents } from './events.js'
 import type { HeldLease, LeaseHost } from './lease.js'
-import { Renewer } from './renewal.js'
-import type { LockRequest } from './request.js'
-import { WaitingRoom } from './waiting.js'
+import { type RenewalHost, Renewer } from './renewal.js'
+import { type LockRequest, throwIfAborted } from './request.js'
+import { type WaitingHost, WaitingRoom } from './waiting.js'
 
 export interface LockerOptions {
   /** This client's name, unique among all clients of the datastore; starts every owner. */
@@ -22,36 +22,46 @@ export interface LockerOptions {
 }
 
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
-export class Locker implements LeaseHost {
+export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   readonly clock: Clock
+  readonly random: () => number
   readonly calls: Calls
   readonly waiting: WaitingRoom
 
-  readonly #options: LockerOptions
+  readonly #clientId: string
+  readonly #emitter: EventEmitter
   readonly #renewer: Renewer
   /** The calls that wait, by owner. */
   readonly #attempts = new Map<string, Attempt>()
-  readonly #background = new Set<Promise<void>>()
+  /** Owners whose lock was left to run out, until it has. */
+  readonly #left = new Map<string, Timer>()
+  /** What `close()` waits for. */
+  readonly #unfinished = new Set<Promise<unknown>>()
   #sequence = 0
   #closing: Promise<void> | null = null
+  #closed = false
 
   constructor(backend: Backend, options: LockerOptions) {
-    this.#options = options
     this.clock = options.clock
+    this.random = options.random
+    this.#clientId = options.clientId
+    this.#emitter = options.emitter
     this.calls = new Calls(backend, options.clock, options.callTimeoutMs)
-    this.waiting = new WaitingRoom(options.clock, options.random, backend.beatMs)
-    this.#renewer = new Renewer(this.calls, options.clock, options.random, (lease, error) => {
-      this.#fault(lease.claim, 'renew', error)
-    })
+    this.waiting = new WaitingRoom(this, backend.beatMs)
+    this.#renewer = new Renewer(this)
     backend.onGrant(event => {
       if (event.type === 'gap') this.waiting.gap()
       else this.#granted(event)
     })
   }
 
-  /** Waits for the lock as long as the request allows. */
-  async acquire(request: LockRequest): Promise<HeldLease> {
-    const attempt = this.#attempt(request, request.waitMs > 0)
+  /** Waits for the lock as long as the request allows. See {@link Patience} for what a wait in several parts adds. */
+  async acquire(
+    request: LockRequest,
+    { sinceMs, unless }: Omit<Patience, 'queues'> = { sinceMs: this.clock.monotonicMs(), unless: null },
+  ): Promise<HeldLease> {
+    const queues = this.clock.monotonicMs() - sinceMs < request.waitMs
+    const attempt = this.#attempt(request, { sinceMs, queues, unless })
     const lease = await attempt.result
     if (lease === null) throw attempt.refusal()
     return lease
@@ -59,22 +69,26 @@ export class Locker implements LeaseHost {
 
   /** Takes the lock if it is free now, else `null`. */
   async tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    return await this.#attempt(request, false).result
+    return await this.#attempt(request, { sinceMs: this.clock.monotonicMs(), queues: false, unless: null }).result
   }
 
   /** Runs a backend call made outside of a lease, such as `inspect`, under the same bound and the same errors. */
   async call<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
     this.assertOpen()
-    return await this.calls.bounded(this.start(call), what)
+    return await this.calls.run(what, call)
+  }
+
+  get isOpen(): boolean {
+    return this.#closing === null
   }
 
   assertOpen(): void {
-    if (this.#closing !== null) throw closed()
+    if (!this.isOpen) throw closed()
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend.
-   * Bounded like any call; safe to call twice.
+   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend. Takes at
+   * most two call time-outs; safe to call twice.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -84,38 +98,33 @@ export class Locker implements LeaseHost {
   async #close(): Promise<void> {
     for (const attempt of [...this.#attempts.values()]) attempt.fail(closed())
     for (const lease of [...this.#renewer.leases.values()]) lease.lose(closed())
-    this.#renewer.stop()
-    while (this.#background.size > 0) await Promise.all(this.#background)
-    await this.calls.bounded(this.calls.backend.close(), 'close')
+    // What is not done in time has a fault event of its own.
+    await Promise.allSettled([this.calls.bounded('close', this.#finish())])
+    this.#closed = true
+    this.calls.cut(closed())
+    for (const timer of this.#left.values()) timer.cancel()
+    await this.calls.run('close', backend => backend.close())
   }
 
-  #attempt(request: LockRequest, queues: boolean): Attempt {
+  async #finish(): Promise<void> {
+    while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
+  }
+
+  #attempt(request: LockRequest, patience: Patience): Attempt {
     this.assertOpen()
-    const claim = {
-      name: request.name,
-      owner: this.newOwner(),
-      client: this.#options.clientId,
-      mode: request.mode,
-      limit: request.limit,
-      ttlMs: request.ttlMs,
-      meta: request.meta,
-    }
-    const attempt = new Attempt(this, claim, request, queues)
-    this.#attempts.set(claim.owner, attempt)
+    throwIfAborted(request.signal)
+    patience.unless?.throwIfAborted()
+    this.#sequence += 1
+    const { name, mode, limit, ttlMs, meta } = request
+    const owner = `${this.#clientId}/${this.#sequence}`
+    const claim = { name, owner, client: this.#clientId, mode, limit, ttlMs, meta }
+    const attempt = new Attempt(this, claim, request, patience)
+    this.#attempts.set(owner, attempt)
     attempt.start()
     return attempt
   }
 
-  newOwner(): string {
-    this.#sequence += 1
-    return `${this.#options.clientId}/${this.#sequence}`
-  }
-
-  // What attempts and leases call back.
-
-  async start<T>(call: (backend: Backend) => Promise<T>): Promise<T> {
-    return await call(this.calls.backend)
-  }
+  // What attempts call back.
 
   forget(attempt: Attempt): void {
     this.#attempts.delete(attempt.claim.owner)
@@ -126,59 +135,86 @@ export class Locker implements LeaseHost {
     this.publish('acquired', { ...subject(lease.claim), fence: lease.fence, waitedMs })
   }
 
+  onWaitFault(attempt: Attempt, error: unknown): void {
+    this.#fault(attempt.claim, 'wait', error)
+  }
+
+  /** Takes back, in the background, what the backend may have noted of a claim that nobody here stands for. */
+  giveBack(claim: Claim): void {
+    if (this.#closed || this.#renewer.leases.has(claim.owner) || this.#left.has(claim.owner)) return
+    this.#inBackground(this.calls.release(claim), claim)
+  }
+
+  // What leases call back.
+
   async renewNow(lease: HeldLease): Promise<void> {
     const [reply] = await this.#renewer.renew([lease])
     if (reply?.status === 'fault') throw reply.error
   }
 
   async giveUp(lease: HeldLease): Promise<void> {
+    if (this.#closed) throw closed()
+    await this.#unfinishedUntil(this.#giveUp(lease))
+  }
+
+  async #giveUp(lease: HeldLease): Promise<void> {
+    const { claim, fence, heldMs, holdForMs } = lease
     this.#renewer.remove(lease)
-    const heldMs = elapsedMs(this.clock, lease.grantedAt)
-    const remainderMs = Math.ceil(lease.holdForMs - heldMs)
+    const remainderMs = Math.ceil(holdForMs - heldMs)
     if (remainderMs > 0) {
       // Left to run out instead of being released: so it is kept even if this process ends now.
-      const [reply] = await this.calls.renew([{ ...lease.claim, ttlMs: remainderMs }])
-      if (reply?.status === 'fault') throw reply.error
+      this.#leave(claim.owner, remainderMs)
+      await this.calls.leave(claim, remainderMs)
     } else {
-      await this.calls.release(lease.claim)
+      await this.calls.release(claim)
     }
-    this.publish('released', { ...subject(lease.claim), fence: lease.fence, heldMs })
+    this.publish('released', { ...subject(claim), fence, heldMs })
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
-    if (reason.code === 'CLOSED') return this.background(this.giveUp(lease), lease.claim, 'release')
+    const { claim, fence, heldMs } = lease
+    if (reason.code === 'CLOSED') return this.#inBackground(this.#giveUp(lease), claim)
     this.#renewer.remove(lease)
-    const heldMs = elapsedMs(this.clock, lease.grantedAt)
-    this.publish('lost', { ...subject(lease.claim), fence: lease.fence, heldMs, reason })
-    this.background(this.calls.release(lease.claim), lease.claim, 'release')
+    this.publish('lost', { ...subject(claim), fence, heldMs, reason })
+    this.giveBack(claim)
   }
 
   onReleaseFault(lease: HeldLease, error: unknown): void {
     this.#fault(lease.claim, 'release', error)
   }
 
-  /** Work nobody waits for, except `close()`. A failure becomes a `fault` event. */
-  background(work: Promise<unknown>, claim: Claim, during: 'release' | 'wait'): void {
-    const settled = work.then(
-      () => undefined,
-      (error: unknown) => this.#fault(claim, during, error),
-    )
-    this.#background.add(settled)
-    void settled.then(() => this.#background.delete(settled))
+  onRenewFault(lease: HeldLease, error: unknown): void {
+    this.#fault(lease.claim, 'renew', error)
   }
 
   publish<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
-    publish(this.#options.emitter, event, detail)
+    publish(this.#emitter, event, detail)
   }
 
   #granted(event: PushedGrant): void {
     const attempt = this.#attempts.get(event.owner)
-    if (attempt !== undefined) return this.waiting.grant(attempt, event)
-    if (this.#renewer.leases.has(event.owner)) return
-    // Nobody waits for it any more: it overtook the release it should have met.
+    if (attempt !== undefined) return void this.waiting.grant(attempt)
+    // Nobody waits for it any more.
     const { name, owner, mode, limit } = event
-    const claim = { name, owner, mode, limit, client: this.#options.clientId, ttlMs: null, meta: null }
-    this.background(this.calls.release(claim), claim, 'release')
+    this.giveBack({ name, owner, mode, limit, client: this.#clientId, ttlMs: null, meta: null })
+  }
+
+  #leave(owner: string, ttlMs: number): void {
+    this.#left.get(owner)?.cancel()
+    this.#left.set(
+      owner,
+      this.clock.setTimer(ttlMs, () => this.#left.delete(owner), { background: true }),
+    )
+  }
+
+  /** Work nobody waits for, except `close()`. */
+  #inBackground(work: Promise<unknown>, claim: Claim): void {
+    this.#unfinishedUntil(work).catch((error: unknown) => this.#fault(claim, 'release', error))
+  }
+
+  #unfinishedUntil<T>(work: Promise<T>): Promise<T> {
+    this.#unfinished.add(work)
+    return work.finally(() => this.#unfinished.delete(work))
   }
 
   #fault(claim: Claim, during: SoloistEvents['fault'][0]['during'], error: unknown): void {

@@ -1,32 +1,37 @@
-import type { RenewReply } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import { type Clock, instant, type Timer } from '../internal/clock.js'
-import type { Calls } from './calls.js'
+import { type Clock, type Instant, instant, type Timer } from '../internal/clock.js'
+import type { Calls, Renewal } from './calls.js'
 import type { HeldLease } from './lease.js'
 
 /** A lease is renewed after this part of its ttl, so that two attempts may fail before it runs out. */
 const RENEW_AFTER = 1 / 3
 /** Renewal times are spread by this part either way, so that leases taken together do not stay together. */
 const JITTER = 0.1
+/** A lease joins a call made for others when its own renewal is due within this part of its ttl. */
+const JOIN = 0.1
 /** After a failed renewal the next one follows after this part of the ttl. */
 const RETRY_AFTER = 1 / 12
 
-/** Renews every held lease of one backend: all that are due, or soon will be, in one call. */
+/** What the renewer needs from the client it belongs to. */
+export interface RenewalHost {
+  readonly clock: Clock
+  /** From 0 to below 1. */
+  readonly random: () => number
+  readonly calls: Calls
+  /** A renewal in the background failed; it is tried again. */
+  onRenewFault(lease: HeldLease, error: unknown): void
+}
+
+/** Renews every held lease of one client: all that are due, or soon will be, in one call. */
 export class Renewer {
-  readonly #calls: Calls
-  readonly #clock: Clock
-  readonly #random: () => number
-  readonly #onFault: (lease: HeldLease, error: unknown) => void
+  readonly #host: RenewalHost
   /** By owner. */
   readonly #leases = new Map<string, HeldLease>()
   #timer: Timer | null = null
   #timerDueMs = Infinity
 
-  constructor(calls: Calls, clock: Clock, random: () => number, onFault: (lease: HeldLease, error: unknown) => void) {
-    this.#calls = calls
-    this.#clock = clock
-    this.#random = random
-    this.#onFault = onFault
+  constructor(host: RenewalHost) {
+    this.#host = host
   }
 
   get leases(): ReadonlyMap<string, HeldLease> {
@@ -35,73 +40,80 @@ export class Renewer {
 
   add(lease: HeldLease): void {
     this.#leases.set(lease.owner, lease)
-    this.#plan(lease, RENEW_AFTER)
+    this.#planNext(lease, lease.grantedAt)
   }
 
   remove(lease: HeldLease): void {
     this.#leases.delete(lease.owner)
-    if (this.#leases.size === 0) this.stop()
+    if (this.#leases.size === 0) this.#disarm()
   }
 
-  stop(): void {
-    this.#timer?.cancel()
-    this.#timer = null
-    this.#timerDueMs = Infinity
-  }
-
-  /** Renews these leases in one call and tells each what came of it. Never rejects. */
-  async renew(leases: readonly HeldLease[]): Promise<readonly RenewReply[]> {
-    const sentAt = instant(this.#clock)
-    // No answer within a third of the shortest lease: leave it time to be asked again.
-    const patienceMs = Math.min(...leases.map(lease => lease.claim.ttlMs)) * RENEW_AFTER
-    for (const lease of leases) lease.renewing = true
-    const replies = await this.#calls.renew(
-      leases.map(lease => lease.claim),
-      patienceMs,
-    )
+  /**
+   * Renews these leases in one call and tells each what came of it. An answer that is slow does not stop the next
+   * renewal from being sent in time, and still counts when it comes. Never rejects.
+   */
+  async renew(leases: readonly HeldLease[]): Promise<readonly Renewal[]> {
+    const sentAt = instant(this.#host.clock)
+    for (const lease of leases) this.#planNext(lease, sentAt)
+    const replies = await this.#host.calls.renew(leases.map(lease => lease.claim))
     leases.forEach((lease, i) => {
-      lease.renewing = false
-      this.#settle(lease, replies[i] as RenewReply, sentAt)
+      this.#settle(lease, replies[i] as Renewal, sentAt)
     })
     return replies
   }
 
-  #settle(lease: HeldLease, reply: RenewReply, sentAt: ReturnType<typeof instant>): void {
+  #settle(lease: HeldLease, reply: Renewal, sentAt: Instant): void {
     if (!lease.held) return
     if (reply.status === 'held') {
       lease.extend(sentAt)
-      this.#plan(lease, RENEW_AFTER)
     } else if (reply.status === 'lost') {
       const name = JSON.stringify(lease.name)
       lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
     } else {
-      this.#onFault(lease, reply.error)
-      this.#plan(lease, RETRY_AFTER)
+      const retryMs = this.#host.clock.monotonicMs() + lease.claim.ttlMs * RETRY_AFTER
+      this.#plan(lease, Math.min(lease.renewalDueMs, retryMs))
     }
   }
 
-  #plan(lease: HeldLease, part: number): void {
-    const spread = 1 + JITTER * (2 * this.#random() - 1)
-    lease.renewalDueMs = this.#clock.monotonicMs() + lease.claim.ttlMs * part * spread
-    this.#arm(lease.renewalDueMs)
+  #planNext(lease: HeldLease, since: Instant): void {
+    const spread = 1 + JITTER * (2 * this.#host.random() - 1)
+    this.#plan(lease, since.monotonicMs + lease.claim.ttlMs * RENEW_AFTER * spread)
+  }
+
+  #plan(lease: HeldLease, dueMs: number): void {
+    lease.renewalDueMs = dueMs
+    this.#arm(dueMs)
   }
 
   #arm(dueMs: number): void {
     if (dueMs >= this.#timerDueMs) return
     this.#timer?.cancel()
     this.#timerDueMs = dueMs
-    this.#timer = this.#clock.setTimer(dueMs - this.#clock.monotonicMs(), () => this.#fire(), { background: true })
+    const { clock } = this.#host
+    this.#timer = clock.setTimer(dueMs - clock.monotonicMs(), () => this.#fire(), { background: true })
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#timerDueMs = Infinity
   }
 
   #fire(): void {
-    this.stop()
-    const now = this.#clock.monotonicMs()
+    this.#disarm()
+    const now = this.#host.clock.monotonicMs()
     const due: HeldLease[] = []
     for (const lease of this.#leases.values()) {
-      if (lease.renewing) continue
-      if (lease.renewalDueMs <= now + lease.claim.ttlMs * JITTER) due.push(lease)
+      if (lease.renewalDueMs <= now + lease.claim.ttlMs * JOIN) due.push(lease)
       else this.#arm(lease.renewalDueMs)
     }
-    if (due.length > 0) void this.renew(due)
+    if (due.length > 0) void this.#renewInBackground(due)
+  }
+
+  async #renewInBackground(leases: readonly HeldLease[]): Promise<void> {
+    const replies = await this.renew(leases)
+    replies.forEach((reply, i) => {
+      if (reply.status === 'fault') this.#host.onRenewFault(leases[i] as HeldLease, reply.error)
+    })
   }
 }

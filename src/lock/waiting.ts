@@ -1,13 +1,22 @@
-import type { PushedGrant } from '../backend.js'
-import { type Clock, elapsedMs, type Instant, instant, type Timer } from '../internal/clock.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import { TicketQueue } from '../internal/ticket-queue.js'
 import type { Asked, Attempt } from './attempt.js'
 
 /** Questions planned for the moment a lease ends are spread over this long, so that clients do not come all at once. */
 const SPREAD_MS = 20
-/** After a question that failed the next one follows within this long. */
+/** After a question that failed the next one follows within this long, and not before half of it. */
 const RETRY_MS = 500
-/** A backend that has not answered any question for this long ends the waits that depend on it. */
-export const OUTAGE_MS = 30_000
+/** A backend that has not answered for this long about a lock ends the waits for it. */
+const OUTAGE_MS = 30_000
+
+/** What the waiting room needs from the client it belongs to. */
+export interface WaitingHost {
+  readonly clock: Clock
+  /** From 0 to below 1. */
+  readonly random: () => number
+  /** A question failed; it is asked again. */
+  onWaitFault(attempt: Attempt, error: unknown): void
+}
 
 /**
  * Everything of one client that waits. Grants arrive by push; what keeps the queue whole when pushes are lost is the
@@ -15,22 +24,21 @@ export const OUTAGE_MS = 30_000
  * have ended. So an idle queue costs per client and lock, never per waiter.
  */
 export class WaitingRoom {
-  readonly #clock: Clock
-  readonly #random: () => number
+  readonly #host: WaitingHost
   readonly #beatMs: number
   readonly #queues = new Map<string, Queue>()
 
-  constructor(clock: Clock, random: () => number, beatMs: number) {
-    this.#clock = clock
-    this.#random = random
+  constructor(host: WaitingHost, beatMs: number) {
+    this.#host = host
     this.#beatMs = beatMs
   }
 
+  /** A claim was queued. */
   add(attempt: Attempt, retryAfterMs: number | null): void {
     const { name } = attempt.claim
     let queue = this.#queues.get(name)
     if (queue === undefined) {
-      queue = new Queue(this.#clock, () => this.#queues.delete(name))
+      queue = new Queue(this.#host.clock, () => this.#queues.delete(name))
       this.#queues.set(name, queue)
     }
     queue.add(attempt)
@@ -41,11 +49,14 @@ export class WaitingRoom {
     this.#queues.get(attempt.claim.name)?.remove(attempt)
   }
 
-  /** Hands a pushed grant to the attempt it is for. */
-  grant(attempt: Attempt, event: PushedGrant): void {
+  /**
+   * A grant for this attempt was pushed. It may have overtaken the answer that the claim was queued; if it cannot be
+   * confirmed then, that answer is what counts.
+   */
+  async grant(attempt: Attempt): Promise<void> {
+    const asked = await attempt.confirm()
     const queue = this.#queues.get(attempt.claim.name)
-    if (queue === undefined || !queue.has(attempt)) return attempt.grantedEarly(event)
-    void attempt.confirm(event).then(asked => this.#after(queue, attempt, asked))
+    if (queue !== undefined) this.#after(queue, attempt, asked)
   }
 
   /** Pushes may have been missed: ask for everything. */
@@ -64,33 +75,39 @@ export class WaitingRoom {
       const oldest = queue.oldest()
       if (oldest === undefined) break
       const asked = await oldest.ask()
-      // Granted without a push, so the push was lost; the next in line may miss one as well.
-      if (asked.status === 'over') queue.again = true
-      else this.#after(queue, oldest, asked)
+      this.#after(queue, oldest, asked)
+      // Granted without a push, so the push was lost; the next in line may miss one as well. Or it left meanwhile.
+      if (asked.status === 'granted' || asked.status === 'ended') queue.again = true
     } while (queue.again)
     queue.beating = false
   }
 
   #after(queue: Queue, attempt: Attempt, asked: Asked): void {
-    if (asked.status === 'over') return
-    if (asked.status === 'fault') return this.#fault(queue, asked.error)
-    queue.failingSince = null
+    if (asked.status === 'ended') return
+    if (asked.status === 'fault') return this.#fault(queue, attempt, asked)
+    queue.failingSinceMs = null
+    if (asked.status === 'granted') return
     if (asked.requeued) {
       // The datastore lost its queue, so the others are missing too: each goes back to its place.
-      for (const other of queue.others(attempt)) void other.ask()
+      for (const other of queue.all()) if (other !== attempt) void other.ask()
     }
     queue.plan(this.#delay(asked.retryAfterMs), this.#beat)
   }
 
-  #fault(queue: Queue, error: unknown): void {
-    queue.failingSince ??= instant(this.#clock)
-    if (elapsedMs(this.#clock, queue.failingSince) < OUTAGE_MS) return queue.plan(RETRY_MS * this.#random(), this.#beat)
-    for (const attempt of queue.all()) attempt.fail(error)
+  #fault(queue: Queue, attempt: Attempt, { error, askedAtMs }: Asked & { status: 'fault' }): void {
+    const { clock, random } = this.#host
+    queue.failingSinceMs ??= askedAtMs
+    if (clock.monotonicMs() - queue.failingSinceMs >= OUTAGE_MS) {
+      for (const waiting of queue.all()) waiting.fail(error)
+    } else {
+      this.#host.onWaitFault(attempt, error)
+      queue.plan(RETRY_MS * (0.5 + random() / 2), this.#beat)
+    }
   }
 
   #delay(retryAfterMs: number | null): number {
     if (retryAfterMs === 0) return 0
-    return Math.min(this.#beatMs, (retryAfterMs ?? this.#beatMs) + SPREAD_MS * this.#random())
+    return Math.min(this.#beatMs, (retryAfterMs ?? this.#beatMs) + SPREAD_MS * this.#host.random())
   }
 }
 
@@ -99,12 +116,12 @@ class Queue {
   beating = false
   /** Beat once more when the present beat is done. */
   again = false
-  /** Since when no question has been answered. */
-  failingSince: Instant | null = null
+  /** When the first of the questions was asked that have all failed since, on the monotonic clock. */
+  failingSinceMs: number | null = null
 
   readonly #clock: Clock
   readonly #onEmpty: () => void
-  readonly #attempts = new Set<Attempt>()
+  readonly #attempts = new TicketQueue<Attempt>()
   #timer: Timer | null = null
   #timerDueMs = Infinity
 
@@ -114,33 +131,21 @@ class Queue {
   }
 
   add(attempt: Attempt): void {
-    this.#attempts.add(attempt)
+    this.#attempts.add(attempt.claim.owner, attempt.ticket ?? Infinity, attempt)
   }
 
   remove(attempt: Attempt): void {
-    if (!this.#attempts.delete(attempt) || this.#attempts.size > 0) return
+    if (!this.#attempts.delete(attempt.claim.owner) || this.#attempts.size > 0) return
     this.#timer?.cancel()
     this.#onEmpty()
   }
 
-  has(attempt: Attempt): boolean {
-    return this.#attempts.has(attempt)
-  }
-
   all(): readonly Attempt[] {
-    return [...this.#attempts]
-  }
-
-  others(attempt: Attempt): readonly Attempt[] {
-    return this.all().filter(other => other !== attempt)
+    return this.#attempts.head(Infinity).map(({ value }) => value)
   }
 
   oldest(): Attempt | undefined {
-    let oldest: Attempt | undefined
-    for (const attempt of this.#attempts) {
-      if (oldest === undefined || (attempt.ticket ?? Infinity) < (oldest.ticket ?? Infinity)) oldest = attempt
-    }
-    return oldest
+    return this.#attempts.first()
   }
 
   /** Beat after `delayMs`, unless a beat is due sooner. */

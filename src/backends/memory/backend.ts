@@ -9,7 +9,6 @@ import type {
   RenewReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
-import { systemClock } from '../../internal/clock.js'
 import { MemoryStore } from './store.js'
 
 export interface MemoryBackendOptions {
@@ -21,7 +20,7 @@ const BEAT_MS = 4_000
 
 /** Locks within one process: for tests, and for programs that run once anyway. The reference for all other backends. */
 export function memoryBackend(options: MemoryBackendOptions = {}): Backend {
-  return new MemoryBackend(options.store ?? new MemoryStore(systemClock))
+  return new MemoryBackend(options.store ?? new MemoryStore())
 }
 
 class MemoryBackend implements Backend {
@@ -37,7 +36,7 @@ class MemoryBackend implements Backend {
   }
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
-    this.#open()
+    this.#assertOpen()
     if (!this.#clients.has(claim.client)) {
       this.#clients.add(claim.client)
       this.#store.subscribe(claim.client, event => this.#listener(event))
@@ -46,12 +45,12 @@ class MemoryBackend implements Backend {
   }
 
   async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
-    this.#open()
+    this.#assertOpen()
     return claims.map(claim => this.#store.renew(claim))
   }
 
   async release(claim: Claim): Promise<ReleaseReply> {
-    this.#open()
+    this.#assertOpen()
     return { released: this.#store.release(claim) }
   }
 
@@ -60,13 +59,14 @@ class MemoryBackend implements Backend {
   }
 
   async inspect(name: string): Promise<LockState | null> {
-    this.#open()
+    this.#assertOpen()
     return this.#store.inspect(name)
   }
 
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
-    this.#open()
+    this.#assertOpen()
     for (const name of this.#store.names(prefix)) {
+      this.#assertOpen()
       const state = this.#store.inspect(name)
       if (state !== null) yield state
     }
@@ -75,9 +75,10 @@ class MemoryBackend implements Backend {
   async close(): Promise<void> {
     this.#closed = true
     for (const client of this.#clients) this.#store.unsubscribe(client)
+    this.#clients.clear()
   }
 
-  #open(): void {
+  #assertOpen(): void {
     if (this.#closed) throw new SoloistError('CLOSED', 'this backend was closed')
   }
 }

@@ -8,14 +8,17 @@ import type {
   PushedGrant,
   RenewReply,
 } from '../../backend.js'
-import type { Clock } from '../../internal/clock.js'
+import { type Clock, systemClock } from '../../internal/clock.js'
+import { TicketQueue } from '../../internal/ticket-queue.js'
 
 /** How long a pushed grant stands unconfirmed. */
-export const GRANT_MS = 5_000
+const GRANT_MS = 5_000
 /** A client that was silent for this long does not wait any more. */
 const ALIVE_MS = 12_000
 /** How many waiters a `LockState` lists. */
 const SHOWN_WAITERS = 100
+/** Below this many locks nobody looks for those that ran out unnoticed. */
+const SWEEP_FROM = 1_024
 
 interface Held {
   readonly owner: string
@@ -27,16 +30,12 @@ interface Held {
   readonly meta: string | null
 }
 
-interface Queued {
-  readonly claim: Claim
-  readonly ticket: number
-}
-
 interface Lock {
   /** In the order they were granted. */
   readonly holders: Map<string, Held>
-  /** By ticket, lowest first. */
-  queue: Queued[]
+  /** No holder runs out before this. */
+  soonestExpiryMs: number
+  readonly queue: TicketQueue<Claim>
   /** When each client that waits here was last heard of. */
   readonly seenAtMs: Map<string, number>
   /** What the shared claims agreed on; `undefined` before the first. */
@@ -52,8 +51,10 @@ export class MemoryStore {
   readonly #locks = new Map<string, Lock>()
   readonly #listeners = new Map<string, (event: GrantEvent) => void>()
   #lastFence = 0
+  #sweepAt = SWEEP_FROM
 
-  constructor(clock: Clock) {
+  /** @param clock judges what has run out, by its wall time; default: the system's */
+  constructor(clock: Clock = systemClock) {
     this.#clock = clock
   }
 
@@ -66,56 +67,50 @@ export class MemoryStore {
   }
 
   acquire(claim: Claim, options: AcquireOptions): AcquireReply {
-    const lock = this.#lock(claim.name)
+    const { ticket, replaces } = options
+    const lock = this.#locks.get(claim.name) ?? this.#newLock(claim.name)
+    if (ticket !== undefined) this.#heard(lock, claim.client)
+    this.#catchUp(lock, claim.owner)
+
     const mine = this.#heldBy(lock, claim)
-    if (mine !== undefined) {
-      mine.expiresAtMs = this.#until(claim.ttlMs)
-      return { status: 'granted', fence: mine.fence }
+    if (mine !== undefined) return this.#extended(lock, mine, claim.ttlMs)
+    if (replaces !== undefined && lock.holders.get(replaces)?.mode === 'exclusive') {
+      lock.holders.delete(replaces)
+      return this.#hold(lock, claim, claim.ttlMs)
     }
     if (this.#idle(lock)) lock.limit = undefined
     if (claim.mode === 'shared' && lock.limit !== undefined && lock.limit !== claim.limit) {
       return { status: 'limit', limit: lock.limit }
     }
-    if (options.replaces !== undefined) {
-      const replaced = lock.holders.get(options.replaces)
-      if (replaced?.mode === 'exclusive') {
-        lock.holders.delete(options.replaces)
-        return { status: 'granted', fence: this.#hold(lock, claim, claim.ttlMs).fence }
-      }
-    }
-    if (lock.queue.length === 0 && this.#fits(lock, claim)) {
-      return { status: 'granted', fence: this.#hold(lock, claim, claim.ttlMs).fence }
-    }
-    let ticket: number | null = null
-    let requeued = false
-    if (options.ticket !== undefined) {
-      const queued = lock.queue.find(entry => entry.claim.owner === claim.owner)
-      requeued = queued === undefined && options.ticket !== 'new'
-      ticket = queued?.ticket ?? this.#enqueue(lock, claim, options.ticket)
-      lock.seenAtMs.set(claim.client, this.#clock.wallMs())
-    }
-    this.#advance(claim.name, lock, claim.owner)
-    const granted = lock.holders.get(claim.owner)
-    if (granted !== undefined) {
-      granted.expiresAtMs = this.#until(claim.ttlMs)
-      return { status: 'granted', fence: granted.fence }
-    }
-    return { status: 'busy', ...this.#hint(lock), ticket, requeued }
+    if (lock.queue.size === 0 && this.#fits(lock, claim)) return this.#hold(lock, claim, claim.ttlMs)
+    if (ticket === undefined) return { status: 'busy', ...this.#hint(lock), ticket: null, requeued: false }
+
+    const requeued = ticket !== 'new' && !lock.queue.has(claim.owner)
+    const place = lock.queue.ticketOf(claim.owner) ?? this.#enqueue(lock, claim, ticket)
+    // An old ticket may stand before one that does not fit.
+    this.#advance(lock, claim.owner)
+    const granted = this.#heldBy(lock, claim)
+    if (granted !== undefined) return this.#extended(lock, granted, claim.ttlMs)
+    return { status: 'busy', ...this.#hint(lock), ticket: place, requeued }
   }
 
   renew(claim: Claim): RenewReply {
-    const lock = this.#lock(claim.name)
+    const lock = this.#locks.get(claim.name)
+    if (lock === undefined) return { status: 'lost' }
+    this.#catchUp(lock, null)
     const mine = this.#heldBy(lock, claim)
-    if (mine === undefined) return { status: 'lost' }
-    mine.expiresAtMs = this.#until(claim.ttlMs)
-    return { status: 'held', fence: mine.fence }
+    return mine === undefined
+      ? { status: 'lost' }
+      : { status: 'held', fence: this.#extended(lock, mine, claim.ttlMs).fence }
   }
 
   release(claim: Claim): boolean {
-    const lock = this.#lock(claim.name)
+    const lock = this.#locks.get(claim.name)
+    if (lock === undefined) return false
+    this.#expire(lock)
     const released = this.#heldBy(lock, claim) !== undefined && lock.holders.delete(claim.owner)
-    lock.queue = lock.queue.filter(entry => entry.claim.owner !== claim.owner)
-    this.#advance(claim.name, lock, null)
+    lock.queue.delete(claim.owner)
+    this.#advance(lock, null)
     if (this.#idle(lock)) this.#locks.delete(claim.name)
     return released
   }
@@ -131,12 +126,12 @@ export class MemoryStore {
         ...held,
         expiresAtMs: held.expiresAtMs === Infinity ? null : held.expiresAtMs,
       })),
-      waiting: lock.queue.length,
-      waiters: lock.queue.slice(0, SHOWN_WAITERS).map(({ claim, ticket }) => ({
-        owner: claim.owner,
-        mode: claim.mode,
+      waiting: lock.queue.size,
+      waiters: lock.queue.head(SHOWN_WAITERS).map(({ ticket, value: { owner, mode, meta } }) => ({
+        owner,
+        mode,
         waitingSinceMs: Math.floor(ticket / 1000),
-        meta: claim.meta,
+        meta,
       })),
       limit: lock.limit ?? null,
       atMs: this.#clock.wallMs(),
@@ -147,24 +142,30 @@ export class MemoryStore {
     return [...this.#locks.keys()].filter(name => name.startsWith(prefix))
   }
 
-  /** The lock as it stands now, made when it is not there. Whoever looks first removes what has run out. */
-  #lock(name: string): Lock {
-    let lock = this.#locks.get(name)
-    if (lock === undefined) {
-      lock = { holders: new Map(), queue: [], seenAtMs: new Map(), limit: undefined }
-      this.#locks.set(name, lock)
+  #newLock(name: string): Lock {
+    if (this.#locks.size >= this.#sweepAt) this.#sweep()
+    const lock: Lock = {
+      holders: new Map(),
+      soonestExpiryMs: Infinity,
+      queue: new TicketQueue(),
+      seenAtMs: new Map(),
+      limit: undefined,
     }
-    this.#expire(lock)
+    this.#locks.set(name, lock)
     return lock
   }
 
-  #expire(lock: Lock): void {
-    const now = this.#clock.wallMs()
-    for (const held of lock.holders.values()) if (held.expiresAtMs <= now) lock.holders.delete(held.owner)
+  /** Forgets locks that ran out and were never asked for again. Done when the store has doubled since the last time. */
+  #sweep(): void {
+    for (const [name, lock] of this.#locks) {
+      this.#catchUp(lock, null)
+      if (this.#idle(lock)) this.#locks.delete(name)
+    }
+    this.#sweepAt = Math.max(this.#locks.size * 2, SWEEP_FROM)
   }
 
   #idle(lock: Lock): boolean {
-    return lock.holders.size === 0 && lock.queue.length === 0
+    return lock.holders.size === 0 && lock.queue.size === 0
   }
 
   #heldBy(lock: Lock, claim: Claim): Held | undefined {
@@ -172,61 +173,90 @@ export class MemoryStore {
     return held?.mode === claim.mode ? held : undefined
   }
 
-  /** The grant rule, apart from the queue. */
+  /** The grant rule, apart from the queue. An exclusive holder is the only one. */
   #fits(lock: Lock, claim: Claim): boolean {
-    if (lock.holders.size === 0) return true
-    if (claim.mode === 'exclusive') return false
-    for (const held of lock.holders.values()) if (held.mode === 'exclusive') return false
+    const [some] = lock.holders.values()
+    if (some === undefined) return true
+    if (some.mode === 'exclusive' || claim.mode === 'exclusive') return false
     return claim.limit === null || lock.holders.size < claim.limit
   }
 
-  #hold(lock: Lock, claim: Claim, ttlMs: number | null): Held {
+  /** Removes what has run out and grants what that allows. */
+  #catchUp(lock: Lock, asking: string | null): void {
+    this.#expire(lock)
+    this.#advance(lock, asking)
+  }
+
+  #expire(lock: Lock): void {
+    const now = this.#clock.wallMs()
+    if (now < lock.soonestExpiryMs) return
+    lock.soonestExpiryMs = Infinity
+    for (const held of lock.holders.values()) {
+      if (held.expiresAtMs <= now) lock.holders.delete(held.owner)
+      else lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
+    }
+  }
+
+  #hold(lock: Lock, claim: Claim, ttlMs: number | null): { status: 'granted'; fence: number } {
     const now = this.#clock.wallMs()
     // One counter for all locks: rising for the store is rising for each.
     this.#lastFence = Math.max(this.#lastFence + 1, Math.floor(now * 1000))
     const { owner, mode, meta } = claim
-    const held = { owner, mode, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: this.#until(ttlMs) }
+    const held = { owner, mode, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: Infinity }
+    lock.queue.delete(owner)
     lock.holders.set(owner, held)
     if (mode === 'shared') lock.limit = claim.limit
-    return held
+    return this.#extended(lock, held, ttlMs)
+  }
+
+  /** Starts the holder's ttl again. */
+  #extended(lock: Lock, held: Held, ttlMs: number | null): { status: 'granted'; fence: number } {
+    held.expiresAtMs = ttlMs === null ? Infinity : this.#clock.wallMs() + ttlMs
+    lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
+    return { status: 'granted', fence: held.fence }
   }
 
   #enqueue(lock: Lock, claim: Claim, wanted: 'new' | number): number {
-    const last = lock.queue.at(-1)?.ticket ?? 0
-    const ticket = wanted === 'new' ? Math.max(last + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
-    const after = lock.queue.findIndex(entry => entry.ticket > ticket)
-    lock.queue.splice(after < 0 ? lock.queue.length : after, 0, { claim, ticket })
+    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
+    lock.queue.add(claim.owner, ticket, claim)
     if (claim.mode === 'shared') lock.limit = claim.limit
     return ticket
   }
 
   /** Grants what the head of the queue allows, and tells whom it was granted, except who is asking right now. */
-  #advance(name: string, lock: Lock, asking: string | null): void {
-    for (let head = lock.queue[0]; head !== undefined; head = lock.queue[0]) {
-      const { claim } = head
-      const listener = this.#listeners.get(claim.client)
-      const seenAtMs = lock.seenAtMs.get(claim.client) ?? 0
-      const alive = listener !== undefined && this.#clock.wallMs() - seenAtMs <= ALIVE_MS
-      if (alive && !this.#fits(lock, claim)) return
-      lock.queue.shift()
-      if (!alive) continue
-      const { fence } = this.#hold(lock, claim, GRANT_MS)
-      if (claim.owner === asking) continue
-      const { owner, mode, limit } = claim
-      const event: PushedGrant = { type: 'granted', name, owner, fence, mode, limit }
-      queueMicrotask(() => listener(event))
+  #advance(lock: Lock, asking: string | null): void {
+    for (let claim = lock.queue.first(); claim !== undefined; claim = lock.queue.first()) {
+      if (!this.#waits(lock, claim.client)) lock.queue.delete(claim.owner)
+      else if (!this.#fits(lock, claim)) return
+      else {
+        const { fence } = this.#hold(lock, claim, GRANT_MS)
+        if (claim.owner !== asking) this.#push(claim, fence)
+      }
     }
-    lock.seenAtMs.clear()
+  }
+
+  /** The client waits for this lock and is alive. */
+  #heard(lock: Lock, client: string): void {
+    if (lock.queue.size === 0) lock.seenAtMs.clear()
+    lock.seenAtMs.set(client, this.#clock.wallMs())
+  }
+
+  /** Whether the client is there and was heard of lately. */
+  #waits(lock: Lock, client: string): boolean {
+    const silentMs = this.#clock.wallMs() - (lock.seenAtMs.get(client) ?? -Infinity)
+    return this.#listeners.has(client) && silentMs <= ALIVE_MS
+  }
+
+  #push({ name, owner, client, mode, limit }: Claim, fence: number): void {
+    const event: PushedGrant = { type: 'granted', name, owner, fence, mode, limit }
+    queueMicrotask(() => this.#listeners.get(client)?.(event))
   }
 
   #hint(lock: Lock): { holder: string | null; retryAfterMs: number | null } {
     const [first] = lock.holders.values()
-    const soonest = Math.min(...[...lock.holders.values()].map(held => held.expiresAtMs))
+    let soonest = Infinity
+    for (const { expiresAtMs } of lock.holders.values()) soonest = Math.min(soonest, expiresAtMs)
     const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#clock.wallMs(), 1)
     return { holder: first?.owner ?? null, retryAfterMs }
-  }
-
-  #until(ttlMs: number | null): number {
-    return ttlMs === null ? Infinity : this.#clock.wallMs() + ttlMs
   }
 }
