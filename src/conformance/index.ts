@@ -8,6 +8,7 @@ import { inspect } from './inspect.js'
 import { limits } from './limits.js'
 import { list } from './list.js'
 import { names } from './names.js'
+import { processes } from './processes.js'
 import { push } from './push.js'
 import { renewal } from './renewal.js'
 import { replaces } from './replaces.js'
@@ -37,5 +38,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('batched renewal', renewal)
     suite.guarantee('close', close)
     suite.guarantee('concurrency', concurrency)
+    const { module } = suite
+    if (module !== null) suite.guarantee('processes', () => processes(suite, module))
   })
 }

@@ -112,14 +112,13 @@ export function inspect(suite: Suite): void {
     await a.take(released)
     await a.give(released)
     await b.assertFree('released')
-    for (const expired of [
+    const expired = [
       a.claim('expired', { ttlMs: SHORT_MS, meta: 'gone' }),
       a.shared('expired, shared', 2, { ttlMs: SHORT_MS }),
-    ]) {
-      await a.take(expired)
-      await trial.outlast(SHORT_MS)
-      await b.assertFree(expired.name)
-    }
+    ]
+    for (const claim of expired) await a.take(claim)
+    await trial.outlast(SHORT_MS)
+    for (const { name } of expired) await b.assertFree(name)
   })
 
   suite.test('the meta of a former holder is not shown for the next', async trial => {

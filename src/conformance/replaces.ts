@@ -4,7 +4,7 @@ import type { Suite } from './trial.js'
 
 const SHORT_MS = 200
 /** A ttl that leaves time for one more call before it runs out. */
-const CALL_MS = 1_500
+const CALL_MS = 1_000
 
 /** Taking a lock from exactly one owner: compare and set. */
 export function replaces(suite: Suite): void {

@@ -1,0 +1,79 @@
+import { appendFileSync } from 'node:fs'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import type { Backend } from '../backend.js'
+import { connect, type Lease, type Soloist, SoloistError } from '../index.js'
+import type { ChildCommands, Reply, Request } from './protocol.js'
+import { recordSection } from './recorder.js'
+import { importStore } from './setup.js'
+
+// The child process of the suite: one client of the datastore, told over IPC what to do. It lives as long as its parent.
+
+let backend: Backend
+let solo: Soloist
+let lease: Lease
+let leaseTtlMs: number
+
+const commands: ChildCommands = {
+  async open(store, prefix) {
+    backend = (await (await importStore(store)).open({ prefix })).backend
+    solo = connect(backend)
+  },
+
+  async lock(name, ttlMs) {
+    leaseTtlMs = ttlMs
+    lease = await solo.lock(name, { ttlMs })
+    return { owner: lease.owner, fence: lease.fence }
+  },
+
+  async release() {
+    await lease.release()
+  },
+
+  async lost() {
+    const { signal } = lease
+    if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    return codeOf(signal.reason)
+  },
+
+  async assertValid() {
+    try {
+      lease.assertValid()
+    } catch (error) {
+      return codeOf(error)
+    }
+    return 'valid'
+  },
+
+  async insist() {
+    const { name, owner } = lease
+    const claim = { name, owner, client: solo.clientId, mode: 'exclusive', limit: null, meta: null } as const
+    const [renewal] = await backend.renew([{ ...claim, ttlMs: leaseTtlMs }])
+    const { released } = await backend.release({ ...claim, ttlMs: leaseTtlMs })
+    return { renewal: renewal?.status ?? 'no reply', released }
+  },
+
+  async sections(target, rounds, log, label) {
+    const record = (entry: unknown) => appendFileSync(log, `${JSON.stringify(entry)}\n`)
+    for (let round = 0; round < rounds; round += 1) {
+      await recordSection(solo, target, `${label}/${round}`, record, () => (round % 3 === 0 ? sleep(1) : turn()))
+    }
+  },
+}
+
+process.on('message', (request: Request) => void answer(request))
+process.once('disconnect', () => process.exit())
+
+async function answer({ id, command, args }: Request): Promise<void> {
+  const run = commands[command] as (...args: readonly unknown[]) => Promise<unknown>
+  let reply: Reply
+  try {
+    reply = { id, value: await run(...args) }
+  } catch (error) {
+    reply = { id, error: error instanceof Error ? String(error.stack) : String(error) }
+  }
+  process.send?.(reply)
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof SoloistError ? error.code : String(error)
+}
