@@ -1,1 +1,2 @@
-export { sqliteBackend } from './backend.js'
+export { type SqliteBackendOptions, sqliteBackend } from './backend.js'
+export type { SqliteDriver } from './client.js'

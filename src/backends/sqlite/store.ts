@@ -1,0 +1,154 @@
+import type { AcquireOptions, AcquireReply, Busy, Claim, RenewReply } from '../../backend.js'
+import { bytes, type Database, text, toBytes } from './client.js'
+import {
+  ALIVE_MS,
+  advance,
+  enqueue,
+  expire,
+  extend,
+  fits,
+  flag,
+  forgetClient,
+  forgetLimit,
+  type Grant,
+  hold,
+  isWaitedFor,
+  leave,
+  limitOf,
+  markAlive,
+  type Present,
+  present,
+  type Subject,
+} from './rows.js'
+
+/** How much of what the dead left behind one sweep looks at, in rows of each kind. */
+const SWEEP_ROWS = 64
+
+/** What a step answers, and whom it granted a lock on the way. */
+export interface Outcome<T> {
+  readonly reply: T
+  readonly grants: readonly Grant[]
+}
+
+/** The queued part of a busy reply. */
+type Place = Pick<Busy, 'ticket' | 'requeued'>
+
+/** The atomic steps that change a lock, each to be run in one write transaction. `MemoryStore` is their reference. */
+export class Store {
+  readonly #prefix: string
+
+  constructor(prefix: string) {
+    this.#prefix = prefix
+  }
+
+  acquire(db: Database, claim: Claim, options: AcquireOptions): Outcome<AcquireReply> {
+    const { ticket, replaces } = options
+    const subject = this.#subject(claim.name)
+    const { key, nowMs } = subject
+    let here = expire(db, subject)
+    let waitedFor = isWaitedFor(db, key)
+    let grants: readonly Grant[] = []
+    if (waitedFor) {
+      if (ticket !== undefined) markAlive(db, claim.client, nowMs)
+      grants = advance(db, subject, claim.owner)
+      here = present(db, key)
+      waitedFor = isWaitedFor(db, key)
+    }
+    const granted = (fence: number) => ({ reply: { status: 'granted', fence }, grants }) as const
+
+    const held = here.count === 0 ? null : extend(db, claim, subject)
+    if (held !== null) return granted(held)
+    if (replaces !== undefined && removeHolder(db, key, replaces, 1)) {
+      if (waitedFor) leave(db, key, claim.owner)
+      return granted(hold(db, claim, subject))
+    }
+    if (claim.mode === 'shared') {
+      const limit = limitOf(db, key)
+      if (limit !== undefined && limit !== claim.limit) return { reply: { status: 'limit', limit }, grants }
+    }
+    if (!waitedFor && fits(here, claim.mode, claim.limit)) return granted(hold(db, claim, subject))
+    const busy = (place: Place): Outcome<AcquireReply> => ({
+      reply: { status: 'busy', holder: firstHolder(db, key), retryAfterMs: retryAfter(here, nowMs), ...place },
+      grants,
+    })
+    if (ticket === undefined) return busy({ ticket: null, requeued: false })
+
+    const queued = db.get('SELECT ticket FROM soloist_waiter WHERE name = ? AND owner = ?', key, toBytes(claim.owner))
+    if (queued !== undefined) return busy({ ticket: queued.ticket as number, requeued: false })
+    const place = { ticket: enqueue(db, claim, subject, ticket), requeued: ticket !== 'new' }
+    if (place.requeued) {
+      // Its old ticket may stand before one that does not fit.
+      grants = [...grants, ...advance(db, subject, claim.owner)]
+      const fence = extend(db, claim, subject)
+      if (fence !== null) return granted(fence)
+      here = present(db, key)
+    }
+    return busy(place)
+  }
+
+  renew(db: Database, claims: readonly Claim[]): readonly RenewReply[] {
+    return claims.map(claim => {
+      const fence = extend(db, claim, this.#subject(claim.name))
+      return fence === null ? { status: 'lost' } : { status: 'held', fence }
+    })
+  }
+
+  release(db: Database, claim: Claim): Outcome<boolean> {
+    const subject = this.#subject(claim.name)
+    const { key } = subject
+    expire(db, subject)
+    const released = removeHolder(db, key, claim.owner, flag(claim.mode))
+    leave(db, key, claim.owner)
+    const grants = advance(db, subject, null)
+    forgetLimit(db, key)
+    return { reply: released, grants }
+  }
+
+  /**
+   * Takes away what the dead left behind on locks that nobody asks for, leases that ran out and clients that fell
+   * silent, and grants what that allows. Bounded: the rest is left to the next sweep.
+   */
+  sweep(db: Database): readonly Grant[] {
+    const nowMs = Date.now()
+    const rows = [...db.all('SELECT name FROM soloist_holder WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)]
+    const silent = db.all('SELECT client FROM soloist_client WHERE seen_ms < ? LIMIT ?', nowMs - ALIVE_MS, SWEEP_ROWS)
+    for (const { client } of silent) {
+      const waiters = db.all(
+        `DELETE FROM soloist_waiter WHERE id IN (SELECT id FROM soloist_waiter WHERE client = ? LIMIT ?)
+         RETURNING name`,
+        bytes(client),
+        SWEEP_ROWS,
+      )
+      rows.push(...waiters)
+      forgetClient(db, bytes(client))
+    }
+    const grants: Grant[] = []
+    for (const rowName of new Set(rows.map(row => text(row.name)))) {
+      const subject = { name: rowName.slice(this.#prefix.length), key: toBytes(rowName), nowMs }
+      expire(db, subject)
+      const pushed = advance(db, subject, null)
+      // Clients of another prefix find theirs in the database.
+      if (rowName.startsWith(this.#prefix)) grants.push(...pushed)
+      forgetLimit(db, subject.key)
+    }
+    return grants
+  }
+
+  #subject(name: string): Subject {
+    return { name, key: toBytes(this.#prefix + name), nowMs: Date.now() }
+  }
+}
+
+function removeHolder(db: Database, key: Uint8Array, owner: string, exclusive: 0 | 1): boolean {
+  const sql = 'DELETE FROM soloist_holder WHERE name = ? AND owner = ? AND exclusive = ?'
+  return db.run(sql, key, toBytes(owner), exclusive) > 0
+}
+
+function firstHolder(db: Database, key: Uint8Array): string | null {
+  const row = db.get('SELECT owner FROM soloist_holder WHERE name = ? ORDER BY fence LIMIT 1', key)
+  return row === undefined ? null : text(row.owner)
+}
+
+function retryAfter({ soonestMs }: Present, nowMs: number): number | null {
+  return soonestMs === null ? null : Math.max(soonestMs - nowMs, 1)
+}
