@@ -1,0 +1,16 @@
+import { startCluster } from './redis-cluster.js'
+import { startRedis } from './redis-server.js'
+
+/**
+ * The servers all test files share, each under prefixes of its own; a test that stops or slows a server starts one for
+ * itself. The addresses reach the tests and the processes they start through the environment:
+ * `SOLOIST_TEST_REDIS` is a URL, `SOLOIST_TEST_REDIS_CLUSTER` is `host:port,host:port,host:port`.
+ */
+export default async function setup(): Promise<() => Promise<void>> {
+  const [redis, cluster] = await Promise.all([startRedis(), startCluster()])
+  process.env.SOLOIST_TEST_REDIS = redis.url
+  process.env.SOLOIST_TEST_REDIS_CLUSTER = cluster.addresses
+  return async () => {
+    await Promise.all([redis.stop(), cluster.stop()])
+  }
+}
