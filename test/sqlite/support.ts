@@ -1,0 +1,114 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Claim } from 'soloist'
+import type { SqliteDriver } from 'soloist/sqlite'
+import { afterAll } from 'vitest'
+import { type Database, loadDriver } from '../../dist/backends/sqlite/client.js'
+
+/** Every driver this Node.js has: on 20 that is `libsql` alone. */
+export const drivers: readonly SqliteDriver[] =
+  process.getBuiltinModule('node:sqlite') === undefined ? ['libsql'] : ['node:sqlite', 'libsql']
+
+/** A new folder for this test file, removed at its end. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'soloist-sqlite-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** A path for a new database in `folder`. */
+export function newPath(folder: string): string {
+  return join(mkdtempSync(join(folder, 'db-')), 'soloist.db')
+}
+
+/** A connection of the test's own to a database. */
+export function openRaw(path: string, driver: SqliteDriver): Database {
+  return loadDriver(driver)(path)
+}
+
+/** How many rows each table has, apart from the one of `soloist_store`. */
+export function rowCounts(path: string, driver: SqliteDriver): Record<string, number> {
+  const db = openRaw(path, driver)
+  const tables = ['holder', 'waiter', 'client', 'limit']
+  const counts = tables.map(table => [table, db.get(`SELECT count(*) AS n FROM soloist_${table}`)?.n as number])
+  db.close()
+  return Object.fromEntries(counts)
+}
+
+export const noRows = { holder: 0, waiter: 0, client: 0, limit: 0 }
+
+/** A claim by a client of the same name as its owner, unless told otherwise. */
+export function claim(name: string, owner: string, changes: Partial<Claim> = {}): Claim {
+  return { name, owner, client: owner, mode: 'exclusive', limit: null, ttlMs: 60_000, meta: null, ...changes }
+}
+
+/** Waits until `condition` holds, at most ten seconds. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error('the condition did not come true within ten seconds')
+    await sleep(5)
+  }
+}
+
+function script(name: string): string {
+  return fileURLToPath(new URL(`children/${name}.js`, import.meta.url))
+}
+
+/** Runs a script of `children/` to its end. @returns the lines it printed, parsed */
+export async function runChild(name: string, ...args: readonly string[]): Promise<unknown[]> {
+  const child = spawn(process.execPath, [script(name), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(child, 'exit')
+  const lines: unknown[] = []
+  for await (const line of createInterface({ input: child.stdout })) lines.push(JSON.parse(line))
+  const [code] = await ended
+  if (code !== 0) throw new Error(`${name} ended with ${code}`)
+  return lines
+}
+
+type Reply = Readonly<Record<string, unknown>>
+
+/** A process that runs `children/remote.js`. */
+export class Remote {
+  readonly process: ChildProcessWithoutNullStreams
+  readonly #waiting = new Map<number, (reply: Reply) => void>()
+  #id = 0
+
+  constructor(path: string, driver: SqliteDriver) {
+    this.process = spawn(process.execPath, [script('remote'), path, driver])
+    this.process.stderr.pipe(process.stderr)
+    createInterface({ input: this.process.stdout }).on('line', line => {
+      const { id, ...reply } = JSON.parse(line)
+      this.#waiting.get(id)?.(reply)
+    })
+  }
+
+  /** Tells it to do something. A process that ends before it has answered leaves this open. */
+  ask(command: string, args: object = {}): Promise<Reply> {
+    this.#id += 1
+    const reply = new Promise<Reply>(resolve => this.#waiting.set(this.#id, resolve))
+    this.process.stdin.write(`${JSON.stringify({ id: this.#id, do: command, ...args })}\n`)
+    return reply
+  }
+
+  async kill(): Promise<void> {
+    const ended = once(this.process, 'exit')
+    this.process.kill('SIGKILL')
+    await ended
+  }
+
+  /** Ends the input and waits for it to end by itself. @returns its exit code */
+  async end(): Promise<number> {
+    const ended = once(this.process, 'exit')
+    await this.ask('close')
+    this.process.stdin.end()
+    const [code] = await ended
+    return code
+  }
+}
