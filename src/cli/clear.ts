@@ -21,8 +21,9 @@ const NAMED = 10
 export function addClear(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command('clear')
+    .summary('take away all locks below a prefix')
     .description(
-      'Take away every lock that is held and whose name starts with a prefix, after asking. As with unlock, the work of\n' +
+      'Takes away every lock that is held and whose name starts with a prefix, after asking. As with unlock, the work of ' +
         'the holders is not stopped by this. Exit code 1 when the answer was no.',
     )
     .argument('[prefix]', 'the start of the names, taken literally', prefix)
@@ -42,7 +43,7 @@ async function clear(start: string | undefined, options: ClearOptions): Promise<
   return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
     if (!options.yes) {
       const held = (await locksBelow(solo, below)).filter(state => state.holders.length > 0)
-      if (held.length > 0 && !(await confirm(question(held)))) return EXIT.nothing
+      if (held.length > 0 && !(await confirm(question(held, below)))) return EXIT.nothing
     }
     const cleared = await solo.clear(below)
     if (options.json) await printJson({ prefix: below, cleared })
@@ -51,12 +52,13 @@ async function clear(start: string | undefined, options: ClearOptions): Promise<
   })
 }
 
-function question(held: readonly LockState[]): string {
+function question(held: readonly LockState[], below: string): string {
   const lines = held.slice(0, NAMED).map(({ name, holders: [holder], atMs }) => {
     return `  ${quoted(name)}${holder === undefined ? '' : `, held by ${holderPhrase(holder, atMs)}`}`
   })
   if (held.length > NAMED) lines.push(`  … and ${held.length - NAMED} more`)
-  return `${lines.join('\n')}\nTake away ${held.length === 1 ? 'this lock' : `these ${held.length} locks`}? [y/N] `
+  const found = `${count(held.length)} held${starting(below)}:`
+  return `${[found, ...lines].join('\n')}\nTake away every lock${starting(below)}? [y/N] `
 }
 
 function starting(below: string): string {

@@ -13,7 +13,8 @@ import { quoted, visible } from './text.js'
 export function addGet(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command('get')
-    .description('Show one lock: its holders, and who waits for it. Exit code 1 when nobody does either.')
+    .summary('show one lock in full')
+    .description('Shows who holds a lock and who waits for it. Exit code 1 when nobody does either.')
     .argument('<name>', 'the name of the lock', lockName)
   addStoreOptions(command, 'print the lock as one JSON object, or null').action(
     async (name: string, options: StoreOptions) => done(await get(name, options)),

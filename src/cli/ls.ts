@@ -10,7 +10,8 @@ import { quoted } from './text.js'
 export function addLs(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command('ls')
-    .description('List the locks in use: who holds them, since when, until when, and how many wait.')
+    .summary('list the locks in use')
+    .description('Lists the locks in use: who holds them, since when, until when, and how many wait.')
     .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
   addStoreOptions(command, 'print {"locks":[…]} on one line').action(async (start: string, options: StoreOptions) => {
     done(await ls(start, options))

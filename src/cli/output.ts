@@ -15,9 +15,14 @@ export function printJson(document: unknown): Promise<void> {
   return print(`${JSON.stringify(document)}\n`)
 }
 
+/** The terminal on stdout; a terminal that does not know its size is taken for the usual one. */
+export function terminalSize(): { readonly columns: number; readonly rows: number } {
+  return { columns: process.stdout.columns || 80, rows: process.stdout.rows || 24 }
+}
+
 /** How wide a table may be; unlimited where stdout is no terminal. */
 export function outputWidth(): number {
-  return process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY
+  return process.stdout.isTTY ? terminalSize().columns : Number.POSITIVE_INFINITY
 }
 
 export function bold(text: string): string {

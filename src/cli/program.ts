@@ -13,14 +13,14 @@ import { addWatch } from './watch.js'
 
 const MORE_HELP = `
 Examples:
-  soloist run nightly-report -- ./report.sh     on every host; one runs it
-  soloist ls                                    who holds what
-  soloist watch jobs:                           the same, live, for names that start with jobs:
-  soloist unlock nightly-report --force         take it away from whoever holds it
+  soloist run nightly -- ./report.sh    on every host; one of them runs it
+  soloist ls                            who holds what
+  soloist watch jobs:                   the same, live, below a prefix
+  soloist unlock nightly --force        take it away from whoever holds it
 
-The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user. A URL that holds a password belongs into
-$SOLOIST_URL: arguments can be read by every user of the machine.
-`
+The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user.
+A URL that holds a password belongs into $SOLOIST_URL, since every user of the
+machine can read a command's arguments.`
 
 /** Runs the command with these arguments; returns its exit code. Never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -47,8 +47,9 @@ export async function main(argv: readonly string[]): Promise<number> {
 function programFor(argv: readonly string[], done: (exitCode: number) => void): Command {
   const program = new Command('soloist')
     .description('Run it once: locks that hold across processes and machines.')
-    .version(version(), '--version', 'print the version')
-    .helpOption('--help', 'show this help')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
     .addHelpText('after', MORE_HELP)
     .exitOverride()
     // Errors are told by main, on one line.

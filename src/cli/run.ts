@@ -22,9 +22,10 @@ interface RunOptions extends StoreOptions {
 
 const DEFAULT_GRACE_MS = 10_000
 
-const DESCRIPTION = `Takes the lock NAME, runs CMD while holding it, and gives it back. Whoever comes meanwhile is turned away (exit
-code 75), or waits its turn with --wait. CMD has this command's stdin, stdout and stderr; its exit code is
-passed on, and signals are passed to it. It finds SOLOIST_LOCK, SOLOIST_OWNER and SOLOIST_FENCE in its environment.`
+const DESCRIPTION =
+  'Takes the lock NAME, runs CMD while holding it, and gives it back. Whoever comes meanwhile is turned away (exit code ' +
+  '75), or waits its turn with --wait. CMD has the stdin, stdout and stderr of this command, gets its signals, and its ' +
+  'exit code is passed on. It finds SOLOIST_LOCK, SOLOIST_OWNER and SOLOIST_FENCE in its environment.'
 
 const MORE_HELP = `
 Durations have a unit: 250ms, 1.5s, 5m, 2h, 1d.
@@ -41,30 +42,26 @@ Exit codes: CMD's own, 128+n when signal n ended it, or
   2 usage, 69 store unavailable, 75 somebody else has the lock, 76 lease lost,
   126 CMD cannot be executed, 127 CMD not found
 
-When the lease is lost, CMD gets SIGTERM, and SIGKILL after --grace. When this command itself is killed by SIGKILL, CMD
-runs on while the lock becomes free after --ttl: what must not be touched by two has to compare SOLOIST_FENCE.
-`
+When the lease is lost, CMD gets SIGTERM, and SIGKILL after --grace. When this
+command itself is killed by SIGKILL, CMD runs on while the lock becomes free
+after --ttl: what must not be touched by two has to compare SOLOIST_FENCE.`
 
 /** `argv` is what the command was called with, to tell whether CMD stands behind `--`. */
 export function addRun(program: Command, argv: readonly string[], done: (exitCode: number) => void): void {
   const command = program
     .command('run')
-    .summary('run CMD while holding the lock NAME, in one process of the whole fleet')
+    .summary('run CMD while holding a lock: on one machine of many')
     .description(DESCRIPTION)
     .usage('NAME [options] -- CMD ARGS...')
     .argument('<name>', 'the name of the lock', lockName)
     .argument('<command...>', 'CMD and its arguments; run without a shell')
     .option('--wait <duration>', 'wait so long for the lock (default: do not wait)', duration('--wait', 0))
-    .option(
-      '--ttl <duration>',
-      'how long after the death of this machine the lock is free (default: 30s)',
-      duration('--ttl', 1),
-    )
+    .option('--ttl <duration>', 'free the lock so long after this command died (default: 30s)', duration('--ttl', 1))
     .option('--hold-for <duration>', 'keep the lock at least so long, however quick CMD is', duration('--hold-for', 0))
     .option('--grace <duration>', 'time for CMD to end once the lease is lost (default: 10s)', duration('--grace', 0))
-    .option('--busy-exit-code <code>', `exit code when somebody else has the lock (default: ${EXIT.busy})`, exitCode)
+    .option('--busy-exit-code <code>', `exit code when the lock is taken (default: ${EXIT.busy})`, exitCode)
     .option('--meta <text>', 'a note that ls and get show beside the owner', meta)
-  addStoreOptions(command, 'write what this command has to say as one JSON object a line')
+  addStoreOptions(command, 'write notices to stderr as JSON, one object a line')
     .addHelpText('after', MORE_HELP)
     .action(async (name: string, cmd: string[], options: RunOptions) => {
       requireDashes(argv, cmd)

@@ -14,7 +14,7 @@ export interface StoreOptions {
 /** Adds the options every verb has. `json` says what `--json` does. */
 export function addStoreOptions(command: Command, json: string): Command {
   return command
-    .option('--store <url>', 'redis://…, rediss://… or sqlite:PATH (default: $SOLOIST_URL, else a file of this user)')
+    .option('--store <url>', 'redis://…, rediss://… or sqlite:PATH (default: $SOLOIST_URL)')
     .option('--json', json)
     .option('--quiet', 'say only what went wrong')
 }

@@ -17,9 +17,10 @@ interface UnlockOptions extends StoreOptions {
 export function addUnlock(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command('unlock')
+    .summary('take a lock away from its holder')
     .description(
-      'Take a lock away from its holder; the next in line gets it. The work of the holder is not stopped by this: a\n' +
-        'lease learns that it is lost at its next renewal. Exit code 1 when there was nothing to take away.',
+      'Takes a lock away from its holder; the next in line gets it. The work of the holder is not stopped by this: it ' +
+        'learns of its loss at the next renewal. Exit code 1 when there was nothing to take away.',
     )
     .argument('<name>', 'the name of the lock', lockName)
     .option('--owner <owner>', 'only from exactly this owner, as get shows it')
@@ -30,18 +31,16 @@ export function addUnlock(program: Command, done: (exitCode: number) => void): v
 }
 
 async function unlock(name: string, options: UnlockOptions): Promise<number> {
-  if ((options.owner === undefined) === (options.force === undefined)) {
+  const { owner, force } = options
+  if ((owner === undefined) === (force === undefined)) {
     throw new UsageError('say whose lock to take away: either --owner OWNER or --force')
   }
   return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
     const state = await solo.inspect(name)
-    const wanted = (state?.holders ?? []).filter(({ owner }) => options.force || owner === options.owner)
+    const wanted = (state?.holders ?? []).filter(holder => force || holder.owner === owner)
     const removed = await removeFrom(solo, name, wanted)
     if (options.json) await printJson({ name, removed: removed.map(holderJson) })
-    else if (removed.length === 0) await print(`${quoted(name)} is not held${by(options)}; nothing was removed\n`)
-    for (const holder of options.json ? [] : removed) {
-      await print(`${quoted(name)} was taken away from ${holderPhrase(holder, state?.atMs ?? 0)}\n`)
-    }
+    else await print(`${summary(name, removed, state?.atMs ?? 0, owner).join('\n')}\n`)
     return removed.length > 0 ? EXIT.ok : EXIT.nothing
   })
 }
@@ -55,6 +54,8 @@ async function removeFrom(solo: Soloist, name: string, holders: readonly Holder[
   return removed
 }
 
-function by(options: UnlockOptions): string {
-  return options.owner === undefined ? '' : ` by ${visible(options.owner)}`
+function summary(name: string, removed: readonly Holder[], atMs: number, owner: string | undefined): readonly string[] {
+  if (removed.length > 0)
+    return removed.map(holder => `${quoted(name)} was taken away from ${holderPhrase(holder, atMs)}`)
+  return [`${quoted(name)} is not held${owner === undefined ? '' : ` by ${visible(owner)}`}; nothing was taken away`]
 }

@@ -2,7 +2,7 @@ import type { LockState } from '../index.js'
 import { signalExitCode } from './exit-codes.js'
 import { locksJson, locksTable, momentOf } from './locks.js'
 import type { Notices } from './notices.js'
-import { bold, dim, outputWidth, print, printJson } from './output.js'
+import { bold, dim, outputWidth, print, printJson, terminalSize } from './output.js'
 import { clip, visible, withoutLogins } from './text.js'
 
 /** Where `watch` shows what it sees. */
@@ -100,7 +100,7 @@ export class TerminalView implements View {
   }
 
   readonly #draw = (): void => {
-    const { columns, rows } = process.stdout
+    const { columns, rows } = terminalSize()
     const head = `${this.#title}   ${momentOf(Date.now())}   q quits`
     const table = tableOrNone(this.#states, columns)
     const room = Math.max(rows - FRAME_LINES, 1)

@@ -21,8 +21,9 @@ const LEAST_INTERVAL_MS = 100
 export function addWatch(program: Command, done: (exitCode: number) => void): void {
   const command = program
     .command('watch')
+    .summary('show the locks in use, live')
     .description(
-      'Show the locks in use again and again, until q or Ctrl-C. Where stdout is no terminal, one table is printed after\n' +
+      'Shows the locks in use again and again, until q or Ctrl-C. Where stdout is no terminal, it prints one table after ' +
         'the other.',
     )
     .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
@@ -39,25 +40,19 @@ async function watch(start: string, options: WatchOptions): Promise<number> {
 
 async function watchStore(store: OpenStore, start: string, options: WatchOptions, notices: Notices): Promise<number> {
   const { interval: intervalMs = DEFAULT_INTERVAL_MS } = options
-  const stop = new AbortController()
-  let exitCode: number = EXIT.ok
-  const quit = (code: number) => {
-    exitCode = code
-    stop.abort()
-  }
-  const stopped = new Promise<null>(resolve => stop.signal.addEventListener('abort', () => resolve(null)))
-  const signals = new SignalInbox(signal => quit(signalExitCode(signal)))
+  const end = new WatchEnd()
+  const signals = new SignalInbox(signal => end.come(signalExitCode(signal)))
   let view: View | null = null
   try {
     for (;;) {
-      const seen = await Promise.race([look(store, start), stopped])
-      if (seen === null) return exitCode
+      const seen = await end.or(look(store, start))
+      if (seen === null || end.exitCode !== null) return end.exitCode ?? EXIT.ok
       // A store that never answered is a mistake to end with; one that did may come back.
       if (seen instanceof Error && view === null) throw seen
-      view ??= openView(store, intervalMs, options, notices, quit)
+      view ??= openView(store, intervalMs, options, notices, end.come)
       if (seen instanceof Error) view.fault(explain(seen).message)
       else await view.show(seen)
-      await pause(intervalMs, stop.signal)
+      await end.orAfter(intervalMs)
     }
   } finally {
     view?.close()
@@ -85,15 +80,34 @@ function openView(
   return new TerminalView(`${label}   every ${formatDuration(intervalMs)}`, quit)
 }
 
-/** Waits so long, or until the watch ends. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const timer = setTimeout(resolve, ms)
-    const end = () => {
-      clearTimeout(timer)
-      resolve()
-    }
-    if (signal.aborted) end()
-    else signal.addEventListener('abort', end, { once: true })
-  })
+/** The end of a watch: comes once, and ends what is waited for at the time. */
+class WatchEnd {
+  exitCode: number | null = null
+  #onCome: () => void = () => {}
+
+  readonly come = (exitCode: number): void => {
+    this.exitCode ??= exitCode
+    this.#onCome()
+  }
+
+  /** What the work resolves to, or `null` when the end comes first. */
+  or<T>(work: Promise<T>): Promise<T | null> {
+    return new Promise((resolve, reject) => {
+      this.#onCome = () => resolve(null)
+      work.then(resolve, reject)
+      if (this.exitCode !== null) this.#onCome()
+    })
+  }
+
+  /** Resolves after so long, or when the end comes. */
+  orAfter(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      this.#onCome = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      if (this.exitCode !== null) this.#onCome()
+    })
+  }
 }

@@ -1,0 +1,123 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { finished, lines, useBench } from './support.js'
+
+const bench = useBench()
+
+const RUN = ['run', 'job', '--', 'touch', 'started']
+
+describe('what cannot be taken gets one line, exit code 2, and nothing happens', () => {
+  test.each<[string, readonly string[], RegExp]>([
+    ['no verb', [], /name a command/],
+    ['an unknown verb', ['lock', 'job'], /unknown command 'lock'/],
+    ['an unknown option', ['ls', '--colour'], /unknown option '--colour'/],
+    ['a mistyped option, with a hint', ['run', 'job', '--tll', '1s', '--', 'true'], /Did you mean --ttl\?/],
+    ['an option without its value', ['ls', '--store'], /argument missing/],
+    ['too many arguments', ['get', 'a', 'b'], /too many arguments/],
+    [
+      'control characters in what is refused',
+      ['get', 'a', 'b', '--\x1b[31m\nred'],
+      /--\\x1b\[31m\\x0ared|--\\x1b\[31m red/,
+    ],
+    ['run without a name', ['run'], /missing required argument 'name'/],
+    ['run without a command', ['run', 'job'], /missing required argument 'command'/],
+    ['run without a command behind --', ['run', 'job', '--'], /missing required argument 'command'/],
+    ['run without --', ['run', 'job', 'touch', 'started'], /put -- in front of the command/],
+    ['run with an empty command', ['run', 'job', '--', ''], /must not be empty/],
+    ['run with an empty name', ['run', '', '--', 'touch', 'started'], /the name must not be empty/],
+    [
+      'a name of 1025 bytes',
+      ['run', `${'ä'.repeat(512)}x`, '--', 'true'],
+      /not be longer than 1024 bytes; it has 1025/,
+    ],
+    ['meta of 1025 bytes', ['run', 'job', '--meta', 'x'.repeat(1025), '--', 'true'], /--meta must not be longer/],
+    ['a name that is no UTF-8', ['get', '\ufffd'], /not valid UTF-8/],
+    ['a bare number as --wait', ['run', 'job', '--wait', '10', '--', 'true'], /--wait: '10' has no unit/],
+    ['a negative --wait', ['run', 'job', '--wait', '-1s', '--', 'true'], /--wait: '-1s' is no duration/],
+    ['a --ttl of nothing', ['run', 'job', '--ttl', '0s', '--', 'true'], /--ttl: '0s' is out of range/],
+    ['a --ttl beyond 24 days', ['run', 'job', '--ttl', '25d', '--', 'true'], /--ttl: '25d' is out of range/],
+    ['a --hold-for that is none', ['run', 'job', '--hold-for', 'long', '--', 'true'], /--hold-for: 'long' is no/],
+    ['a --grace that is none', ['run', 'job', '--grace', '1', '--', 'true'], /--grace: '1' has no unit/],
+    ['an exit code that is none', ['run', 'job', '--busy-exit-code', '256', '--', 'true'], /from 0 to 255/],
+    ['an exit code with a sign', ['run', 'job', '--busy-exit-code', '-1', '--', 'true'], /from 0 to 255/],
+    ['a store that is no URL', ['ls', '--store', 'localhost'], /must be a URL/],
+    ['an empty store', ['ls', '--store', ''], /must be a URL/],
+    ['an unknown store', ['ls', '--store', 'mysql://u:secret@h/db'], /no backend for mysql: URLs/],
+    ['a store that ends with the process', ['ls', '--store', 'memory:'], /memory: store/],
+    ['get without a name', ['get'], /missing required argument 'name'/],
+    ['unlock without whose', ['unlock', 'job'], /either --owner OWNER or --force/],
+    ['unlock with both', ['unlock', 'job', '--owner', 'x', '--force'], /either --owner OWNER or --force/],
+    ['clear without a prefix', ['clear', '--yes'], /name a prefix, or say --all/],
+    ['clear with an empty prefix', ['clear', '', '--yes'], /name a prefix, or say --all/],
+    ['clear with a prefix and --all', ['clear', 'a', '--all', '--yes'], /--all takes no prefix/],
+    ['clear with nobody to ask', ['clear', 'a'], /stdin is no terminal/],
+    ['a --interval that is too short', ['watch', '--interval', '1ms'], /--interval: '1ms' is out of range/],
+    ['a URL with a password as a verb', ['redis://u:secret@h'], /unknown command 'redis:\/\/\*\*\*@h'/],
+    ['a URL with a password in an option', ['ls', '--stroe=redis://u:secret@h'], /redis:\/\/\*\*\*@h/],
+  ])('%s', async (_, args, message) => {
+    const { exitCode, stdout, stderr } = await finished(bench().startIn({}, args))
+    expect(lines(stderr)).toEqual([expect.stringMatching(message)])
+    expect(stderr).toMatch(/^soloist: .*\(see soloist .*--help\)\n$/)
+    expect(stderr).not.toContain('secret')
+    expect(stdout).toBe('')
+    expect(exitCode).toBe(2)
+  })
+
+  test('SOLOIST_URL, which is checked like --store', async () => {
+    const { exitCode, stderr } = await finished(bench().startIn({ SOLOIST_URL: 'mysql://u:secret@h' }, RUN))
+    expect(lines(stderr)).toEqual([expect.stringContaining('no backend for mysql: URLs')])
+    expect(exitCode).toBe(2)
+  })
+})
+
+describe('a command that cannot be run leaves the lock free', () => {
+  test('127 when it is not found, even with --hold-for', async () => {
+    const { exitCode, stdout, stderr } = await bench().run(
+      'run',
+      'job',
+      '--hold-for',
+      '1h',
+      '--',
+      'no-such-command-here',
+    )
+    expect([exitCode, stdout]).toEqual([127, ''])
+    expect(lines(stderr)).toEqual(["soloist: cannot run 'no-such-command-here': it was not found"])
+    expect(await bench().get('job')).toBeNull()
+  })
+
+  test('126 when it may not be executed', async () => {
+    const file = join(bench().folder, 'data')
+    writeFileSync(file, 'echo no', { mode: 0o644 })
+    const { exitCode, stdout, stderr } = await bench().run('run', 'job', '--', file)
+    expect([exitCode, stdout]).toEqual([126, ''])
+    expect(lines(stderr)).toEqual([expect.stringMatching(/: it may not be executed$/)])
+    expect(await bench().get('job')).toBeNull()
+  })
+})
+
+describe('a store that does not answer is exit code 69, one line with the cause, and soon over', () => {
+  const url = 'redis://user:secret@127.0.0.1:1'
+
+  test.each([[RUN], [[...RUN.slice(0, 2), '--wait', '1h', ...RUN.slice(2)]], [['ls']], [['watch']], [['get', 'job']]])(
+    '%j',
+    async args => {
+      const startedAt = performance.now()
+      const { exitCode, stdout, stderr } = await finished(bench().startIn({ SOLOIST_URL: url }, args))
+      expect(lines(stderr)).toEqual([
+        expect.stringMatching(/^soloist: the redis backend .*ECONNREFUSED 127\.0\.0\.1:1$/),
+      ])
+      expect(stderr).not.toContain('secret')
+      expect([exitCode, stdout]).toEqual([69, ''])
+      expect(performance.now() - startedAt).toBeLessThan(20_000)
+    },
+  )
+
+  test('an SQLite file in a folder that is none', async () => {
+    const file = join(bench().folder, 'file')
+    writeFileSync(file, '')
+    const { exitCode, stderr } = await finished(bench().startIn({ SOLOIST_URL: `sqlite:${file}/locks.db` }, RUN))
+    expect(lines(stderr)).toHaveLength(1)
+    expect(exitCode).toBe(69)
+  })
+})
