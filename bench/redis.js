@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+
+/** A redis-server of this run alone, on a free port, without persistence. */
+export async function startRedis() {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = /** @type {import('node:net').AddressInfo} */ (probe.address())
+  probe.close()
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const server = spawn('redis-server', args, { stdio: 'ignore' })
+  process.once('exit', () => server.kill('SIGKILL'))
+  const url = `redis://127.0.0.1:${port}`
+  const admin = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null })
+  // Until it listens, every attempt to reach it fails.
+  admin.on('error', () => {})
+  const version = String(/redis_version:(\S+)/.exec(await admin.info('server'))?.[1])
+  return {
+    url,
+    version,
+    /** How many commands clients send within `ms`; those that a script runs inside the server do not count. @param {number} ms */
+    async commandsWithin(ms) {
+      const monitor = await admin.monitor()
+      let count = 0
+      monitor.on('monitor', (_time, _args, source) => {
+        if (source !== 'lua') count += 1
+      })
+      await sleep(ms)
+      monitor.disconnect()
+      return count
+    },
+    stop() {
+      admin.disconnect()
+      server.kill('SIGTERM')
+    },
+  }
+}
