@@ -106,11 +106,12 @@ export function expiry(suite: Suite): void {
 
   suite.test('after the ttl of a holder that fell silent, a beat grants the head of the queue', async trial => {
     const [a, b, c] = await trial.clients(3)
-    const [dead, first, second] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock'), c.claim('lock')]
+    const [dead, first, second] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
     const fence = await a.take(dead)
     await b.queue(first)
     const ticket = await c.queue(second)
-    await trial.outlast(CALL_MS)
+    await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
     const reply = await c.beat(second, ticket)
     assert.equal(reply.status, 'busy', `${second.owner} came after ${first.owner}`)
     const push = await b.pushed(first)
@@ -121,10 +122,11 @@ export function expiry(suite: Suite): void {
 
   suite.test('a try after the ttl of the holder does not overtake who waits', async trial => {
     const [a, b, c] = await trial.clients(3)
-    const [dead, first] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock')]
+    const [dead, first] = [a.claim('lock'), b.claim('lock')]
     await a.take(dead)
     const ticket = await b.queue(first)
-    await trial.outlast(CALL_MS)
+    await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
     await c.refused(c.claim('lock'))
     const reply = await b.beat(first, ticket)
     assert.equal(reply.status, 'granted', `${first.owner} is the head of the queue`)

@@ -224,7 +224,7 @@ function checkFences(grants: readonly Grant[], report: Report): void {
 }
 
 function compare(earlier: Grant | null, grant: Grant, report: Report): void {
-  if (earlier === null || earlier.fence < grant.fence) return
+  if (earlier === null || earlier === grant || earlier.fence < grant.fence) return
   report('fence', `${grant.owner} got fence ${grant.fence} after ${earlier.owner} had got ${earlier.fence}`)
 }
 

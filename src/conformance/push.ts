@@ -127,6 +127,7 @@ export function push(suite: Suite): void {
     await b.queue(gone)
     const ticket = await c.queue(next)
     await b.backend.close()
+    await trial.elapse(SHORT_MS)
     await a.give(holder)
     const { beatMs } = c.backend
     let reply = await c.beat(next, ticket)

@@ -3,21 +3,21 @@ import { LONG_MS } from './client.js'
 import type { Suite } from './trial.js'
 
 const SHORT_MS = 200
-/** A ttl that leaves time for one more call before it runs out. */
-const CALL_MS = 1_000
 
 /** Taking a lock from exactly one owner: compare and set. */
 export function replaces(suite: Suite): void {
   suite.test('the named owner is replaced, with a higher fence and the ttl of the new claim', async trial => {
     const [a, b] = await trial.clients(2)
-    const [old, mine] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock', { ttlMs: LONG_MS })]
+    const [old, mine] = [a.claim('lock', { ttlMs: LONG_MS / 4 }), b.claim('lock', { ttlMs: LONG_MS })]
     const fence = await a.take(old)
     const next = await b.take(mine, { replaces: old.owner })
     assert.ok(next > fence, `the fence of ${mine.owner}, ${next}, should be above ${fence}`)
     await a.assertHeldBy('lock', mine)
+    const { holders, atMs } = await a.state('lock')
+    const leftMs = (holders[0]?.expiresAtMs ?? Number.NaN) - atMs
+    assert.ok(leftMs > LONG_MS / 2 && leftMs <= LONG_MS, `${mine.owner} has ${leftMs} ms of ${LONG_MS} left`)
     assert.deepEqual(await a.renew(old), { status: 'lost' }, `${old.owner} was replaced`)
     await a.giveNothing(old)
-    await trial.outlast(CALL_MS)
     await a.assertHeldBy('lock', mine)
   })
 
@@ -75,10 +75,11 @@ export function replaces(suite: Suite): void {
 
   suite.test('an owner whose ttl has passed cannot be replaced before who waits', async trial => {
     const [a, b, c] = await trial.clients(3)
-    const [dead, mine, first] = [a.claim('lock', { ttlMs: CALL_MS }), b.claim('lock'), c.claim('lock')]
+    const [dead, mine, first] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
     await a.take(dead)
     const ticket = await c.queue(first)
-    await trial.outlast(CALL_MS)
+    await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
     await b.refused(mine, { replaces: dead.owner })
     await c.take(first, { ticket })
     await a.assertHeldBy('lock', first)

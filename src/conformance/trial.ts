@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Claim } from '../backend.js'
@@ -65,7 +66,9 @@ export class Trial implements AsyncDisposable {
         await Promise.all(claims.reverse().map(claim => backend.release(claim)))
       }
     } finally {
-      for (const { backend } of this.#stores) await backend.close()
+      for (const { backend } of this.#stores) {
+        await assert.doesNotReject(async () => await backend.close(), 'a client can be closed, if need be once more')
+      }
       for (const store of this.#stores) await store.dispose?.()
     }
   }
