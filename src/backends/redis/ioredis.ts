@@ -45,23 +45,26 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
   const client = new Redis(url, {
     connectionName: 'soloist',
     connectTimeout: 2_000,
-    // A command rides out a short outage, about two seconds, before it fails.
+    // A command rides out a short outage, up to two seconds, before it fails; after a long one the server is found soon.
     maxRetriesPerRequest: 8,
+    retryStrategy: attempt => Math.min(attempt * 50, 1_000) * (0.5 + Math.random() / 2),
+    retryStrategy: attempt => Math.min(attempt * 50, 500),
   })
   client.on('error', error => {
     lastFault = error
   })
-  const connection = ioredisConnection(client as IoredisClient)
+  const explained: Send = async args => {
+    try {
+      return await send(client as IoredisClient, args)
+    } catch (error) {
+      // Without a connection ioredis only tells that it gave up; why is what it last reported.
+      throw client.status === 'ready' ? error : (lastFault ?? error)
+    }
+  }
   return {
-    ...connection,
-    send: async (key, args) => {
-      try {
-        return await connection.send(key, args)
-      } catch (error) {
-        // Without a connection ioredis only tells that it gave up; why is what it last reported.
-        throw client.status === 'ready' ? error : (lastFault ?? error)
-      }
-    },
+    ...ioredisConnection(client as IoredisClient),
+    send: (_key, args) => explained(args),
+    primaries: async () => [explained],
     close: () => client.disconnect(),
   }
 }
@@ -74,7 +77,13 @@ async function send(client: IoredisClient, [name, ...args]: readonly string[]): 
   const Command = await commandClass(client)
   const command = new Command(name as string, args, { replyEncoding: 'utf8' })
   client.sendCommand(command as never)
-  return await command.promise
+  try {
+    return await command.promise
+  } catch (error) {
+    // ioredis hangs the command on the error: a whole script, and arguments that are nobody's business in a log.
+    if (error instanceof Error) Reflect.deleteProperty(error, 'command')
+    throw error
+  }
 }
 
 /** The class of the very ioredis that made the client, where it can be had. */
