@@ -89,6 +89,8 @@ async function run(name: string, cmd: readonly string[], options: RunOptions): P
     })
   } catch (error) {
     const { message, exitCode, code } = explain(error)
+    // A mistake in the call is told as by all other verbs.
+    if (exitCode === EXIT.usage) throw error
     notices.problem('failed', message, { name, code })
     return exitCode
   } finally {
