@@ -48,7 +48,6 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
     // A command rides out a short outage, up to two seconds, before it fails; after a long one the server is found soon.
     maxRetriesPerRequest: 8,
     retryStrategy: attempt => Math.min(attempt * 50, 1_000) * (0.5 + Math.random() / 2),
-    retryStrategy: attempt => Math.min(attempt * 50, 500),
   })
   client.on('error', error => {
     lastFault = error
