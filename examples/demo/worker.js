@@ -1,0 +1,84 @@
+// A worker process of the demo: serves its requests one after the other, and tells its parent every step.
+import { join } from 'node:path'
+import { connect } from 'soloist'
+import { Journal } from './journal.js'
+import { findKept, keep } from './kept.js'
+import { measure } from './measure.js'
+
+/**
+ * What the parent sends first. Not given as arguments, since the store's URL may hold a password.
+ *
+ * @typedef {object} Assignment
+ * @property {string} worker its name
+ * @property {string} projectFolder
+ * @property {string} runFolder where results and journals are kept
+ * @property {string} store URL
+ * @property {string} locks what the name of every lock of this run starts with
+ * @property {number} ttlMs
+ * @property {import('./requests.js').Request[]} requests
+ */
+
+process.once('message', message => work(/** @type {Assignment} */ (message)))
+
+/** @param {Assignment} assignment */
+async function work({ worker, projectFolder, runFolder, store, locks, ttlMs, requests }) {
+  const journal = new Journal(runFolder, worker, event => process.send?.(event))
+  const solo = connect(store)
+  let stopping = false
+  const stop = () => {
+    stopping = true
+    solo.close().catch(fail)
+  }
+  // Ctrl-C reaches the workers and the parent alike; a parent that is gone stops its workers as well.
+  for (const signal of ['SIGINT', 'SIGTERM', 'disconnect']) process.once(signal, stop)
+  try {
+    for (const request of requests) await serve(request)
+    await solo.close()
+  } catch (error) {
+    if (!stopping) fail(error)
+  }
+  process.off('disconnect', stop)
+  if (process.connected) process.disconnect()
+
+  /** @param {import('./requests.js').Request} request */
+  async function serve({ id, package: path, dependent }) {
+    const about = { request: id, package: path }
+    journal.note('asked', about)
+    if (findKept(runFolder, path) === null) await serveUnderLock(about, dependent)
+    else journal.note('reused', about)
+    journal.note('served', about)
+  }
+
+  /** @param {{ request: number, package: string }} about @param {string} dependent */
+  async function serveUnderLock(about, dependent) {
+    const waiting = () => journal.note('waiting', about)
+    solo.once('waiting', waiting)
+    const options = { ttlMs, meta: `demo worker ${worker}, for ${dependent || 'the project'}` }
+    const fence = await solo.withLock(`${locks}${about.package}`, options, async lease => {
+      const held = { ...about, fence: lease.fence }
+      journal.note('granted', held)
+      // Whoever had the lock before may have kept the result while this worker waited.
+      if (findKept(runFolder, about.package) !== null) {
+        journal.note('reused', held)
+      } else {
+        const measured = await measure(join(projectFolder, about.package), {
+          signal: lease.signal,
+          onListed: found => journal.note('measuring', { ...held, ...found }),
+        })
+        lease.assertValid()
+        keep(runFolder, { package: about.package, ...measured, worker, fence: lease.fence })
+        journal.note('kept', held)
+      }
+      journal.note('releasing', held)
+      return lease.fence
+    })
+    solo.off('waiting', waiting)
+    journal.note('released', { ...about, fence })
+  }
+
+  /** @param {unknown} error */
+  function fail(error) {
+    console.error(`worker ${worker}:`, error)
+    process.exitCode = 1
+  }
+}
