@@ -49,30 +49,38 @@ describe.each(drivers)('the database file, through %s', driver => {
     expect(statSync(path).mode & 0o777).toBe(0o640)
   })
 
-  test.each(['deleted', 'replaced'])('when it is %s, one call rejects and the next works on the new one', async how => {
-    const path = newPath(folder)
-    const backend = open(path, driver)
-    const events: GrantEvent[] = []
-    backend.onGrant(event => events.push(event))
-    const before = await backend.acquire(claim('job', 'before'))
-    if (how === 'deleted') {
-      removeDatabase(path)
-    } else {
+  const ways: Record<string, (path: string) => Promise<void>> = {
+    deleted: async path => removeDatabase(path),
+    'deleted, but not its side files': async path => rmSync(path),
+    replaced: async path => {
       const other = newPath(folder)
       const replacement = sqliteBackend(other, { driver })
-      await replacement.inspect('job')
+      await replacement.acquire(claim('job', 'somebody', { ttlMs: 1 }))
       await replacement.close()
-      renameSync(other, path)
-    }
-    await expect(backend.renew([claim('job', 'before')])).rejects.toThrow('was deleted or replaced')
-    await until(() => events.length > 0)
-    expect(events).toEqual([{ type: 'gap' }])
-    expect(await backend.renew([claim('job', 'before')])).toEqual([{ status: 'lost' }])
-    const after = await backend.acquire(claim('job', 'after'))
-    expect(before).toMatchObject({ status: 'granted' })
-    expect(after).toMatchObject({ status: 'granted' })
-    if (before.status === 'granted' && after.status === 'granted') expect(after.fence).toBeGreaterThan(before.fence)
-  })
+      removeDatabase(path)
+      for (const end of ['', '-wal']) if (existsSync(other + end)) renameSync(other + end, path + end)
+    },
+  }
+
+  test.each(Object.entries(ways))(
+    'when it is %s, one call rejects and the next works on the new one',
+    async (_, act) => {
+      const path = newPath(folder)
+      const backend = open(path, driver)
+      const events: GrantEvent[] = []
+      backend.onGrant(event => events.push(event))
+      const before = await backend.acquire(claim('job', 'before'))
+      await act(path)
+      await expect(backend.renew([claim('job', 'before')])).rejects.toThrow('was deleted or replaced')
+      await until(() => events.length > 0)
+      expect(events).toEqual([{ type: 'gap' }])
+      expect(await backend.renew([claim('job', 'before')])).toEqual([{ status: 'lost' }])
+      const after = await backend.acquire(claim('job', 'after'))
+      expect(before).toMatchObject({ status: 'granted' })
+      expect(after).toMatchObject({ status: 'granted' })
+      if (before.status === 'granted' && after.status === 'granted') expect(after.fence).toBeGreaterThan(before.fence)
+    },
+  )
 
   test('when it is deleted, a holder is told within a renewal and those that wait go on', async () => {
     const path = newPath(folder)
