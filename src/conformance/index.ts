@@ -20,7 +20,52 @@ export type { HistoryCounts, HistoryRecord, HistoryReport, Violation } from './h
 export { checkHistory } from './history.js'
 export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.js'
 
-/** Registers the tests every backend has to pass. */
+/**
+ * Registers the tests every backend has to pass: about a hundred, at the level of the port (`Backend`), in one `describe`
+ * per guarantee.
+ *
+ * ```ts
+ * // test/my-backend.test.ts
+ * import { conformance } from 'soloist/conformance'
+ * import { describe, test } from 'vitest'
+ *
+ * conformance({
+ *   name: 'my backend',
+ *   runner: { describe, test },
+ *   store: new URL('./my-store.js', import.meta.url),
+ * })
+ *
+ * // test/my-store.js
+ * import { myBackend } from '../dist/my-backend.js'
+ *
+ * export async function open({ prefix }) {
+ *   const client = await connectToTheTestServer(process.env.MY_SERVER)
+ *   return { backend: myBackend(client, { prefix }), dispose: () => client.end() }
+ * }
+ * ```
+ *
+ * **The store** is the URL of a module that exports `open`, an {@link OpenStore}: every call opens a new client of the
+ * same datastore, whose names all start with `prefix`. Plain Node must be able to import it (JavaScript, no runner's
+ * globals, no state that only the importing process has), because the suite imports it in child processes too: they get
+ * the environment of the test process, so that is where an address belongs; a query in the URL arrives as well.
+ *
+ * A datastore that lives inside one process gives such a function instead of a URL. Then the tests of the guarantee
+ * `processes` are not registered, for there is no other process to hold the lock. Everything else is the same; nothing
+ * is left out for what happens to be installed or running.
+ *
+ * **The runner** is anything with `describe(name, body)` and `test(name, body, timeoutMs)`: those of vitest and jest, and
+ * of `node:test`, which ignores the timeout. Assertions are those of `node:assert/strict`; their messages say who owns
+ * the lock and who should.
+ *
+ * **Time.** Short leases really run out, which takes half a minute in all, or no time with {@link ConformanceSetup.elapse}.
+ * Ages and deadlines are compared on the datastore's clock, and no test expects anything to be fast; but the datastore
+ * and this process must agree on how long a second is.
+ *
+ * **What it needs and leaves.** Each test has a random prefix of its own, releases what it claimed, and closes and
+ * disposes what it opened, so tests may run beside others on one server. Pausing a process takes a POSIX system.
+ *
+ * @throws SoloistError `INVALID_ARGUMENT` when the store is neither a URL nor a function
+ */
 export function conformance(setup: ConformanceSetup): void {
   const suite = new Suite(setup)
   setup.runner.describe(`conformance of ${setup.name}`, () => {

@@ -11,7 +11,7 @@ const MARGIN_MS = 50
 const TEST_TIMEOUT_MS = 60_000
 
 /** One test's own corner of the datastore: a fresh prefix, the clients it opened, and the time that passes there. */
-export class Trial implements AsyncDisposable {
+export class Trial {
   readonly prefix: string
   readonly #open: OpenStore
   readonly #elapse: (ms: number) => Promise<void> | void
@@ -58,18 +58,20 @@ export class Trial implements AsyncDisposable {
   }
 
   /** Gives up every claim of the trial, the last first, and closes every client. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      for (const prefix of new Set(this.#claims.map(made => made.prefix))) {
-        const { backend } = await this.store(prefix)
-        const claims = this.#claims.filter(made => made.prefix === prefix).map(({ claim }) => claim)
-        await Promise.all(claims.reverse().map(claim => backend.release(claim)))
-      }
-    } finally {
-      for (const { backend } of this.#stores) {
-        await assert.doesNotReject(async () => await backend.close(), 'a client can be closed, if need be once more')
-      }
-      for (const store of this.#stores) await store.dispose?.()
+  async end(): Promise<void> {
+    const released = await Promise.allSettled([this.#releaseAll()])
+    const closed = await Promise.allSettled(this.#stores.map(async ({ backend }) => await backend.close()))
+    const disposed = await Promise.allSettled(this.#stores.map(async store => await store.dispose?.()))
+    for (const result of [...released, ...disposed]) if (result.status === 'rejected') throw result.reason
+    const reasons = closed.filter(result => result.status === 'rejected').map(({ reason }) => String(reason))
+    assert.deepEqual(reasons, [], 'every client can be closed, if need be once more')
+  }
+
+  async #releaseAll(): Promise<void> {
+    for (const prefix of new Set(this.#claims.map(made => made.prefix))) {
+      const { backend } = await this.store(prefix)
+      const claims = this.#claims.filter(made => made.prefix === prefix).map(({ claim }) => claim)
+      await Promise.all(claims.reverse().map(claim => backend.release(claim)))
     }
   }
 }
@@ -95,8 +97,11 @@ export class Suite {
   /** Registers one test, which gets a trial of its own. */
   test(name: string, body: (trial: Trial) => Promise<void>): void {
     const run = async () => {
-      await using trial = new Trial(this.#open, this.#setup.elapse ?? sleep)
-      await body(trial)
+      const trial = new Trial(this.#open, this.#setup.elapse ?? sleep)
+      // Of two failures the test's own is the one to report.
+      const [outcome] = await Promise.allSettled([body(trial)])
+      const [ending] = await Promise.allSettled([trial.end()])
+      for (const result of [outcome, ending]) if (result.status === 'rejected') throw result.reason
     }
     this.#setup.runner.test(name, run, TEST_TIMEOUT_MS)
   }

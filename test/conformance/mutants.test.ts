@@ -1,37 +1,15 @@
 import assert from 'node:assert/strict'
-import { conformance, type OpenStore } from 'soloist/conformance'
+import { join } from 'node:path'
 import { describe, test } from 'vitest'
+import { drivers, temporaryFolder } from '../sqlite/support.js'
 import { memoryStores } from '../stores/memory.js'
+import { collect, firstFailure, type Registered } from './mutants/collect.js'
 import { holding } from './mutants/holding.js'
 import { broken, type Mutant, newShared, type Shared } from './mutants/mutant.js'
 import { queueing } from './mutants/queueing.js'
 import { showing } from './mutants/showing.js'
 
 const mutants: readonly Mutant[] = [...queueing, ...holding, ...showing]
-
-interface Registered {
-  readonly guarantee: string
-  readonly name: string
-  readonly run: () => Promise<void>
-}
-
-/** What the suite registers for a datastore of this process. */
-function collect(open: OpenStore, elapse: (ms: number) => void): readonly Registered[] {
-  const registered: Registered[] = []
-  const path: string[] = []
-  const runner = {
-    describe(name: string, body: () => void) {
-      path.push(name)
-      body()
-      path.pop()
-    },
-    test(name: string, run: () => Promise<void>) {
-      registered.push({ guarantee: String(path.at(-1)), name, run })
-    },
-  }
-  conformance({ name: 'a collected backend', runner, store: open, elapse })
-  return registered
-}
 
 /** What the suite registers for the memory backend with one fault. */
 function collectBroken(mutant: Mutant): readonly Registered[] {
@@ -43,18 +21,6 @@ function collectBroken(mutant: Mutant): readonly Registered[] {
     shared.set(options.prefix, ours)
     return { backend: broken(backend, mutant.change(backend, ours)) }
   }, elapse)
-}
-
-/** The first test that fails, and how. */
-async function firstFailure(registered: readonly Registered[]): Promise<{ name: string; error: unknown } | null> {
-  for (const { name, run } of registered) {
-    try {
-      await run()
-    } catch (error) {
-      return { name, error }
-    }
-  }
-  return null
 }
 
 describe('the suite', () => {
@@ -70,9 +36,20 @@ describe('the suite', () => {
   })
 
   test('has a fault to find for each of its guarantees', () => {
+    const guarantees = new Set(collect(new URL('file:///any')).map(({ guarantee }) => guarantee))
+    assert.deepEqual(new Set([...mutants.map(({ caughtBy }) => caughtBy), 'processes']), guarantees)
+  })
+
+  test('asks for other processes exactly when they can open the datastore', () => {
     const { open, elapse } = memoryStores()
-    const guarantees = new Set(collect(open, elapse).map(({ guarantee }) => guarantee))
-    assert.deepEqual(new Set(mutants.map(({ caughtBy }) => caughtBy)), guarantees)
+    const inProcess = collect(open, elapse)
+    const shared = collect(new URL('file:///any'))
+    assert.equal(inProcess.filter(({ guarantee }) => guarantee === 'processes').length, 0)
+    assert.ok(shared.filter(({ guarantee }) => guarantee === 'processes').length >= 5)
+    assert.deepEqual(
+      shared.filter(({ guarantee }) => guarantee !== 'processes').map(({ name }) => name),
+      inProcess.map(({ name }) => name),
+    )
   })
 
   for (const mutant of mutants) {
@@ -83,5 +60,32 @@ describe('the suite', () => {
       // An assertion noticed, not an accident of the broken backend.
       assert.ok(failure.error instanceof assert.AssertionError, `${failure.name}: ${failure.error}`)
     })
+  }
+})
+
+describe('the processes of the suite', () => {
+  const path = join(temporaryFolder(), 'broken.db')
+  const driver = drivers[0] as string
+  const faults = {
+    strangers: 'processes take turns on one lock',
+    crowd: 'processes share a semaphore up to its limit',
+    careless: 'a holder that is paused past its ttl is succeeded, knows it when it wakes, and changes nothing',
+  }
+
+  for (const [fault, name] of Object.entries({ none: undefined, ...faults })) {
+    const store = new URL(`../stores/sqlite-broken.js?${new URLSearchParams({ path, driver, fault })}`, import.meta.url)
+    const tests = collect(store).filter(registered => registered.guarantee === 'processes')
+
+    if (name === undefined) {
+      test('find nothing wrong with a right backend', async () => {
+        assert.equal(await firstFailure(tests), null)
+      })
+    } else {
+      test(`find by "${name}": ${fault}`, async () => {
+        const failure = await firstFailure(tests.filter(registered => registered.name === name))
+        assert.ok(failure !== null, 'the test did not fail')
+        assert.ok(failure.error instanceof assert.AssertionError, `${failure.error}`)
+      })
+    }
   }
 })

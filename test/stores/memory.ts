@@ -1,16 +1,10 @@
-import { type Clock, MemoryStore, memoryBackend } from 'soloist'
+import { MemoryStore, memoryBackend } from 'soloist'
 import type { OpenStore } from 'soloist/conformance'
+import { ManualClock } from '../support/manual-clock.js'
 
 /** Memory datastores on a clock that stands still until `elapse` moves it: one per prefix, as nothing else is shared. */
-export function memoryStores(): { readonly open: OpenStore; elapse(ms: number): void } {
-  let nowMs = Date.now()
-  const clock: Clock = {
-    monotonicMs: () => nowMs,
-    wallMs: () => nowMs,
-    setTimer: () => {
-      throw new Error('the memory store sets no timers')
-    },
-  }
+export function memoryStores(): { readonly open: OpenStore; elapse(ms: number): Promise<void> } {
+  const clock = new ManualClock()
   const stores = new Map<string, MemoryStore>()
   return {
     async open({ prefix }) {
@@ -18,8 +12,6 @@ export function memoryStores(): { readonly open: OpenStore; elapse(ms: number): 
       stores.set(prefix, store)
       return { backend: memoryBackend({ store }) }
     },
-    elapse(ms) {
-      nowMs += ms
-    },
+    elapse: ms => clock.advance(ms),
   }
 }
