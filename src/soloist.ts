@@ -17,7 +17,7 @@ import {
   workAndOptions,
 } from './lock/lock.js'
 import { Locker } from './lock/locker.js'
-import { exclusive, type LockOptions, lockRequest, shared, type TryLockOptions } from './lock/request.js'
+import { counted, exclusive, type LockOptions, lockRequest, type TryLockOptions } from './lock/request.js'
 
 /** How a {@link Soloist} talks to its backend. Every field is optional. */
 export interface SoloistOptions {
@@ -110,7 +110,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /** At most `limit` leases at a time. Everybody must name the same limit while the semaphore is in use. */
   semaphore(name: string, limit: number): Lock {
-    return new NamedLock(this.#locker, shared(name, limit))
+    return new NamedLock(this.#locker, counted(name, limit))
   }
 
   /** Many readers or one writer, in the order they came. */

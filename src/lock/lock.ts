@@ -91,6 +91,6 @@ export class NamedLock implements Lock {
 }
 
 export function readWriteLock(locker: Locker, name: string): ReadWriteLock {
-  const read = new NamedLock(locker, shared(name, null))
+  const read = new NamedLock(locker, shared(name))
   return { name, read, write: new NamedLock(locker, exclusive(name)) }
 }

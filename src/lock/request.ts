@@ -50,17 +50,19 @@ export interface LockRequest extends Target {
   readonly signal: AbortSignal | null
 }
 
-/** @throws SoloistError `INVALID_ARGUMENT` for a name that cannot be taken */
+/** A mutex or a write lock. @throws SoloistError `INVALID_ARGUMENT` for a name that cannot be taken */
 export function exclusive(name: string): Target {
   return { name: checkName(name), mode: 'exclusive', limit: null }
 }
 
-/**
- * @param limit `null`: any number may hold the lock together
- * @throws SoloistError `INVALID_ARGUMENT` for a name or a limit that cannot be taken
- */
-export function shared(name: string, limit: number | null): Target {
-  return { name: checkName(name), mode: 'shared', limit: limit === null ? null : checkLimit(limit) }
+/** A semaphore. @throws SoloistError `INVALID_ARGUMENT` for a name or a limit that cannot be taken */
+export function counted(name: string, limit: number): Target {
+  return { name: checkName(name), mode: 'shared', limit: checkLimit(limit) }
+}
+
+/** A read lock, for any number of holders. @throws SoloistError `INVALID_ARGUMENT` for a name that cannot be taken */
+export function shared(name: string): Target {
+  return { name: checkName(name), mode: 'shared', limit: null }
 }
 
 /**

@@ -19,8 +19,9 @@ export class ManualClock implements Clock {
     return this.#wallMs
   }
 
+  /** In whole milliseconds, as `setTimeout` counts. */
   setTimer(delayMs: number, run: () => void): Timer {
-    const timer = { dueMs: this.#monotonicMs + Math.max(delayMs, 0), run }
+    const timer = { dueMs: this.#monotonicMs + Math.ceil(Math.max(delayMs, 0)), run }
     this.#timers.add(timer)
     return { cancel: () => this.#timers.delete(timer) }
   }

@@ -47,7 +47,7 @@ export class ScriptedBackend implements Backend {
   readonly sent: { readonly method: Method; readonly claims: readonly Claim[]; readonly options: AcquireOptions }[] = []
   /** What happens to every call that {@link next} says nothing about. */
   fate: Fate | ((method: Method) => Fate) = 'pass'
-  /** How many calls and answers are on their way. */
+  /** How many calls, answers and pushes are on their way. */
   delayed = 0
   /** What happens to each pushed grant. */
   onPush: (event: GrantEvent, deliver: (event: GrantEvent) => void) => void = (event, deliver) => deliver(event)
@@ -114,12 +114,7 @@ export class ScriptedBackend implements Backend {
     return this.#send('close', [], () => this.#inner.close())
   }
 
-  #send<T>(
-    method: Method,
-    claims: readonly Claim[],
-    run: () => Promise<T>,
-    options: AcquireOptions = {},
-  ): Promise<T> {
+  #send<T>(method: Method, claims: readonly Claim[], run: () => Promise<T>, options: AcquireOptions = {}): Promise<T> {
     this.sent.push({ method, claims, options })
     const fate = this.#next.get(method)?.shift() ?? (typeof this.fate === 'function' ? this.fate(method) : this.fate)
     if (fate === 'throw') throw new LinkError(`${method} threw`)
@@ -143,13 +138,16 @@ export class ScriptedBackend implements Backend {
     throw new LinkError(`the answer to ${method} was lost`)
   }
 
-  #passed(ms: number): Promise<void> {
+  /** Runs something on the link after this long. */
+  later(ms: number, run: () => void): void {
     this.delayed += 1
-    return new Promise(resolve => {
-      this.#clock.setTimer(ms, () => {
-        this.delayed -= 1
-        resolve()
-      })
+    this.#clock.setTimer(ms, () => {
+      this.delayed -= 1
+      run()
     })
+  }
+
+  #passed(ms: number): Promise<void> {
+    return new Promise(resolve => this.later(ms, resolve))
   }
 }

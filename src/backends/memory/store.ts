@@ -119,6 +119,7 @@ export class MemoryStore {
     const lock = this.#locks.get(name)
     if (lock === undefined) return null
     this.#expire(lock)
+    this.#head(lock)
     if (this.#idle(lock)) return null
     return {
       name,
@@ -225,14 +226,20 @@ export class MemoryStore {
 
   /** Grants what the head of the queue allows, and tells whom it was granted, except who is asking right now. */
   #advance(lock: Lock, asking: string | null): void {
-    for (let claim = lock.queue.first(); claim !== undefined; claim = lock.queue.first()) {
-      if (!this.#waits(lock, claim.client)) lock.queue.delete(claim.owner)
-      else if (!this.#fits(lock, claim)) return
-      else {
-        const { fence } = this.#hold(lock, claim, GRANT_MS)
-        if (claim.owner !== asking) this.#push(claim, fence)
-      }
+    for (let claim = this.#head(lock); claim !== undefined; claim = this.#head(lock)) {
+      if (!this.#fits(lock, claim)) return
+      const { fence } = this.#hold(lock, claim, GRANT_MS)
+      if (claim.owner !== asking) this.#push(claim, fence)
     }
+  }
+
+  /** The first claim that waits, without those before it whose clients have gone. */
+  #head(lock: Lock): Claim | undefined {
+    for (let claim = lock.queue.first(); claim !== undefined; claim = lock.queue.first()) {
+      if (this.#waits(lock, claim.client)) return claim
+      lock.queue.delete(claim.owner)
+    }
+    return undefined
   }
 
   /** The client waits for this lock and is alive. */

@@ -1,0 +1,137 @@
+import { type Claim, type GrantEvent, type LockState, MemoryStore, memoryBackend } from 'soloist'
+import { describe, expect, it } from 'vitest'
+import { ManualClock } from '../support/manual-clock.js'
+
+function claim(fields: Partial<Claim> = {}): Claim {
+  const base = { name: 'a', owner: 'o', client: 'c', mode: 'exclusive', limit: null, ttlMs: 1_000, meta: null } as const
+  return { ...base, ...fields }
+}
+
+function setup(): { clock: ManualClock; store: MemoryStore; owners(name?: string): string[] } {
+  const clock = new ManualClock()
+  const store = new MemoryStore(clock)
+  store.subscribe('c', () => {})
+  return { clock, store, owners: (name = 'a') => (store.inspect(name)?.holders ?? []).map(({ owner }) => owner) }
+}
+
+/**
+ * Milliseconds of `run` for a small and a large number of claims, on one clock, the better of three times each.
+ */
+function cost(run: (count: number) => void, count: number): number {
+  const times = [1, 2, 3].map(() => {
+    const startedAtMs = performance.now()
+    run(count)
+    return performance.now() - startedAtMs
+  })
+  return Math.min(...times)
+}
+
+describe('the memory store', () => {
+  it('keeps no trace of locks that ran out unnoticed', () => {
+    const { clock, store } = setup()
+    for (let i = 0; i < 5_000; i++) {
+      store.acquire(claim({ name: `lock-${i}`, ttlMs: 10 }), {})
+      clock.block(1)
+    }
+    expect(store.names('').length).toBeLessThan(1_100)
+    expect(store.names('lock-').filter(name => store.inspect(name) !== null)).toHaveLength(9)
+  })
+
+  it('keeps no trace of a renewal or a release of what is not there', () => {
+    const { store } = setup()
+    expect(store.renew(claim())).toEqual({ status: 'lost' })
+    expect(store.release(claim())).toBe(false)
+    expect(store.names('')).toEqual([])
+  })
+
+  it('lets a limit go with the last waiter that died', () => {
+    const { clock, store, owners } = setup()
+    const shared = { mode: 'shared', limit: 1, ttlMs: 1_000 } as const
+    store.acquire(claim({ ...shared, owner: 'holder' }), {})
+    store.acquire(claim({ ...shared, owner: 'dead', client: 'gone' }), { ticket: 'new' })
+    clock.block(1_000)
+    const other = { ...shared, owner: 'other', limit: 2 }
+    expect(store.acquire(claim(other), {})).toMatchObject({ status: 'granted' })
+    expect(owners()).toEqual(['other'])
+  })
+
+  it('does not let a waiter die while its client asks for another one', () => {
+    const { clock, store, owners } = setup()
+    store.acquire(claim({ owner: 'holder', ttlMs: 60_000 }), {})
+    store.acquire(claim({ owner: 'first' }), { ticket: 'new' })
+    clock.block(20_000)
+    store.acquire(claim({ owner: 'second' }), { ticket: 'new' })
+    store.release(claim({ owner: 'holder' }))
+    expect(owners()).toEqual(['first'])
+  })
+
+  it('tells nobody of a grant to a client that has gone meanwhile', async () => {
+    const { store } = setup()
+    const events: GrantEvent[] = []
+    store.subscribe('d', event => events.push(event))
+    store.acquire(claim({ owner: 'holder' }), {})
+    store.acquire(claim({ owner: 'next', client: 'd' }), { ticket: 'new' })
+    store.release(claim({ owner: 'holder' }))
+    store.unsubscribe('d')
+    await new Promise(resolve => setImmediate(resolve))
+    expect(events).toEqual([])
+  })
+
+  it('takes a claim out of the queue when it takes the lock from another', () => {
+    const { store, owners } = setup()
+    store.acquire(claim({ owner: 'old' }), {})
+    store.acquire(claim({ owner: 'new' }), { ticket: 'new' })
+    expect(store.acquire(claim({ owner: 'new' }), { replaces: 'old' })).toMatchObject({ status: 'granted' })
+    expect(owners()).toEqual(['new'])
+    expect(store.inspect('a')?.waiting).toBe(0)
+  })
+
+  it('keeps the order of tickets when old ones come back', () => {
+    const { store } = setup()
+    store.acquire(claim({ owner: 'holder', ttlMs: 60_000 }), {})
+    for (const ticket of [50, 20, 40, 30, 10]) store.acquire(claim({ owner: `t${ticket}` }), { ticket })
+    expect(store.inspect('a')?.waiters.map(({ owner }) => owner)).toEqual(['t10', 't20', 't30', 't40', 't50'])
+  })
+
+  it('costs ten thousand waiters little more than ten times what it costs a thousand', () => {
+    const serve = (count: number) => {
+      const { store } = setup()
+      store.acquire(claim({ owner: '0' }), {})
+      for (let i = 1; i <= count; i++) store.acquire(claim({ owner: `${i}` }), { ticket: 'new' })
+      for (let i = 0; i <= count; i++) expect(store.release(claim({ owner: `${i}` }))).toBe(true)
+      expect(store.names('')).toEqual([])
+    }
+    serve(1_000)
+    expect(cost(serve, 10_000) / cost(serve, 1_000)).toBeLessThan(50)
+  })
+
+  it('costs ten thousand readers little more than ten times what it costs a thousand', () => {
+    const read = (count: number) => {
+      const { store } = setup()
+      const claims = Array.from({ length: count }, (_, i) => claim({ owner: `${i}`, mode: 'shared' }))
+      for (const each of claims) expect(store.acquire(each, {}).status).toBe('granted')
+      for (const each of claims) expect(store.renew(each).status).toBe('held')
+      for (const each of claims) expect(store.release(each)).toBe(true)
+    }
+    read(1_000)
+    expect(cost(read, 10_000) / cost(read, 1_000)).toBeLessThan(50)
+  })
+})
+
+describe('a closed memory backend', () => {
+  it('rejects every call, and a list in progress', async () => {
+    const store = new MemoryStore()
+    const backend = memoryBackend({ store })
+    for (const name of ['a', 'b']) await backend.acquire(claim({ name, ttlMs: 60_000 }))
+    const states = backend.list('')[Symbol.asyncIterator]()
+    expect((await states.next()).value as LockState).toMatchObject({ name: 'a', holders: [{ owner: 'o' }] })
+    await backend.close()
+    await backend.close()
+    const closed = { code: 'CLOSED' }
+    await expect(states.next()).rejects.toMatchObject(closed)
+    await expect(backend.acquire(claim())).rejects.toMatchObject(closed)
+    await expect(backend.renew([claim()])).rejects.toMatchObject(closed)
+    await expect(backend.release(claim())).rejects.toMatchObject(closed)
+    await expect(backend.inspect('a')).rejects.toMatchObject(closed)
+  })
+})
