@@ -229,7 +229,7 @@ function errorCode(error: unknown): string | undefined {
 
 function checkUrl(url: string): void {
   const parsed = URL.canParse(url) ? new URL(url) : null
-  if (parsed === null || !/^rediss?:$/.test(parsed.protocol)) {
+  if (parsed === null || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') {
     throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
   }
   if (!/^\/?\d*$/.test(parsed.pathname)) throw invalidArgument('the path of a Redis URL is the number of a database')

@@ -1,0 +1,187 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import { connect } from 'soloist'
+import { redisBackend } from 'soloist/redis'
+import { describe, expect, test } from 'vitest'
+import { freePort, type RedisOptions, startRedis } from '../support/redis-server.js'
+
+const url = String(process.env.SOLOIST_TEST_REDIS)
+const tlsFile = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url))
+
+/** Takes a lock, waits for it a second time, gives it back, closes, and is done. */
+const HAND_OVER = `
+  import { once } from 'node:events'
+  import { connect } from 'soloist'
+  const solo = connect(process.argv[1])
+  const held = await solo.lock('ends', { ttlMs: 60_000 })
+  const waiting = solo.lock('ends', { ttlMs: 60_000 })
+  await once(solo, 'waiting')
+  await held.release()
+  await (await waiting).release()
+  await solo.close()
+  console.log('closed')`
+
+/** Runs a script in a process of its own, until it ends by itself, and tells what it printed. */
+async function runScript(script: string, argument: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const args = ['--input-type=module', '-e', script, argument]
+  const { stdout } = await promisify(execFile)(process.execPath, args, {
+    timeout: 20_000,
+    env: { ...process.env, ...env },
+  })
+  return stdout
+}
+
+async function started(options: RedisOptions) {
+  const server = await startRedis(options)
+  return { port: server.port, [Symbol.asyncDispose]: () => server.stop() }
+}
+
+/** How many connections of the server listen for pushes. */
+async function subscribers(admin: Redis): Promise<number> {
+  const list = String(await admin.client('LIST', 'TYPE', 'pubsub'))
+  return list.split('\n').filter(line => line !== '').length
+}
+
+describe('a client of the application', () => {
+  test('of ioredis is used as it is: its database, its key prefix; it is not closed, and no subscription is left', async () => {
+    const admin = new Redis(url)
+    const before = await subscribers(admin)
+    const client = new Redis(url, { db: 3, keyPrefix: 'app:' })
+    const solo = connect(redisBackend(client, { prefix: 'locks:' }))
+    const lease = await solo.lock('a')
+    await admin.select(3)
+    expect(await admin.get('app:locks:a')).toBe(lease.owner)
+    const waiting = solo.lock('a')
+    await once(solo, 'waiting')
+    expect(await subscribers(admin)).toBe(before + 1)
+    // A connection that listens or blocks could not answer this.
+    expect(await client.set('mine', '1', 'EX', 60)).toBe('OK')
+    await lease.release()
+    const next = await waiting
+    expect(await client.get('locks:a')).toBe(next.owner)
+    const names = []
+    for await (const { name } of solo.list()) names.push(name)
+    expect(names).toEqual(['a'])
+    await next.release()
+    await solo.close()
+    expect(client.status).toBe('ready')
+    expect(await client.get('mine')).toBe('1')
+    await expect.poll(() => subscribers(admin)).toBe(before)
+    await client.del('mine')
+    client.disconnect()
+    admin.disconnect()
+  })
+
+  test('of node-redis is used as it is: its database, its key prefix; it is not closed, and no subscription is left', async () => {
+    const admin = new Redis(url, { db: 4 })
+    const before = await subscribers(admin)
+    const client = await createClient({ url, database: 4, keyPrefix: 'app:' }).connect()
+    const solo = connect(redisBackend(client, { prefix: 'locks:' }))
+    const lease = await solo.lock('a')
+    expect(await admin.get('app:locks:a')).toBe(lease.owner)
+    const waiting = solo.lock('a')
+    await once(solo, 'waiting')
+    expect(await subscribers(admin)).toBe(before + 1)
+    expect(await client.set('mine', '1', { EX: 60 })).toBe('OK')
+    await lease.release()
+    await (await waiting).release()
+    await solo.close()
+    expect(client.isReady).toBe(true)
+    expect(await client.get('mine')).toBe('1')
+    await expect.poll(() => subscribers(admin)).toBe(before)
+    await client.del('mine')
+    client.destroy()
+    admin.disconnect()
+  })
+
+  test('that answers with buffers, or with strings for numbers, is understood', async () => {
+    const client = await createClient({ url, commandOptions: { typeMapping: { 36: Buffer } } }).connect()
+    const texts = new Redis(url, { stringNumbers: true })
+    for (const backend of [redisBackend(client), redisBackend(texts)]) {
+      await using solo = connect(backend)
+      const lease = await solo.lock('buffers', { meta: 'why' })
+      const waiting = solo.lock('buffers')
+      await once(solo, 'waiting')
+      expect(await solo.inspect('buffers')).toMatchObject({
+        waiting: 1,
+        holders: [{ owner: lease.owner, fence: lease.fence, meta: 'why' }],
+      })
+      await lease.release()
+      expect((await waiting).fence).toBeGreaterThan(lease.fence)
+      await (await waiting).release()
+    }
+    client.destroy()
+    texts.disconnect()
+  })
+
+  test('is nothing else', () => {
+    for (const target of [null, undefined, 1, {}, [], new Map(), { sendCommand() {} }]) {
+      expect(() => redisBackend(target as never)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    }
+  })
+})
+
+describe('a URL', () => {
+  test.each([
+    'redis://',
+    'http://127.0.0.1',
+    'redis://:secret@127.0.0.1:6379/zero',
+    'redis://:secret@127.0.0.1:99999',
+    'not a url with secret',
+  ])('that cannot be taken (%s) is refused without being repeated', target => {
+    const refuse = () => redisBackend(target)
+    expect(refuse).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    expect(refuse).not.toThrow(/secret/)
+  })
+
+  test('with user, password and database: a user with the rights the documentation lists can do everything', async () => {
+    const commands =
+      '+evalsha +eval +get +set +del +exists +pexpire +persist +pttl +time +type +publish +subscribe +scan ' +
+      '+zadd +zrem +zcard +zscore +zrange +hset +hget +hdel +hgetall +hello +info +select +ping +client|setname'
+    const rights = `resetkeys ~soloist:* ~{soloist:* resetchannels &soloist:* -@all ${commands}`
+    await using server = await started({ config: `user locks on >s3cret ${rights}` })
+    await using solo = connect(`redis://locks:s3cret@127.0.0.1:${server.port}/2`)
+    const held = await solo.lock('a', { meta: 'why' })
+    const waiting = solo.lock('a')
+    await once(solo, 'waiting')
+    await held.renew()
+    await held.release()
+    const next = await waiting
+    await using permit = await solo.semaphore('s', 2).lock({ meta: 'why' })
+    const names = []
+    for await (const { name, holders } of solo.list()) names.push([name, holders[0]?.owner])
+    expect(names.sort()).toEqual([
+      ['a', next.owner],
+      ['s', permit.owner],
+    ])
+    expect(await solo.clear('a')).toBe(1)
+
+    await using wrong = connect(`redis://locks:wr0ng@127.0.0.1:${server.port}`)
+    const error = await wrong.lock('a').catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    for (let at: unknown = error; at instanceof Error; at = at.cause) expect(`${at.stack}`).not.toContain('wr0ng')
+  })
+
+  test('with TLS: a certificate that is trusted is used, another is refused', async () => {
+    const port = await freePort()
+    const tls = [`tls-port ${port}`, `tls-cert-file ${tlsFile('cert.pem')}`, `tls-key-file ${tlsFile('key.pem')}`]
+    await using _server = await started({ config: [...tls, 'tls-auth-clients no'].join('\n') })
+    const trusting = await runScript(HAND_OVER, `rediss://127.0.0.1:${port}`, {
+      NODE_EXTRA_CA_CERTS: tlsFile('cert.pem'),
+    })
+    expect(trusting).toBe('closed\n')
+    await using untrusting = connect(`rediss://127.0.0.1:${port}`)
+    await expect(untrusting.lock('a')).rejects.toMatchObject({
+      code: 'BACKEND_UNAVAILABLE',
+      cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+    })
+  })
+})
+
+test('a process that has closed its locks ends by itself', async () => {
+  expect(await runScript(HAND_OVER, url)).toBe('closed\n')
+})
