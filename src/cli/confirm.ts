@@ -14,8 +14,13 @@ export function confirm(
 ): Promise<boolean> {
   const desk = createInterface({ input, output })
   return new Promise(resolve => {
-    desk.once('close', () => resolve(false))
+    let answered = false
+    desk.once('close', () => {
+      if (!answered) output.write('\n')
+      resolve(false)
+    })
     desk.question(question, answer => {
+      answered = true
       resolve(/^y(es)?$/i.test(answer.trim()))
       desk.close()
     })

@@ -12,10 +12,12 @@ export function addLs(program: Command, done: (exitCode: number) => void): void 
     .command('ls')
     .summary('list the locks in use')
     .description('Lists the locks in use: who holds them, since when, until when, and how many wait.')
-    .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
-  addStoreOptions(command, 'print {"locks":[…]} on one line').action(async (start: string, options: StoreOptions) => {
-    done(await ls(start, options))
-  })
+    .argument('[prefix]', 'only names that start with this, taken literally', prefix)
+  addStoreOptions(command, 'print {"locks":[…]} on one line').action(
+    async (start: string | undefined, options: StoreOptions) => {
+      done(await ls(start ?? '', options))
+    },
+  )
 }
 
 async function ls(start: string, options: StoreOptions): Promise<number> {

@@ -24,15 +24,18 @@ export class Notices {
     if (!this.#quiet) this.problem(event, message, details)
   }
 
+  /** As {@link Notices.info}, for what only a program wants to know. */
+  record(event: string, details: NoticeDetails): void {
+    if (!this.#quiet && this.#json) this.#write(JSON.stringify({ event, ...details }))
+  }
+
   /** Something that went wrong. */
   problem(event: string, message: string, details: NoticeDetails = {}): void {
     const safe = withoutLogins(message)
-    if (this.#json) this.record(event, { ...details, message: safe })
-    else process.stderr.write(`soloist: ${visible(safe)}\n`)
+    this.#write(this.#json ? JSON.stringify({ event, ...details, message: safe }) : `soloist: ${visible(safe)}`)
   }
 
-  /** Something only a program wants to know. */
-  record(event: string, details: NoticeDetails): void {
-    if (this.#json) process.stderr.write(`${JSON.stringify({ event, ...details })}\n`)
+  #write(line: string): void {
+    process.stderr.write(`${line}\n`)
   }
 }

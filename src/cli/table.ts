@@ -18,7 +18,7 @@ const GAP = '  '
 
 /**
  * A table with aligned columns, as lines without line ends. Cells are data from anywhere, so they are made visible.
- * Columns that may be cut are cut from the last to the first until the table fits.
+ * While the table is too wide, the widest of the columns that may be cut loses.
  */
 export function renderTable(
   columns: readonly Column[],
@@ -29,17 +29,25 @@ export function renderTable(
   const cells = rows.map(row => row.map(visible))
   const widths = columns.map((_, i) => Math.max(...[titles, ...cells].map(row => width(row[i] ?? ''))))
   let excess = widths.reduce((sum, each) => sum + each, GAP.length * (columns.length - 1)) - style.width
-  for (let i = columns.length - 1; i >= 0 && excess > 0; i -= 1) {
-    const natural = widths[i] as number
-    const kept = Math.max(natural - excess, Math.min(columns[i]?.least ?? natural, natural))
-    widths[i] = kept
-    excess -= natural - kept
+  for (; excess > 0; excess -= 1) {
+    const widest = widestToCut(columns, widths)
+    if (widest === null) break
+    widths[widest] = (widths[widest] as number) - 1
   }
   const line = (row: readonly string[]) => {
     const padded = row.map((cell, i) => pad(clip(cell, widths[i] as number), widths[i] as number, columns[i]?.align))
     return clip(padded.join(GAP).trimEnd(), style.width)
   }
   return [style.title(line(titles)), ...cells.map(line)]
+}
+
+function widestToCut(columns: readonly Column[], widths: readonly number[]): number | null {
+  let widest: number | null = null
+  columns.forEach(({ least }, i) => {
+    const own = widths[i] as number
+    if (least !== undefined && own > least && (widest === null || own > (widths[widest] as number))) widest = i
+  })
+  return widest
 }
 
 function pad(text: string, columns: number, align: 'right' | undefined): string {

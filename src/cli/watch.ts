@@ -26,10 +26,10 @@ export function addWatch(program: Command, done: (exitCode: number) => void): vo
       'Shows the locks in use again and again, until q or Ctrl-C. Where stdout is no terminal, it prints one table after ' +
         'the other.',
     )
-    .argument('[prefix]', 'only names that start with this, taken literally', prefix, '')
+    .argument('[prefix]', 'only names that start with this, taken literally', prefix)
     .option('--interval <duration>', 'how often to look (default: 1s)', duration('--interval', LEAST_INTERVAL_MS))
   addStoreOptions(command, 'print {"locks":[…]} on one line each time').action(
-    async (start: string, options: WatchOptions) => done(await watch(start, options)),
+    async (start: string | undefined, options: WatchOptions) => done(await watch(start ?? '', options)),
   )
 }
 

@@ -69,11 +69,11 @@ test('a table has aligned columns', () => {
   ])
 })
 
-test('a table that is too wide is cut from its last columns on, and never wider than asked', () => {
+test('a table that is too wide is cut where it is widest, and never wider than asked', () => {
   expect(renderTable(COLUMNS, ROWS, { width: 20, title: text => text })).toEqual([
-    'NAME       AGE  META',
-    'nightly   9.0s  x',
-    '漢字     3m12s  a l…',
+    'NAME     AGE  META',
+    'nigh…   9.0s  x',
+    '漢字   3m12s  a lon…',
   ])
   expect(renderTable(COLUMNS, ROWS, { width: 16, title: text => text })).toEqual([
     'NAME    AGE  ME…',
