@@ -45,7 +45,7 @@ export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.j
  * ```
  *
  * **The store** is the URL of a module that exports `open`, an {@link OpenStore}: every call opens a new client of the
- * same datastore, whose names all start with `prefix`. Plain Node must be able to import it (JavaScript, no runner's
+ * same datastore, all whose keys and rows start with `prefix`. Plain Node must be able to import it (JavaScript, no runner's
  * globals, no state that only the importing process has), because the suite imports it in child processes too: they get
  * the environment of the test process, so that is where an address belongs; a query in the URL arrives as well.
  *

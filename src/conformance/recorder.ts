@@ -27,8 +27,9 @@ export async function recordSection(
   const untilMs = () => sharedNowMs() + lease.expiresAt.getTime() - Date.now()
   record({ event: 'granted', name, owner, fence: lease.fence, atMs: sharedNowMs(), untilMs: untilMs() })
   await work()
-  const lost = lease.signal.aborted
-  record({ event: lost ? 'lost' : 'released', name, owner, atMs: lost ? untilMs() : sharedNowMs() })
+  const nowMs = sharedNowMs()
+  const atMs = Math.min(nowMs, untilMs())
+  record({ event: lease.signal.aborted || atMs < nowMs ? 'lost' : 'released', name, owner, atMs })
 }
 
 function lockOf(solo: Soloist, { name, mode, limit }: Recorded): Lock {

@@ -17,7 +17,7 @@ export interface OpenedStore {
 
 /**
  * Opens a new client of the same datastore with every call, all whose keys and rows start with `prefix`: clients with
- * the same prefix share their locks, others never meet.
+ * the same prefix share their locks; those of two prefixes neither of which starts with the other never meet.
  */
 export type OpenStore = (options: { readonly prefix: string }) => Promise<OpenedStore>
 
