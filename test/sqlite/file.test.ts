@@ -133,6 +133,24 @@ describe.each(drivers)('the database file, through %s', driver => {
     await expect(open(join(path, 'under.db'), driver).inspect('job')).rejects.toThrow()
   })
 
+  test('a step that fails half way is undone, and the next one works', async () => {
+    const path = newPath(folder)
+    const store = new Store('soloist:')
+    const steps = new Steps(
+      path,
+      path => openRaw(path, driver),
+      () => {},
+    )
+    const failing = steps.run('write', db => {
+      store.acquire(db, claim('job', 'half'), {})
+      throw new Error('half way')
+    })
+    await expect(failing).rejects.toThrow('half way')
+    const { reply } = await steps.run('write', db => store.acquire(db, claim('job', 'whole'), {}))
+    expect(reply).toMatchObject({ status: 'granted' })
+    steps.close()
+  })
+
   test('when it is full, a step changes nothing, and what was held can still be released', async () => {
     const path = newPath(folder)
     const backend = open(path, driver)

@@ -90,6 +90,25 @@ describe.each(drivers)('grants, through %s', driver => {
     expect(b.events).toMatchObject(['r1', 'r2', 'r3'].map(owner => ({ owner, mode: 'shared', limit: 3 })))
   })
 
+  test('claims of a client that fell silent are passed over in the same step', async () => {
+    const path = newPath(folder)
+    const a = open(path)
+    const b = open(path)
+    await a.backend.acquire(claim('job', 'first', { client: 'a' }))
+    for (const owner of ['d1', 'd2', 'd3']) {
+      await a.backend.acquire(claim('job', owner, { client: 'dead' }), { ticket: 'new' })
+    }
+    const raw = openRaw(path, driver)
+    raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ?', 3 * a.backend.beatMs + 1)
+    raw.close()
+    await b.backend.acquire(claim('other', 'second'))
+    await b.backend.acquire(claim('job', 'second'), { ticket: 'new' })
+    const event = b.next()
+    await a.backend.release(claim('job', 'first', { client: 'a' }))
+    expect(await beforeTheBeat(b.backend, event)).toMatchObject({ owner: 'second' })
+    expect(rowCounts(path, driver)).toMatchObject({ waiter: 0, client: 0 })
+  })
+
   test('what the dead left behind is swept away by whoever takes a lock', async () => {
     const path = newPath(folder)
     const a = open(path)
