@@ -123,7 +123,7 @@ describe('the server', () => {
       const [solo, waiters] = [stage.direct(), stage.direct()]
       const held = await solo.lock('lock', { ttlMs: 60_000 })
       const { granted, served } = await queue(waiters, 'lock', 5)
-      await stage.admin.client('KILL', 'TYPE', type, 'SKIPME', 'yes')
+      await stage.admin.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
       await held.renew()
       await held.release()
       await served

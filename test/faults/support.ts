@@ -15,13 +15,16 @@ export function runs(script: keyof typeof scripts, holding?: string): Match {
 
 /** A real server of the test alone, a proxy before it, and everything that was opened on either, closed at the end. */
 export class Stage implements AsyncDisposable {
+  readonly server: RedisServer
+  readonly proxy: RedisProxy
+  readonly admin: Redis
   readonly #closers: (() => unknown)[] = []
 
-  private constructor(
-    readonly server: RedisServer,
-    readonly proxy: RedisProxy,
-    readonly admin: Redis,
-  ) {}
+  private constructor(server: RedisServer, proxy: RedisProxy, admin: Redis) {
+    this.server = server
+    this.proxy = proxy
+    this.admin = admin
+  }
 
   static async open(options?: RedisOptions): Promise<Stage> {
     const server = await startRedis(options)

@@ -42,7 +42,7 @@ async function started(options: RedisOptions) {
 
 /** How many connections of the server listen for pushes. */
 async function subscribers(admin: Redis): Promise<number> {
-  const list = String(await admin.client('LIST', 'TYPE', 'pubsub'))
+  const list = String(await admin.call('CLIENT', 'LIST', 'TYPE', 'pubsub'))
   return list.split('\n').filter(line => line !== '').length
 }
 

@@ -8,7 +8,7 @@ export interface IoredisClient {
   readonly options: { readonly keyPrefix?: string | Buffer | undefined }
   sendCommand(command: never): unknown
   duplicate(): IoredisClient
-  on(event: string, listener: (...args: never[]) => void): unknown
+  on(event: string, listener: (...args: unknown[]) => void): unknown
   subscribe(...channels: string[]): Promise<unknown>
   disconnect(): void
   nodes?(role: 'master'): readonly IoredisClient[]
@@ -108,7 +108,7 @@ class IoredisSubscriber implements Subscriber {
 
   constructor(parent: IoredisClient, events: SubscriberEvents) {
     this.#client = parent.duplicate()
-    this.#client.on('message', (_channel: string, message: string) => events.onMessage(message))
+    this.#client.on('message', (_channel, message) => events.onMessage(String(message)))
     // A lost connection shows as 'ready' once it is back, or as 'end'.
     this.#client.on('error', () => {})
     this.#client.on('end', () => events.onEnd())

@@ -1,7 +1,7 @@
 import type { RedisConnection, Send, Subscriber, SubscriberEvents } from './client.js'
 
 interface NodeRedisSubscriber {
-  on(event: string, listener: (...args: never[]) => void): unknown
+  on(event: string, listener: (...args: unknown[]) => void): unknown
   connect(): Promise<unknown>
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
   destroy(): unknown
