@@ -177,12 +177,19 @@ describe('CMD', () => {
   test('gets one SIGINT when Ctrl-C is pressed on a terminal', async () => {
     const script = `
       let count = 0
-      process.on('SIGINT', () => { count += 1; console.log('got ' + count); setTimeout(() => process.exit(40 + count), 300) })
-      setInterval(() => {}, 1000)
+      process.on('SIGINT', () => { count += 1; console.log('got ' + count) })
+      process.stdin.on('data', () => process.exit(40 + count))
       console.log('ready')`
     const running = bench().startOnTerminal('run', 'job', '--', ...NODE, script)
     await running.printed('ready')
+    // Paused, so that a second signal could not be taken for the first.
+    const soloist = Number(/:(\d+):/.exec((await ownerOf('job')) ?? '')?.[1])
+    process.kill(soloist, 'SIGSTOP')
     running.type('\x03')
+    await running.printed('got 1')
+    process.kill(soloist, 'SIGCONT')
+    await new Promise(resolve => setTimeout(resolve, 300))
+    running.type('\n')
     expect(await running.ended).toMatchObject({ exitCode: 41, stdout: expect.not.stringContaining('got 2') })
   })
 })

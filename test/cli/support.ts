@@ -15,7 +15,7 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** A process under test, and what it has written so far. */
+/** A process under test in a session of its own, and what it has written so far. */
 export class Running {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
@@ -24,7 +24,7 @@ export class Running {
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv) {
     const [file = '', ...args] = command
-    this.child = spawn(file, args, { env, stdio: 'pipe' })
+    this.child = spawn(file, args, { env, stdio: 'pipe', detached: true })
     this.child.stdout?.on('data', chunk => this.out.push(chunk))
     this.child.stderr?.on('data', chunk => this.err.push(chunk))
     this.ended = new Promise((resolve, reject) => {
@@ -53,6 +53,17 @@ export class Running {
   /** Ends its stdin. */
   endInput(): void {
     this.child.stdin?.end()
+  }
+
+  /** Ends it, and whatever it has started. */
+  kill(): void {
+    this.endInput()
+    try {
+      process.kill(-this.pid, 'SIGKILL')
+    } catch (error) {
+      // All of them have ended already.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
   }
 
   /** Resolves once it has printed this to stdout. */
@@ -85,7 +96,9 @@ export class Bench {
   startOnTerminal(...args: readonly string[]): Running {
     const command = [process.execPath, MAIN, ...args]
     const quoted = command.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
-    const script = process.platform === 'darwin' ? ['-q', '/dev/null', ...command] : ['-qec', quoted, '/dev/null']
+    // The shell stays between `script` and the command, so that the command can be paused without pausing `script`.
+    const shell = `trap : INT; ${quoted}; exit $?`
+    const script = process.platform === 'darwin' ? ['-q', '/dev/null', 'sh', '-c', shell] : ['-qec', shell, '/dev/null']
     return this.#add(new Running(['script', ...script], { ...this.env, TERM: 'xterm', SOLOIST_URL: this.store }))
   }
 
@@ -109,10 +122,7 @@ export class Bench {
   }
 
   async end(): Promise<void> {
-    for (const running of this.#running) {
-      running.endInput()
-      running.child.kill('SIGKILL')
-    }
+    for (const running of this.#running) running.kill()
     await Promise.allSettled(this.#running.map(running => running.ended))
     rmSync(this.folder, { recursive: true, force: true })
   }
