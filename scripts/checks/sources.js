@@ -1,0 +1,85 @@
+// Who may import whom in src, and how long a file may be.
+import { posix } from 'node:path'
+import { filesBelow, manifest, read } from './tree.js'
+
+const MOST_LINES = 500
+
+/**
+ * What each area may import besides itself and Node. An area is a folder of src, a folder of src/backends, or a file
+ * right in src. `public` stands for what users can import: src/index.ts and the index.ts of a backend.
+ * @type {Record<string, string[]>}
+ */
+const MAY_IMPORT = {
+  backend: [],
+  errors: [],
+  internal: ['errors'],
+  lock: ['backend', 'errors', 'internal'],
+  'backends/*': ['backend', 'errors', 'internal'],
+  soloist: ['backend', 'errors', 'internal', 'lock'],
+  connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
+  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'lock', 'soloist'],
+  conformance: ['backend', 'errors', 'public'],
+  cli: ['public'],
+}
+
+/** The packages an area may import, besides loading an optional peer with `import()`. @type {Record<string, string[]>} */
+const MAY_IMPORT_PACKAGES = { cli: Object.keys(manifest.dependencies) }
+
+/** @param {string} file a path below src */
+function areaOf(file) {
+  const [first = '', second = ''] = file.split('/')
+  return first === 'backends' ? `backends/${second}` : first.replace(/\.ts$/, '')
+}
+
+/** @param {string} area */
+const kindOf = area => area.replace(/^backends\/.*/, 'backends/*')
+
+/** @param {string} file a path below src */
+const isPublic = file => /^(index|backends\/[^/]+\/index)\.ts$/.test(file)
+
+/** @param {string} text @returns {{ specifier: string, dynamic: boolean }[]} */
+function importsOf(text) {
+  const fixed = text.matchAll(/^(?:import|export)\s(?:[^'"`;=]*?\sfrom\s)?'([^']+)'/gm)
+  const dynamic = text.matchAll(/\bimport\('([^']+)'\)/g)
+  return [
+    ...[...fixed].map(([, specifier = '']) => ({ specifier, dynamic: false })),
+    ...[...dynamic].map(([, specifier = '']) => ({ specifier, dynamic: true })),
+  ]
+}
+
+/** @param {string} file a path below src @param {{ specifier: string, dynamic: boolean }} imported */
+function problemOf(file, { specifier, dynamic }) {
+  const area = areaOf(file)
+  if (specifier.startsWith('node:')) return null
+  if (!specifier.startsWith('.')) {
+    if (dynamic && specifier in manifest.peerDependencies) return null
+    if (MAY_IMPORT_PACKAGES[area]?.includes(specifier)) return null
+    return `src/${file}: must not import the package "${specifier}"; a peer is loaded with import() when it is needed`
+  }
+  const target = posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
+  if (areaOf(target) === area) return null
+  const allowed = MAY_IMPORT[kindOf(area)] ?? []
+  if (allowed.includes(kindOf(areaOf(target))) || (allowed.includes('public') && isPublic(target))) return null
+  return `src/${file}: must not import src/${target}; ${kindOf(area)} may import ${allowed.join(', ') || 'nothing'}`
+}
+
+/** @returns {string[]} */
+export function checkSources() {
+  const problems = []
+  for (const path of filesBelow('src')) {
+    const file = path.slice('src/'.length)
+    if (file.startsWith('internal/generated/')) continue
+    const text = read(path)
+    const lines = text.split('\n').length - 1
+    if (lines > MOST_LINES) problems.push(`${path}: has ${lines} lines; split it, ${MOST_LINES} are the most`)
+    if (!file.endsWith('.ts')) continue
+    if (!(kindOf(areaOf(file)) in MAY_IMPORT)) {
+      problems.push(`${path}: say in scripts/checks/sources.js what ${areaOf(file)} may import`)
+    }
+    for (const imported of importsOf(text)) {
+      const problem = problemOf(file, imported)
+      if (problem !== null) problems.push(problem)
+    }
+  }
+  return problems
+}
