@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
-    sha1: 'dbe0246064367e83099b33112cf8eab5f2950b6c',
+    sha1: '751708b470468b01e58b56f1aac8f02120dc355f',
     source: `-- Grants, queues or refuses one claim.
 --
 -- KEYS  the six of the lock
@@ -80,9 +80,19 @@ local function longest_shared(l)
   return math.max(ends - now, 0)
 end
 
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
 -- The details live as long as any lease, and a while longer for those who wait.
 local function keep_details(l)
-  if redis.call('EXISTS', l.details) == 0 then return end
+  if not has_details(l) then return end
   local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
   if shared == nil or exclusive == -1 then
     expire(l.details, nil)
@@ -113,10 +123,8 @@ end
 
 -- The grant rule, apart from the queue. Shared leases that have ended are purged before.
 local function fits(l, mode, limit)
-  if redis.call('EXISTS', l.lock) == 1 then return false end
-  local holders = redis.call('ZCARD', l.shared)
-  if mode == 'x' then return holders == 0 end
-  return limit == nil or holders < limit
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
 -- The last fence and its owner.
@@ -134,26 +142,27 @@ local function hold(l, mode, limit, owner, meta, ttl, fence)
   put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
   if mode == 'x' then
     put(l.lock, owner, ttl)
-    if meta then redis.call('HSET', l.details, 'x', details) end
+    if meta then detail(l, 'x', details) end
     keep_details(l)
   else
     redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
     keep_shared(l)
   end
 end
 
--- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
--- hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 'x' then
-    if redis.call('GET', l.lock) ~= owner then return nil end
-    expire(l.lock, ttl)
-    expire(l.fence, after_lease(ttl))
-    if has_meta then keep_details(l) end
-    local fence, granted_to = last_fence(l)
-    return granted_to == owner and fence or '0'
-  end
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
+local function extend_shared(l, owner, ttl)
   local ends = redis.call('ZSCORE', l.shared, owner)
   if not ends or tonumber(ends) <= now then return nil end
   redis.call('PERSIST', l.shared)
@@ -162,16 +171,24 @@ local function extend(l, mode, owner, has_meta, ttl)
   return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
 end
 
+-- As either of them; nil when \`owner\` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
 local function parse_waiting(member)
   local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
+-- Takes a claim out of the queue and answers its meta.
 local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member)
+  redis.call('ZREM', l.queue, waiting.member)
+  if not has_details(l) then return nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta
+  return meta or nil
 end
 
 -- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
@@ -183,7 +200,7 @@ local function advance(l, push, asking)
     local waiting = parse_waiting(head[1])
     local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
+    local meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
       local told = waiting.owner == asking
@@ -193,7 +210,10 @@ local function advance(l, push, asking)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
       end
-      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
     end
   end
   return redis.call('EXISTS', l.queue) == 1
@@ -203,6 +223,7 @@ end
 local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
+  l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end
@@ -218,52 +239,69 @@ local function grant()
   return { 'granted', digits(fence) }
 end
 
-local mine = extend(l, mode, owner, meta ~= nil, ttl)
-if mine == '0' then return grant() end
-if mine then return { 'granted', mine } end
-
--- Whether there is more to a lock than an exclusive holder.
-if redis.call('EXISTS', l.shared, l.queue, l.details) > 0 then
-  purge(l)
-  if not forget_if_idle(l) and mode == 's' then
-    local stands = redis.call('HGET', l.details, 'limit')
-    if stands and stands ~= ARGV[5] then return { 'limit', stands } end
-  end
+local function stands_other_limit()
+  local stands = mode == 's' and redis.call('HGET', l.details, 'limit')
+  return stands and stands ~= ARGV[5] and stands or nil
 end
 
-if ARGV[12] == '1' and mode == 'x' and redis.call('GET', l.lock) == ARGV[13] then return grant() end
-
-local more = false
-if ticket == '' then more = advance(l, push, nil) end
-if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant() end
-
-local requeued = '0'
-if ticket ~= '' then
+-- Puts the claim in the queue, unless it is there, shows its client alive, and answers its ticket.
+local function enqueue()
   local member = mode .. ARGV[5] .. ' ' .. client .. ' ' .. owner
-  local has = redis.call('ZSCORE', l.queue, member)
-  if has then
-    ticket = digits(tonumber(has))
+  local place, requeued = redis.call('ZSCORE', l.queue, member), '0'
+  if place then
+    place = digits(tonumber(place))
   else
     if ticket == 'new' then
       local last = redis.call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')
-      ticket = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
+      place = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
     else
-      requeued = '1'
+      place, requeued = ticket, '1'
     end
-    redis.call('ZADD', l.queue, ticket, member)
-    if meta then redis.call('HSET', l.details, 'w:' .. owner, meta) end
-    if mode == 's' then redis.call('HSET', l.details, 'limit', ARGV[5]) end
+    redis.call('ZADD', l.queue, place, member)
+    if meta then detail(l, 'w:' .. owner, meta) end
+    if mode == 's' then detail(l, 'limit', ARGV[5]) end
   end
   redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
   redis.call('PEXPIRE', l.clients, IDLE_MS)
   redis.call('PEXPIRE', l.queue, IDLE_MS)
   keep_details(l)
-  more = advance(l, push, owner)
-  mine = extend(l, mode, owner, meta ~= nil, ttl)
-  if mine then return { 'granted', mine } end
+  return place, requeued
 end
 
 local holder = redis.call('GET', l.lock)
+local mine = nil
+if mode == 's' then
+  mine = extend_shared(l, owner, ttl)
+elseif holder == owner then
+  mine = extend_exclusive(l, owner, meta ~= nil, ttl)
+  if mine == '0' then return grant() end
+end
+if mine then return { 'granted', mine } end
+
+local more, requeued = false, '0'
+if holder then
+  -- While it is held exclusively nothing can be granted, but to who replaces the holder.
+  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then return grant() end
+  local limit_that_stands = stands_other_limit()
+  if limit_that_stands then return { 'limit', limit_that_stands } end
+  if ticket ~= '' then ticket, requeued = enqueue() end
+else
+  if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then return grant() end
+  purge(l)
+  if forget_if_idle(l) then return grant() end
+  local limit_that_stands = stands_other_limit()
+  if limit_that_stands then return { 'limit', limit_that_stands } end
+  if ticket == '' then more = advance(l, push, nil) end
+  if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant() end
+  if ticket ~= '' then
+    ticket, requeued = enqueue()
+    more = advance(l, push, owner)
+    mine = extend(l, mode, owner, meta ~= nil, ttl)
+    if mine then return { 'granted', mine } end
+  end
+  holder = redis.call('GET', l.lock)
+end
+
 local ends = ''
 if more then
   ends = '0'
@@ -281,7 +319,7 @@ return { 'busy', holder or '', ends, ticket, requeued }
 `,
   },
   inspect: {
-    sha1: '998a4d46bc5e992d93c40618a9306502cd49ffbf',
+    sha1: 'a5f3bf963c907c0b3dd5e8b02d36795e4212d193',
     source: `-- A lock as an operator sees it. Changes nothing.
 --
 -- KEYS  the six of the lock
@@ -359,9 +397,19 @@ local function longest_shared(l)
   return math.max(ends - now, 0)
 end
 
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
 -- The details live as long as any lease, and a while longer for those who wait.
 local function keep_details(l)
-  if redis.call('EXISTS', l.details) == 0 then return end
+  if not has_details(l) then return end
   local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
   if shared == nil or exclusive == -1 then
     expire(l.details, nil)
@@ -392,10 +440,8 @@ end
 
 -- The grant rule, apart from the queue. Shared leases that have ended are purged before.
 local function fits(l, mode, limit)
-  if redis.call('EXISTS', l.lock) == 1 then return false end
-  local holders = redis.call('ZCARD', l.shared)
-  if mode == 'x' then return holders == 0 end
-  return limit == nil or holders < limit
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
 -- The last fence and its owner.
@@ -413,26 +459,27 @@ local function hold(l, mode, limit, owner, meta, ttl, fence)
   put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
   if mode == 'x' then
     put(l.lock, owner, ttl)
-    if meta then redis.call('HSET', l.details, 'x', details) end
+    if meta then detail(l, 'x', details) end
     keep_details(l)
   else
     redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
     keep_shared(l)
   end
 end
 
--- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
--- hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 'x' then
-    if redis.call('GET', l.lock) ~= owner then return nil end
-    expire(l.lock, ttl)
-    expire(l.fence, after_lease(ttl))
-    if has_meta then keep_details(l) end
-    local fence, granted_to = last_fence(l)
-    return granted_to == owner and fence or '0'
-  end
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
+local function extend_shared(l, owner, ttl)
   local ends = redis.call('ZSCORE', l.shared, owner)
   if not ends or tonumber(ends) <= now then return nil end
   redis.call('PERSIST', l.shared)
@@ -441,16 +488,24 @@ local function extend(l, mode, owner, has_meta, ttl)
   return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
 end
 
+-- As either of them; nil when \`owner\` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
 local function parse_waiting(member)
   local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
+-- Takes a claim out of the queue and answers its meta.
 local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member)
+  redis.call('ZREM', l.queue, waiting.member)
+  if not has_details(l) then return nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta
+  return meta or nil
 end
 
 -- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
@@ -462,7 +517,7 @@ local function advance(l, push, asking)
     local waiting = parse_waiting(head[1])
     local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
+    local meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
       local told = waiting.owner == asking
@@ -472,7 +527,10 @@ local function advance(l, push, asking)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
       end
-      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
     end
   end
   return redis.call('EXISTS', l.queue) == 1
@@ -482,6 +540,7 @@ end
 local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
+  l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end
@@ -523,7 +582,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 `,
   },
   release: {
-    sha1: 'effb716e56d001d96a5af1570a644bcce141b89a',
+    sha1: 'e40774d9c58d372a179097344666ef6eae28928b',
     source: `-- Gives up a claim, held or waiting, and grants what that allows.
 --
 -- KEYS  the six of the lock
@@ -599,9 +658,19 @@ local function longest_shared(l)
   return math.max(ends - now, 0)
 end
 
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
 -- The details live as long as any lease, and a while longer for those who wait.
 local function keep_details(l)
-  if redis.call('EXISTS', l.details) == 0 then return end
+  if not has_details(l) then return end
   local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
   if shared == nil or exclusive == -1 then
     expire(l.details, nil)
@@ -632,10 +701,8 @@ end
 
 -- The grant rule, apart from the queue. Shared leases that have ended are purged before.
 local function fits(l, mode, limit)
-  if redis.call('EXISTS', l.lock) == 1 then return false end
-  local holders = redis.call('ZCARD', l.shared)
-  if mode == 'x' then return holders == 0 end
-  return limit == nil or holders < limit
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
 -- The last fence and its owner.
@@ -653,26 +720,27 @@ local function hold(l, mode, limit, owner, meta, ttl, fence)
   put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
   if mode == 'x' then
     put(l.lock, owner, ttl)
-    if meta then redis.call('HSET', l.details, 'x', details) end
+    if meta then detail(l, 'x', details) end
     keep_details(l)
   else
     redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
     keep_shared(l)
   end
 end
 
--- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
--- hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 'x' then
-    if redis.call('GET', l.lock) ~= owner then return nil end
-    expire(l.lock, ttl)
-    expire(l.fence, after_lease(ttl))
-    if has_meta then keep_details(l) end
-    local fence, granted_to = last_fence(l)
-    return granted_to == owner and fence or '0'
-  end
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
+local function extend_shared(l, owner, ttl)
   local ends = redis.call('ZSCORE', l.shared, owner)
   if not ends or tonumber(ends) <= now then return nil end
   redis.call('PERSIST', l.shared)
@@ -681,16 +749,24 @@ local function extend(l, mode, owner, has_meta, ttl)
   return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
 end
 
+-- As either of them; nil when \`owner\` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
 local function parse_waiting(member)
   local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
+-- Takes a claim out of the queue and answers its meta.
 local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member)
+  redis.call('ZREM', l.queue, waiting.member)
+  if not has_details(l) then return nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta
+  return meta or nil
 end
 
 -- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
@@ -702,7 +778,7 @@ local function advance(l, push, asking)
     local waiting = parse_waiting(head[1])
     local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
+    local meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
       local told = waiting.owner == asking
@@ -712,7 +788,10 @@ local function advance(l, push, asking)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
       end
-      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
     end
   end
   return redis.call('EXISTS', l.queue) == 1
@@ -722,6 +801,7 @@ end
 local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
+  l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end
@@ -735,7 +815,7 @@ if mode == 'x' then
     redis.call('DEL', l.lock)
     released = true
   end
-elseif redis.call('EXISTS', l.shared) == 1 then
+else
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
@@ -743,8 +823,10 @@ end
 
 local more = false
 if redis.call('EXISTS', l.queue) == 1 then
-  leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
-  purge(l)
+  if not released then
+    leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+    purge(l)
+  end
   more = advance(l, push, nil)
 end
 forget_if_idle(l)
@@ -752,7 +834,7 @@ return { released and '1' or '0', more and '1' or '0' }
 `,
   },
   renew: {
-    sha1: 'c0fba49fe0403d8ee77e9581cdfc06041e641eeb',
+    sha1: 'a5a1b4fb58beed447d9252a9b505b11b2c5dd726',
     source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
 --
 -- KEYS  the six of each lock
@@ -828,9 +910,19 @@ local function longest_shared(l)
   return math.max(ends - now, 0)
 end
 
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
 -- The details live as long as any lease, and a while longer for those who wait.
 local function keep_details(l)
-  if redis.call('EXISTS', l.details) == 0 then return end
+  if not has_details(l) then return end
   local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
   if shared == nil or exclusive == -1 then
     expire(l.details, nil)
@@ -861,10 +953,8 @@ end
 
 -- The grant rule, apart from the queue. Shared leases that have ended are purged before.
 local function fits(l, mode, limit)
-  if redis.call('EXISTS', l.lock) == 1 then return false end
-  local holders = redis.call('ZCARD', l.shared)
-  if mode == 'x' then return holders == 0 end
-  return limit == nil or holders < limit
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
 -- The last fence and its owner.
@@ -882,26 +972,27 @@ local function hold(l, mode, limit, owner, meta, ttl, fence)
   put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
   if mode == 'x' then
     put(l.lock, owner, ttl)
-    if meta then redis.call('HSET', l.details, 'x', details) end
+    if meta then detail(l, 'x', details) end
     keep_details(l)
   else
     redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
     keep_shared(l)
   end
 end
 
--- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when \`owner\` does not
--- hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 'x' then
-    if redis.call('GET', l.lock) ~= owner then return nil end
-    expire(l.lock, ttl)
-    expire(l.fence, after_lease(ttl))
-    if has_meta then keep_details(l) end
-    local fence, granted_to = last_fence(l)
-    return granted_to == owner and fence or '0'
-  end
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
+local function extend_shared(l, owner, ttl)
   local ends = redis.call('ZSCORE', l.shared, owner)
   if not ends or tonumber(ends) <= now then return nil end
   redis.call('PERSIST', l.shared)
@@ -910,16 +1001,24 @@ local function extend(l, mode, owner, has_meta, ttl)
   return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
 end
 
+-- As either of them; nil when \`owner\` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
 local function parse_waiting(member)
   local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
+-- Takes a claim out of the queue and answers its meta.
 local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member)
+  redis.call('ZREM', l.queue, waiting.member)
+  if not has_details(l) then return nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta
+  return meta or nil
 end
 
 -- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
@@ -931,7 +1030,7 @@ local function advance(l, push, asking)
     local waiting = parse_waiting(head[1])
     local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
+    local meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
       local told = waiting.owner == asking
@@ -941,7 +1040,10 @@ local function advance(l, push, asking)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
       end
-      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
     end
   end
   return redis.call('EXISTS', l.queue) == 1
@@ -951,6 +1053,7 @@ end
 local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
+  l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end

@@ -68,9 +68,19 @@ local function longest_shared(l)
   return math.max(ends - now, 0)
 end
 
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
 -- The details live as long as any lease, and a while longer for those who wait.
 local function keep_details(l)
-  if redis.call('EXISTS', l.details) == 0 then return end
+  if not has_details(l) then return end
   local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
   if shared == nil or exclusive == -1 then
     expire(l.details, nil)
@@ -101,10 +111,8 @@ end
 
 -- The grant rule, apart from the queue. Shared leases that have ended are purged before.
 local function fits(l, mode, limit)
-  if redis.call('EXISTS', l.lock) == 1 then return false end
-  local holders = redis.call('ZCARD', l.shared)
-  if mode == 'x' then return holders == 0 end
-  return limit == nil or holders < limit
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
 -- The last fence and its owner.
@@ -122,26 +130,27 @@ local function hold(l, mode, limit, owner, meta, ttl, fence)
   put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
   if mode == 'x' then
     put(l.lock, owner, ttl)
-    if meta then redis.call('HSET', l.details, 'x', details) end
+    if meta then detail(l, 'x', details) end
     keep_details(l)
   else
     redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    redis.call('HSET', l.details, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
     keep_shared(l)
   end
 end
 
--- Starts the ttl of a lease again and answers its fence: '0' when it was not granted here, nil when `owner` does not
--- hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 'x' then
-    if redis.call('GET', l.lock) ~= owner then return nil end
-    expire(l.lock, ttl)
-    expire(l.fence, after_lease(ttl))
-    if has_meta then keep_details(l) end
-    local fence, granted_to = last_fence(l)
-    return granted_to == owner and fence or '0'
-  end
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be `owner`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when `owner` does not hold the lock.
+local function extend_shared(l, owner, ttl)
   local ends = redis.call('ZSCORE', l.shared, owner)
   if not ends or tonumber(ends) <= now then return nil end
   redis.call('PERSIST', l.shared)
@@ -150,16 +159,24 @@ local function extend(l, mode, owner, has_meta, ttl)
   return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
 end
 
+-- As either of them; nil when `owner` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
 local function parse_waiting(member)
   local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
+-- Takes a claim out of the queue and answers its meta.
 local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member)
+  redis.call('ZREM', l.queue, waiting.member)
+  if not has_details(l) then return nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta
+  return meta or nil
 end
 
 -- Grants what the head of the queue allows and tells each client of its grant, but for `asking`, who is told by reply.
@@ -171,7 +188,7 @@ local function advance(l, push, asking)
     local waiting = parse_waiting(head[1])
     local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
+    local meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
       local told = waiting.owner == asking
@@ -181,7 +198,10 @@ local function advance(l, push, asking)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
       end
-      if told then hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence) end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
     end
   end
   return redis.call('EXISTS', l.queue) == 1
@@ -191,6 +211,7 @@ end
 local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
+  l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end

@@ -19,52 +19,69 @@ local function grant()
   return { 'granted', digits(fence) }
 end
 
-local mine = extend(l, mode, owner, meta ~= nil, ttl)
-if mine == '0' then return grant() end
-if mine then return { 'granted', mine } end
-
--- Whether there is more to a lock than an exclusive holder.
-if redis.call('EXISTS', l.shared, l.queue, l.details) > 0 then
-  purge(l)
-  if not forget_if_idle(l) and mode == 's' then
-    local stands = redis.call('HGET', l.details, 'limit')
-    if stands and stands ~= ARGV[5] then return { 'limit', stands } end
-  end
+local function stands_other_limit()
+  local stands = mode == 's' and redis.call('HGET', l.details, 'limit')
+  return stands and stands ~= ARGV[5] and stands or nil
 end
 
-if ARGV[12] == '1' and mode == 'x' and redis.call('GET', l.lock) == ARGV[13] then return grant() end
-
-local more = false
-if ticket == '' then more = advance(l, push, nil) end
-if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant() end
-
-local requeued = '0'
-if ticket ~= '' then
+-- Puts the claim in the queue, unless it is there, shows its client alive, and answers its ticket.
+local function enqueue()
   local member = mode .. ARGV[5] .. ' ' .. client .. ' ' .. owner
-  local has = redis.call('ZSCORE', l.queue, member)
-  if has then
-    ticket = digits(tonumber(has))
+  local place, requeued = redis.call('ZSCORE', l.queue, member), '0'
+  if place then
+    place = digits(tonumber(place))
   else
     if ticket == 'new' then
       local last = redis.call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')
-      ticket = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
+      place = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
     else
-      requeued = '1'
+      place, requeued = ticket, '1'
     end
-    redis.call('ZADD', l.queue, ticket, member)
-    if meta then redis.call('HSET', l.details, 'w:' .. owner, meta) end
-    if mode == 's' then redis.call('HSET', l.details, 'limit', ARGV[5]) end
+    redis.call('ZADD', l.queue, place, member)
+    if meta then detail(l, 'w:' .. owner, meta) end
+    if mode == 's' then detail(l, 'limit', ARGV[5]) end
   end
   redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
   redis.call('PEXPIRE', l.clients, IDLE_MS)
   redis.call('PEXPIRE', l.queue, IDLE_MS)
   keep_details(l)
-  more = advance(l, push, owner)
-  mine = extend(l, mode, owner, meta ~= nil, ttl)
-  if mine then return { 'granted', mine } end
+  return place, requeued
 end
 
 local holder = redis.call('GET', l.lock)
+local mine = nil
+if mode == 's' then
+  mine = extend_shared(l, owner, ttl)
+elseif holder == owner then
+  mine = extend_exclusive(l, owner, meta ~= nil, ttl)
+  if mine == '0' then return grant() end
+end
+if mine then return { 'granted', mine } end
+
+local more, requeued = false, '0'
+if holder then
+  -- While it is held exclusively nothing can be granted, but to who replaces the holder.
+  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then return grant() end
+  local limit_that_stands = stands_other_limit()
+  if limit_that_stands then return { 'limit', limit_that_stands } end
+  if ticket ~= '' then ticket, requeued = enqueue() end
+else
+  if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then return grant() end
+  purge(l)
+  if forget_if_idle(l) then return grant() end
+  local limit_that_stands = stands_other_limit()
+  if limit_that_stands then return { 'limit', limit_that_stands } end
+  if ticket == '' then more = advance(l, push, nil) end
+  if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant() end
+  if ticket ~= '' then
+    ticket, requeued = enqueue()
+    more = advance(l, push, owner)
+    mine = extend(l, mode, owner, meta ~= nil, ttl)
+    if mine then return { 'granted', mine } end
+  end
+  holder = redis.call('GET', l.lock)
+end
+
 local ends = ''
 if more then
   ends = '0'

@@ -14,7 +14,7 @@ if mode == 'x' then
     redis.call('DEL', l.lock)
     released = true
   end
-elseif redis.call('EXISTS', l.shared) == 1 then
+else
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
@@ -22,8 +22,10 @@ end
 
 local more = false
 if redis.call('EXISTS', l.queue) == 1 then
-  leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
-  purge(l)
+  if not released then
+    leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+    purge(l)
+  end
   more = advance(l, push, nil)
 end
 forget_if_idle(l)
