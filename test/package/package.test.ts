@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+const INSTALL_MS = 180_000
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const specifiers = Object.keys(manifest.exports)
+  .filter(subpath => subpath !== './package.json')
+  .map(subpath => subpath.replace('.', manifest.name))
+const folder = mkdtempSync(join(tmpdir(), 'soloist-package-'))
+
+interface Packed {
+  readonly filename: string
+  readonly files: readonly { readonly path: string }[]
+}
+let packed: Packed
+
+async function run(command: string, args: readonly string[], cwd: string = folder): Promise<string> {
+  const { stdout } = await promisify(execFile)(command, args, { cwd })
+  return stdout.trim()
+}
+
+function install(...packages: string[]): Promise<string> {
+  return run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages])
+}
+
+/** The tarball, installed with nothing else in an empty folder. */
+beforeAll(async () => {
+  ;[packed] = JSON.parse(
+    await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root),
+  ) as [Packed]
+  cpSync(fileURLToPath(new URL('consumer', import.meta.url)), folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
+  await install(`./${packed.filename}`)
+}, INSTALL_MS)
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('the tarball', () => {
+  test('holds what was built from src, the documentation, and nothing else', () => {
+    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    const built = sources
+      .filter(file => file.endsWith('.ts'))
+      .flatMap(file => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')])
+      .map(file => `dist/${file}`)
+    const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+      .filter(file => file.endsWith('.md'))
+      .map(file => `docs/${file}`)
+    const fixed = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
+    expect(packed.files.map(({ path }) => path).sort()).toEqual([...built, ...pages, ...fixed].sort())
+  })
+
+  test('refers to no source map', () => {
+    const files = packed.files.map(({ path }) => path).filter(path => path.startsWith('dist/'))
+    const installed = join(folder, 'node_modules', manifest.name)
+    expect(files.filter(file => readFileSync(join(installed, file), 'utf8').includes('sourceMappingURL'))).toEqual([])
+  })
+})
+
+describe('installed without any client library', () => {
+  test('brings none with it', () => {
+    const peers = Object.keys(manifest.peerDependencies)
+    expect(readdirSync(join(folder, 'node_modules')).filter(name => peers.includes(name))).toEqual([])
+  })
+
+  test('every subpath can be imported; a client is asked for when it is needed', async () => {
+    const { names, held, code } = JSON.parse(await run(process.execPath, ['esm.mjs', ...specifiers]))
+    expect(Object.keys(names)).toEqual(specifiers)
+    expect(names['soloist/redis']).toContain('redisBackend')
+    expect(held).toBe(true)
+    expect(code).toBe('BACKEND_UNAVAILABLE')
+  })
+
+  test('every subpath can be required', async () => {
+    const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ...specifiers]))
+    expect(Object.keys(required)).toEqual(specifiers)
+    expect(required.soloist).toContain('connect')
+  })
+
+  test('its types are whole', async () => {
+    const compilerOptions = {
+      target: 'es2023',
+      lib: ['es2023', 'esnext.disposable'],
+      module: 'nodenext',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      typeRoots: [join(root, 'node_modules', '@types')],
+      types: ['node'],
+    }
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['types.ts'] }))
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+    await expect(run(process.execPath, [tsc, '-p', folder])).resolves.toBe('')
+  })
+
+  test('the command runs', async () => {
+    await expect(run('npx', ['--no', 'soloist', '--', '--version'])).resolves.toBe(manifest.version)
+  })
+})
+
+test('installed beside the client libraries it works with Redis and SQLite', { timeout: INSTALL_MS }, async () => {
+  await install(...['ioredis', 'libsql'].map(name => `${name}@${manifest.devDependencies[name]}`))
+  for (const url of [String(process.env.SOLOIST_TEST_REDIS), 'sqlite:locks.db']) {
+    const { shown, owner } = JSON.parse(await run(process.execPath, ['store.mjs', url]))
+    expect(shown).toEqual([owner])
+  }
+})
