@@ -1,9 +1,11 @@
-// The names that users can import, compared with the reviewed list of them in api/public-api.txt.
+// The names that users can import, compared with the reviewed list of them in api/public-api.txt and with the reference.
 import { writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { absolute, exists, read, subpaths } from './tree.js'
+import { absolute, exists, filesBelow, manifest, read, subpaths } from './tree.js'
 
 const SNAPSHOT = 'api/public-api.txt'
+/** Describes every name of the package itself, and the values of its subpaths unless another page does. */
+const REFERENCE = 'docs/api.md'
 
 /** All names a declaration file exports, types and values. @param {string} file @returns {string[]} */
 function declaredNames(file) {
@@ -20,17 +22,38 @@ function declaredNames(file) {
   return names
 }
 
-/** The text the snapshot should be, made from dist. */
-async function present() {
-  const parts = []
+/** What each subpath exports; one without its files is for the check of the exports to report. */
+async function publicNames() {
+  const found = []
   for (const { specifier, types, module } of subpaths) {
-    // That a file is missing is for the check of the exports to say.
     if (!exists(types) || !exists(module)) continue
     const values = new Set(Object.keys(await import(pathToFileURL(absolute(module)).href)))
-    const names = [...new Set([...declaredNames(types), ...values])].sort()
-    parts.push(`${specifier}\n${names.map(name => `  ${values.has(name) ? name : `type ${name}`}\n`).join('')}`)
+    found.push({ specifier, values, names: [...new Set([...declaredNames(types), ...values])].sort() })
   }
+  return found
+}
+
+/** The text the snapshot should be, made from dist. */
+async function present() {
+  const parts = (await publicNames()).map(({ specifier, values, names }) => {
+    const lines = names.map(name => `  ${values.has(name) ? name : `type ${name}`}\n`)
+    return `${specifier}\n${lines.join('')}`
+  })
   return parts.join('\n')
+}
+
+async function undocumented() {
+  const reference = exists(REFERENCE) ? read(REFERENCE) : ''
+  const docs = filesBelow('docs').map(read).join('\n')
+  /** @param {string} text @param {string} name */
+  const mentions = (text, name) => new RegExp(`\\b${name}\\b`).test(text)
+  return (await publicNames()).flatMap(({ specifier, values, names }) => {
+    const isRoot = specifier === manifest.name
+    const missing = names.filter(name =>
+      isRoot ? !mentions(reference, name) : values.has(name) && !mentions(docs, name),
+    )
+    return missing.map(name => `${isRoot ? REFERENCE : 'docs'}: does not mention ${name}, which ${specifier} exports`)
+  })
 }
 
 /** Each line together with the subpath it is under. @param {string} snapshot */
@@ -48,11 +71,13 @@ export async function writePublicApi() {
 
 /** @returns {Promise<string[]>} */
 export async function checkPublicApi() {
+  const problems = await undocumented()
   const now = await present()
   const before = exists(SNAPSHOT) ? read(SNAPSHOT) : ''
-  if (now === before) return []
+  if (now === before) return problems
   const [is, was] = [entries(now), entries(before)]
   return [
+    ...problems,
     `${SNAPSHOT}: the public names changed; if that is meant, run "node scripts/check-package.js --write"`,
     ...was.filter(entry => !is.includes(entry)).map(entry => `  - ${entry}`),
     ...is.filter(entry => !was.includes(entry)).map(entry => `  + ${entry}`),
