@@ -1,0 +1,65 @@
+import { memoryBackend, Soloist } from 'soloist'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { runGuarded } from '../../dist/cli/guard.js'
+import { Notices } from '../../dist/cli/notices.js'
+import { SignalInbox } from '../../dist/cli/signals.js'
+import { systemClock } from '../../dist/internal/clock.js'
+import { ScriptedBackend } from '../support/scripted-backend.js'
+
+/** What the notices have written to stderr. */
+let said: string[]
+let signals: SignalInbox
+
+beforeEach(() => {
+  said = []
+  signals = new SignalInbox(() => {})
+  vi.spyOn(process.stderr, 'write').mockImplementation(text => said.push(String(text)) > 0)
+})
+
+afterEach(() => {
+  signals.close()
+  vi.restoreAllMocks()
+})
+
+const options = () => ({ graceMs: 10_000, signals, notices: new Notices() })
+
+test('a lease that ran out before CMD ended is lost, also when no timer has told yet', async () => {
+  let skippedMs = 0
+  const clock = {
+    monotonicMs: () => systemClock.monotonicMs() + skippedMs,
+    wallMs: () => systemClock.wallMs() + skippedMs,
+    // As in a process that was paused: CMD's end is seen before any timer is.
+    setTimer: () => ({ cancel: () => {} }),
+  }
+  const solo = new Soloist(memoryBackend(), { clock })
+  const lease = await solo.lock('job')
+  skippedMs = 60_000
+  expect(await runGuarded(solo, lease, ['true'], options())).toBe(76)
+  expect(said).toEqual([expect.stringMatching(/^soloist: lost 'job': .*; CMD ended only after that\n$/)])
+})
+
+describe('a store that stops answering while CMD runs', () => {
+  test('does not change the exit code of CMD that ends in time, and the line says what became of the lock', async () => {
+    const backend = new ScriptedBackend(memoryBackend(), systemClock)
+    await using solo = new Soloist(backend)
+    const lease = await solo.lock('job')
+    backend.fate = 'refuse'
+    expect(await runGuarded(solo, lease, ['sh', '-c', 'exit 3'], options())).toBe(3)
+    expect(said).toEqual([
+      expect.stringMatching(/^soloist: 'job' stays locked until it expires: .* failed \(release\)/),
+    ])
+    backend.fate = 'pass'
+  })
+
+  test('costs the lease after its ttl, and the line says what the store failed with', async () => {
+    const backend = new ScriptedBackend(memoryBackend(), systemClock)
+    await using solo = new Soloist(backend)
+    const lease = await solo.lock('job', { ttlMs: 600 })
+    backend.fate = 'refuse'
+    expect(await runGuarded(solo, lease, ['sleep', '1000'], options())).toBe(76)
+    expect(said).toEqual([
+      expect.stringMatching(/^soloist: lost 'job': .*ran out.* failed \(renew\): .*sent SIGTERM to CMD/),
+    ])
+    backend.fate = 'pass'
+  })
+})
