@@ -7,7 +7,7 @@ import { Calls } from './calls.js'
 import { publish, type SoloistEventName, type SoloistEvents } from './events.js'
 import type { HeldLease, LeaseHost } from './lease.js'
 import { type RenewalHost, Renewer } from './renewal.js'
-import { type LockRequest, throwIfAborted } from './request.js'
+import { aborted, type LockRequest } from './request.js'
 import { type WaitingHost, WaitingRoom } from './waiting.js'
 
 export interface LockerOptions {
@@ -112,7 +112,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
 
   #attempt(request: LockRequest, patience: Patience): Attempt {
     this.assertOpen()
-    throwIfAborted(request.signal)
+    if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     this.#sequence += 1
     const { name, mode, limit, ttlMs, meta } = request

@@ -65,15 +65,11 @@ export function shared(name: string): Target {
   return { name: checkName(name), mode: 'shared', limit: null }
 }
 
-/**
- * Checks how a call wants the lock, before anything is sent.
- *
- * @throws SoloistError `INVALID_ARGUMENT`, or `ABORTED` when the signal has fired already
- */
+/** Checks how a call wants the lock. @throws SoloistError `INVALID_ARGUMENT` */
 export function lockRequest(target: Target, options: LockOptions = {}): LockRequest {
   checkOptions(options)
   const { ttlMs, waitMs, holdForMs, meta, signal } = options
-  const request: LockRequest = {
+  return {
     ...target,
     ttlMs: ttlMs === undefined ? DEFAULT_TTL_MS : checkMs('ttlMs', ttlMs, 1),
     waitMs: waitMs === undefined || waitMs === Infinity ? Infinity : checkMs('waitMs', waitMs, 0, ', or Infinity'),
@@ -81,13 +77,6 @@ export function lockRequest(target: Target, options: LockOptions = {}): LockRequ
     meta: meta === undefined ? null : checkText('meta', meta),
     signal: signal === undefined ? null : checkSignal(signal),
   }
-  throwIfAborted(request.signal)
-  return request
-}
-
-/** @throws SoloistError `ABORTED` when the signal has fired. */
-export function throwIfAborted(signal: AbortSignal | null): void {
-  if (signal?.aborted) throw aborted(signal)
 }
 
 export function aborted(signal: AbortSignal): SoloistError {

@@ -213,6 +213,8 @@ describe('use after close', () => {
     link.next('release', 'refuse', 'refuse')
     await expect(lease.release()).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
     await solo.close()
+    const sent = link.count()
     await expect(lease.release()).rejects.toEqual(closed)
+    expect(link.count()).toBe(sent)
   })
 })

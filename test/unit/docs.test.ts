@@ -1,0 +1,69 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const page = readFileSync(join(root, 'docs/api.md'), 'utf8')
+const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code as string)
+
+// Within the repository, so that they find the package by its own name.
+const folder = mkdtempSync(join(root, 'test/unit/.examples-'))
+const files = examples.map((code, i) => {
+  const file = join(folder, `example-${i + 1}.ts`)
+  writeFileSync(file, code)
+  return file
+})
+writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', files }))
+
+afterAll(() => {
+  vi.restoreAllMocks()
+  rmSync(folder, { recursive: true })
+})
+
+describe('docs/api.md', () => {
+  it('has examples whose types are right', () => {
+    expect(examples.length).toBeGreaterThan(5)
+    const tsc = join(root, 'node_modules/.bin/tsc')
+    expect(spawnSync(tsc, ['-p', folder], { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' })
+  })
+
+  it.each(files.map((file, i) => [i + 1, file]))('has example %i, which runs', async (_, file) => {
+    const printed: unknown[][] = []
+    vi.spyOn(console, 'log').mockImplementation((...values) => void printed.push(values))
+    const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
+    await import(file as string)
+    expect(errors).not.toHaveBeenCalled()
+    // `console.log(…) // value` promises what is printed.
+    const code = readFileSync(file as string, 'utf8')
+    const promised = [...code.matchAll(/^console\.log\(.*\) \/\/ (.*)$/gm)].map(([, value]) => value)
+    const lines = printed.map(values => values.map(String).join(' '))
+    expect(lines).toEqual(expect.arrayContaining(promised))
+  })
+
+  it('names everything the package exports', () => {
+    const index = readFileSync(join(root, 'src/index.ts'), 'utf8')
+    const names = [...index.matchAll(/\{([^}]*)\}/g)]
+      .flatMap(([, list]) => (list as string).split(','))
+      .map(name => name.replace('type ', '').trim())
+      .filter(name => name !== '')
+    expect(names.length).toBeGreaterThan(30)
+    expect(names.filter(name => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([])
+  })
+})
+
+describe('docs/guarantees.md', () => {
+  it('names tests that are there', () => {
+    const guards = readFileSync(join(root, 'docs/guarantees.md'), 'utf8').matchAll(/`(test\/[^`]*)`/g)
+    const paths = new Set([...guards].map(([, path]) => path as string))
+    expect(paths.size).toBeGreaterThan(10)
+    for (const path of paths) {
+      const [start, end] = basename(path).split('*') as [string, string?]
+      const there = readdirSync(join(root, dirname(path))).filter(file =>
+        end === undefined ? file === start : file.startsWith(start) && file.endsWith(end),
+      )
+      expect(there, path).not.toEqual([])
+    }
+  })
+})
