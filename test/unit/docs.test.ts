@@ -41,16 +41,6 @@ describe('docs/api.md', () => {
     const lines = printed.map(values => values.map(String).join(' '))
     expect(lines).toEqual(expect.arrayContaining(promised))
   })
-
-  it('names everything the package exports', () => {
-    const index = readFileSync(join(root, 'src/index.ts'), 'utf8')
-    const names = [...index.matchAll(/\{([^}]*)\}/g)]
-      .flatMap(([, list]) => (list as string).split(','))
-      .map(name => name.replace('type ', '').trim())
-      .filter(name => name !== '')
-    expect(names.length).toBeGreaterThan(30)
-    expect(names.filter(name => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([])
-  })
 })
 
 describe('docs/guarantees.md', () => {

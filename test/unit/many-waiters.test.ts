@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import { useWorld, watch } from '../support/world.js'
+
+const use = useWorld()
+
+describe('ten thousand waiters of one client for one lock', () => {
+  it('are all served in their order, one at a time', async () => {
+    const { world } = use
+    const { solo, link } = world.client()
+    const first = await solo.lock('a')
+    const order: number[] = []
+    let inside = 0
+    const all = Array.from({ length: 10_000 }, (_, i) =>
+      solo.withLock('a', () => {
+        expect(++inside).toBe(1)
+        order.push(i)
+        inside -= 1
+      }),
+    )
+    await world.clock.flush()
+    const before = process.cpuUsage()
+    await first.release()
+    await Promise.all(all)
+    expect(order).toEqual([...order].sort((a, b) => a - b))
+    expect(order).toHaveLength(10_000)
+    expect(world.inUse()).toEqual([])
+    expect(link.count('acquire')).toBe(10_001)
+    // Linear takes about a second of processor time; what is quadratic takes minutes.
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(15_000)
+  })
+
+  it('cost one question a beat while nothing happens', async () => {
+    const { world } = use
+    const one = world.client().solo
+    await one.lock('a')
+    const { solo, link } = world.client()
+    const controller = new AbortController()
+    const all = Array.from({ length: 10_000 }, () => watch(solo.lock('a', { signal: controller.signal })))
+    await world.clock.flush()
+    const before = link.count()
+    await world.clock.advance(40_000)
+    expect(link.count() - before).toBeLessThanOrEqual(11)
+    controller.abort()
+    await world.clock.flush()
+    expect(all.every(({ settled }) => settled)).toBe(true)
+    expect(world.store.inspect('a')?.waiting).toBe(0)
+  })
+})
