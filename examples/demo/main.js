@@ -94,9 +94,14 @@ async function run(solo, { id, runFolder, store, workers, out }) {
   const tree = readTree(projectFolder)
   const requests = requestsFor(tree)
   const { packages, skipped } = tree
-  mkdirSync(join(runFolder, 'results'), { recursive: true })
-  // Whether the store can be reached, before anybody is sent there.
-  await solo.inspect(locks)
+  attempt(() => mkdirSync(join(runFolder, 'results'), { recursive: true }))
+  try {
+    // Whether the store can be reached, before anybody is sent there.
+    await solo.inspect(locks)
+  } catch (error) {
+    rmSync(runFolder, { recursive: true })
+    throw error
+  }
   console.log(
     `${counted(requests.length, 'request')} for ${counted(packages.length, 'installed package')} ` +
       `(${skipped.length} for other platforms left out), ${workers} workers, locks on ${solo.backendKind}`,
@@ -173,7 +178,14 @@ function shown(path) {
 }
 
 main().catch(error => {
-  const isUsage = error instanceof UsageError
-  console.error(isUsage || error instanceof SoloistError ? `demo: ${error.message}` : error)
-  process.exitCode = isUsage ? 2 : 1
+  if (error instanceof UsageError) {
+    console.error(`demo: ${error.message}`)
+    process.exitCode = 2
+  } else {
+    // A fault of the store is known by its code; what is behind it says more than where it was met.
+    const { cause } = error
+    const behind = cause instanceof Error ? `: ${cause.message}` : ''
+    console.error(error instanceof SoloistError ? `demo: ${error.message}${behind}` : error)
+    process.exitCode = 1
+  }
 })

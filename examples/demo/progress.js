@@ -8,7 +8,7 @@ import { counted, duration, shortPath, size } from './format.js'
 
 const REDRAW_MS = 80
 const LINE_MS = 1_000
-const BAR_WIDTH = 30
+const BAR_WIDTH = 20
 
 /**
  * Shows a run while it goes on: redrawn in place on a terminal; elsewhere a line a second, and one for a kill and its
@@ -88,7 +88,7 @@ export class Progress {
       case 'killed':
         return event.package === undefined
           ? 'was killed without a lock in its hands'
-          : `was killed while it held ${this.#grant(event)}: the lock stays until its ttl has passed`
+          : `was killed while it held ${name}: the lock stays until its ttl has passed`
       case 'served':
         return event.request === requests.at(-1)?.id ? `has served its ${counted(requests.length, 'request')}` : null
       default:
@@ -120,7 +120,9 @@ export class Progress {
     const done = Math.round((this.#counts.served / this.#requests) * BAR_WIDTH)
     const lines = [
       `${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)} ${this.#summary()}`,
-      ...[...this.#doing].map(([name, words]) => `  worker ${name}  ${words}`),
+      ...[...this.#doing]
+        .sort(([a], [b]) => Number(a) - Number(b))
+        .map(([name, words]) => `  worker ${name}  ${words}`),
     ]
     const width = this.#out.columns || 80
     moveCursor(this.#out, 0, -this.#linesDrawn)

@@ -13,6 +13,8 @@ const LANE_GAP = 6
 /** The distances between the lines of an axis, in milliseconds, finest first. The page shows what has room. */
 const AXIS_STEPS_MS = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000]
 const MOST_TICKS = 600
+/** A bar below this share of the width is drawn so that it can be seen at all, others so that neighbours stand apart. */
+const SLIVER = 0.002
 /** How many lines the axis has at most before the page's script picks another. */
 const FIRST_TICKS = 12
 
@@ -86,7 +88,7 @@ function legend() {
 function laneName({ kill }, { name, replaces, killed, served }) {
   const fate = killed && kill?.worker === name ? ` <small class="bad">killed at ${duration(kill.atMs)}</small>` : ''
   const origin = replaces === null ? '' : ` <small class="good">replaces worker ${escaped(replaces)}</small>`
-  return `<div style="height:${LANE_HEIGHT + LANE_GAP}px"><b>worker ${escaped(name)}</b>${fate}${origin}<small>${counted(served, 'request')}</small></div>`
+  return `<div style="height:${LANE_HEIGHT + LANE_GAP}px"><b>worker ${escaped(name)}</b>${fate}${origin}<small class="soft">${counted(served, 'request')}</small></div>`
 }
 
 /** The bars. Across, everything is a share of the run's time, so the page zooms by making the drawing wider. @param {JudgedRecord} record */
@@ -121,13 +123,14 @@ function chart(record) {
   )
   const holdingBars = holdings.map(holding => {
     const { package: path, worker, request, fence, fromMs, untilMs, use } = holding
-    const className = isTakeover(holding) ? 'takeover' : use
+    const sliver = untilMs - fromMs < wholeMs * SLIVER ? ' sliver' : ''
+    const className = `held ${isTakeover(holding) ? 'takeover' : use}${sliver}`
     const words = { measured: 'measured in', reused: 'result was there, held', unfinished: 'killed after' }[use]
     const label = `<svg x="${at(fromMs)}" width="${at(untilMs - fromMs)}" y="${top(worker) + 8}" height="28"><text class="on-bar" x="6" y="18">${escaped(shortPath(path))}</text></svg>`
     const tip = [`${words} ${duration(untilMs - fromMs)}, from ${duration(fromMs)}`, `fence ${fence}`]
     return (
       bar({
-        ...{ className: `held ${className}`, package: path, worker, fromMs, untilMs, y: 8, height: 28 },
+        ...{ className, package: path, worker, fromMs, untilMs, y: 8, height: 28 },
         tip: [...tip, ...about(request, path)],
       }) + (use === 'reused' ? '' : label)
     )
@@ -158,9 +161,10 @@ function axes(wholeMs, height, at) {
   const first = steps.find(stepMs => wholeMs / stepMs <= FIRST_TICKS) ?? steps.at(-1)
   return steps
     .map(stepMs => {
+      const decimals = Math.max(0, 3 - Math.floor(Math.log10(stepMs)))
       const ticks = Array.from({ length: Math.floor(wholeMs / stepMs) + 1 }, (_, index) => {
         const ms = index * stepMs
-        const label = stepMs < 1_000 ? `${ms} ms` : `${ms / 1_000} s`
+        const label = `${(ms / 1_000).toFixed(decimals)} s`
         const x = at(ms)
         const anchor = index === 0 ? ' style="text-anchor:start"' : ''
         return `<line x1="${x}" x2="${x}" y1="${AXIS_HEIGHT - 8}" y2="${height}"/><text x="${x}" y="${AXIS_HEIGHT - 14}"${anchor}>${label}</text>`
@@ -181,7 +185,7 @@ function killMarks({ worker, atMs, lockFreeAtMs, lockStayedMs, successor }, heig
 <rect class="stays" x="${killX}" width="${at(lockStayedMs)}" y="${top(worker) + 8}" height="28"/>
 <text class="kill-word" x="${killX}" dx="8" y="${top(worker) + 50}">its lock stays ${duration(lockStayedMs)}</text>
 <line class="handover" x1="${freeX}" x2="${freeX}" y1="${from}" y2="${to}"/>
-<text class="takeover-word" x="${freeX}" dx="6" y="${top(successor) + 50}">takeover</text>`
+<text class="takeover-word" x="${freeX}" dx="-6" y="${top(successor) + 50}">takeover</text>`
 }
 
 /** @param {JudgedRecord} record */

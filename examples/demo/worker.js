@@ -22,13 +22,18 @@ process.once('message', message => work(/** @type {Assignment} */ (message)))
 
 /** @param {Assignment} assignment */
 async function work({ worker, projectFolder, runFolder, store, locks, ttlMs, requests }) {
-  const journal = new Journal(runFolder, worker, event => process.send?.(event))
   const solo = connect(store)
   let stopping = false
   const stop = () => {
     stopping = true
     solo.close().catch(fail)
   }
+  const journal = new Journal(runFolder, worker, event => {
+    process.send?.(event, undefined, undefined, error => {
+      // Nobody is there to tell.
+      if (error !== null) stop()
+    })
+  })
   // Ctrl-C reaches the workers and the parent alike; a parent that is gone stops its workers as well.
   for (const signal of ['SIGINT', 'SIGTERM', 'disconnect']) process.once(signal, stop)
   try {

@@ -87,12 +87,13 @@ describe.each(drivers)('the database file, through %s', driver => {
     const holding = connect(open(path, driver))
     const waiting = connect(open(path, driver))
     const lease = await holding.lock('job', { ttlMs: 3_000 })
-    const next = waiting.lock('job', { waitMs: 10_000 })
-    await until(async () => (await holding.inspect('job'))?.waiting === 1)
     const lost = new Promise<unknown>(resolve => {
       lease.signal.addEventListener('abort', () => resolve(lease.signal.reason), { once: true })
     })
+    const next = waiting.lock('job', { waitMs: 10_000 })
+    await until(async () => (await holding.inspect('job'))?.waiting === 1)
     const since = performance.now()
+    expect(lease.signal.aborted).toBe(false)
     removeDatabase(path)
     expect(await lost).toMatchObject({ code: 'LEASE_LOST' })
     // Renewals are 1,000 ms apart, give or take a tenth; one meets the fault, the next one learns it. By its own

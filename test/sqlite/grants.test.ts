@@ -98,11 +98,12 @@ describe.each(drivers)('grants, through %s', driver => {
     for (const owner of ['d1', 'd2', 'd3']) {
       await a.backend.acquire(claim('job', owner, { client: 'dead' }), { ticket: 'new' })
     }
-    const raw = openRaw(path, driver)
-    raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ?', 3 * a.backend.beatMs + 1)
-    raw.close()
-    await b.backend.acquire(claim('other', 'second'))
     await b.backend.acquire(claim('job', 'second'), { ticket: 'new' })
+    const raw = openRaw(path, driver)
+    const silentMs = 3 * a.backend.beatMs + 1
+    raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ? WHERE client = ?', silentMs, Buffer.from('dead'))
+    raw.close()
+    expect(await b.backend.inspect('job')).toMatchObject({ waiting: 1, waiters: [{ owner: 'second' }] })
     const event = b.next()
     await a.backend.release(claim('job', 'first', { client: 'a' }))
     expect(await beforeTheBeat(b.backend, event)).toMatchObject({ owner: 'second' })

@@ -1,6 +1,6 @@
 import type { ClaimMode, Holder, LockState, Waiter } from '../../backend.js'
 import { type Database, type Row, text, toBytes } from './client.js'
-import { type Grant, limitOf } from './rows.js'
+import { ALIVE_MS, type Grant, limitOf } from './rows.js'
 
 /** How many waiters a `LockState` lists. */
 const SHOWN_WAITERS = 100
@@ -15,7 +15,10 @@ export class View {
     this.#prefix = prefix
   }
 
-  /** To be run in one read transaction, so that all parts are of one moment. */
+  /**
+   * To be run in one read transaction, so that all parts are of one moment. Leaves out what a step would take away:
+   * leases that ran out and waiters whose clients fell silent.
+   */
   inspect(db: Database, name: string): LockState | null {
     const key = toBytes(this.#prefix + name)
     const atMs = Date.now()
@@ -25,11 +28,18 @@ export class View {
       key,
       atMs,
     )
-    const { count } = db.get('SELECT count(*) AS count FROM soloist_waiter WHERE name = ?', key) as Row
+    const aliveMs = atMs - ALIVE_MS
+    const { count } = db.get(
+      'SELECT count(*) AS count FROM soloist_waiter JOIN soloist_client USING (client) WHERE name = ? AND seen_ms >= ?',
+      key,
+      aliveMs,
+    ) as Row
     if (holders.length === 0 && count === 0) return null
     const waiters = db.all(
-      'SELECT owner, exclusive, ticket, meta FROM soloist_waiter WHERE name = ? ORDER BY ticket, id LIMIT ?',
+      `SELECT owner, exclusive, ticket, meta FROM soloist_waiter JOIN soloist_client USING (client)
+       WHERE name = ? AND seen_ms >= ? ORDER BY ticket, id LIMIT ?`,
       key,
+      aliveMs,
       SHOWN_WAITERS,
     )
     return {
