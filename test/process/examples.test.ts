@@ -20,7 +20,11 @@ async function output(example: string, url: string): Promise<readonly string[]> 
 
 describe.each(['memory', 'SQLite', 'Redis'])('on %s', store => {
   const url = () =>
-    store === 'memory' ? 'memory:' : store === 'SQLite' ? `sqlite:${join(folder, 'locks.db')}` : String(process.env.SOLOIST_TEST_REDIS)
+    store === 'memory'
+      ? 'memory:'
+      : store === 'SQLite'
+        ? `sqlite:${join(folder, 'locks.db')}`
+        : String(process.env.SOLOIST_TEST_REDIS)
 
   test('of five instances one runs the tick, and a late one does not run it again', async () => {
     const lines = await output('once-per-tick', url())
