@@ -130,8 +130,32 @@ export interface PushGap {
   readonly type: 'gap'
 }
 
+/** A claim that this client watches is over: `watch` answers now with what it left. */
+export interface Ended {
+  readonly type: 'ended'
+  readonly name: string
+  readonly owner: string
+}
+
 /** News a backend pushes to the one client it was opened for. */
-export type GrantEvent = PushedGrant | PushGap
+export type GrantEvent = PushedGrant | PushGap | Ended
+
+/** What the owner of a claim leaves with its release, for whoever watched it. */
+export interface KeptResult {
+  /** Well-formed text; core bounds its length. */
+  readonly text: string
+  /** How long it is kept, in milliseconds of the datastore's clock, from 1 on. */
+  readonly keepMs: number
+}
+
+/** What became of a claim that somebody else watches. */
+export type WatchReply =
+  /** Its owner still holds it, or waits for it; the watching client is told when that ends. */
+  | { readonly status: 'live' }
+  /** It is over, and this is what was left with the release. */
+  | { readonly status: 'result'; readonly text: string }
+  /** It is over and left nothing, or what it left was kept long enough: expired, taken over, released without, or never there. */
+  | { readonly status: 'gone' }
 
 export interface Holder {
   readonly owner: string
@@ -189,10 +213,22 @@ export interface Backend {
    */
   renew(claims: readonly Claim[]): Promise<readonly RenewReply[]>
 
-  /** Give up a claim, held or waiting, and grant what that allows, in the same step. */
-  release(claim: Claim): Promise<ReleaseReply>
+  /**
+   * Give up a claim, held or waiting, and grant what that allows, in the same step. If the owner held the lock until
+   * now, `result` is kept under the lock's name and this owner, also in the same step; else it is not kept at all.
+   * Whoever watches the claim is told that it ended.
+   */
+  release(claim: Claim, result?: KeptResult): Promise<ReleaseReply>
 
-  /** Set the one listener for pushed grants. Called once, before the first claim. */
+  /**
+   * What became of the claim of `owner` on the lock `name`. While it is live, `client` is told once when it ends: by a
+   * release, with or without a result, at once; after a lease that ran out or was taken over at the latest when it asks
+   * again. Core asks again at most {@link Backend.beatMs} apart; the backend need not remember a client that was silent
+   * for three beats.
+   */
+  watch(name: string, owner: string, client: string): Promise<WatchReply>
+
+  /** Set the one listener for what is pushed. Called once, before the first claim. */
   onGrant(listener: (event: GrantEvent) => void): void
 
   /** The lock's state, or `null` when nobody holds it or waits for it. */

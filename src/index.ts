@@ -5,9 +5,11 @@ export type {
   Busy,
   Claim,
   ClaimMode,
+  Ended,
   GrantEvent,
   Granted,
   Holder,
+  KeptResult,
   LimitMismatch,
   LockState,
   PushedGrant,
@@ -15,6 +17,7 @@ export type {
   ReleaseReply,
   RenewReply,
   Waiter,
+  WatchReply,
 } from './backend.js'
 export { type MemoryBackendOptions, memoryBackend } from './backends/memory/backend.js'
 export { MemoryStore } from './backends/memory/store.js'

@@ -51,7 +51,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     this.#renewer = new Renewer(this)
     backend.onGrant(event => {
       if (event.type === 'gap') this.waiting.gap()
-      else this.#granted(event)
+      else if (event.type === 'granted') this.#granted(event)
     })
   }
 

@@ -4,9 +4,11 @@ import type {
   Backend,
   Claim,
   GrantEvent,
+  KeptResult,
   LockState,
   ReleaseReply,
   RenewReply,
+  WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { MemoryStore } from './store.js'
@@ -37,10 +39,7 @@ class MemoryBackend implements Backend {
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
     this.#assertOpen()
-    if (!this.#clients.has(claim.client)) {
-      this.#clients.add(claim.client)
-      this.#store.subscribe(claim.client, event => this.#listener(event))
-    }
+    this.#subscribe(claim.client)
     return this.#store.acquire(claim, options)
   }
 
@@ -49,9 +48,15 @@ class MemoryBackend implements Backend {
     return claims.map(claim => this.#store.renew(claim))
   }
 
-  async release(claim: Claim): Promise<ReleaseReply> {
+  async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
     this.#assertOpen()
-    return { released: this.#store.release(claim) }
+    return { released: this.#store.release(claim, result ?? null) }
+  }
+
+  async watch(name: string, owner: string, client: string): Promise<WatchReply> {
+    this.#assertOpen()
+    this.#subscribe(client)
+    return this.#store.watch(name, owner, client)
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {
@@ -76,6 +81,12 @@ class MemoryBackend implements Backend {
     this.#closed = true
     for (const client of this.#clients) this.#store.unsubscribe(client)
     this.#clients.clear()
+  }
+
+  #subscribe(client: string): void {
+    if (this.#clients.has(client)) return
+    this.#clients.add(client)
+    this.#store.subscribe(client, event => this.#listener(event))
   }
 
   #assertOpen(): void {

@@ -4,9 +4,11 @@ import type {
   Claim,
   ClaimMode,
   GrantEvent,
+  KeptResult,
   LockState,
   PushedGrant,
   RenewReply,
+  WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
@@ -30,6 +32,13 @@ interface Held {
   readonly meta: string | null
 }
 
+/** What is known of one claim to those who watch it: who they are, or what it left. */
+interface Watched {
+  /** When each watching client last asked. */
+  readonly seenAtMs: Map<string, number>
+  result: { readonly text: string; readonly untilMs: number } | null
+}
+
 interface Lock {
   /** In the order they were granted. */
   readonly holders: Map<string, Held>
@@ -50,8 +59,11 @@ export class MemoryStore {
   readonly #clock: Clock
   readonly #locks = new Map<string, Lock>()
   readonly #listeners = new Map<string, (event: GrantEvent) => void>()
+  /** By name and owner. */
+  readonly #watched = new Map<string, Watched>()
   #lastFence = 0
   #sweepAt = SWEEP_FROM
+  #sweepWatchedAt = SWEEP_FROM
 
   /** @param clock judges what has run out, by its wall time; default: the system's */
   constructor(clock: Clock = systemClock) {
@@ -104,15 +116,33 @@ export class MemoryStore {
       : { status: 'held', fence: this.#extended(lock, mine, claim.ttlMs).fence }
   }
 
-  release(claim: Claim): boolean {
+  release(claim: Claim, result: KeptResult | null): boolean {
     const lock = this.#locks.get(claim.name)
     if (lock === undefined) return false
     this.#expire(lock)
     const released = this.#heldBy(lock, claim) !== undefined && lock.holders.delete(claim.owner)
-    lock.queue.delete(claim.owner)
+    const left = lock.queue.delete(claim.owner)
+    if (released || left) this.#end(claim, released ? result : null)
     this.#advance(lock, null)
     if (this.#idle(lock)) this.#locks.delete(claim.name)
     return released
+  }
+
+  watch(name: string, owner: string, client: string): WatchReply {
+    const now = this.#clock.wallMs()
+    const key = watchKey(name, owner)
+    const watched = this.#watched.get(key)
+    if (watched?.result && watched.result.untilMs > now) return { status: 'result', text: watched.result.text }
+    const lock = this.#locks.get(name)
+    if (lock !== undefined) this.#catchUp(lock, null)
+    if (lock?.holders.has(owner) || lock?.queue.has(owner)) {
+      const seenAtMs = watched?.seenAtMs ?? new Map<string, number>()
+      this.#watched.set(key, { seenAtMs: seenAtMs.set(client, now), result: null })
+      if (this.#watched.size > this.#sweepWatchedAt) this.#sweepWatched()
+      return { status: 'live' }
+    }
+    this.#watched.delete(key)
+    return { status: 'gone' }
   }
 
   inspect(name: string): LockState | null {
@@ -154,6 +184,32 @@ export class MemoryStore {
     }
     this.#locks.set(name, lock)
     return lock
+  }
+
+  /** Keeps what a claim left, and tells those who watch it. */
+  #end({ name, owner }: Claim, result: KeptResult | null): void {
+    const now = this.#clock.wallMs()
+    const key = watchKey(name, owner)
+    const watchers = this.#watched.get(key)?.seenAtMs ?? []
+    if (result === null) this.#watched.delete(key)
+    else {
+      const kept = { text: result.text, untilMs: now + result.keepMs }
+      this.#watched.set(key, { seenAtMs: new Map(), result: kept })
+      if (this.#watched.size > this.#sweepWatchedAt) this.#sweepWatched()
+    }
+    for (const [client, seenAtMs] of watchers) {
+      if (now - seenAtMs <= ALIVE_MS) this.#tell(client, { type: 'ended', name, owner })
+    }
+  }
+
+  /** Forgets results that were kept long enough, and watchers of claims that ended unnoticed. */
+  #sweepWatched(): void {
+    const now = this.#clock.wallMs()
+    for (const [key, { seenAtMs, result }] of this.#watched) {
+      const untilMs = result?.untilMs ?? Math.max(...seenAtMs.values()) + ALIVE_MS
+      if (untilMs <= now) this.#watched.delete(key)
+    }
+    this.#sweepWatchedAt = Math.max(this.#watched.size * 2, SWEEP_FROM)
   }
 
   /** Forgets locks that ran out and were never asked for again. Done when the store has doubled since the last time. */
@@ -256,6 +312,10 @@ export class MemoryStore {
 
   #push({ name, owner, client, mode, limit }: Claim, fence: number): void {
     const event: PushedGrant = { type: 'granted', name, owner, fence, mode, limit }
+    this.#tell(client, event)
+  }
+
+  #tell(client: string, event: GrantEvent): void {
     queueMicrotask(() => this.#listeners.get(client)?.(event))
   }
 
@@ -266,4 +326,9 @@ export class MemoryStore {
     const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#clock.wallMs(), 1)
     return { holder: first?.owner ?? null, retryAfterMs }
   }
+}
+
+/** Names and owners may hold anything, so their lengths keep two of them apart. */
+function watchKey(name: string, owner: string): string {
+  return `${name.length} ${name}${owner}`
 }

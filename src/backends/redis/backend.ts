@@ -4,9 +4,11 @@ import type {
   Backend,
   Claim,
   GrantEvent,
+  KeptResult,
   LockState,
   ReleaseReply,
   RenewReply,
+  WatchReply,
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
 import { scripts } from '../../internal/generated/redis.js'
@@ -107,13 +109,17 @@ class RedisBackend implements Backend {
     return replies
   }
 
-  async release(claim: Claim): Promise<ReleaseReply> {
+  async release(claim: Claim, _result?: KeptResult): Promise<ReleaseReply> {
     const args = [...(await this.#push(claim)), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
     const keys = this.#keys.keys(claim.name)
     const first = releaseReply(await this.#run('release', keys, args))
     // So many dead waiters that one call may not skip them all.
     for (let { more } = first; more; ) more = releaseReply(await this.#run('release', keys, args)).more
     return { released: first.released }
+  }
+
+  async watch(_name: string, _owner: string, _client: string): Promise<WatchReply> {
+    throw new Error('not yet')
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {

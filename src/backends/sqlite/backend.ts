@@ -5,9 +5,11 @@ import type {
   Backend,
   Claim,
   GrantEvent,
+  KeptResult,
   LockState,
   ReleaseReply,
   RenewReply,
+  WatchReply,
 } from '../../backend.js'
 import { invalidArgument } from '../../errors.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
@@ -87,11 +89,15 @@ class SqliteBackend implements Backend {
     return replies
   }
 
-  async release(claim: Claim): Promise<ReleaseReply> {
+  async release(claim: Claim, _result?: KeptResult): Promise<ReleaseReply> {
     this.#watch.remove(claim)
     const { reply, grants } = await this.#steps.run('write', db => this.#store.release(db, claim))
     this.#watch.deliver(grants)
     return { released: reply }
+  }
+
+  async watch(_name: string, _owner: string, _client: string): Promise<WatchReply> {
+    throw new Error('not yet')
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {
