@@ -110,6 +110,11 @@ export type RenewReply =
 export interface ReleaseReply {
   /** Whether this owner held the lock until now. `false` on a replay, which is a success. */
   readonly released: boolean
+  /**
+   * The claims of the releasing client that this step granted, for a backend that tells them here and not by a push.
+   * Default: none.
+   */
+  readonly handed?: readonly HandedGrant[]
 }
 
 /**
@@ -123,6 +128,15 @@ export interface PushedGrant {
   readonly fence: number
   readonly mode: ClaimMode
   readonly limit: number | null
+}
+
+/**
+ * A grant told in the answer to a release. Since the release was sent before the step that granted it, its owner may rely
+ * on the grant lease, counted from then, before it has confirmed the grant.
+ */
+export interface HandedGrant extends PushedGrant {
+  /** The length of the grant lease, in milliseconds. */
+  readonly leaseMs: number
 }
 
 /** Pushes may have been missed, for instance by a lost connection: core sends a beat for everything that waits. */

@@ -8,6 +8,7 @@ export type {
   Ended,
   GrantEvent,
   Granted,
+  HandedGrant,
   Holder,
   KeptResult,
   LimitMismatch,

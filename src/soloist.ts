@@ -200,14 +200,21 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /** Releases these holders in their name; whether any of them still held the lock. */
   async #removeAll(state: LockState, holders: readonly Holder[]): Promise<boolean> {
-    const replies = await Promise.all(
+    const released = await Promise.all(
       holders.map(({ owner, mode }) => {
         const limit = mode === 'shared' ? state.limit : null
-        const claim = { name: state.name, owner, client: this.clientId, mode, limit, ttlMs: null, meta: null }
-        return this.#locker.call('release', backend => backend.release(claim))
+        return this.#locker.release({
+          name: state.name,
+          owner,
+          client: this.clientId,
+          mode,
+          limit,
+          ttlMs: null,
+          meta: null,
+        })
       }),
     )
-    return replies.some(reply => reply.released)
+    return released.some(Boolean)
   }
 }
 

@@ -144,8 +144,8 @@ export function names(suite: Suite): void {
 
   suite.test('owners and metas are kept as they are through the queue', async trial => {
     const [a, b] = await trial.clients(2)
-    let last = a.claim('lock', { owner: 'the first' })
-    await a.take(last)
+    const first = a.claim('lock', { owner: 'the first' })
+    await a.take(first)
     const line = TEXTS.map(text => b.claim('lock', { owner: text, meta: text }))
     for (const claim of line) await b.queue(claim)
     await a.assertWaiting('lock', ...line)
@@ -153,12 +153,12 @@ export function names(suite: Suite): void {
       (await a.state('lock')).waiters.map(({ meta }) => meta),
       TEXTS,
     )
+    await a.give(first)
     for (const next of line) {
-      await a.give(last)
       await b.pushed(next)
       await a.assertHeldBy('lock', next)
       assert.equal((await a.state('lock')).holders[0]?.meta, next.meta)
-      last = next
+      await b.give(next)
     }
   })
 

@@ -1,8 +1,8 @@
-import type { AcquireReply, Backend, Claim } from '../backend.js'
+import type { AcquireReply, Backend, Claim, HandedGrant } from '../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
 import { elapsedMs, type Instant, instant, type Timer } from '../internal/clock.js'
-import { driftMs, HeldLease, type LeaseClaim } from './lease.js'
+import { driftMs, type Grant, HeldLease, type LeaseClaim } from './lease.js'
 import type { Locker } from './locker.js'
 import { aborted, type LockRequest } from './request.js'
 
@@ -121,6 +121,17 @@ export class Attempt {
     return await this.ask()
   }
 
+  /**
+   * The lock was granted in answer to a release sent at `sentAt`: held from then on for the grant lease, within which the
+   * first renewal confirms it. Answers whether there is a lease now; else the grant is to be confirmed first.
+   */
+  handed({ fence, leaseMs }: HandedGrant, sentAt: Instant): boolean {
+    const termMs = Math.min(leaseMs, this.claim.ttlMs)
+    if (elapsedMs(this.#locker.clock, sentAt) >= termMs - driftMs(termMs)) return false
+    this.#hold({ fence, sentAt, termMs })
+    return true
+  }
+
   /** Ends the wait without a lease. What the backend may have noted of the claim is taken back. */
   fail(error: unknown): void {
     if (this.#over) return
@@ -167,11 +178,15 @@ export class Attempt {
       this.fail(new SoloistError('BACKEND_UNAVAILABLE', message))
       return { status: 'ended' }
     }
+    this.#hold({ fence, sentAt, termMs: ttlMs })
+    return { status: 'granted' }
+  }
+
+  #hold(grant: Omit<Grant, 'holdForMs'>): void {
     this.#end()
-    const lease = new HeldLease(this.#locker, this.claim, { fence, sentAt, holdForMs: this.#request.holdForMs })
+    const lease = new HeldLease(this.#locker, this.claim, { ...grant, holdForMs: this.#request.holdForMs })
     this.#locker.hold(lease, this.#waitedMs())
     this.#settle.resolve(lease)
-    return { status: 'granted' }
   }
 
   #faulty(error: SoloistError, sentAt: Instant): Asked {

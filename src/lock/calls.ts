@@ -1,6 +1,6 @@
-import type { Backend, Claim, RenewReply } from '../backend.js'
+import type { Backend, Claim, HandedGrant, KeptResult, RenewReply } from '../backend.js'
 import { causedBy, SoloistError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
+import { type Clock, type Instant, instant } from '../internal/clock.js'
 
 /** What became of one lease in a batch of renewals, with a fault in the form users get. */
 export type Renewal =
@@ -12,14 +12,22 @@ export class Calls {
   readonly backend: Backend
   readonly #clock: Clock
   readonly #timeoutMs: number
+  readonly #onHanded: (grant: HandedGrant, sentAt: Instant) => void
   /** Ends each call under way. */
   readonly #underWay = new Set<(reason: SoloistError) => void>()
   #lastFailure: unknown
 
-  constructor(backend: Backend, clock: Clock, timeoutMs: number) {
+  /** @param onHanded hears of each grant told in the answer to a release, and when that release was sent */
+  constructor(
+    backend: Backend,
+    clock: Clock,
+    timeoutMs: number,
+    onHanded: (grant: HandedGrant, sentAt: Instant) => void,
+  ) {
     this.backend = backend
     this.#clock = clock
     this.#timeoutMs = timeoutMs
+    this.#onHanded = onHanded
   }
 
   /** The backend's last failure, until a call succeeds; else `undefined`. It says more than a time-out can. */
@@ -90,9 +98,16 @@ export class Calls {
     }
   }
 
-  /** Gives a claim up, held or waiting. */
-  async release(claim: Claim): Promise<void> {
-    await this.twice('release', backend => backend.release(claim))
+  /** Gives a claim up, held or waiting. @returns whether its owner held the lock until now, by the last answer */
+  async release(claim: Claim, result?: KeptResult): Promise<boolean> {
+    const { released } = await this.twice('release', async backend => {
+      const sentAt = instant(this.#clock)
+      const reply = await backend.release(claim, result)
+      // Also when the answer came too late for who asked.
+      for (const grant of reply.handed ?? []) this.#onHanded(grant, sentAt)
+      return reply
+    })
+    return released
   }
 
   /** Leaves a lock to run out after `ttlMs`. */

@@ -54,6 +54,16 @@ export interface Lease extends AsyncDisposable {
 /** What a lease was granted for. */
 export type LeaseClaim = Claim & { readonly ttlMs: number }
 
+/** How a lease was granted. */
+export interface Grant {
+  readonly fence: number
+  /** When the request was sent that was granted. */
+  readonly sentAt: Instant
+  /** How long the lock is held from then on unless it is renewed, in milliseconds: at most the claim's ttl. */
+  readonly termMs: number
+  readonly holdForMs: number
+}
+
 /** What a lease needs from the one who granted it. */
 export interface LeaseHost {
   readonly clock: Clock
@@ -83,23 +93,21 @@ export class HeldLease implements Lease {
   /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
   readonly #heldSinceMs: number
   #provenAt: Instant
+  #termMs: number
   #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
   #releasing: Promise<void> | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
   #deadline: Timer | null = null
 
-  constructor(
-    host: LeaseHost,
-    claim: LeaseClaim,
-    grant: { readonly fence: number; readonly sentAt: Instant; readonly holdForMs: number },
-  ) {
+  constructor(host: LeaseHost, claim: LeaseClaim, grant: Grant) {
     this.#host = host
     this.claim = claim
     this.fence = grant.fence
     this.holdForMs = grant.holdForMs
     this.grantedAt = grant.sentAt
     this.#provenAt = grant.sentAt
+    this.#termMs = grant.termMs
     this.#heldSinceMs = host.clock.monotonicMs()
     this.#watch()
   }
@@ -117,7 +125,7 @@ export class HeldLease implements Lease {
   }
 
   get expiresAt(): Date {
-    return new Date(this.#provenAt.wallMs + this.claim.ttlMs - driftMs(this.claim.ttlMs))
+    return new Date(this.#provenAt.wallMs + this.#termMs - driftMs(this.#termMs))
   }
 
   get signal(): AbortSignal {
@@ -126,6 +134,11 @@ export class HeldLease implements Lease {
       if (this.#lostReason !== null) this.#controller.abort(this.#lostReason)
     }
     return this.#controller.signal
+  }
+
+  /** How long it is held after the last request that was granted or renewed it, in milliseconds. */
+  get termMs(): number {
+    return this.#termMs
   }
 
   get held(): boolean {
@@ -175,7 +188,9 @@ export class HeldLease implements Lease {
 
   /** The backend confirmed, in answer to a request sent at `sentAt`, that the lease runs from then on. */
   extend(sentAt: Instant): void {
-    if (this.#state === 'held' && sentAt.monotonicMs > this.#provenAt.monotonicMs) this.#provenAt = sentAt
+    if (this.#state !== 'held' || sentAt.monotonicMs <= this.#provenAt.monotonicMs) return
+    this.#provenAt = sentAt
+    this.#termMs = this.claim.ttlMs
   }
 
   /** Ends a lease that was not released. */
@@ -208,13 +223,12 @@ export class HeldLease implements Lease {
 
   #expireIfDue(): void {
     if (!this.held || this.#remainingMs() > 0) return
-    const { ttlMs } = this.claim
-    const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within its ttl of ${ttlMs} ms`
+    const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within ${this.#termMs} ms`
     this.lose(new SoloistError('LEASE_LOST', message))
   }
 
   /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
   #remainingMs(): number {
-    return this.claim.ttlMs - driftMs(this.claim.ttlMs) - elapsedMs(this.#host.clock, this.#provenAt)
+    return this.#termMs - driftMs(this.#termMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
-import type { Backend, Claim, PushedGrant } from '../backend.js'
+import type { Backend, Claim, HandedGrant, PushedGrant } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import type { Clock, Timer } from '../internal/clock.js'
+import type { Clock, Instant, Timer } from '../internal/clock.js'
 import { Attempt, type Patience } from './attempt.js'
 import { Calls } from './calls.js'
 import { publish, type SoloistEventName, type SoloistEvents } from './events.js'
@@ -46,7 +46,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     this.random = options.random
     this.#clientId = options.clientId
     this.#emitter = options.emitter
-    this.calls = new Calls(backend, options.clock, options.callTimeoutMs)
+    this.calls = new Calls(backend, options.clock, options.callTimeoutMs, (...handed) => this.#handed(...handed))
     this.waiting = new WaitingRoom(this, backend.beatMs)
     this.#renewer = new Renewer(this)
     backend.onGrant(event => {
@@ -76,6 +76,12 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   async call<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
     this.assertOpen()
     return await this.calls.run(what, call)
+  }
+
+  /** Gives up a claim for somebody else. @returns whether its owner held the lock until now */
+  async release(claim: Claim): Promise<boolean> {
+    this.assertOpen()
+    return await this.calls.release(claim)
   }
 
   get isOpen(): boolean {
@@ -166,7 +172,9 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
       this.#leave(claim.owner, remainderMs)
       await this.calls.leave(claim, remainderMs)
     } else {
-      await this.calls.release(claim)
+      const released = await this.calls.release(claim)
+      // It was released before: then that answer was lost, and perhaps a grant told in it.
+      if (!released) this.waiting.ask(claim.name)
     }
     this.publish('released', { ...subject(claim), fence, heldMs })
   }
@@ -191,11 +199,16 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     publish(this.#emitter, event, detail)
   }
 
-  #granted(event: PushedGrant): void {
-    const attempt = this.#attempts.get(event.owner)
+  #handed(grant: HandedGrant, sentAt: Instant): void {
+    const attempt = this.#attempts.get(grant.owner)
+    if (attempt === undefined || !attempt.handed(grant, sentAt)) this.#granted(grant)
+  }
+
+  #granted(grant: PushedGrant): void {
+    const attempt = this.#attempts.get(grant.owner)
     if (attempt !== undefined) return void this.waiting.grant(attempt)
     // Nobody waits for it any more.
-    const { name, owner, mode, limit } = event
+    const { name, owner, mode, limit } = grant
     this.giveBack({ name, owner, mode, limit, client: this.#clientId, ttlMs: null, meta: null })
   }
 

@@ -40,7 +40,7 @@ export class Renewer {
 
   add(lease: HeldLease): void {
     this.#leases.set(lease.owner, lease)
-    this.#planNext(lease, lease.grantedAt)
+    this.#planNext(lease, lease.grantedAt, lease.termMs)
   }
 
   remove(lease: HeldLease): void {
@@ -54,7 +54,7 @@ export class Renewer {
    */
   async renew(leases: readonly HeldLease[]): Promise<readonly Renewal[]> {
     const sentAt = instant(this.#host.clock)
-    for (const lease of leases) this.#planNext(lease, sentAt)
+    for (const lease of leases) this.#planNext(lease, sentAt, lease.claim.ttlMs)
     const replies = await this.#host.calls.renew(leases.map(lease => lease.claim))
     leases.forEach((lease, i) => {
       this.#settle(lease, replies[i] as Renewal, sentAt)
@@ -70,14 +70,14 @@ export class Renewer {
       const name = JSON.stringify(lease.name)
       lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
     } else {
-      const retryMs = this.#host.clock.monotonicMs() + lease.claim.ttlMs * RETRY_AFTER
+      const retryMs = this.#host.clock.monotonicMs() + lease.termMs * RETRY_AFTER
       this.#plan(lease, Math.min(lease.renewalDueMs, retryMs))
     }
   }
 
-  #planNext(lease: HeldLease, since: Instant): void {
+  #planNext(lease: HeldLease, since: Instant, termMs: number): void {
     const spread = 1 + JITTER * (2 * this.#host.random() - 1)
-    this.#plan(lease, since.monotonicMs + lease.claim.ttlMs * RENEW_AFTER * spread)
+    this.#plan(lease, since.monotonicMs + termMs * RENEW_AFTER * spread)
   }
 
   #plan(lease: HeldLease, dueMs: number): void {
@@ -104,7 +104,7 @@ export class Renewer {
     const now = this.#host.clock.monotonicMs()
     const due: HeldLease[] = []
     for (const lease of this.#leases.values()) {
-      if (lease.renewalDueMs <= now + lease.claim.ttlMs * JOIN) due.push(lease)
+      if (lease.renewalDueMs <= now + lease.termMs * JOIN) due.push(lease)
       else this.#arm(lease.renewalDueMs)
     }
     if (due.length > 0) void this.#renewInBackground(due)

@@ -59,6 +59,12 @@ export class WaitingRoom {
     if (queue !== undefined) this.#after(queue, attempt, asked)
   }
 
+  /** A grant of this lock may have been missed. */
+  ask(name: string): void {
+    const queue = this.#queues.get(name)
+    if (queue !== undefined) void this.#beat(queue)
+  }
+
   /** Pushes may have been missed: ask for everything. */
   gap(): void {
     for (const queue of this.#queues.values()) void this.#beat(queue)

@@ -116,7 +116,7 @@ export class MemoryStore {
       : { status: 'held', fence: this.#extended(lock, mine, claim.ttlMs).fence }
   }
 
-  release(claim: Claim, result: KeptResult | null): boolean {
+  release(claim: Claim, result: KeptResult | null = null): boolean {
     const lock = this.#locks.get(claim.name)
     if (lock === undefined) return false
     this.#expire(lock)

@@ -16,7 +16,7 @@ import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisCon
 import { Grants } from './grants.js'
 import { openIoredis } from './ioredis.js'
 import { KeySpace } from './keys.js'
-import { acquireReply, lockState, releaseReply, renewReplies, scanReply } from './replies.js'
+import { acquireReply, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
   /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
@@ -109,17 +109,29 @@ class RedisBackend implements Backend {
     return replies
   }
 
-  async release(claim: Claim, _result?: KeptResult): Promise<ReleaseReply> {
+  async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
     const args = [...(await this.#push(claim)), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
-    const keys = this.#keys.keys(claim.name)
-    const first = releaseReply(await this.#run('release', keys, args))
+    const keys = [...this.#keys.keys(claim.name)]
+    if (result !== undefined) {
+      keys.push(this.#keys.result(claim.name, claim.owner))
+      args.push(result.text, String(result.keepMs))
+    }
+    const release = async () => releaseReply(claim.name, await this.#run('release', keys, args))
+    const { released, handed, more } = await release()
+    const all = [...handed]
     // So many dead waiters that one call may not skip them all.
-    for (let { more } = first; more; ) more = releaseReply(await this.#run('release', keys, args)).more
-    return { released: first.released }
+    for (let left = more; left; ) {
+      const next = await release()
+      all.push(...next.handed)
+      left = next.more
+    }
+    return all.length === 0 ? { released } : { released, handed: all }
   }
 
-  async watch(_name: string, _owner: string, _client: string): Promise<WatchReply> {
-    throw new Error('not yet')
+  async watch(name: string, owner: string, client: string): Promise<WatchReply> {
+    if (!this.#grants.reaches(client)) await this.#grants.subscribe(client)
+    const keys = [...this.#keys.keys(name), this.#keys.result(name, owner)]
+    return watchReply(await this.#run('watch', keys, [owner, client]))
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {

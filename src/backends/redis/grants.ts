@@ -1,6 +1,7 @@
-import type { GrantEvent, PushedGrant } from '../../backend.js'
+import type { GrantEvent } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import type { RedisConnection, Subscriber } from './client.js'
+import { pushed } from './replies.js'
 
 /** The pushes for the clients of one backend: one connection of its own, opened when the first claim has to wait. */
 export class Grants {
@@ -55,7 +56,7 @@ export class Grants {
 
   #open(connection: RedisConnection): Subscriber {
     const subscriber = connection.subscriber({
-      onMessage: message => this.#listener(parseGrant(message)),
+      onMessage: message => this.#listener(pushed(message)),
       onReconnect: () => this.#listener({ type: 'gap' }),
       onEnd: () => {
         if (this.#subscriber === subscriber) this.#forget()
@@ -70,18 +71,5 @@ export class Grants {
     this.#subscriber = null
     this.#subscribed = new Map()
     this.#confirmed.clear()
-  }
-}
-
-/** As `advance` in `_lock.lua` writes it. */
-function parseGrant(message: string): PushedGrant {
-  const [name, owner, fence, mode, limit] = JSON.parse(message) as [string, string, string, 'x' | 's', number | false]
-  return {
-    type: 'granted',
-    name,
-    owner,
-    fence: Number(fence),
-    mode: mode === 'x' ? 'exclusive' : 'shared',
-    limit: limit === false ? null : limit,
   }
 }

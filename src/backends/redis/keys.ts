@@ -1,13 +1,14 @@
+import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
 
 /** The ends of the keys beside a lock's own, in the order in which the scripts take them. */
 const SIDES = [':s', ':q', ':w', ':d', ':f'] as const
 /** What a name gets before it when the key would have no usable hash tag. */
 const TAG = '{~}'
-const LOOKS_LIKE_SIDE = /:[sqwdf]~*$/
-const ESCAPED_SIDE = /:[sqwdf]~+$/
+const LOOKS_LIKE_SIDE = /:[sqwdfr]~*$/
+const ESCAPED_SIDE = /:[sqwdfr]~+$/
 const SIDE_IN_USE = /:[sq]$/
-const SIDE = /:[sqwdf]$/
+const SIDE = /:[sqwdfr]$/
 
 /**
  * The keys of the locks under one prefix.
@@ -29,8 +30,13 @@ export class KeySpace {
   /** The lock's own key and its side keys. */
   keys(name: string): readonly string[] {
     const key = this.#key(name)
-    const side = hasTag(key) ? key : `{${key}}`
+    const side = sideOf(key)
     return [key, ...SIDES.map(end => side + end)]
+  }
+
+  /** The key of what an owner of this lock left, in the same slot. Owners may hold anything, their digests do not. */
+  result(name: string, owner: string): string {
+    return `${sideOf(this.#key(name))}:${createHash('sha1').update(owner).digest('hex')}:r`
   }
 
   /** The glob patterns which together match every key of every lock whose name starts with `start`, taken literally. */
@@ -60,6 +66,10 @@ export class KeySpace {
     if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
     return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
   }
+}
+
+function sideOf(key: string): string {
+  return hasTag(key) ? key : `{${key}}`
 }
 
 /** Whether Redis Cluster takes only a part of the key for its slot. */

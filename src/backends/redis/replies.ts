@@ -1,9 +1,23 @@
-import type { AcquireReply, ClaimMode, Holder, LockState, RenewReply, Waiter } from '../../backend.js'
+import type {
+  AcquireReply,
+  ClaimMode,
+  Ended,
+  HandedGrant,
+  Holder,
+  LockState,
+  PushedGrant,
+  RenewReply,
+  Waiter,
+  WatchReply,
+} from '../../backend.js'
 
 // What the scripts answer, as their headers describe it, in the port's terms. Clients may be set to give buffers for
 // strings and strings for integers; everything is read through its text.
 
 type Reply = readonly unknown[]
+
+/** As in `_lock.lua`: how long a grant stands unconfirmed. */
+const GRANT_MS = 5_000
 
 export function acquireReply(reply: unknown): AcquireReply {
   const [status, ...rest] = texts(reply)
@@ -19,9 +33,45 @@ export function acquireReply(reply: unknown): AcquireReply {
   }
 }
 
-export function releaseReply(reply: unknown): { released: boolean; more: boolean } {
-  const [released, more] = texts(reply)
-  return { released: released === '1', more: more === '1' }
+export function releaseReply(
+  name: string,
+  reply: unknown,
+): { released: boolean; more: boolean; handed: readonly HandedGrant[] } {
+  const [released, more, ...granted] = texts(reply)
+  const handed: HandedGrant[] = []
+  for (let i = 0; i < granted.length; i += 4) {
+    const [owner, fence, mode, limit] = granted.slice(i, i + 4) as [string, string, string, string]
+    handed.push({
+      type: 'granted',
+      name,
+      owner,
+      fence: Number(fence),
+      mode: claimMode(mode),
+      limit: numberOrNull(limit),
+      leaseMs: GRANT_MS,
+    })
+  }
+  return { released: released === '1', more: more === '1', handed }
+}
+
+export function watchReply(reply: unknown): WatchReply {
+  const [status, text] = texts(reply)
+  return status === 'result' ? { status, text: text as string } : { status: status === 'live' ? 'live' : 'gone' }
+}
+
+/** A message on a client's channel: `advance` in `_lock.lua` writes a grant, `tell_watchers` that a claim is over. */
+export function pushed(message: string): PushedGrant | Ended {
+  const [name, owner, ...grant] = JSON.parse(message) as [string, string, string?, string?, (number | false)?]
+  if (grant.length === 0) return { type: 'ended', name, owner }
+  const [fence, mode, limit] = grant
+  return {
+    type: 'granted',
+    name,
+    owner,
+    fence: Number(fence),
+    mode: claimMode(String(mode)),
+    limit: typeof limit === 'number' ? limit : null,
+  }
 }
 
 export function renewReplies(reply: unknown): readonly RenewReply[] {

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
-    sha1: '751708b470468b01e58b56f1aac8f02120dc355f',
+    sha1: 'c7a8b13d3a546ff282642f6cb76900585fc9e0b7',
     source: `-- Grants, queues or refuses one claim.
 --
 -- KEYS  the six of the lock
@@ -19,7 +19,7 @@ export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew
 --   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
 --   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
 --                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
 --   fence    string  '<last fence> <whom it was granted to>'
 --
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
@@ -182,29 +182,35 @@ local function parse_waiting(member)
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
--- Takes a claim out of the queue and answers its meta.
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
 local function leave(l, waiting)
-  redis.call('ZREM', l.queue, waiting.member)
-  if not has_details(l) then return nil end
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return meta or nil
+  return left, meta or nil
 end
 
--- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
 -- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking)
+local function advance(l, push, asking, home)
   for _ = 1, ADVANCE_AT_MOST do
     local head = redis.call('ZRANGE', l.queue, 0, 0)
     if #head == 0 then return false end
     local waiting = parse_waiting(head[1])
-    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local meta = leave(l, waiting)
+    local _, meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
-      local told = waiting.owner == asking
-      if not told then
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
         local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
@@ -226,6 +232,18 @@ local function forget_if_idle(l)
   l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
+end
+
+-- Tells those who watch \`owner\` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
 end
 local l = lock_at(1)
 local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
@@ -281,7 +299,11 @@ if mine then return { 'granted', mine } end
 local more, requeued = false, '0'
 if holder then
   -- While it is held exclusively nothing can be granted, but to who replaces the holder.
-  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then return grant() end
+  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then
+    local granted = grant()
+    tell_watchers(l, push, holder)
+    return granted
+  end
   local limit_that_stands = stands_other_limit()
   if limit_that_stands then return { 'limit', limit_that_stands } end
   if ticket ~= '' then ticket, requeued = enqueue() end
@@ -319,7 +341,7 @@ return { 'busy', holder or '', ends, ticket, requeued }
 `,
   },
   inspect: {
-    sha1: 'a5f3bf963c907c0b3dd5e8b02d36795e4212d193',
+    sha1: 'cc923b74e49c55459f20bdc766cd9d2f094b0ce9',
     source: `-- A lock as an operator sees it. Changes nothing.
 --
 -- KEYS  the six of the lock
@@ -336,7 +358,7 @@ return { 'busy', holder or '', ends, ticket, requeued }
 --   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
 --   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
 --                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
 --   fence    string  '<last fence> <whom it was granted to>'
 --
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
@@ -499,29 +521,35 @@ local function parse_waiting(member)
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
--- Takes a claim out of the queue and answers its meta.
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
 local function leave(l, waiting)
-  redis.call('ZREM', l.queue, waiting.member)
-  if not has_details(l) then return nil end
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return meta or nil
+  return left, meta or nil
 end
 
--- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
 -- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking)
+local function advance(l, push, asking, home)
   for _ = 1, ADVANCE_AT_MOST do
     local head = redis.call('ZRANGE', l.queue, 0, 0)
     if #head == 0 then return false end
     local waiting = parse_waiting(head[1])
-    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local meta = leave(l, waiting)
+    local _, meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
-      local told = waiting.owner == asking
-      if not told then
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
         local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
@@ -543,6 +571,18 @@ local function forget_if_idle(l)
   l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
+end
+
+-- Tells those who watch \`owner\` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
 end
 local l = lock_at(1)
 local holders, waiters = {}, {}
@@ -582,12 +622,14 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 `,
   },
   release: {
-    sha1: 'e40774d9c58d372a179097344666ef6eae28928b',
+    sha1: '27ca70bed43c3f87ab734352f031d3cb251e36c7',
     source: `-- Gives up a claim, held or waiting, and grants what that allows.
 --
--- KEYS  the six of the lock
+-- KEYS  the six of the lock  7 that of the owner's result, if there is one to keep
 -- ARGV  1 name  2 channel prefix  3 '1' on a cluster  4 'x' or 's'  5 limit or ''  6 owner  7 client
--- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again}
+--       8 result  9 how long to keep it, in ms
+-- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again,
+--        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
 -- What every script shares: the keys of a lock, and the steps they are made of.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
@@ -597,7 +639,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 --   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
 --   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
 --                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
 --   fence    string  '<last fence> <whom it was granted to>'
 --
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
@@ -760,29 +802,35 @@ local function parse_waiting(member)
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
--- Takes a claim out of the queue and answers its meta.
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
 local function leave(l, waiting)
-  redis.call('ZREM', l.queue, waiting.member)
-  if not has_details(l) then return nil end
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return meta or nil
+  return left, meta or nil
 end
 
--- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
 -- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking)
+local function advance(l, push, asking, home)
   for _ = 1, ADVANCE_AT_MOST do
     local head = redis.call('ZRANGE', l.queue, 0, 0)
     if #head == 0 then return false end
     local waiting = parse_waiting(head[1])
-    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local meta = leave(l, waiting)
+    local _, meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
-      local told = waiting.owner == asking
-      if not told then
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
         local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
@@ -805,9 +853,21 @@ local function forget_if_idle(l)
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end
+
+-- Tells those who watch \`owner\` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
+end
 local l = lock_at(1)
 local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
-local mode, owner = ARGV[4], ARGV[6]
+local mode, owner, home = ARGV[4], ARGV[6], { client = ARGV[7] }
 local released = false
 
 if mode == 'x' then
@@ -820,21 +880,23 @@ else
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
 end
+if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[8], 'PX', ARGV[9]) end
 
-local more = false
+local more, left = false, false
 if redis.call('EXISTS', l.queue) == 1 then
   if not released then
-    leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+    left = leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
     purge(l)
   end
-  more = advance(l, push, nil)
+  more = advance(l, push, nil, home)
 end
+if released or left then tell_watchers(l, push, owner) end
 forget_if_idle(l)
-return { released and '1' or '0', more and '1' or '0' }
+return { released and '1' or '0', more and '1' or '0', unpack(home) }
 `,
   },
   renew: {
-    sha1: 'a5a1b4fb58beed447d9252a9b505b11b2c5dd726',
+    sha1: 'd5592555687df707cc5c3d83d0a7fdc58b79da99',
     source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
 --
 -- KEYS  the six of each lock
@@ -849,7 +911,7 @@ return { released and '1' or '0', more and '1' or '0' }
 --   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
 --   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
 --                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
 --   fence    string  '<last fence> <whom it was granted to>'
 --
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
@@ -1012,29 +1074,35 @@ local function parse_waiting(member)
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
--- Takes a claim out of the queue and answers its meta.
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
 local function leave(l, waiting)
-  redis.call('ZREM', l.queue, waiting.member)
-  if not has_details(l) then return nil end
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return meta or nil
+  return left, meta or nil
 end
 
--- Grants what the head of the queue allows and tells each client of its grant, but for \`asking\`, who is told by reply.
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
 -- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking)
+local function advance(l, push, asking, home)
   for _ = 1, ADVANCE_AT_MOST do
     local head = redis.call('ZRANGE', l.queue, 0, 0)
     if #head == 0 then return false end
     local waiting = parse_waiting(head[1])
-    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local meta = leave(l, waiting)
+    local _, meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
-      local told = waiting.owner == asking
-      if not told then
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
         local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
@@ -1057,6 +1125,18 @@ local function forget_if_idle(l)
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
 end
+
+-- Tells those who watch \`owner\` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
+end
 local replies = {}
 for i = 1, #ARGV / 4 do
   local a = 4 * (i - 1)
@@ -1064,6 +1144,279 @@ for i = 1, #ARGV / 4 do
   replies[i] = extend(l, ARGV[a + 1], ARGV[a + 2], ARGV[a + 4] == '1', tonumber(ARGV[a + 3])) or ''
 end
 return replies
+`,
+  },
+  watch: {
+    sha1: 'efe03a01da384bc5982ff06a6ddafaadd5acb110',
+    source: `-- What became of a claim; while it is live, its end is told to the client that asks.
+--
+-- KEYS  the six of the lock  7 that of the owner's result
+-- ARGV  1 owner  2 client
+-- reply {'result', text} | {'live'} | {'gone'}
+-- What every script shares: the keys of a lock, and the steps they are made of.
+--
+-- The keys of one lock, always six and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
+--   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
+--   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
+--   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
+--   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
+--                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
+--   fence    string  '<last fence> <whom it was granted to>'
+--
+-- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
+-- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
+local ADVANCE_AT_MOST = 64
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+
+-- Lua's tostring would round a number of this size.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
+end
+
+-- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function expire(key, ms)
+  if ms == nil then
+    redis.call('PERSIST', key)
+  else
+    redis.call('PEXPIRE', key, digits(ms))
+  end
+end
+
+local function put(key, value, ms)
+  if ms == nil then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', digits(ms))
+  end
+end
+
+local function after_lease(ttl)
+  return ttl and ttl + IDLE_MS
+end
+
+-- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
+local function longest_shared(l)
+  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
+  if #last == 0 then return 0 end
+  local ends = tonumber(last[2])
+  if ends == math.huge then return nil end
+  return math.max(ends - now, 0)
+end
+
+local function has_details(l)
+  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
+  return l.detailed
+end
+
+local function detail(l, ...)
+  redis.call('HSET', l.details, ...)
+  l.detailed = true
+end
+
+-- The details live as long as any lease, and a while longer for those who wait.
+local function keep_details(l)
+  if not has_details(l) then return end
+  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
+  if shared == nil or exclusive == -1 then
+    expire(l.details, nil)
+  else
+    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+  end
+end
+
+local function keep_shared(l)
+  local ms = after_lease(longest_shared(l))
+  expire(l.fence, ms)
+  expire(l.shared, ms)
+  keep_details(l)
+end
+
+-- Removes the shared holders whose lease has ended.
+local function purge(l)
+  while true do
+    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
+    if #gone == 0 then return end
+    redis.call('ZREM', l.shared, unpack(gone))
+    for i, owner in ipairs(gone) do
+      gone[i] = 's:' .. owner
+    end
+    redis.call('HDEL', l.details, unpack(gone))
+  end
+end
+
+-- The grant rule, apart from the queue. Shared leases that have ended are purged before.
+local function fits(l, mode, limit)
+  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
+  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
+end
+
+-- The last fence and its owner.
+local function last_fence(l)
+  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(l)
+  return math.max(tonumber((last_fence(l))) + 1, now_us)
+end
+
+-- Makes \`owner\` a holder. \`ttl\` nil: for ever.
+local function hold(l, mode, limit, owner, meta, ttl, fence)
+  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
+  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
+  if mode == 'x' then
+    put(l.lock, owner, ttl)
+    if meta then detail(l, 'x', details) end
+    keep_details(l)
+  else
+    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
+    keep_shared(l)
+  end
+end
+
+-- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
+-- it was not granted here.
+local function extend_exclusive(l, owner, has_meta, ttl)
+  expire(l.lock, ttl)
+  expire(l.fence, after_lease(ttl))
+  if has_meta then keep_details(l) end
+  local fence, granted_to = last_fence(l)
+  return granted_to == owner and fence or '0'
+end
+
+-- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
+local function extend_shared(l, owner, ttl)
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  if not ends or tonumber(ends) <= now then return nil end
+  redis.call('PERSIST', l.shared)
+  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
+  keep_shared(l)
+  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+end
+
+-- As either of them; nil when \`owner\` does not hold the lock.
+local function extend(l, mode, owner, has_meta, ttl)
+  if mode == 's' then return extend_shared(l, owner, ttl) end
+  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+end
+
+local function parse_waiting(member)
+  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
+  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+end
+
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
+local function leave(l, waiting)
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
+  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
+  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
+  return left, meta or nil
+end
+
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
+-- Answers whether there may be more to do than one call may take.
+local function advance(l, push, asking, home)
+  for _ = 1, ADVANCE_AT_MOST do
+    local head = redis.call('ZRANGE', l.queue, 0, 0)
+    if #head == 0 then return false end
+    local waiting = parse_waiting(head[1])
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
+    local _, meta = leave(l, waiting)
+    if alive then
+      local fence = next_fence(l)
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
+        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
+        -- On a cluster the count is that of one node, and says nothing.
+        told = push.cluster or receivers > 0
+      end
+      if told then
+        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
+        if waiting.mode == 'x' then return false end
+      end
+    end
+  end
+  return redis.call('EXISTS', l.queue) == 1
+end
+
+-- Nobody holds the lock and nobody waits: keep only the last fence.
+local function forget_if_idle(l)
+  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
+  redis.call('DEL', l.clients, l.details)
+  l.detailed = false
+  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  return true
+end
+
+-- Tells those who watch \`owner\` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
+end
+local l = lock_at(1)
+local owner, client = ARGV[1], ARGV[2]
+
+local result = redis.call('GET', KEYS[7])
+if result then return { 'result', result } end
+
+local function holds()
+  if redis.call('GET', l.lock) == owner then return true end
+  local ends = redis.call('ZSCORE', l.shared, owner)
+  return ends and tonumber(ends) > now
+end
+
+-- A claim is queued under more than its owner; few wait for a lock whose claims are watched.
+local function waits()
+  for _, member in ipairs(redis.call('ZRANGE', l.queue, 0, -1)) do
+    if parse_waiting(member).owner == owner then return true end
+  end
+  return false
+end
+
+if not holds() and not waits() then return { 'gone' } end
+
+local kept = { client .. ' ' .. digits(now + ALIVE_MS) .. ' ' }
+for other, until_ms in string.gmatch(redis.call('HGET', l.details, 'o:' .. owner) or '', '(%S+) (%d+) ') do
+  if other ~= client and tonumber(until_ms) > now then table.insert(kept, other .. ' ' .. until_ms .. ' ') end
+end
+detail(l, 'o:' .. owner, table.concat(kept))
+keep_details(l)
+return { 'live' }
 `,
   },
 }

@@ -7,7 +7,7 @@
 --   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
 --   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
 --                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta
+--                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
 --   fence    string  '<last fence> <whom it was granted to>'
 --
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
@@ -170,29 +170,35 @@ local function parse_waiting(member)
   return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
 end
 
--- Takes a claim out of the queue and answers its meta.
+-- Takes a claim out of the queue and answers whether it was there, and its meta.
 local function leave(l, waiting)
-  redis.call('ZREM', l.queue, waiting.member)
-  if not has_details(l) then return nil end
+  local left = redis.call('ZREM', l.queue, waiting.member) == 1
+  if not has_details(l) then return left, nil end
   local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
   if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return meta or nil
+  return left, meta or nil
 end
 
--- Grants what the head of the queue allows and tells each client of its grant, but for `asking`, who is told by reply.
+-- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
+-- the owner `asking`, and the claims of `home.client`, which are added to `home` as owner, fence, mode and limit.
 -- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking)
+local function advance(l, push, asking, home)
   for _ = 1, ADVANCE_AT_MOST do
     local head = redis.call('ZRANGE', l.queue, 0, 0)
     if #head == 0 then return false end
     local waiting = parse_waiting(head[1])
-    local alive = tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
+    local at_home = home ~= nil and waiting.client == home.client
+    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local meta = leave(l, waiting)
+    local _, meta = leave(l, waiting)
     if alive then
       local fence = next_fence(l)
-      local told = waiting.owner == asking
-      if not told then
+      local told = at_home or waiting.owner == asking
+      if at_home then
+        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
+          table.insert(home, part)
+        end
+      elseif not told then
         local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
@@ -214,4 +220,16 @@ local function forget_if_idle(l)
   l.detailed = false
   if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
   return true
+end
+
+-- Tells those who watch `owner` that its claim is over.
+local function tell_watchers(l, push, owner)
+  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
+  if not watchers then return end
+  redis.call('HDEL', l.details, 'o:' .. owner)
+  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
+    if tonumber(until_ms) > now then
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+    end
+  end
 end

@@ -61,7 +61,11 @@ if mine then return { 'granted', mine } end
 local more, requeued = false, '0'
 if holder then
   -- While it is held exclusively nothing can be granted, but to who replaces the holder.
-  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then return grant() end
+  if ARGV[12] == '1' and mode == 'x' and holder == ARGV[13] then
+    local granted = grant()
+    tell_watchers(l, push, holder)
+    return granted
+  end
   local limit_that_stands = stands_other_limit()
   if limit_that_stands then return { 'limit', limit_that_stands } end
   if ticket ~= '' then ticket, requeued = enqueue() end
