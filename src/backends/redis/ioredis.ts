@@ -73,7 +73,7 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
  * inside the hash tag.
  */
 async function send(client: IoredisClient, [name, ...args]: readonly string[]): Promise<unknown> {
-  const Command = await commandClass(client)
+  const Command = ownCommandClass(client) ?? (await installedCommandClass())
   const command = new Command(name as string, args, { replyEncoding: 'utf8' })
   client.sendCommand(command as never)
   try {
@@ -86,9 +86,15 @@ async function send(client: IoredisClient, [name, ...args]: readonly string[]): 
 }
 
 /** The class of the very ioredis that made the client, where it can be had. */
-async function commandClass(client: IoredisClient): Promise<CommandClass> {
-  const own = (client.constructor as { Command?: CommandClass }).Command
-  return own ?? ((await loadIoredis()).Command as unknown as CommandClass)
+function ownCommandClass(client: IoredisClient): CommandClass | undefined {
+  return (client.constructor as { Command?: CommandClass }).Command
+}
+
+let installed: CommandClass | null = null
+
+async function installedCommandClass(): Promise<CommandClass> {
+  installed ??= (await loadIoredis()).Command as unknown as CommandClass
+  return installed
 }
 
 async function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Command'>> {
