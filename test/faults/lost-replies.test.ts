@@ -93,6 +93,21 @@ describe.each(Object.entries(libraries))('through %s', (_library, open) => {
     expect(() => next.assertValid()).not.toThrow()
   })
 
+  test('the reply to a release that handed the lock to the same client is lost: it asks at once', async () => {
+    await using stage = await Stage.open()
+    const solo = await open(stage)
+    const lease = await solo.lock('lock', { ttlMs: TTL_MS })
+    // Sooner than the next beat.
+    const waiting = solo.lock('lock', { ttlMs: TTL_MS, waitMs: 3_000 })
+    await once(solo, 'waiting')
+    const lost = stage.proxy.dropReplyTo(runs('release'), 'reset')
+    await lease.release()
+    await lost.hit
+    const next = await waiting
+    expect(await stage.owner('lock')).toBe(next.owner)
+    expect(next.fence).toBeGreaterThan(lease.fence)
+  })
+
   test('a call that is given up while its grant is on the way leaves nothing behind', async () => {
     await using stage = await Stage.open()
     const solo = await open(stage)

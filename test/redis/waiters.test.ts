@@ -19,12 +19,12 @@ afterAll(async () => {
   await server.stop()
 })
 
-/** Queues a thousand claims of four clients behind `held`, one after the other, and tells who is granted in which order. */
+/** Queues a thousand claims of these clients, one after the other, and tells who is granted in which order. */
 async function queue(clients: readonly Soloist[], name: string) {
   const granted: number[] = []
   const leases: Promise<void>[] = []
   for (let i = 0; i < WAITERS; i++) {
-    const client = clients[i % CLIENTS] as Soloist
+    const client = clients[i % clients.length] as Soloist
     const waiting = once(client, 'waiting')
     const served = client.lock(name).then(async lease => {
       granted.push(i)
@@ -62,6 +62,19 @@ test('a thousand waiters of four clients are served in their order, with at most
     expect(granted).toEqual(Array.from({ length: WAITERS }, (_, i) => i))
     expect(await scriptCalls()).toBeLessThanOrEqual(3 * WAITERS)
     expect(await clients[0]?.inspect(name)).toBe(null)
+  })
+}, 60_000)
+
+test('a thousand waiters of one client are handed the lock by one script call each', async () => {
+  await withClients(async ([client], _held, name) => {
+    const first = await (client as Soloist).lock(`${name} of one`)
+    const { granted, served } = await queue([client as Soloist], `${name} of one`)
+    await admin.config('RESETSTAT')
+    await first.release()
+    await served
+    expect(granted).toEqual(Array.from({ length: WAITERS }, (_, i) => i))
+    // Each claim's release, and now and then a renewal.
+    expect(await scriptCalls()).toBeLessThanOrEqual(WAITERS + 10)
   })
 }, 60_000)
 
