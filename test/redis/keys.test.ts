@@ -13,7 +13,7 @@ afterAll(() => redis.disconnect())
 const PREFIXES = ['soloist:', '', '{', '}', '{app}:', 'a}', 'a{', '{{', '}{']
 /** Names made of what matters to the rules: braces, colons, the letters of the side keys, tildes. */
 const awkward = fc.string({
-  unit: fc.constantFrom('{', '}', ':', 's', 'q', 'w', 'd', 'f', '~', 'a'),
+  unit: fc.constantFrom('{', '}', ':', 's', 'q', 'w', 'd', 'f', 'r', '~', 'a'),
   minLength: 1,
   maxLength: 7,
 })
@@ -29,6 +29,20 @@ test('two different names never share a key', () => {
       expect(new Set(space.keys(a)).size).toBe(6)
     }),
     { numRuns: 20_000 },
+  )
+})
+
+test('what an owner left is kept under a key of its own, which is no key of any lock', () => {
+  const claims = fc.tuple(awkward, fc.string({ maxLength: 3 }))
+  fc.assert(
+    fc.property(prefixes, claims, claims, (prefix, [name, owner], [otherName, otherOwner]) => {
+      const space = new KeySpace(prefix)
+      const key = space.result(name, owner)
+      for (const some of [name, otherName, key.slice(prefix.length)]) expect(space.keys(some)).not.toContain(key)
+      expect(space.nameOf(key)).toBe(null)
+      expect(space.result(otherName, otherOwner) === key).toBe(name === otherName && owner === otherOwner)
+    }),
+    { numRuns: 10_000 },
   )
 })
 
@@ -53,10 +67,10 @@ test('all keys of a lock are in one slot of a cluster', async () => {
   const names = fc.sample(awkward, { numRuns: 300, seed: 7 })
   for (const prefix of PREFIXES) {
     const space = new KeySpace(prefix)
-    const keys = names.flatMap(name => space.keys(name))
+    const keys = names.flatMap(name => [...space.keys(name), space.result(name, 'owner')])
     const slots = await Promise.all(keys.map(key => redis.cluster('KEYSLOT', key)))
     names.forEach((name, i) => {
-      const mine = new Set(slots.slice(6 * i, 6 * i + 6))
+      const mine = new Set(slots.slice(7 * i, 7 * i + 7))
       expect(mine.size, `slots of ${JSON.stringify(name)} under ${JSON.stringify(prefix)}`).toBe(1)
     })
   }
