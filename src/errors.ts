@@ -10,6 +10,7 @@
  * | `BACKEND_UNAVAILABLE` | the backend gave no answer or an error; `cause` says which | nothing you may rely on; what was left expires |
  * | `ABORTED` | the caller's `AbortSignal` fired; `cause` is its reason | nothing |
  * | `CLOSED` | used after, or waiting during, `close()` | nothing |
+ * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject` | nothing |
  */
 export type SoloistErrorCode =
   | 'INVALID_ARGUMENT'
@@ -19,6 +20,7 @@ export type SoloistErrorCode =
   | 'BACKEND_UNAVAILABLE'
   | 'ABORTED'
   | 'CLOSED'
+  | 'DUPLICATE_JOB'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */
 export class SoloistError extends Error {
@@ -49,6 +51,32 @@ export class LockTimeoutError extends SoloistError {
     this.lockName = lockName
     this.holder = holder
     this.waitedMs = waitedMs
+  }
+}
+
+/**
+ * How far a live job is: `pending` was locked but has not been seen in its queue yet, `queued` waits for its turn,
+ * `running` executes, `finished` has ended but keeps its place, as `untilExpired` does.
+ */
+export type JobState = 'pending' | 'queued' | 'running' | 'finished'
+
+/** A live job stands in the way of this one, and its strategy is `reject`. Not a fault. */
+export class DuplicateJobError extends SoloistError {
+  /** The live job's id. */
+  readonly id: string
+  /** How far it is. */
+  readonly state: JobState
+  /** How long it has been live, in milliseconds; `null` where the backend does not know. */
+  readonly ageMs: number | null
+
+  constructor(details: { job: string; id: string; state: JobState; ageMs: number | null }) {
+    const { job, id, state, ageMs } = details
+    const since = ageMs === null ? '' : ` for ${Math.round(ageMs)} ms`
+    super('DUPLICATE_JOB', `job ${JSON.stringify(job)} is live already: ${id} is ${state}${since}`)
+    this.name = 'DuplicateJobError'
+    this.id = id
+    this.state = state
+    this.ageMs = ageMs
   }
 }
 

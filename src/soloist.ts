@@ -4,6 +4,7 @@ import { invalidArgument } from './errors.js'
 import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
+import { JobLocks } from './job/locks.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/lease.js'
@@ -51,6 +52,8 @@ const CLEAR_AT_ONCE = 100
 export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposable {
   /** This client's name: the first part of every owner it makes. */
   readonly clientId: string
+  /** The locks that stand for jobs, for adapters of job frameworks and for operators. */
+  readonly jobs: JobLocks
   readonly #backend: Backend
   readonly #locker: Locker
 
@@ -68,6 +71,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
       callTimeoutMs,
       emitter: this,
     })
+    this.jobs = new JobLocks(this.#locker, this.clientId)
   }
 
   /** The kind of the backend: `'redis'`, `'sqlite'`, `'memory'`. */
@@ -128,21 +132,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
     checkOptions(options)
     const prefix = options.prefix === undefined ? '' : checkPrefix(options.prefix)
-    this.#locker.assertOpen()
-    const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
-    let left = false
-    try {
-      for (;;) {
-        const next = await this.#locker.call('list', () => states.next())
-        if (next.done === true) return
-        left = true
-        yield next.value
-        left = false
-      }
-    } finally {
-      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
-      if (left && this.#locker.isOpen) await this.#locker.call('list', async () => await states.return?.())
-    }
+    yield* this.#locker.list(prefix)
   }
 
   /**

@@ -14,10 +14,11 @@ const MAY_IMPORT = {
   errors: [],
   internal: ['errors'],
   lock: ['backend', 'errors', 'internal'],
+  job: ['backend', 'errors', 'internal', 'lock'],
   'backends/*': ['backend', 'errors', 'internal'],
-  soloist: ['backend', 'errors', 'internal', 'lock'],
+  soloist: ['backend', 'errors', 'internal', 'job', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
-  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'lock', 'soloist'],
+  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
   conformance: ['backend', 'errors', 'public'],
   cli: ['public'],
 }

@@ -156,7 +156,11 @@ export class Attempt {
 
   #send(backend: Backend): Promise<AcquireReply> {
     const { queues } = this.#patience
-    const call = backend.acquire(this.claim, queues ? { ticket: this.ticket ?? 'new' } : {})
+    const { replaces } = this.#request
+    const call = backend.acquire(this.claim, {
+      ...(queues ? { ticket: this.ticket ?? 'new' } : {}),
+      ...(replaces === undefined ? {} : { replaces }),
+    })
     // An answer that arrives after the end may have granted or queued the claim anew: behind a time-out, or since the
     // client sent it once more on a new connection. After a failure it is unknown what the backend did.
     const check = (reply: AcquireReply | null) => {

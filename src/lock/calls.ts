@@ -141,3 +141,8 @@ export class Calls {
 function isUnavailable(error: unknown): boolean {
   return error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
 }
+
+/** What tells a claim from any other: its owner and its lock's name. */
+export function claimKey({ name, owner }: Pick<Claim, 'name' | 'owner'>): string {
+  return `${owner.length} ${owner}${name}`
+}

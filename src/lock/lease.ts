@@ -1,4 +1,4 @@
-import type { Claim } from '../backend.js'
+import type { Claim, KeptResult } from '../backend.js'
 import { SoloistError } from '../errors.js'
 import { type Clock, elapsedMs, type Instant, type Timer } from '../internal/clock.js'
 
@@ -68,8 +68,12 @@ export interface Grant {
 export interface LeaseHost {
   readonly clock: Clock
   renewNow(lease: HeldLease): Promise<void>
-  /** Give the lock up in the backend. Rejects with `BACKEND_UNAVAILABLE`. */
-  giveUp(lease: HeldLease): Promise<void>
+  /**
+   * Give the lock up in the backend. Rejects with `BACKEND_UNAVAILABLE`.
+   *
+   * @returns whether it was held until now, and so whether `result` is kept
+   */
+  giveUp(lease: HeldLease, result: KeptResult | undefined): Promise<boolean>
   /** The lease ended although its owner did not release it. */
   onLost(lease: HeldLease, reason: SoloistError): void
   onReleaseFault(lease: HeldLease, error: unknown): void
@@ -95,7 +99,7 @@ export class HeldLease implements Lease {
   #provenAt: Instant
   #termMs: number
   #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
-  #releasing: Promise<void> | null = null
+  #releasing: Promise<boolean> | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
   #deadline: Timer | null = null
@@ -171,10 +175,15 @@ export class HeldLease implements Lease {
     this.assertValid()
   }
 
-  release(): Promise<void> {
+  async release(): Promise<void> {
+    await this.releaseWith(undefined)
+  }
+
+  /** As `release()`, leaving a result for whoever watches. @returns whether the lock was held until now, so it is kept */
+  releaseWith(result: KeptResult | undefined): Promise<boolean> {
     this.#expireIfDue()
-    if (this.#state === 'released' || this.#state === 'lost') return Promise.resolve()
-    this.#releasing ??= this.#release()
+    if (this.#state === 'released' || this.#state === 'lost') return Promise.resolve(false)
+    this.#releasing ??= this.#release(result)
     return this.#releasing
   }
 
@@ -203,12 +212,13 @@ export class HeldLease implements Lease {
     this.#controller?.abort(reason)
   }
 
-  async #release(): Promise<void> {
+  async #release(result: KeptResult | undefined): Promise<boolean> {
     this.#state = 'releasing'
     this.#deadline?.cancel()
     try {
-      await this.#host.giveUp(this)
+      const released = await this.#host.giveUp(this, result)
       this.#state = 'released'
+      return released
     } finally {
       this.#releasing = null
     }

@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events'
-import type { Backend, Claim, HandedGrant, PushedGrant } from '../backend.js'
-import { SoloistError } from '../errors.js'
+import type { Backend, Claim, HandedGrant, KeptResult, LockState, PushedGrant } from '../backend.js'
+import { invalidArgument, SoloistError } from '../errors.js'
 import type { Clock, Instant, Timer } from '../internal/clock.js'
 import { Attempt, type Patience } from './attempt.js'
-import { Calls } from './calls.js'
+import { Calls, claimKey } from './calls.js'
 import { publish, type SoloistEventName, type SoloistEvents } from './events.js'
 import type { HeldLease, LeaseHost } from './lease.js'
 import { type RenewalHost, Renewer } from './renewal.js'
@@ -31,9 +31,9 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   readonly #clientId: string
   readonly #emitter: EventEmitter
   readonly #renewer: Renewer
-  /** The calls that wait, by owner. */
+  /** The calls that wait, by claim. */
   readonly #attempts = new Map<string, Attempt>()
-  /** Owners whose lock was left to run out, until it has. */
+  /** Claims that were left to run out, until they have. */
   readonly #left = new Map<string, Timer>()
   /** What `close()` waits for. */
   readonly #unfinished = new Set<Promise<unknown>>()
@@ -78,10 +78,41 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     return await this.calls.run(what, call)
   }
 
-  /** Gives up a claim for somebody else. @returns whether its owner held the lock until now */
-  async release(claim: Claim): Promise<boolean> {
+  /**
+   * Gives up a claim for somebody else.
+   *
+   * @returns whether its owner held the lock until now, and so whether `result` is kept
+   */
+  async release(claim: Claim, result?: KeptResult): Promise<boolean> {
     this.assertOpen()
-    return await this.calls.release(claim)
+    return await this.calls.release(claim, result)
+  }
+
+  /** The lease this client has for a claim, while it has one. */
+  leaseOf(claim: Pick<Claim, 'name' | 'owner'>): HeldLease | undefined {
+    return this.#renewer.leases.get(claimKey(claim))
+  }
+
+  /**
+   * Every lock in use whose name starts with `prefix`, in no promised order. Each step is a call of its own, with its
+   * bound and its errors.
+   */
+  async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
+    this.assertOpen()
+    const states = this.calls.backend.list(prefix)[Symbol.asyncIterator]()
+    let left = false
+    try {
+      for (;;) {
+        const next = await this.call('list', () => states.next())
+        if (next.done === true) return
+        left = true
+        yield next.value
+        left = false
+      }
+    } finally {
+      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
+      if (left && this.isOpen) await this.call('list', async () => await states.return?.())
+    }
   }
 
   get isOpen(): boolean {
@@ -122,10 +153,14 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     patience.unless?.throwIfAborted()
     this.#sequence += 1
     const { name, mode, limit, ttlMs, meta } = request
-    const owner = `${this.#clientId}/${this.#sequence}`
+    const owner = request.owner ?? `${this.#clientId}/${this.#sequence}`
     const claim = { name, owner, client: this.#clientId, mode, limit, ttlMs, meta }
     const attempt = new Attempt(this, claim, request, patience)
-    this.#attempts.set(owner, attempt)
+    const key = claimKey(claim)
+    if (this.#attempts.has(key) || this.#renewer.leases.has(key)) {
+      throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
+    }
+    this.#attempts.set(key, attempt)
     attempt.start()
     return attempt
   }
@@ -133,7 +168,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   // What attempts call back.
 
   forget(attempt: Attempt): void {
-    this.#attempts.delete(attempt.claim.owner)
+    this.#attempts.delete(claimKey(attempt.claim))
   }
 
   hold(lease: HeldLease, waitedMs: number): void {
@@ -147,7 +182,8 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
 
   /** Takes back, in the background, what the backend may have noted of a claim that nobody here stands for. */
   giveBack(claim: Claim): void {
-    if (this.#closed || this.#renewer.leases.has(claim.owner) || this.#left.has(claim.owner)) return
+    const key = claimKey(claim)
+    if (this.#closed || this.#renewer.leases.has(key) || this.#left.has(key)) return
     this.#inBackground(this.calls.release(claim), claim)
   }
 
@@ -158,25 +194,27 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     if (reply?.status === 'fault') throw reply.error
   }
 
-  async giveUp(lease: HeldLease): Promise<void> {
+  async giveUp(lease: HeldLease, result: KeptResult | undefined): Promise<boolean> {
     if (this.#closed) throw closed()
-    await this.#unfinishedUntil(this.#giveUp(lease))
+    return await this.#unfinishedUntil(this.#giveUp(lease, result))
   }
 
-  async #giveUp(lease: HeldLease): Promise<void> {
+  async #giveUp(lease: HeldLease, result?: KeptResult): Promise<boolean> {
     const { claim, fence, heldMs, holdForMs } = lease
     this.#renewer.remove(lease)
     const remainderMs = Math.ceil(holdForMs - heldMs)
+    let released = true
     if (remainderMs > 0) {
       // Left to run out instead of being released: so it is kept even if this process ends now.
-      this.#leave(claim.owner, remainderMs)
+      this.#leave(claim, remainderMs)
       await this.calls.leave(claim, remainderMs)
     } else {
-      const released = await this.calls.release(claim)
+      released = await this.calls.release(claim, result)
       // It was released before: then that answer was lost, and perhaps a grant told in it.
       if (!released) this.waiting.ask(claim.name)
     }
     this.publish('released', { ...subject(claim), fence, heldMs })
+    return released
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
@@ -200,23 +238,24 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   }
 
   #handed(grant: HandedGrant, sentAt: Instant): void {
-    const attempt = this.#attempts.get(grant.owner)
+    const attempt = this.#attempts.get(claimKey(grant))
     if (attempt === undefined || !attempt.handed(grant, sentAt)) this.#granted(grant)
   }
 
   #granted(grant: PushedGrant): void {
-    const attempt = this.#attempts.get(grant.owner)
+    const attempt = this.#attempts.get(claimKey(grant))
     if (attempt !== undefined) return void this.waiting.grant(attempt)
     // Nobody waits for it any more.
     const { name, owner, mode, limit } = grant
     this.giveBack({ name, owner, mode, limit, client: this.#clientId, ttlMs: null, meta: null })
   }
 
-  #leave(owner: string, ttlMs: number): void {
-    this.#left.get(owner)?.cancel()
+  #leave(claim: Claim, ttlMs: number): void {
+    const key = claimKey(claim)
+    this.#left.get(key)?.cancel()
     this.#left.set(
-      owner,
-      this.clock.setTimer(ttlMs, () => this.#left.delete(owner), { background: true }),
+      key,
+      this.clock.setTimer(ttlMs, () => this.#left.delete(key), { background: true }),
     )
   }
 

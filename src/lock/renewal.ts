@@ -1,6 +1,6 @@
 import { SoloistError } from '../errors.js'
 import { type Clock, type Instant, instant, type Timer } from '../internal/clock.js'
-import type { Calls, Renewal } from './calls.js'
+import { type Calls, claimKey, type Renewal } from './calls.js'
 import type { HeldLease } from './lease.js'
 
 /** A lease is renewed after this part of its ttl, so that two attempts may fail before it runs out. */
@@ -25,7 +25,7 @@ export interface RenewalHost {
 /** Renews every held lease of one client: all that are due, or soon will be, in one call. */
 export class Renewer {
   readonly #host: RenewalHost
-  /** By owner. */
+  /** By claim. */
   readonly #leases = new Map<string, HeldLease>()
   #timer: Timer | null = null
   #timerDueMs = Infinity
@@ -39,12 +39,12 @@ export class Renewer {
   }
 
   add(lease: HeldLease): void {
-    this.#leases.set(lease.owner, lease)
+    this.#leases.set(claimKey(lease.claim), lease)
     this.#planNext(lease, lease.grantedAt, lease.termMs)
   }
 
   remove(lease: HeldLease): void {
-    this.#leases.delete(lease.owner)
+    this.#leases.delete(claimKey(lease.claim))
     if (this.#leases.size === 0) this.#disarm()
   }
 

@@ -48,6 +48,10 @@ export interface LockRequest extends Target {
   readonly holdForMs: number
   readonly meta: string | null
   readonly signal: AbortSignal | null
+  /** Who is to hold the lock; absent: a new owner for this call alone. */
+  readonly owner?: string
+  /** Take the lock from exactly this owner. */
+  readonly replaces?: string
 }
 
 /** A mutex or a write lock. @throws SoloistError `INVALID_ARGUMENT` for a name that cannot be taken */

@@ -1,0 +1,174 @@
+import type { Claim, KeptResult, LockState } from '../backend.js'
+import { invalidArgument } from '../errors.js'
+import { checkMs, checkOptions, checkPrefix, checkText } from '../internal/check.js'
+import type { Lease } from '../lock/lease.js'
+import type { Locker } from '../lock/locker.js'
+import { lockRequest } from '../lock/request.js'
+import { checkJobLock, JOB_PREFIX } from './names.js'
+import { type JobCount, JobCounter, type JobCounts } from './outcome.js'
+
+/** The longest `meta` of a job lock, in bytes of UTF-8. */
+const LONGEST_META_BYTES = 16 * 1024
+/** The longest result that a release may keep, in bytes of UTF-8. */
+const LONGEST_RESULT_BYTES = 1024 * 1024
+
+/** Who holds a job lock. */
+export interface JobHolder {
+  readonly owner: string
+  /** `0` when something that is no Soloist client took the lock. */
+  readonly fence: number
+  /** How long it has held the lock, in milliseconds of the datastore's clock; `null` where nobody noted it. */
+  readonly ageMs: number | null
+  /** When the lock runs out unless it is renewed, in epoch milliseconds of the datastore's clock; `null`: never. */
+  readonly expiresAtMs: number | null
+  readonly meta: string | null
+}
+
+/** How a job lock is taken. Every field is optional. */
+export interface JobTakeOptions {
+  /** How long it is held unless it is released, in milliseconds; default `null`: until it is released. */
+  readonly ttlMs?: number | null | undefined
+  /** A text shown to operators beside the owner, up to 16 KiB; default none. */
+  readonly meta?: string | undefined
+  /**
+   * Take the lock from exactly this owner, with a new fence: compare-and-set. If somebody else holds it the answer is
+   * `busy`; if nobody does, it is taken as a free one.
+   */
+  readonly replaces?: string | undefined
+}
+
+/** How a run claims a job lock. */
+export interface JobClaimOptions {
+  /** The lease's length, in milliseconds; default 30,000. It is renewed in the background. */
+  readonly ttlMs?: number | undefined
+  /** As in {@link JobTakeOptions}. */
+  readonly meta?: string | undefined
+  /** As in {@link JobTakeOptions}. */
+  readonly replaces?: string | undefined
+}
+
+/** What taking a job lock came to. */
+export type Taken =
+  | { readonly status: 'granted'; readonly fence: number }
+  /** `holder`: who holds it, or `null` when only waiters stood before this call. */
+  | { readonly status: 'busy'; readonly holder: string | null }
+
+/**
+ * The locks that stand for jobs: what an adapter for a job framework is built of. Names come from `jobLockNames`, and
+ * an owner is any string the adapter can find the job again by, so that whoever meets it can judge whether it is alive.
+ *
+ * Every method rejects with `INVALID_ARGUMENT` for what cannot be taken, before anything is sent, with
+ * `BACKEND_UNAVAILABLE` when there was no answer, and with `CLOSED`.
+ */
+export class JobLocks {
+  readonly #locker: Locker
+  readonly #client: string
+  readonly #counter = new JobCounter()
+
+  constructor(locker: Locker, client: string) {
+    this.#locker = locker
+    this.#client = client
+  }
+
+  /**
+   * Takes the lock for `owner` in one step, without a lease that is kept renewed: for a job that waits in a queue.
+   * Repeating it is safe: an owner that holds the lock already is granted it with the same fence.
+   *
+   * After `BACKEND_UNAVAILABLE` the lock may have been taken: {@link JobLocks.release} it, or take it again.
+   */
+  async take(lock: string, owner: string, options: JobTakeOptions = {}): Promise<Taken> {
+    const { replaces } = checked(options)
+    const ttlMs = options.ttlMs === undefined || options.ttlMs === null ? null : checkMs('ttlMs', options.ttlMs, 1)
+    const claim = { ...this.#claim(lock, owner), ttlMs, meta: options.meta ?? null }
+    const replacing = replaces === undefined ? {} : { replaces }
+    this.#locker.assertOpen()
+    const reply = await this.#locker.calls.twice('acquire', backend => backend.acquire(claim, replacing))
+    if (reply.status === 'granted') return { status: 'granted', fence: reply.fence }
+    return { status: 'busy', holder: reply.status === 'busy' ? reply.holder : null }
+  }
+
+  /** Who holds the lock alone, or `null` when nobody does. */
+  async holder(lock: string): Promise<JobHolder | null> {
+    const state = await this.inspect(lock)
+    const [first] = state?.holders ?? []
+    if (state === null || first?.mode !== 'exclusive') return null
+    const { owner, fence, acquiredAtMs, expiresAtMs, meta } = first
+    return { owner, fence, ageMs: acquiredAtMs === null ? null : state.atMs - acquiredAtMs, expiresAtMs, meta }
+  }
+
+  /** The lock's whole state, or `null` when nobody holds it or waits for it. */
+  async inspect(lock: string): Promise<LockState | null> {
+    const name = checkJobLock(lock)
+    return await this.#locker.call('inspect', backend => backend.inspect(name))
+  }
+
+  /**
+   * Gives the lock up for exactly this owner; whoever else holds it keeps it. Ends the lease {@link JobLocks.claim} made
+   * for it in this process, too.
+   *
+   * @param result kept under the lock and its owner for whoever watches, if the owner held the lock until now
+   * @returns whether it did
+   */
+  async release(lock: string, owner: string, result?: KeptResult): Promise<boolean> {
+    const claim = this.#claim(lock, owner)
+    if (result !== undefined) checkResult(result)
+    const lease = this.#locker.leaseOf(claim)
+    this.#locker.assertOpen()
+    return await (lease === undefined ? this.#locker.release(claim, result) : lease.releaseWith(result))
+  }
+
+  /**
+   * Takes the lock for a run, and keeps it renewed until the lease is released. The owner must be new for each run, so
+   * that an earlier run of the same job can neither renew nor release it: the job's id and a token.
+   *
+   * @returns the lease, or `null` when somebody else holds the lock or waits for it
+   */
+  async claim(lock: string, owner: string, options: JobClaimOptions = {}): Promise<Lease | null> {
+    const { replaces } = checked(options)
+    const { name } = this.#claim(lock, owner)
+    const { ttlMs, meta } = options
+    const request = { ...lockRequest({ name, mode: 'exclusive', limit: null }, { ttlMs }), meta: meta ?? null, owner }
+    return await this.#locker.tryAcquire(replaces === undefined ? request : { ...request, replaces })
+  }
+
+  /** Every job lock in use of jobs whose name starts with `prefix` (taken literally), in no promised order. */
+  async *list(prefix = ''): AsyncGenerator<LockState, void, undefined> {
+    yield* this.#locker.list(checkPrefix(`${JOB_PREFIX}${checkPrefix(prefix)}`))
+  }
+
+  /** Adds one to what {@link JobLocks.counts} tells: for adapters. */
+  count(job: string, what: JobCount): void {
+    this.#counter.add(job, what)
+  }
+
+  /** How often each happened with this object since it was made: of one job, or of all together. */
+  counts(job?: string): JobCounts {
+    return this.#counter.read(job)
+  }
+
+  #claim(lock: string, owner: string): Claim {
+    const name = checkJobLock(lock)
+    if (checkText('an owner', owner) === '') throw invalidArgument('an owner must not be empty')
+    return { name, owner, client: this.#client, mode: 'exclusive', limit: null, ttlMs: null, meta: null }
+  }
+}
+
+function checked(options: JobTakeOptions): JobTakeOptions {
+  checkOptions(options)
+  const { meta, replaces } = options
+  if (meta !== undefined) checkBytes('meta', meta, LONGEST_META_BYTES)
+  if (replaces !== undefined) checkText('replaces', replaces)
+  return options
+}
+
+function checkResult(result: KeptResult): void {
+  checkOptions(result)
+  checkBytes('a result', result.text, LONGEST_RESULT_BYTES)
+  checkMs('keepMs', result.keepMs, 1)
+}
+
+function checkBytes(what: string, text: unknown, most: number): void {
+  if (typeof text !== 'string' || !text.isWellFormed()) throw invalidArgument(`${what} must be a well-formed string`)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > most) throw invalidArgument(`${what} must not be longer than ${most} bytes; it has ${bytes}`)
+}
