@@ -29,6 +29,12 @@ const commands: ChildCommands = {
     await lease.release()
   },
 
+  async leave(text, keepMs) {
+    const { name, owner } = lease
+    const claim = { name, owner, client: solo.clientId, mode: 'exclusive', limit: null, meta: null } as const
+    await backend.release({ ...claim, ttlMs: leaseTtlMs }, { text, keepMs })
+  },
+
   async lost() {
     const { signal } = lease
     if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))

@@ -4,7 +4,9 @@ import type {
   Backend,
   Busy,
   Claim,
+  Ended,
   GrantEvent,
+  KeptResult,
   LockState,
   PushedGrant,
   RenewReply,
@@ -22,6 +24,8 @@ export class TrialClient {
   readonly backend: Backend
   /** Every grant this client was told of, oldest first. */
   readonly pushes: PushedGrant[] = []
+  /** Every end of a claim that was pushed to this client, oldest first. */
+  readonly endings: Ended[] = []
   readonly #track: (claim: Claim) => void
   readonly #onPush = new Set<() => void>()
   #claims = 0
@@ -101,29 +105,39 @@ export class TrialClient {
   }
 
   /** Releases a claim that must be held until now. */
-  async give(claim: Claim): Promise<void> {
-    const released = await this.#release(claim)
+  async give(claim: Claim, result?: KeptResult): Promise<void> {
+    const released = await this.#release(claim, result)
     assert.equal(released, true, `${claim.owner} should have held ${shown(claim.name)} until its release`)
   }
 
   /** Releases a claim that must not be held: because it waits, was released before, or has run out. */
-  async giveNothing(claim: Claim): Promise<void> {
-    const released = await this.#release(claim)
+  async giveNothing(claim: Claim, result?: KeptResult): Promise<void> {
+    const released = await this.#release(claim, result)
     assert.equal(released, false, `${claim.owner} held nothing of ${shown(claim.name)} that it could release`)
   }
 
   /** The push of this claim's grant, waited for. */
   async pushed(claim: Claim): Promise<PushedGrant> {
-    const find = () => this.pushes.find(push => push.owner === claim.owner && push.name === claim.name)
-    const deadline = performance.now() + PUSH_MS
-    for (let push = find(); ; push = find()) {
-      if (push !== undefined) return push
-      const left = deadline - performance.now()
-      if (left <= 0) break
-      await this.#nextPush(left)
-    }
+    const push = await this.#arrival(() => this.pushes.find(push => isOf(push, claim)))
+    if (push !== undefined) return push
     const state = await this.backend.inspect(claim.name)
     assert.fail(`no push told ${claim.owner} of its grant within ${PUSH_MS} ms; the lock is ${shown(state)}`)
+  }
+
+  /** Asks what became of the claim: a text is the result it must have left. While it is live, this client watches it. */
+  async sees(claim: Claim, expected: 'live' | 'gone' | { readonly text: string }): Promise<void> {
+    const reply = await this.backend.watch(claim.name, claim.owner, this.id)
+    const told = typeof expected === 'string' ? { status: expected } : { status: 'result', text: expected.text }
+    const question = `what became of ${shown(claim.owner)} on ${shown(claim.name)}`
+    assert.deepEqual({ ...reply }, told, `${question}: ${shown(told)}, not ${shown(reply)}`)
+  }
+
+  /** The push of the end of a claim that this client watches, waited for. */
+  async ended(claim: Claim): Promise<void> {
+    const ending = await this.#arrival(() => this.endings.find(ending => isOf(ending, claim)))
+    const expected = `${this.id}, which watches ${claim.owner} on ${shown(claim.name)}, should be told of its end`
+    assert.ok(ending !== undefined, `${expected} within ${PUSH_MS} ms`)
+    assert.deepEqual({ ...ending }, { type: 'ended', name: claim.name, owner: claim.owner }, expected)
   }
 
   /** The lock's state, which must not be null. */
@@ -156,8 +170,8 @@ export class TrialClient {
   }
 
   /** A grant told in the answer counts as pushed: how a client hears of it is the backend's choice. */
-  async #release(claim: Claim): Promise<boolean> {
-    const { released, handed = [] } = await this.backend.release(claim)
+  async #release(claim: Claim, result: KeptResult | undefined): Promise<boolean> {
+    const { released, handed = [] } = await this.backend.release(claim, result)
     for (const { leaseMs, ...grant } of handed) {
       assert.ok(leaseMs > this.backend.beatMs, `a grant lease of ${leaseMs} ms should outlast a beat`)
       this.#pushed(grant)
@@ -165,9 +179,20 @@ export class TrialClient {
     return released
   }
 
+  /** What `find` finds, now or once it was pushed; `undefined`: it did not come in time. */
+  async #arrival<T>(find: () => T | undefined): Promise<T | undefined> {
+    const deadline = performance.now() + PUSH_MS
+    for (let found = find(); ; found = find()) {
+      const left = deadline - performance.now()
+      if (found !== undefined || left <= 0) return found
+      await this.#nextPush(left)
+    }
+  }
+
   #pushed(event: GrantEvent): void {
-    if (event.type !== 'granted') return
-    this.pushes.push(event)
+    if (event.type === 'gap') return
+    if (event.type === 'granted') this.pushes.push(event)
+    else this.endings.push(event)
     for (const wake of this.#onPush) wake()
   }
 
@@ -188,6 +213,10 @@ export class TrialClient {
 export function shown(value: unknown): string {
   const text = JSON.stringify(value)
   return text.length <= 500 ? text : `${text.slice(0, 500)}…`
+}
+
+function isOf(event: { readonly name: string; readonly owner: string }, claim: Claim): boolean {
+  return event.name === claim.name && event.owner === claim.owner
 }
 
 function list(owners: readonly string[]): string {

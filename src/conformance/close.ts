@@ -24,6 +24,7 @@ export function close(suite: Suite): void {
     await assert.rejects(async () => await backend.acquire(a.claim('lock'), { ticket: 'new' }), 'acquire')
     await assert.rejects(async () => await backend.renew([mine]), 'renew')
     await assert.rejects(async () => await backend.release(mine), 'release')
+    await assert.rejects(async () => await backend.watch('lock', mine.owner, a.id), 'watch')
     await assert.rejects(async () => await backend.inspect('lock'), 'inspect')
     await assert.rejects(async () => {
       for await (const state of backend.list('')) assert.fail(`listed ${state.name}`)

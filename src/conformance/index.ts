@@ -13,6 +13,7 @@ import { push } from './push.js'
 import { renewal } from './renewal.js'
 import { replaces } from './replaces.js'
 import { replay } from './replay.js'
+import { results } from './results.js'
 import type { ConformanceSetup } from './setup.js'
 import { Suite } from './trial.js'
 
@@ -76,6 +77,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('expiry and takeover', expiry)
     suite.guarantee('fences', fences)
     suite.guarantee('replaces', replaces)
+    suite.guarantee('results', results)
     suite.guarantee('limits', limits)
     suite.guarantee('inspect', inspect)
     suite.guarantee('list', list)

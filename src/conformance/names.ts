@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Suite } from './trial.js'
 
 /** Names that a careless backend mixes up, cuts, folds or trips over. All of them are different locks. */
-const NAMES: readonly string[] = [
+export const ODD_NAMES: readonly string[] = [
   ...['a', 'A', 'aa', 'a ', ' a', ' ', '  ', '\t', '\n', 'a\nb', 'a\r\nb', '\r'],
   ...['\0', 'a\0', 'a\0b', '\0a', 'a\0\0', '\x01', '\x1f', '\x7f'],
   ...['{}', '{a}', '{a', 'a}', 'a}b', '}{', '}a{', '{{a}}', '{}a', '{}{a}', 'x{a}y', 'a{b}c'],
@@ -38,7 +38,7 @@ const NAMES: readonly string[] = [
 ]
 
 /** Owners and metas that a careless backend splits, quotes or trips over. */
-const TEXTS: readonly string[] = [
+export const ODD_TEXTS: readonly string[] = [
   ...[
     'o',
     'O',
@@ -82,7 +82,7 @@ const TEXTS: readonly string[] = [
 export function names(suite: Suite): void {
   suite.test('all names are locks of their own, held, waited for and served at one time', async trial => {
     const [a, b] = await trial.clients(2)
-    const locks = NAMES.map((name, i) => ({
+    const locks = ODD_NAMES.map((name, i) => ({
       holder: a.claim(name, { meta: `held as ${i}` }),
       next: b.claim(name, { meta: `wanted as ${i}` }),
     }))
@@ -94,7 +94,7 @@ export function names(suite: Suite): void {
     }
     const seen: string[] = []
     for await (const state of b.backend.list('')) seen.push(state.name)
-    assert.deepEqual(seen.sort(), [...NAMES].sort(), 'each name is listed once, as it is')
+    assert.deepEqual(seen.sort(), [...ODD_NAMES].sort(), 'each name is listed once, as it is')
     const [released, standing] = [locks.filter((_, i) => i % 2 === 0), locks.filter((_, i) => i % 2 === 1)]
     for (const { holder } of released) await a.give(holder)
     for (const { next } of released) await b.pushed(next)
@@ -108,7 +108,7 @@ export function names(suite: Suite): void {
 
   suite.test('all names are semaphores of their own', async trial => {
     const [a, b] = await trial.clients(2)
-    const locks = NAMES.map(name => [a.shared(name, 2), b.shared(name, 2), b.shared(name, 2)] as const)
+    const locks = ODD_NAMES.map(name => [a.shared(name, 2), b.shared(name, 2), b.shared(name, 2)] as const)
     for (const [first, second] of locks) {
       await a.take(first)
       await b.take(second)
@@ -125,12 +125,12 @@ export function names(suite: Suite): void {
 
   suite.test('owners and metas are kept as they are', async trial => {
     const [a, b] = await trial.clients(2)
-    const everybody = TEXTS.map(text => a.shared('lock', null, { owner: text, meta: text }))
+    const everybody = ODD_TEXTS.map(text => a.shared('lock', null, { owner: text, meta: text }))
     for (const claim of everybody) await a.take(claim)
     await b.assertHeldBy('lock', ...everybody)
     assert.deepEqual(
       (await b.state('lock')).holders.map(({ meta }) => meta),
-      TEXTS,
+      ODD_TEXTS,
     )
     const replies = await a.backend.renew(everybody)
     assert.deepEqual(
@@ -146,12 +146,12 @@ export function names(suite: Suite): void {
     const [a, b] = await trial.clients(2)
     const first = a.claim('lock', { owner: 'the first' })
     await a.take(first)
-    const line = TEXTS.map(text => b.claim('lock', { owner: text, meta: text }))
+    const line = ODD_TEXTS.map(text => b.claim('lock', { owner: text, meta: text }))
     for (const claim of line) await b.queue(claim)
     await a.assertWaiting('lock', ...line)
     assert.deepEqual(
       (await a.state('lock')).waiters.map(({ meta }) => meta),
-      TEXTS,
+      ODD_TEXTS,
     )
     await a.give(first)
     for (const next of line) {
@@ -164,7 +164,7 @@ export function names(suite: Suite): void {
 
   suite.test('an odd owner is replaced like any other', async trial => {
     const [a, b] = await trial.clients(2)
-    for (const [i, owner] of TEXTS.entries()) {
+    for (const [i, owner] of ODD_TEXTS.entries()) {
       const [old, mine] = [a.claim(`lock ${i}`, { owner }), b.claim(`lock ${i}`)]
       await a.take(old)
       await b.take(mine, { replaces: owner })

@@ -81,6 +81,30 @@ export function processes(suite: Suite, module: URL): void {
     },
   )
 
+  suite.test('what a process leaves with its release is told to another that watches', async trial => {
+    await using scene = new Scene(trial, module)
+    const [child, client] = [await scene.child(), await trial.client()]
+    const { owner } = await child.call('lock', 'lock', TTL_MS)
+    const claim = client.claim('lock', { owner })
+    await client.sees(claim, 'live')
+    await child.call('leave', 'left by the child', 60_000)
+    await client.ended(claim)
+    await child.kill()
+    await client.sees(claim, { text: 'left by the child' })
+  })
+
+  suite.test('the claim of a process that is killed is live until its ttl has passed, then it is gone', async trial => {
+    await using scene = new Scene(trial, module)
+    const [child, client] = [await scene.child(), await trial.client()]
+    const { owner } = await child.call('lock', 'lock', TTL_MS)
+    const claim = client.claim('lock', { owner })
+    await child.kill()
+    const state = await client.state('lock')
+    await client.sees(claim, 'live')
+    await trial.outlast((holderOf(state).expiresAtMs ?? Number.NaN) - state.atMs)
+    await client.sees(claim, 'gone')
+  })
+
   suite.test('processes take turns on one lock', async trial => {
     const { violations, counts, handOffs } = await contend(trial, module, mutex)
     assert.deepEqual(violations, [])

@@ -8,6 +8,8 @@ export interface ChildCommands {
   lock(name: string, ttlMs: number): Promise<{ readonly owner: string; readonly fence: number }>
   /** Gives the kept lease back, as its owner. */
   release(): Promise<void>
+  /** Releases as the owner of the kept lease, and leaves this text for `keepMs`. */
+  leave(text: string, keepMs: number): Promise<void>
   /** Waits until the kept lease is over. @returns the code its signal was aborted with */
   lost(): Promise<string>
   /** Asks the kept lease whether it is valid. @returns the code of what it threw, or `'valid'` */

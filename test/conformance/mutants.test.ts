@@ -5,11 +5,12 @@ import { drivers, temporaryFolder } from '../sqlite/support.js'
 import { memoryStores } from '../stores/memory.js'
 import { collect, firstFailure, type Registered } from './mutants/collect.js'
 import { holding } from './mutants/holding.js'
+import { leaving } from './mutants/leaving.js'
 import { broken, type Mutant, newShared, type Shared } from './mutants/mutant.js'
 import { queueing } from './mutants/queueing.js'
 import { showing } from './mutants/showing.js'
 
-const mutants: readonly Mutant[] = [...queueing, ...holding, ...showing]
+const mutants: readonly Mutant[] = [...queueing, ...holding, ...leaving, ...showing]
 
 /** What the suite registers for the memory backend with one fault. */
 function collectBroken(mutant: Mutant): readonly Registered[] {

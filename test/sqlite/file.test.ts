@@ -115,13 +115,28 @@ describe.each(drivers)('the database file, through %s', driver => {
     expect(statSync(path).size).toBe(10_000)
   })
 
-  test('of another version is refused', async () => {
+  test('of a later version is refused, and left as it is', async () => {
     const path = newPath(folder)
     await open(path, driver).inspect('job')
     const raw = openRaw(path, driver)
-    raw.exec('UPDATE soloist_store SET version = 2')
-    raw.close()
+    raw.exec('UPDATE soloist_store SET version = 3; DROP TABLE soloist_result')
     await expect(open(path, driver).inspect('job')).rejects.toThrow('made by another version of Soloist')
+    expect(raw.get("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'soloist_result'")).toMatchObject({ n: 0 })
+    raw.exec('BEGIN IMMEDIATE')
+    raw.close()
+  })
+
+  test('of version 1 gets what it lacks, and keeps what is held', async () => {
+    const path = newPath(folder)
+    await open(path, driver).acquire(claim('job', 'old'))
+    const raw = openRaw(path, driver)
+    raw.exec('DROP TABLE soloist_result; DROP TABLE soloist_watcher; UPDATE soloist_store SET version = 1')
+    const backend = open(path, driver)
+    expect(await backend.watch('job', 'old', 'c')).toEqual({ status: 'live' })
+    expect(await backend.release(claim('job', 'old'), { text: 'done', keepMs: 60_000 })).toEqual({ released: true })
+    expect(await backend.watch('job', 'old', 'c')).toEqual({ status: 'result', text: 'done' })
+    expect(raw.get('SELECT version FROM soloist_store')).toMatchObject({ version: 2 })
+    raw.close()
   })
 
   test('that is a folder, or lies under a file, is a fault; once it can be made, the same backend works', async () => {

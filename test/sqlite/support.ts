@@ -35,13 +35,13 @@ export function openRaw(path: string, driver: SqliteDriver): Database {
 /** How many rows each table has, apart from the one of `soloist_store`. */
 export function rowCounts(path: string, driver: SqliteDriver): Record<string, number> {
   const db = openRaw(path, driver)
-  const tables = ['holder', 'waiter', 'client', 'limit']
+  const tables = ['holder', 'waiter', 'client', 'limit', 'result', 'watcher']
   const counts = tables.map(table => [table, db.get(`SELECT count(*) AS n FROM soloist_${table}`)?.n as number])
   db.close()
   return Object.fromEntries(counts)
 }
 
-export const noRows = { holder: 0, waiter: 0, client: 0, limit: 0 }
+export const noRows = { holder: 0, waiter: 0, client: 0, limit: 0, result: 0, watcher: 0 }
 
 /** A claim by a client of the same name as its owner, unless told otherwise. */
 export function claim(name: string, owner: string, changes: Partial<Claim> = {}): Claim {

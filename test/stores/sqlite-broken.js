@@ -21,10 +21,11 @@ export async function open({ prefix }) {
     beatMs: right.beatMs,
     acquire: (claim, options) => right.acquire(fault === 'crowd' ? { ...claim, limit: null } : claim, options),
     renew: claims => right.renew(claims),
-    release: async claim => {
+    release: async (claim, result) => {
       const owner = fault === 'careless' ? (await right.inspect(claim.name))?.holders[0]?.owner : undefined
-      return await right.release({ ...claim, owner: owner ?? claim.owner })
+      return await right.release({ ...claim, owner: owner ?? claim.owner }, result)
     },
+    watch: (name, owner, client) => right.watch(name, owner, client),
     onGrant: listener => right.onGrant(listener),
     inspect: name => right.inspect(name),
     list: prefix => right.list(prefix),

@@ -5,12 +5,14 @@ import type {
   Claim,
   Clock,
   GrantEvent,
+  KeptResult,
   LockState,
   ReleaseReply,
   RenewReply,
+  WatchReply,
 } from 'soloist'
 
-export type Method = 'acquire' | 'renew' | 'release' | 'inspect' | 'list' | 'close'
+export type Method = 'acquire' | 'renew' | 'release' | 'watch' | 'inspect' | 'list' | 'close'
 
 /** What happens to one call on its way to the datastore and back. */
 export type Fate =
@@ -49,7 +51,7 @@ export class ScriptedBackend implements Backend {
   fate: Fate | ((method: Method) => Fate) = 'pass'
   /** How many calls, answers and pushes are on their way. */
   delayed = 0
-  /** What happens to each pushed grant. */
+  /** What happens to each push. */
   onPush: (event: GrantEvent, deliver: (event: GrantEvent) => void) => void = (event, deliver) => deliver(event)
 
   readonly #inner: Backend
@@ -87,8 +89,12 @@ export class ScriptedBackend implements Backend {
     return this.#send('renew', claims, () => this.#inner.renew(claims))
   }
 
-  release(claim: Claim): Promise<ReleaseReply> {
-    return this.#send('release', [claim], () => this.#inner.release(claim))
+  release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
+    return this.#send('release', [claim], () => this.#inner.release(claim, result))
+  }
+
+  watch(name: string, owner: string, client: string): Promise<WatchReply> {
+    return this.#send('watch', [], () => this.#inner.watch(name, owner, client))
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {

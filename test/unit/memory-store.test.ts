@@ -91,6 +91,35 @@ describe('the memory store', () => {
     expect(store.inspect('a')?.waiters.map(({ owner }) => owner)).toEqual(['t10', 't20', 't30', 't40', 't50'])
   })
 
+  it('tells those who watch an owner that the lock was taken from it', async () => {
+    const { store } = setup()
+    const events: GrantEvent[] = []
+    store.subscribe('d', event => events.push(event))
+    store.acquire(claim({ owner: 'old' }), {})
+    expect(store.watch('a', 'old', 'd')).toEqual({ status: 'live' })
+    store.acquire(claim({ owner: 'new' }), { replaces: 'old' })
+    await new Promise(resolve => setImmediate(resolve))
+    expect(events).toEqual([{ type: 'ended', name: 'a', owner: 'old' }])
+    expect(store.watch('a', 'old', 'd')).toEqual({ status: 'gone' })
+  })
+
+  it('does not tell a client that was silent for three beats', async () => {
+    const { clock, store } = setup()
+    const events: GrantEvent[] = []
+    store.subscribe('d', event => events.push(event))
+    for (const name of ['a', 'b']) {
+      store.acquire(claim({ name, ttlMs: null }), {})
+      store.watch(name, 'o', 'd')
+    }
+    clock.block(12_000)
+    store.watch('b', 'o', 'd')
+    clock.block(1)
+    for (const name of ['a', 'b']) store.release(claim({ name }), { text: name, keepMs: 1_000 })
+    await new Promise(resolve => setImmediate(resolve))
+    expect(events).toEqual([{ type: 'ended', name: 'b', owner: 'o' }])
+    expect(store.watch('a', 'o', 'd')).toEqual({ status: 'result', text: 'a' })
+  })
+
   it('costs ten thousand waiters little more than ten times what it costs a thousand', () => {
     const serve = (count: number) => {
       const { store } = setup()
@@ -130,6 +159,7 @@ describe('a closed memory backend', () => {
     await expect(backend.acquire(claim())).rejects.toMatchObject(closed)
     await expect(backend.renew([claim()])).rejects.toMatchObject(closed)
     await expect(backend.release(claim())).rejects.toMatchObject(closed)
+    await expect(backend.watch('a', 'o', 'c')).rejects.toMatchObject(closed)
     await expect(backend.inspect('a')).rejects.toMatchObject(closed)
   })
 })

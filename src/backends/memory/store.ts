@@ -88,6 +88,7 @@ export class MemoryStore {
     if (mine !== undefined) return this.#extended(lock, mine, claim.ttlMs)
     if (replaces !== undefined && lock.holders.get(replaces)?.mode === 'exclusive') {
       lock.holders.delete(replaces)
+      this.#end({ name: claim.name, owner: replaces }, null)
       return this.#hold(lock, claim, claim.ttlMs)
     }
     if (this.#idle(lock)) lock.limit = undefined
@@ -187,7 +188,7 @@ export class MemoryStore {
   }
 
   /** Keeps what a claim left, and tells those who watch it. */
-  #end({ name, owner }: Claim, result: KeptResult | null): void {
+  #end({ name, owner }: Pick<Claim, 'name' | 'owner'>, result: KeptResult | null): void {
     const now = this.#clock.wallMs()
     const key = watchKey(name, owner)
     const watchers = this.#watched.get(key)?.seenAtMs ?? []

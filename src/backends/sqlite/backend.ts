@@ -17,7 +17,7 @@ import { BEAT_MS } from './rows.js'
 import { Steps } from './steps.js'
 import { Store } from './store.js'
 import { View } from './view.js'
-import { GrantWatch } from './watch.js'
+import { PushWatch } from './watch.js'
 
 export interface SqliteBackendOptions {
   /** What every row's name starts with; default `'soloist:'`. */
@@ -48,19 +48,20 @@ class SqliteBackend implements Backend {
   readonly #steps: Steps
   readonly #store: Store
   readonly #view: View
-  readonly #watch: GrantWatch
+  readonly #pushes: PushWatch
   /** When the next step also sweeps, on `performance.now()`'s clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
   constructor(path: string, prefix: string, open: (path: string) => Database) {
-    const steps = new Steps(path, open, () => this.#watch.gap())
+    const steps = new Steps(path, open, () => this.#pushes.gap())
     const view = new View(prefix)
     this.#steps = steps
     this.#view = view
     this.#store = new Store(prefix)
-    this.#watch = new GrantWatch({
+    this.#pushes = new PushWatch({
       version: () => steps.peek(db => db.get('PRAGMA data_version')?.data_version as number),
-      pushed: client => steps.peek(db => view.pushed(db, client)),
+      granted: client => steps.peek(db => view.granted(db, client)),
+      ended: client => steps.peek(db => view.ended(db, client)),
       // A busy database is looked at again. Any other fault is for the next step, at the latest a beat away: it opens
       // the database anew and rejects if the fault still stands.
       failed: error => isBusy(error) || steps.discard(),
@@ -69,39 +70,42 @@ class SqliteBackend implements Backend {
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
     const sweeps = performance.now() >= this.#sweepDueMs
-    const { reply, grants } = await this.#steps.run('write', db => {
+    const { reply, news } = await this.#steps.run('write', db => {
       const swept = sweeps ? this.#store.sweep(db) : []
       const outcome = this.#store.acquire(db, claim, options)
-      return { reply: outcome.reply, grants: [...swept, ...outcome.grants] }
+      return { reply: outcome.reply, news: [...swept, ...outcome.news] }
     })
     if (sweeps) this.#sweepDueMs = performance.now() + BEAT_MS
-    if (reply.status === 'busy' && reply.ticket !== null) this.#watch.add(claim)
-    else this.#watch.remove(claim)
-    this.#watch.deliver(grants)
+    if (reply.status === 'busy' && reply.ticket !== null) this.#pushes.addWaiting(claim)
+    else this.#pushes.removeWaiting(claim)
+    this.#pushes.deliver(news)
     return reply
   }
 
   async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
     const replies = await this.#steps.run('write', db => this.#store.renew(db, claims))
     replies.forEach((reply, i) => {
-      if (reply.status === 'held') this.#watch.remove(claims[i] as Claim)
+      if (reply.status === 'held') this.#pushes.removeWaiting(claims[i] as Claim)
     })
     return replies
   }
 
-  async release(claim: Claim, _result?: KeptResult): Promise<ReleaseReply> {
-    this.#watch.remove(claim)
-    const { reply, grants } = await this.#steps.run('write', db => this.#store.release(db, claim))
-    this.#watch.deliver(grants)
+  async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
+    this.#pushes.removeWaiting(claim)
+    const { reply, news } = await this.#steps.run('write', db => this.#store.release(db, claim, result))
+    this.#pushes.deliver(news)
     return { released: reply }
   }
 
-  async watch(_name: string, _owner: string, _client: string): Promise<WatchReply> {
-    throw new Error('not yet')
+  async watch(name: string, owner: string, client: string): Promise<WatchReply> {
+    const reply = await this.#steps.run('write', db => this.#store.watch(db, name, owner, client))
+    if (reply.status === 'live') this.#pushes.addWatching({ name, owner, client })
+    else this.#pushes.removeWatching({ name, owner, client })
+    return reply
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {
-    this.#watch.listener = listener
+    this.#pushes.listener = listener
   }
 
   async inspect(name: string): Promise<LockState | null> {
@@ -119,7 +123,7 @@ class SqliteBackend implements Backend {
   }
 
   async close(): Promise<void> {
-    this.#watch.stop()
+    this.#pushes.close()
     this.#steps.close()
   }
 }

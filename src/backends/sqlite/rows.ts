@@ -129,10 +129,12 @@ export function enqueue(db: Database, claim: Claim, { key, nowMs }: Subject, wan
   return ticket
 }
 
-/** Takes a claim out of the queue. */
-export function leave(db: Database, key: Uint8Array, owner: string): void {
+/** Takes a claim out of the queue. @returns whether it was there */
+export function leave(db: Database, key: Uint8Array, owner: string): boolean {
   const row = db.get('DELETE FROM soloist_waiter WHERE name = ? AND owner = ? RETURNING client', key, toBytes(owner))
-  if (row !== undefined) forgetClient(db, bytes(row.client))
+  if (row === undefined) return false
+  forgetClient(db, bytes(row.client))
+  return true
 }
 
 export function isWaitedFor(db: Database, key: Uint8Array): boolean {

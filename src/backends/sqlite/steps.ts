@@ -11,7 +11,7 @@ const RETRY_SPREAD_MS = 4
 /** Steps that were held up run in slices of this length, so that other work gets its turn between them. */
 const SLICE_MS = 5
 /** The tables this code knows, as `soloist_store.version` has it. */
-const VERSION = 1
+const VERSION = 2
 
 /** `write` takes the database's one write lock for the step; `read` sees one moment of it and waits for nobody. */
 export type StepKind = 'write' | 'read'
@@ -162,16 +162,16 @@ export class Steps {
  * process but perhaps not a power cut, which is enough: a power cut ends every holder too, and fences start from the
  * clock. The database stays intact either way.
  *
- * All of it by `exec`, which keeps no statement: a file that cannot be used is let go at once.
+ * Nearly all of it by `exec`, which keeps no statement: a file that cannot be used is let go at once.
  */
 function setUp(db: Database): void {
   db.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
   db.exec('BEGIN IMMEDIATE')
   db.exec(sql.schema)
-  db.exec('COMMIT')
+  const version = db.get('SELECT version FROM soloist_store')?.version
+  db.exec(version === VERSION ? 'COMMIT' : 'ROLLBACK')
   const journal = db.get('PRAGMA journal_mode')?.journal_mode as unknown
   if (journal !== 'wal') throw new Error(`the database file cannot be switched to WAL; its journal mode is ${journal}`)
-  const version = db.get('SELECT version FROM soloist_store')?.version
   if (version !== VERSION) {
     throw new Error(`the database was made by another version of Soloist: its tables are of version ${version}`)
   }

@@ -1,5 +1,16 @@
-import type { AcquireOptions, AcquireReply, Busy, Claim, RenewReply } from '../../backend.js'
+import type { AcquireOptions, AcquireReply, Busy, Claim, KeptResult, RenewReply, WatchReply } from '../../backend.js'
 import { bytes, type Database, text, toBytes } from './client.js'
+import {
+  addWatcher,
+  dropResults,
+  dropWatchers,
+  type End,
+  end,
+  isLive,
+  keep,
+  keptResult,
+  removeWatcher,
+} from './results.js'
 import {
   ALIVE_MS,
   advance,
@@ -24,10 +35,13 @@ import {
 /** How much of what the dead left behind one sweep looks at, in rows of each kind. */
 const SWEEP_ROWS = 64
 
-/** What a step answers, and whom it granted a lock on the way. */
+/** What a client is to be told of. */
+export type News = Grant | End
+
+/** What a step answers, and what it brought about for others. */
 export interface Outcome<T> {
   readonly reply: T
-  readonly grants: readonly Grant[]
+  readonly news: readonly News[]
 }
 
 /** The queued part of a busy reply. */
@@ -47,29 +61,30 @@ export class Store {
     const { key, nowMs } = subject
     let here = expire(db, subject)
     let waitedFor = isWaitedFor(db, key)
-    let grants: readonly Grant[] = []
+    let news: readonly News[] = []
     if (waitedFor) {
       if (ticket !== undefined) markAlive(db, claim.client, nowMs)
-      grants = advance(db, subject, claim.owner)
+      news = advance(db, subject, claim.owner)
       here = present(db, key)
       waitedFor = isWaitedFor(db, key)
     }
-    const granted = (fence: number) => ({ reply: { status: 'granted', fence }, grants }) as const
+    const granted = (fence: number) => ({ reply: { status: 'granted', fence }, news }) as const
 
     const held = here.count === 0 ? null : extend(db, claim, subject)
     if (held !== null) return granted(held)
     if (replaces !== undefined && removeHolder(db, key, replaces, 1)) {
       if (waitedFor) leave(db, key, claim.owner)
+      news = [...news, ...end(db, subject, replaces)]
       return granted(hold(db, claim, subject))
     }
     if (claim.mode === 'shared') {
       const limit = limitOf(db, key)
-      if (limit !== undefined && limit !== claim.limit) return { reply: { status: 'limit', limit }, grants }
+      if (limit !== undefined && limit !== claim.limit) return { reply: { status: 'limit', limit }, news }
     }
     if (!waitedFor && fits(here, claim.mode, claim.limit)) return granted(hold(db, claim, subject))
     const busy = (place: Place): Outcome<AcquireReply> => ({
       reply: { status: 'busy', holder: firstHolder(db, key), retryAfterMs: retryAfter(here, nowMs), ...place },
-      grants,
+      news,
     })
     if (ticket === undefined) return busy({ ticket: null, requeued: false })
 
@@ -78,7 +93,7 @@ export class Store {
     const place = { ticket: enqueue(db, claim, subject, ticket), requeued: ticket !== 'new' }
     if (place.requeued) {
       // Its old ticket may stand before one that does not fit.
-      grants = [...grants, ...advance(db, subject, claim.owner)]
+      news = [...news, ...advance(db, subject, claim.owner)]
       const fence = extend(db, claim, subject)
       if (fence !== null) return granted(fence)
       here = present(db, key)
@@ -93,20 +108,34 @@ export class Store {
     })
   }
 
-  release(db: Database, claim: Claim): Outcome<boolean> {
+  release(db: Database, claim: Claim, result: KeptResult | null = null): Outcome<boolean> {
     const subject = this.#subject(claim.name)
     const { key } = subject
     expire(db, subject)
     const released = removeHolder(db, key, claim.owner, flag(claim.mode))
-    leave(db, key, claim.owner)
+    const left = leave(db, key, claim.owner)
+    if (released && result !== null) keep(db, subject, claim.owner, result)
+    const ends = released || left ? end(db, subject, claim.owner) : []
     const grants = advance(db, subject, null)
     forgetLimit(db, key)
-    return { reply: released, grants }
+    return { reply: released, news: [...ends, ...grants] }
+  }
+
+  watch(db: Database, name: string, owner: string, client: string): WatchReply {
+    const subject = this.#subject(name)
+    const result = keptResult(db, subject, owner)
+    if (result === null && isLive(db, subject, owner)) {
+      addWatcher(db, subject, owner, client)
+      return { status: 'live' }
+    }
+    removeWatcher(db, subject, owner, client)
+    return result === null ? { status: 'gone' } : { status: 'result', text: result }
   }
 
   /**
    * Takes away what the dead left behind on locks that nobody asks for, leases that ran out and clients that fell
-   * silent, and grants what that allows. Bounded: the rest is left to the next sweep.
+   * silent, and grants what that allows; and results that were kept long enough. Bounded: the rest is left to the next
+   * sweep.
    */
   sweep(db: Database): readonly Grant[] {
     const nowMs = Date.now()
@@ -131,6 +160,8 @@ export class Store {
       if (rowName.startsWith(this.#prefix)) grants.push(...pushed)
       forgetLimit(db, subject.key)
     }
+    dropResults(db, nowMs, SWEEP_ROWS)
+    dropWatchers(db, nowMs, SWEEP_ROWS)
     return grants
   }
 

@@ -1,5 +1,6 @@
 import type { ClaimMode, Holder, LockState, Waiter } from '../../backend.js'
 import { type Database, type Row, text, toBytes } from './client.js'
+import type { End } from './results.js'
 import { ALIVE_MS, type Grant, limitOf } from './rows.js'
 
 /** How many waiters a `LockState` lists. */
@@ -80,7 +81,7 @@ export class View {
   }
 
   /** The grants that were pushed to this client and that it has not confirmed. */
-  pushed(db: Database, client: string): readonly Grant[] {
+  granted(db: Database, client: string): readonly Grant[] {
     const rows = db.all(
       `SELECT name, owner, fence, exclusive, most FROM soloist_holder LEFT JOIN soloist_limit USING (name)
        WHERE client = ? AND pushed = 1`,
@@ -96,6 +97,13 @@ export class View {
       limit: modeOf(row) === 'shared' ? (row.most as number | null) : null,
       client,
     }))
+  }
+
+  /** The claims this client watched that are over, as long as it has not asked about them. */
+  ended(db: Database, client: string): readonly End[] {
+    const rows = db.all('SELECT name, owner FROM soloist_watcher WHERE client = ? AND ended = 1', toBytes(client))
+    const mine = rows.filter(row => text(row.name).startsWith(this.#prefix))
+    return mine.map(row => ({ type: 'ended', name: this.#nameOf(row), owner: text(row.owner), client }))
   }
 
   #nameOf(row: Row): string {

@@ -1,5 +1,6 @@
 import type { Claim, GrantEvent } from '../../backend.js'
-import type { Grant } from './rows.js'
+import { ALIVE_MS, BEAT_MS } from './rows.js'
+import type { News } from './store.js'
 
 /** How often the database is looked at while claims wait. One look takes 5 to 8 µs as long as nothing has changed. */
 const POLL_MS = 5
@@ -9,83 +10,146 @@ export interface Watched {
   /** A number that changes whenever another connection has changed the database. */
   version(): number | null
   /** The unconfirmed grants of a client. */
-  pushed(client: string): readonly Grant[] | null
+  granted(client: string): readonly News[] | null
+  /** The claims that a client watched and that are over. */
+  ended(client: string): readonly News[] | null
   /** A look threw this. */
   failed(error: unknown): void
 }
 
+/** A claim, for whoever asks about it. */
+type Subject = Pick<Claim, 'name' | 'owner' | 'client'>
+
 /**
- * Finds the grants that were made to this backend's waiting claims and hands each to the listener once. Those that
- * other connections made it finds by looking at the database, and it looks only while a claim waits.
+ * Finds the grants that were made to this backend's waiting claims and the ends of the claims it watches, and hands each
+ * to the listener once. What other connections did it finds by looking at the database, and it looks only while a claim
+ * waits or is watched.
  */
-export class GrantWatch {
+export class PushWatch {
   readonly #watched: Watched
   listener: (event: GrantEvent) => void = () => {}
   /** By client, then by name and owner: the claims that wait, with the fence of the grant that was handed on already. */
   readonly #waiting = new Map<string, Map<string, number | null>>()
+  /** By client, then by name and owner: the claims that are watched, with the time when they were last asked about. */
+  readonly #watching = new Map<string, Map<string, number>>()
   #seenVersion: number | null = null
   #timer: NodeJS.Timeout | null = null
+  #pruneDueMs = 0
+  #closed = false
 
   constructor(watched: Watched) {
     this.#watched = watched
   }
 
   /** The claim waits in the queue. */
-  add(claim: Claim): void {
-    let claims = this.#waiting.get(claim.client)
-    if (claims === undefined) {
-      claims = new Map()
-      this.#waiting.set(claim.client, claims)
-    }
+  addWaiting(claim: Subject): void {
+    const claims = entries(this.#waiting, claim.client)
     const key = keyOf(claim)
     if (!claims.has(key)) claims.set(key, null)
-    // Whoever waits is kept alive by what it waits with, not by this.
-    this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref()
+    this.#start()
   }
 
   /** The claim does not wait any more: it was granted, confirmed or given up. */
-  remove(claim: Claim): void {
-    const claims = this.#waiting.get(claim.client)
-    if (claims === undefined || !claims.delete(keyOf(claim)) || claims.size > 0) return
-    this.#waiting.delete(claim.client)
-    if (this.#waiting.size === 0) this.stop()
+  removeWaiting(claim: Subject): void {
+    if (remove(this.#waiting, claim.client, keyOf(claim))) this.#rest()
   }
 
-  /** Hands on those of the grants that are for a claim that waits here and that were not handed on before. */
-  deliver(grants: readonly Grant[]): void {
-    for (const { client, ...event } of grants) {
-      const claims = this.#waiting.get(client)
-      const delivered = claims?.get(keyOf(event))
-      if (claims === undefined || delivered === undefined || delivered === event.fence) continue
-      claims.set(keyOf(event), event.fence)
+  /** The client asked about the claim, which is live. */
+  addWatching(claim: Subject): void {
+    entries(this.#watching, claim.client).set(keyOf(claim), performance.now())
+    this.#start()
+  }
+
+  /** The client knows that the claim is over. */
+  removeWatching(claim: Subject): void {
+    if (remove(this.#watching, claim.client, keyOf(claim))) this.#rest()
+  }
+
+  /** Hands on what is for a claim that waits here or is watched, and was not handed on before. */
+  deliver(news: readonly News[]): void {
+    for (const { client, ...event } of news) {
+      const key = keyOf(event)
+      if (event.type === 'ended') {
+        if (!remove(this.#watching, client, key)) continue
+        this.#rest()
+      } else {
+        const claims = this.#waiting.get(client)
+        const delivered = claims?.get(key)
+        if (claims === undefined || delivered === undefined || delivered === event.fence) continue
+        claims.set(key, event.fence)
+      }
       this.listener(event)
     }
   }
 
-  /** What was seen so far means nothing any more, and grants may have been missed. */
+  /** What was seen so far means nothing any more, and news may have been missed. */
   gap(): void {
     this.#seenVersion = null
     this.listener({ type: 'gap' })
   }
 
-  stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
+  /** For good. */
+  close(): void {
+    this.#closed = true
     this.#waiting.clear()
+    this.#watching.clear()
+    this.#rest()
+  }
+
+  #start(): void {
+    // Whoever waits is kept alive by what it waits with, not by this.
+    if (!this.#closed) this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref()
+  }
+
+  /** Stops looking when there is nothing to look for. */
+  #rest(): void {
+    if (this.#timer === null || this.#waiting.size > 0 || this.#watching.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = null
   }
 
   #look(): void {
+    this.#prune()
     try {
       const version = this.#watched.version()
       if (version === this.#seenVersion) return
-      const grants = [...this.#waiting.keys()].flatMap(client => this.#watched.pushed(client) ?? [])
+      const granted = [...this.#waiting.keys()].flatMap(client => this.#watched.granted(client) ?? [])
+      const ended = [...this.#watching.keys()].flatMap(client => this.#watched.ended(client) ?? [])
       this.#seenVersion = version
-      this.deliver(grants)
+      this.deliver([...granted, ...ended])
     } catch (error) {
       this.#seenVersion = null
       this.#watched.failed(error)
     }
   }
+
+  /** Once per beat, forgets claims that nobody asks about any more. */
+  #prune(): void {
+    const nowMs = performance.now()
+    if (nowMs < this.#pruneDueMs) return
+    this.#pruneDueMs = nowMs + BEAT_MS
+    for (const [client, claims] of this.#watching) {
+      for (const [key, seenMs] of claims) if (nowMs - seenMs > ALIVE_MS) remove(this.#watching, client, key)
+    }
+    this.#rest()
+  }
+}
+
+function entries<T>(clients: Map<string, Map<string, T>>, client: string): Map<string, T> {
+  let claims = clients.get(client)
+  if (claims === undefined) {
+    claims = new Map()
+    clients.set(client, claims)
+  }
+  return claims
+}
+
+/** @returns whether it was there */
+function remove<T>(clients: Map<string, Map<string, T>>, client: string, key: string): boolean {
+  const claims = clients.get(client)
+  if (claims?.delete(key) !== true) return false
+  if (claims.size === 0) clients.delete(client)
+  return true
 }
 
 function keyOf({ name, owner }: { readonly name: string; readonly owner: string }): string {

@@ -16,11 +16,13 @@ export interface Shared {
   readonly limits: Map<string, number | null>
   /** Owners that released, by name and owner. */
   readonly gone: Map<string, AcquireReply>
+  /** What was left, by whatever the fault takes for its place. */
+  readonly results: Map<string, string>
   count: number
 }
 
 export function newShared(): Shared {
-  return { listeners: [], fences: new Map(), limits: new Map(), gone: new Map(), count: 0 }
+  return { listeners: [], fences: new Map(), limits: new Map(), gone: new Map(), results: new Map(), count: 0 }
 }
 
 /** A backend with some of its methods replaced. */
@@ -30,7 +32,8 @@ export function broken(right: Backend, change: Partial<Backend>): Backend {
     beatMs: right.beatMs,
     acquire: (claim, options) => right.acquire(claim, options),
     renew: claims => right.renew(claims),
-    release: claim => right.release(claim),
+    release: (claim, result) => right.release(claim, result),
+    watch: (name, owner, client) => right.watch(name, owner, client),
     onGrant: listener => right.onGrant(listener),
     inspect: name => right.inspect(name),
     list: prefix => right.list(prefix),

@@ -209,7 +209,8 @@ function renames(right: Backend, change: (name: string) => string): Partial<Back
   return {
     acquire: (claim, options) => right.acquire(renamed(claim), options),
     renew: claims => right.renew(claims.map(renamed)),
-    release: claim => right.release(renamed(claim)),
+    release: (claim, result) => right.release(renamed(claim), result),
+    watch: (name, owner, client) => right.watch(change(name) || 'empty', owner, client),
     inspect: name => right.inspect(change(name) || 'empty'),
   }
 }
@@ -219,6 +220,7 @@ function reowns(right: Backend, change: (owner: string) => string): Partial<Back
   return {
     acquire: (claim, options) => right.acquire(reowned(claim), options),
     renew: claims => right.renew(claims.map(reowned)),
-    release: claim => right.release(reowned(claim)),
+    release: (claim, result) => right.release(reowned(claim), result),
+    watch: (name, owner, client) => right.watch(name, change(owner), client),
   }
 }

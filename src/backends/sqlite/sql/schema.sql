@@ -1,8 +1,8 @@
 -- The tables of a Soloist database, created by whoever opens the file first. Run in one transaction.
 --
 -- Names, owners, clients and notes are UTF-8 in BLOB columns: some drivers cut TEXT at the first NUL when they read it.
--- Times are epoch milliseconds of the machine's clock. Nothing here outlives its use: a lock that nobody holds or waits
--- for has no row in any table.
+-- Times are epoch milliseconds of the machine's clock. Nothing here outlives its use: a lock that nobody holds, waits for
+-- or watches and that left no result has no row in any table.
 
 -- One row: which tables these are, and the last fence of the whole file, so that no lock needs one of its own.
 CREATE TABLE IF NOT EXISTS soloist_store (
@@ -10,7 +10,9 @@ CREATE TABLE IF NOT EXISTS soloist_store (
   version INTEGER NOT NULL,
   fence   INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 1, 0);
+INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 2, 0);
+-- Version 1 had no results and no watchers, and nothing else was different.
+UPDATE soloist_store SET version = 2 WHERE version = 1;
 
 -- Who holds what. `expires_ms` NULL: never. `pushed` 1: granted from the queue and not confirmed yet.
 CREATE TABLE IF NOT EXISTS soloist_holder (
@@ -54,3 +56,27 @@ CREATE TABLE IF NOT EXISTS soloist_limit (
   name BLOB PRIMARY KEY,
   most INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- What owners left with their release.
+CREATE TABLE IF NOT EXISTS soloist_result (
+  id       INTEGER PRIMARY KEY,
+  name     BLOB    NOT NULL,
+  owner    BLOB    NOT NULL,
+  until_ms INTEGER NOT NULL,
+  text     BLOB    NOT NULL,
+  UNIQUE (name, owner)
+) STRICT;
+CREATE INDEX IF NOT EXISTS soloist_result_until ON soloist_result (until_ms);
+
+-- Which clients watch whose claim, and when each last asked. `ended` 1: it is over, which the client has not asked about
+-- yet.
+CREATE TABLE IF NOT EXISTS soloist_watcher (
+  name    BLOB    NOT NULL,
+  owner   BLOB    NOT NULL,
+  client  BLOB    NOT NULL,
+  seen_ms INTEGER NOT NULL,
+  ended   INTEGER NOT NULL,
+  PRIMARY KEY (name, owner, client)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS soloist_watcher_ended ON soloist_watcher (client) WHERE ended = 1;
+CREATE INDEX IF NOT EXISTS soloist_watcher_seen ON soloist_watcher (seen_ms);

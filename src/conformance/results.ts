@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict'
+import type { KeptResult } from '../backend.js'
+import { LONG_MS } from './client.js'
+import { ODD_NAMES, ODD_TEXTS } from './names.js'
+import type { Suite } from './trial.js'
+
+/** A ttl that is meant to run out within its test. */
+const SHORT_MS = 200
+/** Time enough for one more call before it is over. */
+const CALL_MS = 1_000
+
+/** What an owner leaves with its release, and how those who watch its claim learn what became of it. */
+export function results(suite: Suite): void {
+  suite.test('a result is kept for its time after its release, and not longer', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [brief, lasting] = [a.claim('brief'), a.claim('lasting')]
+    for (const mine of [brief, lasting]) await a.take(mine)
+    await a.give(lasting, kept('lasting'))
+    await a.give(brief, { text: 'brief', keepMs: CALL_MS })
+    await b.sees(brief, { text: 'brief' })
+    await trial.outlast(CALL_MS)
+    await b.sees(brief, 'gone')
+    await b.sees(lasting, { text: 'lasting' })
+    await b.sees(lasting, { text: 'lasting' })
+  })
+
+  suite.test('a result is kept only if its owner held the lock until now', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [holder, waiting, stranger, late] = [
+      a.claim('lock'),
+      a.claim('lock'),
+      a.claim('lock'),
+      a.claim('late', { ttlMs: SHORT_MS }),
+    ]
+    await a.take(late)
+    await a.take(holder)
+    await a.queue(waiting)
+    await a.giveNothing(waiting, kept('from the queue'))
+    await a.giveNothing(stranger, kept('from outside'))
+    await trial.outlast(SHORT_MS)
+    await a.giveNothing(late, kept('too late'))
+    for (const claim of [waiting, stranger, late]) await b.sees(claim, 'gone')
+    await b.sees(holder, 'live')
+  })
+
+  suite.test('a release sent again, with a result or without, keeps the one that came first', async trial => {
+    const [a, b] = await trial.clients(2)
+    for (const mine of [a.claim('lock'), a.shared('shared', 2)]) {
+      await a.take(mine)
+      await a.give(mine, kept('first'))
+      await a.giveNothing(mine, kept('second'))
+      await a.giveNothing(mine)
+      await b.sees(mine, { text: 'first' })
+    }
+    const bare = a.claim('lock')
+    await a.take(bare)
+    await a.give(bare)
+    await a.giveNothing(bare, kept('afterwards'))
+    await b.sees(bare, 'gone')
+  })
+
+  suite.test('a claim is live while it waits and while it is held, and gone when it left nothing', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [holder, next] = [a.claim('lock'), b.claim('lock')]
+    await c.sees(holder, 'gone')
+    await a.take(holder)
+    await c.sees(next, 'gone')
+    await b.queue(next)
+    for (const claim of [holder, next]) await c.sees(claim, 'live')
+    await a.give(holder)
+    await b.pushed(next)
+    await c.ended(holder)
+    await c.sees(holder, 'gone')
+    await c.sees(next, 'live')
+    await b.renewed(next)
+    await b.give(next, kept('done'))
+    await c.ended(next)
+    await c.sees(next, { text: 'done' })
+    assert.deepEqual(
+      c.endings.map(({ owner }) => owner),
+      [holder.owner, next.owner],
+    )
+  })
+
+  suite.test('each client that watches is told of the end once, and nobody else', async trial => {
+    const [a, b, c, d] = await trial.clients(4)
+    const [first, second, third] = [a.claim('first'), a.claim('second'), a.claim('third')]
+    for (const mine of [first, second, third]) await a.take(mine)
+    for (const client of [b, c, b]) await client.sees(first, 'live')
+    for (const client of [b, d]) await client.sees(second, 'live')
+    for (const client of [a, b, c, d]) await client.sees(third, 'live')
+    await a.give(first, kept('done'))
+    for (const client of [b, c]) await client.ended(first)
+    await a.give(second)
+    for (const client of [b, d]) await client.ended(second)
+    // Whatever was sent before has arrived when the last is there.
+    await a.give(third)
+    for (const client of [a, b, c, d]) await client.ended(third)
+    const told = [a, b, c, d].map(client => client.endings.map(({ name }) => name).sort())
+    assert.deepEqual(told, [['third'], ['first', 'second', 'third'], ['first', 'third'], ['second', 'third']])
+    await b.sees(first, { text: 'done' })
+    await b.sees(second, 'gone')
+  })
+
+  suite.test('who watches a claim that leaves the queue is told', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [holder, leaving] = [a.claim('lock'), a.claim('lock')]
+    await a.take(holder)
+    await a.queue(leaving)
+    await b.sees(leaving, 'live')
+    await a.giveNothing(leaving)
+    await b.ended(leaving)
+    await b.sees(leaving, 'gone')
+    await b.sees(holder, 'live')
+  })
+
+  suite.test('the end of one of several that share a lock is its own', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [first, second, third] = [a.shared('lock', 3), a.shared('lock', 3), a.shared('lock', 3)]
+    for (const mine of [first, second, third]) await a.take(mine)
+    for (const mine of [first, second, third]) await b.sees(mine, 'live')
+    await a.give(second, kept('second'))
+    await b.ended(second)
+    await b.sees(second, { text: 'second' })
+    for (const mine of [first, third]) await b.sees(mine, 'live')
+    await a.give(first)
+    await b.ended(first)
+    await b.sees(first, 'gone')
+    await b.sees(third, 'live')
+    assert.equal(b.endings.length, 2, `${third.owner} still holds the lock`)
+  })
+
+  suite.test('two owners of one lock, and one owner of two locks, never meet', async trial => {
+    const [a, b] = await trial.clients(2)
+    const pairs = [
+      ['x', 'yz'],
+      ['xy', 'z'],
+      ['x', 'z'],
+      ['xy', 'yz'],
+      ['x', 'yz '],
+      ['x ', 'yz'],
+    ] as const
+    const claims = pairs.map(([name, owner]) => a.shared(name, null, { owner }))
+    for (const claim of claims) {
+      await a.take(claim)
+      await b.sees(claim, 'live')
+    }
+    for (const [i, claim] of claims.entries()) {
+      await a.give(claim, kept(`result ${i}`))
+      await b.ended(claim)
+      for (const [k, other] of claims.entries()) await b.sees(other, k <= i ? { text: `result ${k}` } : 'live')
+    }
+    assert.equal(b.endings.length, claims.length)
+  })
+
+  suite.test('names and owners may hold anything', async trial => {
+    const [a, b] = await trial.clients(2)
+    const claims = [
+      ...ODD_NAMES.map(name => a.claim(name, { owner: 'o' })),
+      ...ODD_TEXTS.map(owner => a.shared('lock', null, { owner })),
+    ]
+    for (const claim of claims) await a.take(claim)
+    for (const claim of claims) await b.sees(claim, 'live')
+    const over = claims.filter((_, i) => i % 2 === 0)
+    for (const claim of over) await a.give(claim, kept(JSON.stringify([claim.name, claim.owner])))
+    for (const claim of over) await b.ended(claim)
+    for (const [i, claim] of claims.entries()) {
+      await b.sees(claim, i % 2 === 0 ? { text: JSON.stringify([claim.name, claim.owner]) } : 'live')
+    }
+    assert.equal(b.endings.length, over.length, 'nothing is told of a claim that is still held')
+  })
+
+  suite.test('a result is kept as it is, up to 256 KiB', async trial => {
+    const [a, b] = await trial.clients(2)
+    for (const text of ['', ' ', ...ODD_TEXTS, 'x'.repeat(256 * 1024), '🔒'.repeat(64 * 1024)]) {
+      const mine = a.claim('lock')
+      await a.take(mine)
+      await b.sees(mine, 'live')
+      await a.give(mine, kept(text))
+      await b.ended(mine)
+      await b.sees(mine, { text })
+    }
+  })
+
+  suite.test('a claim that ran out is gone, also when another holds the lock', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const claims = [a.claim('lock'), a.shared('shared', 1)]
+    const next = b.claim('lock')
+    for (const dead of claims) {
+      await a.take(dead)
+      await c.sees(dead, 'live')
+      await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    }
+    await trial.outlast(SHORT_MS)
+    await b.take(next)
+    for (const dead of claims) await c.sees(dead, 'gone')
+    await c.sees(next, 'live')
+    await b.give(next, kept('of the next'))
+    await c.ended(next)
+    for (const dead of claims) await c.sees(dead, 'gone')
+    await c.sees(next, { text: 'of the next' })
+  })
+
+  suite.test('a claim whose lock was taken from it is gone, and leaves nothing any more', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [old, mine] = [a.claim('lock', { ttlMs: null }), b.claim('lock')]
+    await a.take(old)
+    await c.sees(old, 'live')
+    await b.take(mine, { replaces: old.owner })
+    await c.sees(old, 'gone')
+    await c.sees(mine, 'live')
+    await a.giveNothing(old, kept('of the old'))
+    await c.sees(old, 'gone')
+    await b.give(mine, kept('of the new'))
+    await c.ended(mine)
+    await c.sees(old, 'gone')
+    await c.sees(mine, { text: 'of the new' })
+  })
+
+  suite.test('the next claim is granted in the step that keeps the result', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [holder, next] = [a.claim('lock'), b.claim('lock')]
+    await a.take(holder)
+    await b.queue(next)
+    await c.sees(holder, 'live')
+    await a.give(holder, kept('done'))
+    await c.assertHeldBy('lock', next)
+    await b.pushed(next)
+    await c.ended(holder)
+    await c.sees(holder, { text: 'done' })
+  })
+
+  suite.test('neither a result nor a watcher keeps a lock in use', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [mine, dead] = [a.claim('lock'), a.claim('dead', { ttlMs: CALL_MS })]
+    for (const claim of [mine, dead]) {
+      await a.take(claim)
+      await b.sees(claim, 'live')
+      await a.assertHeldBy(claim.name, claim)
+      await a.assertWaiting(claim.name)
+    }
+    await a.give(mine, kept('done'))
+    await trial.outlast(CALL_MS)
+    for (const { name } of [mine, dead]) await b.assertFree(name)
+    const listed: string[] = []
+    for await (const { name } of b.backend.list('')) listed.push(name)
+    assert.deepEqual(listed, [])
+    const next = b.shared('lock', 2)
+    await b.take(next)
+    await b.assertHeldBy('lock', next)
+    await b.sees(mine, { text: 'done' })
+  })
+
+  suite.test('who comes later, or watched and was not there when it ended, learns it by asking', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [first, second] = [a.claim('first'), a.claim('second')]
+    for (const mine of [first, second]) {
+      await a.take(mine)
+      await b.sees(mine, 'live')
+    }
+    await b.backend.close()
+    await a.give(first, kept('done'))
+    await a.give(second)
+    const c = await trial.client()
+    await c.sees(first, { text: 'done' })
+    await c.sees(second, 'gone')
+  })
+
+  suite.test('many claims that end at once are all told to all who watch them', async trial => {
+    const [a, ...watching] = await trial.clients(6)
+    const claims = Array.from({ length: 50 }, (_, i) => a.claim(`lock ${i}`))
+    await Promise.all(claims.map(claim => a.take(claim)))
+    await Promise.all(watching.flatMap(client => claims.map(claim => client.sees(claim, 'live'))))
+    await Promise.all(claims.map((claim, i) => a.give(claim, i % 2 === 0 ? kept(claim.name) : undefined)))
+    for (const client of watching) for (const claim of claims) await client.ended(claim)
+    for (const client of watching) {
+      await Promise.all(claims.map((claim, i) => client.sees(claim, i % 2 === 0 ? { text: claim.name } : 'gone')))
+      assert.equal(client.endings.length, claims.length, `${client.id} is told of each claim once`)
+    }
+  })
+}
+
+/** A result that is there to the end of its test. */
+function kept(text: string): KeptResult {
+  return { text, keepMs: LONG_MS }
+}
