@@ -1,0 +1,61 @@
+import type { Job, JobsOptions } from 'bullmq'
+import { type JobLockNames, parseJobLock } from '../../index.js'
+import type { SingletonMode, SingletonStrategy } from './definition.js'
+
+/** Why a job is in its queue, and with it what it holds while it waits there. */
+export type Part =
+  /** It took its trigger lock. */
+  | 'holder'
+  /** It holds the slot of the one follow-up, and starts after the live one ended. */
+  | 'follower'
+  /** It holds nothing, and starts when nothing live is in its way. */
+  | 'waiter'
+  /** It was made by a scheduler: its strategy is applied when a worker picks it up. */
+  | 'tick'
+
+/** What a job takes along in its `opts.singleton`, written once when it is triggered. */
+export interface Carried {
+  /** The name of the trigger lock; those of the run lock and of the follow-up's slot are made of it. */
+  readonly lock: string
+  readonly mode: SingletonMode
+  /** Default `'holder'`. */
+  readonly part?: Part
+  /** The fence of the lock it took when it was triggered. */
+  readonly fence?: number
+  /** Its data may be changed until it starts. */
+  readonly mutable?: true
+  /** A follow-up may wait for its end. */
+  readonly followed?: true
+  /** It is to look at intervals whether a newer one wants it to stop. */
+  readonly stoppable?: true
+  /** The owners, without mark, of the jobs whose place it takes. */
+  readonly replaces?: readonly string[]
+  /** For `untilExpired`: how long the trigger lock stands. */
+  readonly expiryMs?: number
+  /** For a tick: what to do when it meets a live job. */
+  readonly strategy?: SingletonStrategy
+}
+
+export function withCarried(opts: JobsOptions | undefined, jobId: string, singleton: Carried): JobsOptions {
+  return { ...opts, jobId, singleton } as JobsOptions
+}
+
+/** What the job carries, or `null` when it is no singleton job. */
+export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
+  const { singleton } = (job.opts ?? {}) as { singleton?: Partial<Carried> }
+  return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
+}
+
+export function namesOf({ lock }: Carried): JobLockNames {
+  return { trigger: lock, run: `${lock}:run`, next: `${lock}:next` }
+}
+
+/** The job's name as its locks know it. */
+export function jobNameOf({ lock }: Carried): string {
+  return parseJobLock(lock)?.job ?? lock
+}
+
+/** Whether runs of this mode exclude each other. */
+export function runsAlone(mode: SingletonMode): boolean {
+  return mode === 'untilExecuted' || mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
+}

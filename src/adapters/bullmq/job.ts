@@ -1,0 +1,36 @@
+import { type FinishedStatus, Job } from 'bullmq'
+import { carriedBy } from './carried.js'
+import type { SingletonOutcome } from './outcome.js'
+import type { Producer } from './producer.js'
+
+/** Where a job finds the producer of the queue it was read from. */
+export const producers: WeakMap<object, Producer> = new WeakMap()
+
+/** A job of a `SingletonQueue`. */
+// biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
+export class SingletonJob<DataType = any, ResultType = any, NameType extends string = string> extends Job<
+  DataType,
+  ResultType,
+  NameType
+> {
+  /** What the trigger that answered this job came to; absent on a job that was read. */
+  singleton?: SingletonOutcome
+
+  /**
+   * As BullMQ's, but takes the job's lock again first.
+   *
+   * @throws SoloistError `DUPLICATE_JOB` when another job of the same key is live
+   */
+  override async retry(state: FinishedStatus = 'failed', opts?: Parameters<Job['retry']>[1]): Promise<void> {
+    const carried = carriedBy(this)
+    const producer = producers.get(this.queue)
+    if (carried === null || producer === undefined) return await super.retry(state, opts)
+    const giveBack = await producer.retake(this as unknown as Job, carried)
+    try {
+      await super.retry(state, opts)
+    } catch (error) {
+      await giveBack()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,278 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DelayedError, type Job, UnrecoverableError } from 'bullmq'
+import { type JobLockNames, type Lease, type Soloist, SoloistError } from '../../index.js'
+import { type Carried, carriedBy, jobNameOf, namesOf, runsAlone } from './carried.js'
+import type { Singleton, SingletonEvents } from './events.js'
+import { type Gate, Gates, ownerOf } from './gate.js'
+import type { Lives } from './life.js'
+import { marked, parseOwner, RUN_MARK } from './owner.js'
+import { Run } from './run.js'
+import { Sleepers } from './sleepers.js'
+import { removeQueued } from './trigger.js'
+
+/** What to do with a job whose place was taken before it came into its queue. */
+export type OnLapsed = 'snooze' | 'fail' | 'drop'
+
+/** What runs need of the worker they belong to. */
+export interface RunsHost {
+  readonly qualifiedName: string
+  readonly solo: Soloist
+  readonly lives: Lives
+  readonly singleton: Singleton
+  /** The length of a run's lease. */
+  readonly leaseMs: number
+  readonly snoozeMs: number
+  readonly onLapsed: OnLapsed
+  /** Puts an active job back for a while, without spending an attempt. */
+  snooze(job: Job, token: string, ms: number): Promise<void>
+}
+
+/** A job that ends without being run. */
+export const NOT_RUN: unique symbol = Symbol('not run')
+
+const SOON_MS = 20
+
+/** Claims the locks of a job before a worker runs it, and gives them up when BullMQ has noted its end. */
+export class Runs {
+  readonly #host: RunsHost
+  readonly #gates: Gates
+  readonly #sleepers: Sleepers
+  readonly #runs = new Map<Job, Run>()
+
+  constructor(host: RunsHost) {
+    this.#host = host
+    this.#gates = new Gates(host.solo.jobs, host.lives)
+    this.#sleepers = new Sleepers(host.lives, (during, error) => this.#fault(during, error))
+  }
+
+  /**
+   * Claims what the job needs to run.
+   *
+   * @returns the run, or `NOT_RUN` when the job is to end as it is
+   * @throws DelayedError when it was put back; UnrecoverableError when it is not to run at all
+   */
+  async start(job: Job, carried: Carried, token: string): Promise<Run | typeof NOT_RUN> {
+    const names = namesOf(carried)
+    this.#sleepers.awake(carried.lock, job)
+    try {
+      return (await this.#start(job, carried, names)) ?? (await this.#snooze(job, carried, token))
+    } catch (error) {
+      if (!(error instanceof SoloistError)) throw error
+      // Without its locks it must not run, and it is no failure of the job.
+      this.#fault('start', error, job)
+      return await this.#snooze(job, carried, token)
+    }
+  }
+
+  /** Ends a run: after BullMQ has noted what became of the job, or could not. Never rejects. */
+  async settle(job: Job, carried: Carried): Promise<void> {
+    const run = this.#runs.get(job)
+    this.#runs.delete(job)
+    const names = namesOf(carried)
+    try {
+      const lost = run === undefined ? false : await run.end()
+      const kept = job.finishedOn ? await this.#giveUp(job, carried, names, run !== undefined) : true
+      if (lost || !kept) {
+        this.#host.singleton.count(jobNameOf(carried), 'lapsed')
+        this.#lapsed(job, carried, 'ended')
+      }
+      if (run !== undefined || job.finishedOn) await this.#sleepers.wake(carried, names)
+    } catch (error) {
+      // Whoever meets these locks finds that their job has ended.
+      this.#fault('end', error, job)
+    }
+  }
+
+  /** BullMQ's own lock of these jobs was lost: they may be running elsewhere soon. */
+  abandon(jobIds: readonly string[]): void {
+    for (const [job, run] of this.#runs) {
+      if (jobIds.includes(job.id as string)) {
+        run.abort(new SoloistError('LEASE_LOST', `BullMQ's lock of job ${job.id} was lost`))
+      }
+    }
+  }
+
+  /** `null`: later. */
+  async #start(job: Job, carried: Carried, names: JobLockNames): Promise<Run | typeof NOT_RUN | null> {
+    const { qualifiedName, leaseMs } = this.#host
+    const me = ownerOf(job, qualifiedName)
+    const part = carried.part ?? 'holder'
+    await this.#removeReplaced(carried)
+    const gate = await this.#gates.pass(job, carried, names, me)
+    if (gate.to !== 'open') {
+      const then = await this.#shut(job, carried, names, me, gate)
+      if (then !== 'runs') return then
+    }
+    let lease: Lease | null = null
+    if (runsAlone(carried.mode)) {
+      lease = await this.#claim(names.run, marked(me, randomUUID()), leaseMs)
+      if (lease === null) return part === 'tick' ? await this.#tickBehindRun(job, carried, names, me) : null
+    }
+    try {
+      await this.#begun(job, carried, names, me)
+      const stop = carried.stoppable === true ? () => this.#isReplaced(job, carried, names, me) : null
+      const run = new Run(lease, carried.fence ?? null, stop, error => this.#fault('stop', error, job))
+      this.#runs.set(job, run)
+      if (lease !== null) Object.assign(job.opts, { singleton: { ...carried, fence: lease.fence } })
+      return run
+    } catch (error) {
+      await lease?.release()
+      throw error
+    }
+  }
+
+  /** From here on the job counts as started: what was held until then is given up, and its data is what it is. */
+  async #begun(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<void> {
+    const { jobs } = this.#host.solo
+    const part = carried.part ?? 'holder'
+    const { mode } = carried
+    if (part === 'holder' && mode !== 'untilExecuted' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
+    const follows = part === 'follower' || (part === 'tick' && carried.followed === true)
+    if (follows) await jobs.release(names.next, me)
+    if (!follows && carried.mutable !== true) return
+    const present = await this.#host.lives.own(job.id as string)
+    if (present !== undefined) job.data = present.data
+  }
+
+  async #shut(
+    job: Job,
+    carried: Carried,
+    names: JobLockNames,
+    me: string,
+    gate: Exclude<Gate, { to: 'open' }>,
+  ): Promise<typeof NOT_RUN | null | 'runs'> {
+    const { onLapsed, singleton } = this.#host
+    const about = { name: jobNameOf(carried), id: job.id as string, lock: carried.lock }
+    if (gate.to === 'replaced') {
+      singleton.emit('replaced', { ...about, owner: gate.holder })
+      throw new UnrecoverableError(`replaced by ${gate.holder}`)
+    }
+    if (!gate.sure) return null
+    const part = carried.part ?? 'holder'
+    if (part === 'tick') return await this.#tick(job, carried, names, me, gate.holder)
+    if (part !== 'holder') return gate.forMs === null ? null : await this.#later(job, gate.forMs)
+    const overlaps = carried.mode === 'untilExecuting' || carried.mode === 'untilAndWhileExecuting'
+    // Between its attempts such a job holds nothing.
+    if (overlaps && job.attemptsStarted > 1) return 'runs'
+    switch (onLapsed) {
+      case 'snooze':
+        this.#lapsed(job, carried, overlaps ? 'runs' : 'waits')
+        return overlaps ? 'runs' : null
+      case 'fail':
+        this.#lapsed(job, carried, 'fails')
+        throw new UnrecoverableError(`its place was taken by ${gate.holder}`)
+      case 'drop':
+        this.#lapsed(job, carried, 'dropped')
+        return NOT_RUN
+    }
+  }
+
+  async #tickBehindRun(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<typeof NOT_RUN | null> {
+    if (carried.mode !== 'whileExecuting') return null
+    const running = await this.#host.solo.jobs.holder(names.run)
+    const own = parseOwner(running?.owner ?? '')?.jobId === job.id
+    return running === null || own ? null : await this.#tick(job, carried, names, me, running.owner)
+  }
+
+  /** What a scheduler made has met a live job. */
+  async #tick(
+    job: Job,
+    { strategy, lock, ...carried }: Carried,
+    names: JobLockNames,
+    me: string,
+    holder: string,
+  ): Promise<typeof NOT_RUN | null> {
+    const name = jobNameOf({ lock, ...carried })
+    const skip = (): typeof NOT_RUN => {
+      this.#host.singleton.count(name, 'duplicate')
+      this.#host.singleton.emit('duplicate', { name, id: job.id as string, lock, owner: holder })
+      return NOT_RUN
+    }
+    switch (strategy) {
+      case 'join':
+      case 'skip':
+        return skip()
+      case 'reject':
+        this.#host.singleton.count(name, 'duplicate')
+        throw new UnrecoverableError(`job ${JSON.stringify(name)} is live already: ${holder}`)
+      case 'rerun':
+      case 'replace': {
+        const taken = await this.#host.solo.jobs.take(names.next, me)
+        if (taken.status === 'granted' || taken.holder === null) return null
+        const life = await this.#host.lives.of(names.next, taken.holder)
+        if (life.state === 'live') return skip()
+        if (life.state === 'over') await this.#host.solo.jobs.take(names.next, me, { replaces: taken.holder })
+        return null
+      }
+      default:
+        return null
+    }
+  }
+
+  /** Takes the run lock; waits a moment for one that is just being given up. */
+  async #claim(lock: string, owner: string, ttlMs: number): Promise<Lease | null> {
+    const { jobs } = this.#host.solo
+    const lease = await jobs.claim(lock, owner, { ttlMs })
+    if (lease !== null) return lease
+    await sleep(SOON_MS)
+    return await jobs.claim(lock, owner, { ttlMs })
+  }
+
+  /** @returns whether it still held what it should */
+  async #giveUp(job: Job, carried: Carried, names: JobLockNames, hasRun: boolean): Promise<boolean> {
+    const { jobs } = this.#host.solo
+    const me = ownerOf(job, this.#host.qualifiedName)
+    const { mode, part = 'holder' } = carried
+    if (mode === 'untilExecuted') {
+      const held = await jobs.release(names.trigger, marked(me, RUN_MARK))
+      if (hasRun) return held
+    }
+    // It has ended without being run, and so never gave up what it held until its start.
+    if (!hasRun && part === 'holder' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
+    if (!hasRun && (part === 'follower' || part === 'tick')) await jobs.release(names.next, me)
+    return true
+  }
+
+  /** Whether a newer job, which is there, has taken the place of this one. */
+  async #isReplaced(job: Job, { mode }: Carried, names: JobLockNames, me: string): Promise<boolean> {
+    const held = await this.#host.solo.jobs.holder(names.trigger)
+    const mine = mode === 'untilExecuted' ? marked(me, RUN_MARK) : me
+    if (held === null || held.owner === mine) return false
+    const life = await this.#host.lives.of(names.trigger, held.owner)
+    return life.state === 'live' && life.job !== null && life.job.id !== job.id
+  }
+
+  /** The one that added this job may have died before it removed those. */
+  async #removeReplaced({ replaces = [] }: Carried): Promise<void> {
+    for (const text of replaces) {
+      const owner = parseOwner(text)
+      const job = owner === null ? null : await this.#host.lives.find(owner)
+      if (job === null || job === 'elsewhere' || job.finishedOn || carriedBy(job) === null) continue
+      if (!(await job.isActive())) await removeQueued(job)
+    }
+  }
+
+  async #later(job: Job, ms: number): Promise<null> {
+    this.#laterMs.set(job, ms)
+    return null
+  }
+
+  readonly #laterMs = new WeakMap<Job, number>()
+
+  async #snooze(job: Job, carried: Carried, token: string): Promise<never> {
+    const ms = this.#laterMs.get(job) ?? this.#host.snoozeMs * (0.8 + 0.4 * Math.random())
+    this.#sleepers.add(carried.lock, job)
+    await this.#host.snooze(job, token, Math.ceil(ms))
+    throw new DelayedError()
+  }
+
+  #lapsed(job: Job, carried: Carried, then: SingletonEvents['lapsed'][0]['then']): void {
+    const name = jobNameOf(carried)
+    this.#host.singleton.emit('lapsed', { name, id: job.id as string, lock: carried.lock, then })
+  }
+
+  #fault(during: string, error: unknown, job?: Job): void {
+    this.#host.singleton.emit('fault', { during, error, id: job?.id })
+  }
+}

@@ -1,0 +1,65 @@
+import { createRequire } from 'node:module'
+import { type RedisClient, redisBackend } from '../../backends/redis/index.js'
+import { connect, type Soloist, SoloistError } from '../../index.js'
+import { invalid } from './definition.js'
+
+/** Where the locks are, and how to let go of what was opened for them. */
+export interface Store {
+  readonly solo: Soloist
+  close(): Promise<void>
+}
+
+interface Disconnectable {
+  on(event: 'error', listener: (error: Error) => void): unknown
+  disconnect(): void
+}
+
+/**
+ * Uses the Soloist that is given, which stays open; else opens one on the Redis of a BullMQ connection.
+ *
+ * @throws SoloistError `INVALID_ARGUMENT` when it cannot be told from the connection; `BACKEND_UNAVAILABLE` when ioredis
+ *   is not installed
+ */
+export function openStore(solo: Soloist | undefined, connection: unknown, onError: (error: Error) => void): Store {
+  if (solo !== undefined) {
+    if (typeof solo?.jobs?.take !== 'function') throw invalid('singleton.solo must be what connect() returned')
+    return { solo, close: async () => {} }
+  }
+  if (isClient(connection)) {
+    const own = connect(redisBackend(connection))
+    return { solo: own, close: () => own.close() }
+  }
+  if (connection === null || typeof connection !== 'object') {
+    throw invalid('singleton.solo is needed: this connection does not say where a Redis is')
+  }
+  const { url, ...options } = connection as { url?: string }
+  const Redis = ioredis()
+  const settings = { ...options, maxRetriesPerRequest: 8, connectionName: 'soloist' }
+  const client = url === undefined ? new Redis(settings) : new Redis(url, settings)
+  client.on('error', onError)
+  const own = connect(redisBackend(client as unknown as RedisClient))
+  return {
+    solo: own,
+    close: async () => {
+      await own.close()
+      client.disconnect()
+    },
+  }
+}
+
+function isClient(connection: unknown): connection is RedisClient {
+  const candidate = connection as { duplicate?: unknown; sendCommand?: unknown } | null | undefined
+  return typeof candidate?.duplicate === 'function' && typeof candidate.sendCommand === 'function'
+}
+
+type RedisClass = new (...args: readonly unknown[]) => Disconnectable
+
+function ioredis(): RedisClass {
+  try {
+    return (createRequire(import.meta.url)('ioredis') as { Redis: RedisClass }).Redis
+  } catch (cause) {
+    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
+      cause,
+    })
+  }
+}

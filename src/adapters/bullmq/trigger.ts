@@ -1,0 +1,311 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Job, JobsOptions } from 'bullmq'
+import { DuplicateJobError, type JobLockNames, LockTimeoutError, type Soloist } from '../../index.js'
+import { type Carried, carriedBy } from './carried.js'
+import { checkStrategy, type Definition, type SingletonStrategy } from './definition.js'
+import type { Life, Lives } from './life.js'
+import { type Addition, type Met, outcomeOf, type Sighting, sighting } from './outcome.js'
+import { marked, parseOwner, queuedOwner, SET_MARK } from './owner.js'
+
+/** One call of `add`, with its key computed. */
+export interface Trigger {
+  readonly definition: Definition
+  readonly data: unknown
+  readonly opts: JobsOptions | undefined
+  readonly names: JobLockNames
+  readonly jobId: string
+  readonly owner: string
+  /** On this process's monotonic clock. */
+  readonly sinceMs: number
+}
+
+/** What a trigger needs of the queue it is made on. */
+export interface TriggerHost {
+  readonly solo: Soloist
+  readonly lives: Lives
+  readonly qualifiedName: string
+  readonly graceMs: number
+}
+
+type Live = Extract<Life, { state: 'live' }>
+/** `null`: what was seen has changed meanwhile; look again. */
+type Step = Addition | Met | null
+
+const FIRST_PAUSE_MS = 5
+const LONGEST_PAUSE_MS = 100
+/** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
+const PATIENCE_MS = 30_000
+const MERGE_TTL_MS = 10_000
+/** How many jobs a new one may be known to replace. */
+const LONGEST_CHAIN = 20
+
+/** Takes a trigger's lock, or finds out what to do about who holds it. Adds nothing. */
+export class Triggers {
+  readonly #host: TriggerHost
+
+  constructor(host: TriggerHost) {
+    this.#host = host
+  }
+
+  /** @throws SoloistError `DUPLICATE_JOB`, `BACKEND_UNAVAILABLE`, or `LOCK_TIMEOUT` when others kept changing what it saw */
+  async decide(trigger: Trigger): Promise<Addition | Met> {
+    const longestMs = this.#host.graceMs + PATIENCE_MS
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const step = await this.#look(trigger)
+      if (step !== null) return step
+      const waitedMs = performance.now() - trigger.sinceMs
+      if (waitedMs > longestMs) throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs })
+      await sleep(pauseMs * (0.5 + Math.random()))
+    }
+  }
+
+  /** Takes the trigger lock if it is free; `null` when the trigger has to be decided. */
+  async tryTake(trigger: Trigger): Promise<Addition | null> {
+    if (trigger.definition.mode === 'whileExecuting') return null
+    const taken = await this.#take(trigger)
+    return taken.status === 'granted' ? started(trigger, this.#holding(trigger, taken.fence), 'started') : null
+  }
+
+  /** Puts a trigger in the queue without asking: what is live is waited for when the job starts. */
+  unasked(trigger: Trigger, status: 'started' | 'deferred', guaranteed: boolean): Addition {
+    const carried: Carried = { ...this.#carried(trigger), part: 'waiter' }
+    return {
+      kind: 'add',
+      outcome: outcomeOf(status, trigger.jobId, null, guaranteed),
+      carried,
+      holds: null,
+      after: null,
+    }
+  }
+
+  async #look(trigger: Trigger): Promise<Step> {
+    const { definition, names } = trigger
+    if (definition.mode === 'whileExecuting') {
+      const running = await this.#host.solo.jobs.holder(names.run)
+      if (running === null) return this.unasked(trigger, 'started', true)
+      const life = await this.#host.lives.of(names.run, running.owner)
+      const owner = parseOwner(running.owner)
+      // A run is over when its lease is, and not before.
+      const job = 'job' in life ? life.job : null
+      return await this.#conflict(trigger, names.run, running.owner, { state: 'live', owner, job })
+    }
+    const taken = await this.#take(trigger)
+    if (taken.status === 'granted') return started(trigger, this.#holding(trigger, taken.fence), 'started')
+    if (taken.holder === null) return null
+    const life = await this.#host.lives.of(names.trigger, taken.holder)
+    if (life.state === 'live') return await this.#conflict(trigger, names.trigger, taken.holder, life)
+    if (life.state !== 'over') return null
+    const over = await this.#take(trigger, taken.holder)
+    if (over.status === 'busy') return null
+    return started(trigger, this.#holding(trigger, over.fence), life.died ? 'recovered' : 'started')
+  }
+
+  /** A live job stands in the way: `lock` is held by `holder`. */
+  async #conflict(trigger: Trigger, lock: string, holder: string, live: Live): Promise<Step> {
+    const seen = sighting(holder, live.owner, live.job)
+    const strategy = await this.#strategy(trigger, seen)
+    switch (strategy) {
+      case 'join':
+        return { kind: 'met', outcome: outcomeOf('duplicate', seen.id, seen), job: live.job }
+      case 'skip':
+        return { kind: 'met', outcome: outcomeOf('duplicate', seen.id, seen), job: null }
+      case 'reject':
+        throw new DuplicateJobError({ job: trigger.definition.name, ...seen })
+      case 'delay': {
+        const { carried } = this.unasked(trigger, 'deferred', true)
+        return { kind: 'add', outcome: outcomeOf('deferred', trigger.jobId, seen), carried, holds: null, after: null }
+      }
+      case 'rerun': {
+        const waits = lock === trigger.names.trigger && live.owner?.mark === null ? live.job : null
+        if (waits === null || carriedBy(waits)?.mutable !== true) return await this.#follow(trigger, 'deferred', seen)
+        if (!(await this.#update(trigger, waits, lock, holder))) return null
+        return { kind: 'met', outcome: outcomeOf('duplicate', seen.id, seen), job: waits }
+      }
+      case 'replace':
+        return await this.#replace(trigger, lock, holder, live, seen)
+    }
+  }
+
+  /** Takes the one place behind the live job, or changes the data of the job that has it. */
+  async #follow(trigger: Trigger, status: 'deferred' | 'replaced', seen: Sighting): Promise<Step> {
+    const { names, owner, jobId } = trigger
+    const { jobs } = this.#host.solo
+    const added = (): Addition => ({
+      kind: 'add',
+      outcome: outcomeOf(status, jobId, seen),
+      carried: { ...this.#carried(trigger), part: 'follower' },
+      holds: names.next,
+      after: null,
+    })
+    const taken = await jobs.take(names.next, owner)
+    if (taken.status === 'granted') return added()
+    if (taken.holder === null) return null
+    const life = await this.#host.lives.of(names.next, taken.holder)
+    if (life.state === 'over') {
+      const over = await jobs.take(names.next, owner, { replaces: taken.holder })
+      return over.status === 'granted' ? added() : null
+    }
+    if (life.state !== 'live' || life.job === null) return null
+    if (!(await this.#update(trigger, life.job, names.next, taken.holder))) return null
+    return { kind: 'met', outcome: outcomeOf(status, life.job.id as string, seen), job: life.job }
+  }
+
+  /**
+   * Gives a job that has not started newer data. It counts if `lock` is still with `holder` afterwards: a worker lets go of
+   * it, or marks it, before it reads the data once more and runs.
+   */
+  async #update({ definition, data, names }: Trigger, job: Job, lock: string, holder: string): Promise<boolean> {
+    const { solo, lives } = this.#host
+    const write = async (to: Job, newer: unknown) => {
+      try {
+        await to.updateData(newer)
+      } catch (error) {
+        if ((await this.#again(to)) === null) return false
+        throw error
+      }
+      return (await solo.jobs.holder(lock))?.owner === holder
+    }
+    if (definition.merge === null) return await write(job, data)
+    const { merge } = definition
+    return await solo.withLock(`merge:${names.trigger}`, { ttlMs: MERGE_TTL_MS }, async lease => {
+      const present = await this.#again(job)
+      if (present === null || (await lives.of(lock, holder)).state !== 'live') return false
+      const merged = merge(present.data, data)
+      lease.assertValid()
+      return await write(present, merged)
+    })
+  }
+
+  async #replace(trigger: Trigger, lock: string, holder: string, live: Live, seen: Sighting): Promise<Step> {
+    const { definition, names } = trigger
+    const { owner, job } = live
+    if (lock === names.run) {
+      if (!definition.stops) return await this.#follow(trigger, 'replaced', seen)
+      // The trigger lock says, in this mode, who wants the present run to stop.
+      const taken = await this.#take(trigger)
+      if (taken.status === 'granted') return this.#inPlace(trigger, taken.fence, seen, null)
+      if (taken.holder === null) return null
+      const life = await this.#host.lives.of(names.trigger, taken.holder)
+      if (life.state !== 'live' && life.state !== 'over') return null
+      return await this.#displace(trigger, taken.holder, life.state === 'live' ? life.job : null, seen)
+    }
+    if (owner === null) return await this.#follow(trigger, 'replaced', seen)
+    // What belongs to a flow cannot be taken out of it.
+    const bound = job !== null && (job.parentKey !== undefined || (await job.isWaitingChildren()))
+    if (bound && definition.mode !== 'untilExpired') return await this.#follow(trigger, 'replaced', seen)
+    const active = job !== null && !job.finishedOn && (await job.isActive())
+    if (definition.mode === 'untilExecuted' && active && !definition.stops) {
+      return await this.#follow(trigger, 'replaced', seen)
+    }
+    const replaced = bound ? null : job
+    return await this.#displace(trigger, holder, active || replaced?.finishedOn ? null : replaced, seen, replaced)
+  }
+
+  /** Takes the trigger lock from `holder`, and removes its job once this one is there. */
+  async #displace(
+    trigger: Trigger,
+    holder: string,
+    removed: Job | null,
+    seen: Sighting,
+    replaced: Job | null = removed,
+  ): Promise<Step> {
+    const taken = await this.#take(trigger, holder)
+    if (taken.status === 'busy') return null
+    const owner = parseOwner(holder)
+    const before = replaced === null ? [] : (carriedBy(replaced)?.replaces ?? [])
+    const replaces = owner === null ? [] : [queuedOwner(owner.queue, owner.jobId), ...before].slice(0, LONGEST_CHAIN)
+    return this.#inPlace(trigger, taken.fence, seen, { replaces, removed })
+  }
+
+  #inPlace(
+    trigger: Trigger,
+    fence: number,
+    seen: Sighting,
+    old: { readonly replaces: readonly string[]; readonly removed: Job | null } | null,
+  ): Addition {
+    const { carried, holds, after } = this.#holding(trigger, fence)
+    const removed = old?.removed ?? null
+    return {
+      kind: 'add',
+      outcome: outcomeOf('replaced', trigger.jobId, seen),
+      carried: old === null ? carried : { ...carried, replaces: old.replaces },
+      holds,
+      after: async () => {
+        if (removed !== null) await removeQueued(removed)
+        await after?.()
+      },
+    }
+  }
+
+  async #strategy({ definition, data }: Trigger, { id, state, ageMs }: Sighting): Promise<SingletonStrategy> {
+    const { strategy, name } = definition
+    if (typeof strategy !== 'function') return strategy
+    return checkStrategy(await strategy({ name, id, state, ageMs, data }))
+  }
+
+  async #take({ definition, names, owner }: Trigger, replaces?: string): ReturnType<Soloist['jobs']['take']> {
+    return await this.#host.solo.jobs.take(names.trigger, owner, { ttlMs: definition.expiryMs, replaces })
+  }
+
+  #holding(trigger: Trigger, fence: number): Pick<Addition, 'carried' | 'holds' | 'after'> {
+    const { definition, names, owner, sinceMs } = trigger
+    const after = async () => {
+      // From here on it stands whatever becomes of the job.
+      const leftMs = (definition.expiryMs ?? 0) - (performance.now() - sinceMs)
+      if (leftMs < 1) return
+      await this.#host.solo.jobs.take(names.trigger, marked(owner, SET_MARK), { ttlMs: leftMs, replaces: owner })
+    }
+    return {
+      carried: { ...this.#carried(trigger), fence },
+      holds: names.trigger,
+      after: definition.expiryMs === null ? null : after,
+    }
+  }
+
+  #carried({ definition, names }: Trigger): Carried {
+    const { mode, strategy, expiryMs, stops } = definition
+    const chooses = typeof strategy === 'function'
+    const merges = chooses || strategy === 'rerun'
+    const follows = merges || strategy === 'replace'
+    return {
+      lock: names.trigger,
+      mode,
+      ...(expiryMs === null ? {} : { expiryMs }),
+      ...(merges && mode !== 'whileExecuting' ? { mutable: true as const } : {}),
+      ...(follows ? { followed: true as const } : {}),
+      ...(stops ? { stoppable: true as const } : {}),
+    }
+  }
+
+  /** The job as it is now, or `null` when it is gone or has finished. */
+  async #again(job: Job): Promise<Job | null> {
+    const owner = parseOwner(queuedOwner(job.queueQualifiedName, job.id as string))
+    const found = owner === null ? null : await this.#host.lives.find(owner)
+    return found === null || found === 'elsewhere' || found.finishedOn ? null : found
+  }
+}
+
+function started(
+  { jobId }: Trigger,
+  held: Pick<Addition, 'carried' | 'holds' | 'after'>,
+  status: 'started' | 'recovered',
+): Addition {
+  return { kind: 'add', outcome: outcomeOf(status, jobId), ...held }
+}
+
+/**
+ * Removes a job that has not started. One that was picked up meanwhile cannot be removed; it finds that its place was
+ * taken when it starts.
+ *
+ * @returns whether it was removed
+ */
+export async function removeQueued(job: Job): Promise<boolean> {
+  try {
+    await job.remove()
+    return true
+  } catch {
+    // It may not be removed now, or the queue does not answer: then this fails as well.
+    await job.getState()
+    return false
+  }
+}
