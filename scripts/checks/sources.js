@@ -5,8 +5,8 @@ import { filesBelow, manifest, read } from './tree.js'
 const MOST_LINES = 500
 
 /**
- * What each area may import besides itself and Node. An area is a folder of src, a folder of src/backends, or a file
- * right in src. `public` stands for what users can import: src/index.ts and the index.ts of a backend.
+ * What each area may import besides itself and Node. An area is a folder of src, one of src/backends or src/adapters, or
+ * a file right in src. `public` stands for what users can import: src/index.ts and the index.ts of a backend.
  * @type {Record<string, string[]>}
  */
 const MAY_IMPORT = {
@@ -19,21 +19,22 @@ const MAY_IMPORT = {
   soloist: ['backend', 'errors', 'internal', 'job', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
+  'adapters/*': ['public'],
   conformance: ['backend', 'errors', 'public'],
   cli: ['public'],
 }
 
 /** The packages an area may import, besides loading an optional peer with `import()`. @type {Record<string, string[]>} */
-const MAY_IMPORT_PACKAGES = { cli: Object.keys(manifest.dependencies) }
+const MAY_IMPORT_PACKAGES = { cli: Object.keys(manifest.dependencies), 'adapters/bullmq': ['bullmq'] }
 
 /** @param {string} file a path below src */
 function areaOf(file) {
   const [first = '', second = ''] = file.split('/')
-  return first === 'backends' ? `backends/${second}` : first.replace(/\.ts$/, '')
+  return first === 'backends' || first === 'adapters' ? `${first}/${second}` : first.replace(/\.ts$/, '')
 }
 
 /** @param {string} area */
-const kindOf = area => area.replace(/^backends\/.*/, 'backends/*')
+const kindOf = area => area.replace(/^(backends|adapters)\/.*/, '$1/*')
 
 /** @param {string} file a path below src */
 const isPublic = file => /^(index|backends\/[^/]+\/index)\.ts$/.test(file)
