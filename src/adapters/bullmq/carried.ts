@@ -1,5 +1,5 @@
 import type { Job, JobsOptions } from 'bullmq'
-import { type JobLockNames, parseJobLock } from '../../index.js'
+import { type JobLockNames, jobLockNames, parseJobLock, SoloistError } from '../../index.js'
 import type { SingletonMode, SingletonStrategy } from './definition.js'
 
 /** Why a job is in its queue, and with it what it holds while it waits there. */
@@ -46,8 +46,11 @@ export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
   return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
 }
 
+/** @throws SoloistError `INVALID_ARGUMENT` when what it carries was not written by this adapter */
 export function namesOf({ lock }: Carried): JobLockNames {
-  return { trigger: lock, run: `${lock}:run`, next: `${lock}:next` }
+  const parsed = parseJobLock(lock)
+  if (parsed === null) throw new SoloistError('INVALID_ARGUMENT', 'the job carries the name of no job lock')
+  return jobLockNames(parsed.job, parsed.key)
 }
 
 /** The job's name as its locks know it. */

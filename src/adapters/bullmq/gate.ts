@@ -53,8 +53,15 @@ export class Gates {
         return { to: 'shut', holder: held.owner, sure: life.state === 'live', forMs: null }
       }
       case 'whileExecuting':
-        return OPEN
+        return part === 'holder' ? await this.#displaced(names.trigger, me) : OPEN
     }
+  }
+
+  /** Whether a newer job has taken the lock in the place of `me`. */
+  async #displaced(lock: string, me: string): Promise<Gate> {
+    const holder = (await this.#locks.holder(lock))?.owner ?? me
+    if (holder === me) return OPEN
+    return takesPlaceOf(await this.#lives.of(lock, holder), me) ? { to: 'replaced', holder } : OPEN
   }
 
   /** Marks the lock as that of a started job, if it is this job's, free, or left by one that is over. */

@@ -127,7 +127,12 @@ export class Runs {
     const { jobs } = this.#host.solo
     const part = carried.part ?? 'holder'
     const { mode } = carried
-    if (part === 'holder' && mode !== 'untilExecuted' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
+    if (part === 'holder' && mode !== 'untilExecuted' && mode !== 'untilExpired') {
+      const held = await jobs.release(names.trigger, me)
+      // Not held any more: it was given up at an earlier start, or lost, perhaps to a newer job.
+      const gate = held ? null : await this.#gates.pass(job, carried, names, me)
+      if (gate?.to === 'replaced') await this.#shut(job, carried, names, me, gate)
+    }
     const follows = part === 'follower' || (part === 'tick' && carried.followed === true)
     if (follows) await jobs.release(names.next, me)
     if (!follows && carried.mutable !== true) return

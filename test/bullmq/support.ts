@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Job, WorkerOptions } from 'bullmq'
+import { Redis } from 'ioredis'
+import { connect, type Soloist } from 'soloist'
+import {
+  type SingletonJobOptions,
+  SingletonQueue,
+  type SingletonSettings,
+  SingletonWorker,
+  type SingletonWorkerSettings,
+} from 'soloist/bullmq'
+
+/** What the jobs of these tests are given: unique by `key`. */
+export interface Data {
+  readonly key: number
+  readonly value: number
+}
+
+export type TestQueue = SingletonQueue<Data, number, string>
+export type TestWorker = SingletonWorker<Data, number, string>
+export type TestJob = Job<Data, number, string>
+
+export const redisUrl: string = String(process.env.SOLOIST_TEST_REDIS)
+
+/** For BullMQ. */
+export function connectionTo(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url)
+  return { host: hostname, port: Number(port) }
+}
+
+/** One test's queues, workers and locks under names of their own, and all that is to be closed. */
+export class Bench {
+  readonly prefix = `t${randomUUID().slice(0, 8)}`
+  readonly queueName = 'work'
+  readonly redis: Redis
+  readonly solo: Soloist
+  readonly url: string
+  /** What queues and workers told in the background. */
+  readonly faults: unknown[] = []
+  readonly #closing: (() => Promise<void>)[] = []
+
+  constructor(url: string = redisUrl) {
+    this.url = url
+    this.redis = new Redis(url)
+    this.solo = this.client()
+  }
+
+  /** Another client of the same locks. */
+  client(): Soloist {
+    const solo = connect(this.url, { prefix: this.lockPrefix })
+    this.#closing.push(() => solo.close())
+    return solo
+  }
+
+  get lockPrefix(): string {
+    return `${this.prefix}-locks:`
+  }
+
+  queue(
+    job: SingletonJobOptions<Data>,
+    settings: Partial<SingletonSettings<Data>> = {},
+    name = this.queueName,
+  ): TestQueue {
+    const queue: TestQueue = new SingletonQueue<Data, number, string>(name, {
+      connection: connectionTo(this.url),
+      prefix: this.prefix,
+      singleton: { solo: this.solo, graceMs: 300, jobs: { sync: { uniqueOn: ['key'], ...job } }, ...settings },
+    })
+    queue.on('error', error => this.faults.push(error))
+    queue.singleton.on('fault', fault => this.faults.push(fault))
+    this.#closing.push(() => queue.close())
+    return queue
+  }
+
+  worker(
+    run: (job: TestJob, signal: AbortSignal) => Promise<number>,
+    options: Partial<WorkerOptions> & { singleton?: SingletonWorkerSettings; queueName?: string } = {},
+  ): TestWorker {
+    const { queueName = this.queueName, singleton, ...rest } = options
+    const worker: TestWorker = new SingletonWorker<Data, number, string>(
+      queueName,
+      async (job, _token, signal) => await run(job, signal as AbortSignal),
+      {
+        connection: connectionTo(this.url),
+        prefix: this.prefix,
+        concurrency: 5,
+        ...rest,
+        singleton: { solo: this.solo, graceMs: 300, snoozeMs: 100, ...singleton },
+      },
+    )
+    worker.on('error', error => this.faults.push(error))
+    worker.singleton.on('fault', fault => this.faults.push(fault))
+    this.#closing.push(() => worker.close())
+    return worker
+  }
+
+  closeLater(close: () => Promise<unknown>): void {
+    this.#closing.push(async () => void (await close()))
+  }
+
+  /** Who holds which job lock. */
+  async held(): Promise<Record<string, string>> {
+    const held: Record<string, string> = {}
+    for await (const { name, holders } of this.solo.jobs.list()) {
+      for (const { owner } of holders) held[name] = owner
+    }
+    return held
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closing.reverse()) await close()
+    const keys = await this.redis.keys(`*${this.prefix}*`)
+    if (keys.length > 0) await this.redis.del(keys)
+    this.redis.disconnect()
+  }
+}
+
+/** Runs that wait until they are let go, and what became of each. */
+export class Recorder {
+  readonly started: number[] = []
+  readonly ended: number[] = []
+  readonly fences: number[] = []
+  readonly aborted: number[] = []
+  running = 0
+  mostAtOnce = 0
+  #gate: Promise<void> = Promise.resolve()
+  #open: () => void = () => {}
+  #waiting: { count: number; resolve: () => void }[] = []
+
+  /** From now on runs wait for `letGo`. */
+  hold(): void {
+    this.#gate = new Promise(resolve => {
+      this.#open = resolve
+    })
+  }
+
+  letGo(): void {
+    this.#open()
+  }
+
+  /** The processor. */
+  readonly run = async (job: TestJob, signal: AbortSignal): Promise<number> => {
+    const { value } = job.data
+    this.started.push(value)
+    this.fences.push((job.opts as { singleton?: { fence?: number } }).singleton?.fence ?? 0)
+    this.running += 1
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.running)
+    this.#tell()
+    const aborted = new Promise<void>(resolve => {
+      if (signal.aborted) resolve()
+      else signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    await Promise.race([this.#gate, aborted.then(() => this.aborted.push(value))])
+    this.running -= 1
+    this.ended.push(value)
+    return value
+  }
+
+  /** Resolves when so many runs have started. */
+  async untilStarted(count: number): Promise<void> {
+    if (this.started.length >= count) return
+    await new Promise<void>(resolve => this.#waiting.push({ count, resolve }))
+  }
+
+  #tell(): void {
+    this.#waiting = this.#waiting.filter(({ count, resolve }) => {
+      if (this.started.length < count) return true
+      resolve()
+      return false
+    })
+  }
+}
+
+/** Resolves when nothing is left to be done in the queue and no lock that does not expire is held. */
+export async function untilIdle(bench: Bench, queue: TestQueue): Promise<void> {
+  for (;;) {
+    const { active, waiting, delayed, prioritized } = await queue.getJobCounts()
+    const busy = (active ?? 0) + (waiting ?? 0) + (delayed ?? 0) + (prioritized ?? 0)
+    if (busy === 0 && Object.values(await bench.held()).every(owner => owner.endsWith('#set'))) return
+    await sleep(10)
+  }
+}
+
+/** Resolves when `test` holds. */
+export async function until(test: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await test())) await sleep(5)
+}
