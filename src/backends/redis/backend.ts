@@ -245,7 +245,8 @@ function errorCode(error: unknown): string | undefined {
   return error instanceof Error ? error.message.split(' ', 1)[0] : undefined
 }
 
-function checkUrl(url: string): void {
+/** @throws SoloistError `INVALID_ARGUMENT`; the URL is not repeated in the message */
+export function checkUrl(url: string): void {
   const parsed = URL.canParse(url) ? new URL(url) : null
   if (parsed === null || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') {
     throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
