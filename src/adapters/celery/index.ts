@@ -1,0 +1,19 @@
+export type { RedisClient } from '../../backends/redis/client.js'
+export { type CeleryKeyOptions, celeryLockKey } from './key.js'
+export {
+  type CeleryIsFinished,
+  CeleryLocks,
+  type CeleryLocksOptions,
+  type CeleryTaken,
+  type CeleryTakeOptions,
+} from './locks.js'
+export { PyFloat, type PythonJsonOptions, pyFloat, pythonJson } from './python-json.js'
+export { CeleryResults, type CeleryResultsOptions } from './results.js'
+export {
+  type CeleryMessage,
+  type CeleryOutcome,
+  type CeleryPublish,
+  type CelerySubmitOptions,
+  CeleryTask,
+  type CeleryTaskOptions,
+} from './task.js'

@@ -1,0 +1,93 @@
+import { checkUrl } from '../../backends/redis/backend.js'
+import { connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
+import { openIoredis } from '../../backends/redis/ioredis.js'
+import { causedBy, invalidArgument, SoloistError } from '../../errors.js'
+import { checkMs } from '../../internal/check.js'
+
+const DEFAULT_CALL_TIMEOUT_MS = 5_000
+
+/**
+ * Commands to the Redis that celery uses, each bounded in time and each failing in one way only: with a `SoloistError`.
+ * Keys are sent as they are: what the application's client puts before its own keys is unknown to Python.
+ */
+export class Wire {
+  readonly #open: () => Promise<RedisConnection>
+  readonly #timeoutMs: number
+  #connection: Promise<RedisConnection> | null = null
+  #closed = false
+
+  /** @throws SoloistError `INVALID_ARGUMENT`; a URL is not repeated in the message */
+  constructor(target: string | RedisClient, callTimeoutMs: number = DEFAULT_CALL_TIMEOUT_MS) {
+    this.#timeoutMs = checkMs('callTimeoutMs', callTimeoutMs, 1)
+    if (typeof target === 'string') {
+      checkUrl(target)
+      this.#open = () => openIoredis(target)
+    } else {
+      const client = checkClient(target)
+      this.#open = async () => connectionTo(client)
+    }
+  }
+
+  async send(what: string, key: string, args: readonly string[]): Promise<unknown> {
+    return await this.#bounded(what, async () => (await this.#connected()).send(key, args))
+  }
+
+  async run(what: string, script: string, key: string, args: readonly string[]): Promise<unknown> {
+    return await this.send(what, key, ['eval', script, '1', key, ...args])
+  }
+
+  /** Every key that matches a glob pattern, some at a time; a key may come twice. */
+  async *scan(what: string, pattern: string): AsyncGenerator<readonly string[], void, undefined> {
+    const primaries = await this.#bounded(what, async () => (await this.#connected()).primaries())
+    for (const primary of primaries) {
+      let cursor = '0'
+      do {
+        const args = ['scan', cursor, 'match', pattern, 'count', '1000']
+        const [next, keys] = (await this.#bounded(what, () => primary(args))) as [unknown, readonly unknown[]]
+        cursor = String(next)
+        yield keys.map(String)
+      } while (cursor !== '0')
+    }
+  }
+
+  /** Closes what was opened here, never a client that was passed in. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const [opened] = await Promise.allSettled([this.#connection])
+    if (opened?.status === 'fulfilled') opened.value?.close()
+  }
+
+  #connected(): Promise<RedisConnection> {
+    this.#connection ??= this.#open()
+    return this.#connection
+  }
+
+  async #bounded<T>(what: string, call: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new SoloistError('CLOSED', 'this was closed')
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms`)),
+        this.#timeoutMs,
+      )
+    })
+    try {
+      return await Promise.race([call(), late])
+    } catch (error) {
+      throw error instanceof SoloistError ? error : unavailable(what, 'failed', error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+function unavailable(what: string, how: string, cause?: unknown): SoloistError {
+  return new SoloistError('BACKEND_UNAVAILABLE', `celery's Redis ${how} (${what})`, causedBy(cause))
+}
+
+function checkClient(target: unknown): RedisClient {
+  if (typeof (target as { sendCommand?: unknown } | null | undefined)?.sendCommand !== 'function') {
+    throw invalidArgument('a redis: URL is needed, or a client of ioredis or node-redis')
+  }
+  return target as RedisClient
+}
