@@ -97,29 +97,3 @@ describe('a command that cannot be run leaves the lock free', () => {
     expect(await bench().get('job')).toBeNull()
   })
 })
-
-describe('a store that does not answer is exit code 69, one line with the cause, and soon over', () => {
-  const url = 'redis://user:secret@127.0.0.1:1'
-
-  test.each([[RUN], [[...RUN.slice(0, 2), '--wait', '1h', ...RUN.slice(2)]], [['ls']], [['watch']], [['get', 'job']]])(
-    '%j',
-    async args => {
-      const startedAt = performance.now()
-      const { exitCode, stdout, stderr } = await finished(bench().startIn({ SOLOIST_URL: url }, args))
-      expect(lines(stderr)).toEqual([
-        expect.stringMatching(/^soloist: the redis backend .*ECONNREFUSED 127\.0\.0\.1:1$/),
-      ])
-      expect(stderr).not.toContain('secret')
-      expect([exitCode, stdout]).toEqual([69, ''])
-      expect(performance.now() - startedAt).toBeLessThan(20_000)
-    },
-  )
-
-  test('an SQLite file in a folder that is none', async () => {
-    const file = join(bench().folder, 'file')
-    writeFileSync(file, '')
-    const { exitCode, stderr } = await finished(bench().startIn({ SOLOIST_URL: `sqlite:${file}/locks.db` }, RUN))
-    expect(lines(stderr)).toHaveLength(1)
-    expect(exitCode).toBe(69)
-  })
-})

@@ -196,9 +196,9 @@ describe('CMD', () => {
 
 describe('the lease', () => {
   test('is renewed while CMD runs', async () => {
-    const running = await bench().hold('job', '--ttl', '1500ms')
+    const running = await bench().hold('job', '--ttl', '1s')
     const owner = await ownerOf('job')
-    const until = performance.now() + 4_000
+    const until = performance.now() + 2_500
     while (performance.now() < until) expect(await ownerOf('job')).toBe(owner)
     expect((await finished(running)).exitCode).toBe(0)
   })
@@ -323,9 +323,6 @@ describe('what it says', () => {
       signal: null,
       ranMs: expect.any(Number),
     })
-    const failed = await bench().run('run', 'job', '--json', '--store', 'redis://127.0.0.1:1', '--', 'true')
-    expect(failed.exitCode).toBe(69)
-    expect(JSON.parse(failed.stderr)).toMatchObject({ event: 'failed', name: 'job', code: 'BACKEND_UNAVAILABLE' })
   })
 
   test('holds no raw control characters, whoever set them', async () => {

@@ -73,7 +73,7 @@ export class Running {
 }
 
 /** The command on a store and a home of its own, which every test gets anew. */
-export class Bench {
+export class Bench implements AsyncDisposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'soloist-cli-'))
   readonly store: string = `sqlite:${join(this.folder, 'locks.db')}`
   readonly #running: Running[] = []
@@ -125,6 +125,10 @@ export class Bench {
     for (const running of this.#running) running.kill()
     await Promise.allSettled(this.#running.map(running => running.ended))
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end()
   }
 
   #add(running: Running): Running {

@@ -54,7 +54,7 @@ describe('the suite', () => {
   })
 
   for (const mutant of mutants) {
-    test(`finds by its tests of ${mutant.caughtBy}: ${mutant.fault}`, async () => {
+    test.concurrent(`finds by its tests of ${mutant.caughtBy}: ${mutant.fault}`, async () => {
       const guarantee = collectBroken(mutant).filter(registered => registered.guarantee === mutant.caughtBy)
       const failure = await firstFailure(guarantee)
       assert.ok(failure !== null, `no test of "${mutant.caughtBy}" failed`)

@@ -1,8 +1,8 @@
 import { conformance } from 'soloist/conformance'
-import { describe, test } from 'vitest'
+import { sideBySide } from '../support/side-by-side.js'
 
 conformance({
   name: 'Redis Cluster through node-redis',
-  runner: { describe, test },
+  runner: sideBySide,
   store: new URL('../stores/redis-cluster-node-redis.js', import.meta.url),
 })

@@ -1,8 +1,8 @@
 import { conformance } from 'soloist/conformance'
-import { describe, test } from 'vitest'
+import { sideBySide } from '../support/side-by-side.js'
 
 conformance({
   name: 'Redis through ioredis',
-  runner: { describe, test },
+  runner: sideBySide,
   store: new URL('../stores/redis-ioredis.js', import.meta.url),
 })

@@ -175,7 +175,7 @@ describe('a URL', () => {
     })
     expect(trusting).toBe('closed\n')
     await using untrusting = connect(`rediss://127.0.0.1:${port}`)
-    await expect(untrusting.lock('a')).rejects.toMatchObject({
+    await expect(untrusting.inspect('a')).rejects.toMatchObject({
       code: 'BACKEND_UNAVAILABLE',
       cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
     })
