@@ -10,7 +10,10 @@
  * | `BACKEND_UNAVAILABLE` | the backend gave no answer or an error; `cause` says which | nothing you may rely on; what was left expires |
  * | `ABORTED` | the caller's `AbortSignal` fired; `cause` is its reason | nothing |
  * | `CLOSED` | used after, or waiting during, `close()` | nothing |
- * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject` | nothing |
+ * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
+ * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
+ * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
+ * | `RESULT_UNAVAILABLE` | the run this call joined ended, but its result cannot be had here | nothing |
  */
 export type SoloistErrorCode =
   | 'INVALID_ARGUMENT'
@@ -21,6 +24,9 @@ export type SoloistErrorCode =
   | 'ABORTED'
   | 'CLOSED'
   | 'DUPLICATE_JOB'
+  | 'JOB_FAILED'
+  | 'JOB_REPLACED'
+  | 'RESULT_UNAVAILABLE'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */
 export class SoloistError extends Error {
@@ -77,6 +83,21 @@ export class DuplicateJobError extends SoloistError {
     this.id = id
     this.state = state
     this.ageMs = ageMs
+  }
+}
+
+/**
+ * A run that this call joined failed in another process. The message is that of the error its handler threw; `cause` is
+ * an error with that error's `name`, `message` and, where it had a string as such, `code`, and no stack of its own.
+ */
+export class JobFailedError extends SoloistError {
+  /** The id of the run that failed. */
+  readonly id: string
+
+  constructor(details: { id: string; cause: Error }) {
+    super('JOB_FAILED', details.cause.message, { cause: details.cause })
+    this.name = 'JobFailedError'
+    this.id = details.id
   }
 }
 

@@ -23,11 +23,28 @@ export type {
 export { type MemoryBackendOptions, memoryBackend } from './backends/memory/backend.js'
 export { MemoryStore } from './backends/memory/store.js'
 export { type ConnectOptions, connect, defaultUrl } from './connect.js'
-export { DuplicateJobError, type JobState, LockTimeoutError, SoloistError, type SoloistErrorCode } from './errors.js'
+export {
+  DuplicateJobError,
+  JobFailedError,
+  type JobState,
+  LockTimeoutError,
+  SoloistError,
+  type SoloistErrorCode,
+} from './errors.js'
 export type { Clock, Timer } from './internal/clock.js'
+export type { Job, JobArguments, JobOutcome } from './job/job.js'
 export { type JobKeyOptions, jobKey, type UniqueOn } from './job/key.js'
 export type { JobClaimOptions, JobHolder, JobLocks, JobTakeOptions, Taken } from './job/locks.js'
 export { type JobLockNames, type JobLockPart, jobLockNames, type ParsedJobLock, parseJobLock } from './job/names.js'
+export type {
+  DecideStrategy,
+  DuplicateTrigger,
+  JobHandler,
+  JobMode,
+  JobOptions,
+  JobRun,
+  JobStrategy,
+} from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
 export type { ClaimEvent, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'

@@ -4,7 +4,9 @@ import { invalidArgument } from './errors.js'
 import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
+import { type Job, makeJob } from './job/job.js'
 import { JobLocks } from './job/locks.js'
+import { type JobHandler, type JobOptions, jobDefinition } from './job/options.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/lease.js'
@@ -120,6 +122,20 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /** Many readers or one writer, in the order they came. */
   rwLock(name: string): ReadWriteLock {
     return readWriteLock(this.#locker, name)
+  }
+
+  /**
+   * Makes a function a singleton job: while it is live with the same arguments, here or in any other process, triggering
+   * it again does what `onDuplicate` says; by default the caller joins the live run. Jobs are the same by their name, so
+   * every process that shares one must define it alike.
+   *
+   * @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken or contradict each other
+   */
+  job<R, A = undefined>(name: string, handler: JobHandler<A, R>): Job<A, R>
+  job<R, A = undefined>(name: string, options: JobOptions<NoInfer<A>>, handler: JobHandler<A, R>): Job<A, R>
+  job<R, A>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
+    const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
+    return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
   }
 
   /** Who holds the lock and who waits for it, or `null` when nobody does. */

@@ -48,9 +48,15 @@ export function checkKeyOptions({ uniqueOn, serialize }: JobKeyOptions<never>): 
 /**
  * JSON with the keys of every object in the order of their UTF-16 code units and without white space, as RFC 8785
  * writes it; a lone surrogate is escaped. Members that are `undefined` are left out, and such elements are `null`.
+ *
+ * @param what names the value in messages
  */
-export function canonicalJson(value: unknown, serialize?: (value: unknown) => unknown): string {
-  return new Writer(serialize).write(value, '', 0)
+export function canonicalJson(
+  value: unknown,
+  serialize?: (value: unknown) => unknown,
+  what: string = 'job arguments',
+): string {
+  return new Writer(what, serialize).write(value, '', 0)
 }
 
 function selected<A>(args: A, uniqueOn: UniqueOn<A>): unknown {
@@ -78,21 +84,23 @@ function called<A>(what: string, call: (value: A) => unknown, value: A): unknown
 }
 
 class Writer {
+  readonly #what: string
   readonly #serialize: ((value: unknown) => unknown) | undefined
   /** The objects around the present one. */
   readonly #around = new Set<object>()
 
-  constructor(serialize: ((value: unknown) => unknown) | undefined) {
+  constructor(what: string, serialize: ((value: unknown) => unknown) | undefined) {
+    this.#what = what
     this.#serialize = serialize
   }
 
   /** @param at where the value stands, for messages: `.user.tags[2]` */
   write(value: unknown, at: string, depth: number): string {
-    if (depth > DEEPEST) throw invalidArgument(`job arguments must not be nested deeper than ${DEEPEST} levels`)
+    if (depth > DEEPEST) throw invalidArgument(`${this.#what} must not be nested deeper than ${DEEPEST} levels`)
     if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
     if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value)
     if (typeof value === 'object') {
-      if (this.#around.has(value)) throw refused('a cycle', at)
+      if (this.#around.has(value)) throw this.#refused('a cycle', at)
       if (Array.isArray(value) || isPlain(value)) {
         this.#around.add(value)
         const text = Array.isArray(value) ? this.#array(value, at, depth) : this.#object(value, at, depth)
@@ -100,7 +108,7 @@ class Writer {
         return text
       }
     }
-    if (this.#serialize === undefined) throw refused(kindOf(value), at)
+    if (this.#serialize === undefined) throw this.#refused(kindOf(value), at)
     const data = called('serialize', this.#serialize, value)
     if (data === undefined) throw invalidArgument(`serialize returned undefined for ${kindOf(value)}${where(at)}`)
     return this.write(data, at, depth + 1)
@@ -113,7 +121,7 @@ class Writer {
   }
 
   #object(members: Readonly<Record<string, unknown>>, at: string, depth: number): string {
-    if (Object.getOwnPropertySymbols(members).length > 0) throw refused('a symbol', at)
+    if (Object.getOwnPropertySymbols(members).length > 0) throw this.#refused('a symbol', at)
     const texts: string[] = []
     for (const key of Object.keys(members).sort()) {
       const value = members[key]
@@ -121,6 +129,10 @@ class Writer {
       texts.push(`${JSON.stringify(key)}:${this.write(value, `${at}.${shortened(key)}`, depth + 1)}`)
     }
     return `{${texts.join(',')}}`
+  }
+
+  #refused(kind: string, at: string): SoloistError {
+    return invalidArgument(`${this.#what} must be JSON data; there is ${kind}${where(at)}`)
   }
 }
 
@@ -137,10 +149,6 @@ function kindOf(value: unknown): string {
   if (typeof value !== 'object' || value === null) return `a ${typeof value}`
   const { name } = (value.constructor ?? {}) as { name?: unknown }
   return typeof name === 'string' && name !== '' ? `an instance of ${shortened(name)}` : 'an instance of a class'
-}
-
-function refused(what: string, at: string): SoloistError {
-  return invalidArgument(`job arguments must be JSON data; there is ${what}${where(at)}`)
 }
 
 function where(at: string): string {

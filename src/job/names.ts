@@ -8,9 +8,10 @@ export const JOB_PREFIX = 'job:'
 
 /**
  * Which of a job's locks a name means: `trigger` stands for the job from the moment it was asked for, `run` is held
- * while it executes where that is a lock of its own, `next` belongs to the one follow-up that may be pending.
+ * while it executes where that is a lock of its own, `next` belongs to the one follow-up that may be pending, and `stop`
+ * is held by a run for as long as nobody has asked it to stop.
  */
-export type JobLockPart = 'trigger' | 'run' | 'next'
+export type JobLockPart = 'trigger' | 'run' | 'next' | 'stop'
 
 /** The lock names of one job name with one key. */
 export type JobLockNames = { readonly [part in JobLockPart]: string }
@@ -43,12 +44,12 @@ export function jobLockNames(job: string, key: string): JobLockNames {
   if (typeof key !== 'string' || !/^v1:[0-9a-f]{64}$/.test(key))
     throw invalidArgument('a job key must come from jobKey')
   const trigger = `${JOB_PREFIX}${job}:${key}`
-  return { trigger, run: `${trigger}:run`, next: `${trigger}:next` }
+  return { trigger, run: `${trigger}:run`, next: `${trigger}:next`, stop: `${trigger}:stop` }
 }
 
 /** What a lock name of {@link jobLockNames} was made of; `null` for any other. Job names may hold colons. */
 export function parseJobLock(lock: string): ParsedJobLock | null {
-  const [, job, key, part] = /^job:(.+):(v1:[0-9a-f]{64})(?::(run|next))?$/s.exec(lock) ?? []
+  const [, job, key, part] = /^job:(.+):(v1:[0-9a-f]{64})(?::(run|next|stop))?$/s.exec(lock) ?? []
   if (job === undefined || key === undefined) return null
   return { job, key, part: (part ?? 'trigger') as JobLockPart }
 }

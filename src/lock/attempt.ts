@@ -26,6 +26,8 @@ export interface Patience {
   readonly queues: boolean
   /** Ends the wait with its reason. */
   readonly unless: AbortSignal | null
+  /** Called once the claim is queued. */
+  readonly onQueued?: () => void
 }
 
 /**
@@ -80,6 +82,7 @@ export class Attempt {
     if (this.#patience.queues) {
       this.#locker.publish('waiting', { ...this.#subject(), holder: this.#holder })
       this.#locker.waiting.add(this, asked.retryAfterMs)
+      this.#patience.onQueued?.()
     } else {
       this.#end()
       this.#settle.resolve(null)

@@ -149,6 +149,12 @@ export class HeldLease implements Lease {
     return this.#state === 'held'
   }
 
+  /** Whether ownership is proven at this moment. */
+  get valid(): boolean {
+    this.#expireIfDue()
+    return this.held
+  }
+
   /** How long it has been held, in milliseconds. */
   get heldMs(): number {
     return this.#host.clock.monotonicMs() - this.#heldSinceMs

@@ -9,6 +9,7 @@ import type { HeldLease, LeaseHost } from './lease.js'
 import { type RenewalHost, Renewer } from './renewal.js'
 import { aborted, type LockRequest } from './request.js'
 import { type WaitingHost, WaitingRoom } from './waiting.js'
+import { type WatchingHost, WatchRoom } from './watching.js'
 
 export interface LockerOptions {
   /** This client's name, unique among all clients of the datastore; starts every owner. */
@@ -22,13 +23,14 @@ export interface LockerOptions {
 }
 
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
-export class Locker implements LeaseHost, RenewalHost, WaitingHost {
+export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost {
   readonly clock: Clock
   readonly random: () => number
   readonly calls: Calls
   readonly waiting: WaitingRoom
+  readonly watching: WatchRoom
+  readonly clientId: string
 
-  readonly #clientId: string
   readonly #emitter: EventEmitter
   readonly #renewer: Renewer
   /** The calls that wait, by claim. */
@@ -44,24 +46,29 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   constructor(backend: Backend, options: LockerOptions) {
     this.clock = options.clock
     this.random = options.random
-    this.#clientId = options.clientId
+    this.clientId = options.clientId
     this.#emitter = options.emitter
     this.calls = new Calls(backend, options.clock, options.callTimeoutMs, (...handed) => this.#handed(...handed))
     this.waiting = new WaitingRoom(this, backend.beatMs)
+    this.watching = new WatchRoom(this)
     this.#renewer = new Renewer(this)
     backend.onGrant(event => {
-      if (event.type === 'gap') this.waiting.gap()
-      else if (event.type === 'granted') this.#granted(event)
+      if (event.type === 'granted') this.#granted(event)
+      else if (event.type === 'ended') this.watching.ended(event)
+      else {
+        this.waiting.gap()
+        this.watching.gap()
+      }
     })
   }
 
   /** Waits for the lock as long as the request allows. See {@link Patience} for what a wait in several parts adds. */
   async acquire(
     request: LockRequest,
-    { sinceMs, unless }: Omit<Patience, 'queues'> = { sinceMs: this.clock.monotonicMs(), unless: null },
+    patience: Omit<Patience, 'queues'> = { sinceMs: this.clock.monotonicMs(), unless: null },
   ): Promise<HeldLease> {
-    const queues = this.clock.monotonicMs() - sinceMs < request.waitMs
-    const attempt = this.#attempt(request, { sinceMs, queues, unless })
+    const queues = this.clock.monotonicMs() - patience.sinceMs < request.waitMs
+    const attempt = this.#attempt(request, { ...patience, queues })
     const lease = await attempt.result
     if (lease === null) throw attempt.refusal()
     return lease
@@ -70,6 +77,12 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   /** Takes the lock if it is free now, else `null`. */
   async tryAcquire(request: LockRequest): Promise<HeldLease | null> {
     return await this.#attempt(request, { sinceMs: this.clock.monotonicMs(), queues: false, unless: null }).result
+  }
+
+  /** An owner that nobody else has. */
+  newOwner(): string {
+    this.#sequence += 1
+    return `${this.clientId}/${this.#sequence}`
   }
 
   /** Runs a backend call made outside of a lease, such as `inspect`, under the same bound and the same errors. */
@@ -134,6 +147,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
 
   async #close(): Promise<void> {
     for (const attempt of [...this.#attempts.values()]) attempt.fail(closed())
+    this.watching.close(closed())
     for (const lease of [...this.#renewer.leases.values()]) lease.lose(closed())
     // What is not done in time has a fault event of its own.
     await Promise.allSettled([this.calls.bounded('close', this.#finish())])
@@ -151,10 +165,9 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     this.assertOpen()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
-    this.#sequence += 1
     const { name, mode, limit, ttlMs, meta } = request
-    const owner = request.owner ?? `${this.#clientId}/${this.#sequence}`
-    const claim = { name, owner, client: this.#clientId, mode, limit, ttlMs, meta }
+    const owner = request.owner ?? this.newOwner()
+    const claim = { name, owner, client: this.clientId, mode, limit, ttlMs, meta }
     const attempt = new Attempt(this, claim, request, patience)
     const key = claimKey(claim)
     if (this.#attempts.has(key) || this.#renewer.leases.has(key)) {
@@ -177,7 +190,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   }
 
   onWaitFault(attempt: Attempt, error: unknown): void {
-    this.#fault(attempt.claim, 'wait', error)
+    this.fault(attempt.claim, 'wait', error)
   }
 
   /** Takes back, in the background, what the backend may have noted of a claim that nobody here stands for. */
@@ -226,11 +239,11 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
   }
 
   onReleaseFault(lease: HeldLease, error: unknown): void {
-    this.#fault(lease.claim, 'release', error)
+    this.fault(lease.claim, 'release', error)
   }
 
   onRenewFault(lease: HeldLease, error: unknown): void {
-    this.#fault(lease.claim, 'renew', error)
+    this.fault(lease.claim, 'renew', error)
   }
 
   publish<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
@@ -247,7 +260,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     if (attempt !== undefined) return void this.waiting.grant(attempt)
     // Nobody waits for it any more.
     const { name, owner, mode, limit } = grant
-    this.giveBack({ name, owner, mode, limit, client: this.#clientId, ttlMs: null, meta: null })
+    this.giveBack({ name, owner, mode, limit, client: this.clientId, ttlMs: null, meta: null })
   }
 
   #leave(claim: Claim, ttlMs: number): void {
@@ -261,7 +274,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
 
   /** Work nobody waits for, except `close()`. */
   #inBackground(work: Promise<unknown>, claim: Claim): void {
-    this.#unfinishedUntil(work).catch((error: unknown) => this.#fault(claim, 'release', error))
+    this.#unfinishedUntil(work).catch((error: unknown) => this.fault(claim, 'release', error))
   }
 
   #unfinishedUntil<T>(work: Promise<T>): Promise<T> {
@@ -269,7 +282,8 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost {
     return work.finally(() => this.#unfinished.delete(work))
   }
 
-  #fault(claim: Claim, during: SoloistEvents['fault'][0]['during'], error: unknown): void {
+  /** Tells of a failure that no caller can be told. */
+  fault(claim: Claim, during: SoloistEvents['fault'][0]['during'], error: unknown): void {
     this.publish('fault', { ...subject(claim), during, error })
   }
 }

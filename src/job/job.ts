@@ -1,0 +1,59 @@
+import type { Locker } from '../lock/locker.js'
+import type { JobLocks } from './locks.js'
+import type { JobDefinition } from './options.js'
+import type { JobCounts, TriggerOutcome } from './outcome.js'
+import { unwrap } from './result.js'
+import { Triggers } from './triggers.js'
+
+/** What a trigger of a function job is answered with. */
+export interface JobOutcome<R> extends TriggerOutcome {
+  /**
+   * The result of the run that covers this trigger, once it has ended. May be called any number of times, or never.
+   *
+   * @throws what the handler threw, where it ran in this process
+   * @throws JobFailedError when it threw in another
+   * @throws DuplicateJobError when the strategy is `skip` and a run was live: nobody waits for that one
+   * @throws SoloistError `RESULT_UNAVAILABLE` when the run succeeded but its result cannot be had here, or runs died with
+   *   their processes again and again; `LEASE_LOST` when this process ran it and its lease was lost meanwhile;
+   *   `BACKEND_UNAVAILABLE` or `CLOSED`
+   */
+  result(): Promise<R>
+}
+
+/** A singleton job: a function that runs at most once at a time for the same arguments, wherever it is triggered. */
+export interface Job<A, R> {
+  /** As `trigger`, and waits for the result. Rejects as both do. */
+  (...args: JobArguments<A>): Promise<R>
+  readonly name: string
+  /**
+   * Asks for a run. Resolves as soon as it is known what becomes of it: the run may only just have started.
+   *
+   * @throws DuplicateJobError when the same job is live and the strategy is `reject`
+   * @throws SoloistError `INVALID_ARGUMENT` for arguments without a key, `BACKEND_UNAVAILABLE`, `CLOSED`
+   */
+  trigger(...args: JobArguments<A>): Promise<JobOutcome<R>>
+  /** The unique key of these arguments. @throws SoloistError `INVALID_ARGUMENT` */
+  key(...args: JobArguments<A>): string
+  /** How often what happened to triggers and runs of this job's name, in this process. */
+  counts(): JobCounts
+}
+
+/** The arguments of a call: one value, which may be left out where it may be `undefined`. */
+export type JobArguments<A> = undefined extends A ? [args?: A] : [args: A]
+
+/** Makes a job of its definition. */
+export function makeJob<A, R>(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>): Job<A, R> {
+  const triggers = new Triggers(locker, jobs, definition)
+  const call = async (...args: JobArguments<A>) => unwrap(await (await triggers.trigger(args[0] as A)).settled)
+  return Object.defineProperties(call as unknown as Job<A, R>, {
+    name: { value: definition.name },
+    trigger: {
+      value: async (...args: JobArguments<A>): Promise<JobOutcome<R>> => {
+        const { outcome, settled } = await triggers.trigger(args[0] as A)
+        return { ...outcome, result: async () => unwrap(await settled) }
+      },
+    },
+    key: { value: (...args: JobArguments<A>) => triggers.key(args[0] as A) },
+    counts: { value: () => jobs.counts(definition.name) },
+  })
+}

@@ -1,0 +1,176 @@
+import { invalidArgument, type JobState } from '../errors.js'
+import { checkMs, checkOptions } from '../internal/check.js'
+import { checkKeyOptions, type JobKeyOptions } from './key.js'
+import { checkJobName } from './names.js'
+
+const MODES = ['untilExecuted', 'untilExecuting', 'whileExecuting', 'untilAndWhileExecuting', 'untilExpired'] as const
+const STRATEGIES = ['join', 'reject', 'skip', 'replace', 'rerun', 'delay'] as const
+
+const DEFAULT_TTL_MS = 30_000
+const DEFAULT_RESULT_TTL_MS = 60_000
+const DEFAULT_BACKOFF_MS = 1_000
+const DEFAULT_RESULT_LIMIT_BYTES = 256 * 1024
+const LARGEST_RESULT_LIMIT_BYTES = 1024 * 1024
+const MOST_ATTEMPTS = 1_000
+
+/** From when to when a job's name and arguments are taken. */
+export type JobMode = (typeof MODES)[number]
+
+/** What becomes of a trigger while the same job is live. */
+export type JobStrategy = (typeof STRATEGIES)[number]
+
+/** A trigger that met the same job live, as a function that decides on it sees it. */
+export interface DuplicateTrigger<A> {
+  /** The arguments of the trigger. */
+  readonly args: A
+  /** The live job's id. */
+  readonly id: string
+  /** How far the live job is. */
+  readonly state: JobState
+  /** How long it has been live, in milliseconds; `null` where the backend does not know. */
+  readonly ageMs: number | null
+}
+
+/** Decides on each duplicate by itself. */
+export type DecideStrategy<A> = (duplicate: DuplicateTrigger<A>) => JobStrategy | Promise<JobStrategy>
+
+/** What a handler gets beside the arguments. */
+export interface JobRun {
+  /** The run's id: what holds its lock in the backend. */
+  readonly id: string
+  /**
+   * Aborts when the run must stop: its lease was lost, a newer one asked it to stop, or the Soloist object was closed.
+   * Its reason is a `SoloistError`.
+   */
+  readonly signal: AbortSignal
+  /** A number greater than that of every earlier run of the same job; send it along with each write. */
+  readonly fence: number
+  /** The how-manieth attempt of this run it is, from 1. */
+  readonly attempt: number
+}
+
+/** What a job does. */
+export type JobHandler<A, R> = (args: A, run: JobRun) => R | Promise<R>
+
+/** How a job behaves. Every field is optional. */
+export interface JobOptions<A> extends JobKeyOptions<A> {
+  /** Default: `untilExecuted`. */
+  readonly mode?: JobMode | undefined
+  /** Default: `join`. */
+  readonly onDuplicate?: JobStrategy | DecideStrategy<A> | undefined
+  /** With `untilExpired` only, and needed there: for how long a trigger takes its place, in milliseconds. */
+  readonly expiryMs?: number | undefined
+  /**
+   * With `rerun` only: makes the arguments of the one pending run of those it had and those of a further trigger;
+   * default: the newest. Arguments must be JSON data then, of at most 16 KiB.
+   */
+  readonly merge?: ((pending: A, newest: A) => A) | undefined
+  /**
+   * With `replace` only: whether a run that executes already is asked to stop, by its signal, or left to end. The new
+   * one starts after it either way. Default: `follow`.
+   */
+  readonly onRunning?: 'stop' | 'follow' | undefined
+  /**
+   * How long the run's lease lasts unless it is renewed, in milliseconds; default 30,000. Others wait at most about this
+   * long after the process that runs the job died.
+   */
+  readonly ttlMs?: number | undefined
+  /** How long a result is kept for those who joined, in milliseconds; default 60,000. */
+  readonly resultTtlMs?: number | undefined
+  /** The longest result, as JSON in bytes, that others can join; default 262,144 (256 KiB), at most 1 MiB. */
+  readonly resultLimitBytes?: number | undefined
+  /** How often the handler is called before its error counts; default 1. */
+  readonly attempts?: number | undefined
+  /** How long to wait before the second attempt, in milliseconds, doubled before each further one; default 1,000. */
+  readonly backoffMs?: number | undefined
+}
+
+/** A job after validation. */
+export interface JobDefinition<A, R> {
+  readonly name: string
+  readonly handler: JobHandler<A, R>
+  readonly key: JobKeyOptions<A>
+  readonly mode: JobMode
+  readonly onDuplicate: JobStrategy | DecideStrategy<A>
+  /** `0` without `untilExpired`. */
+  readonly expiryMs: number
+  readonly merge: ((pending: A, newest: A) => A) | null
+  readonly stops: boolean
+  readonly ttlMs: number
+  readonly resultTtlMs: number
+  readonly resultLimitBytes: number
+  readonly attempts: number
+  readonly backoffMs: number
+}
+
+/** Checks what a job is to be. @throws SoloistError `INVALID_ARGUMENT` */
+export function jobDefinition<A, R>(
+  name: string,
+  options: JobOptions<A>,
+  handler: JobHandler<A, R>,
+): JobDefinition<A, R> {
+  checkJobName(name)
+  checkOptions(options)
+  checkKeyOptions(options)
+  if (typeof handler !== 'function') throw invalidArgument('a job needs a function to run')
+  const { mode = 'untilExecuted', onDuplicate = 'join', uniqueOn, serialize } = options
+  if (!MODES.includes(mode)) throw invalidArgument(`mode must be one of ${MODES.join(', ')}`)
+  if (typeof onDuplicate !== 'function') checkStrategy('onDuplicate', onDuplicate, ', or a function')
+  checkTogether(options, mode, onDuplicate)
+  const { expiryMs, merge, ttlMs, resultTtlMs, resultLimitBytes, attempts, backoffMs } = options
+  return {
+    name,
+    handler,
+    key: { uniqueOn, serialize },
+    mode,
+    onDuplicate,
+    expiryMs: expiryMs === undefined ? 0 : checkMs('expiryMs', expiryMs, 1),
+    merge: merge ?? null,
+    stops: options.onRunning === 'stop',
+    ttlMs: ttlMs === undefined ? DEFAULT_TTL_MS : checkMs('ttlMs', ttlMs, 1),
+    resultTtlMs: resultTtlMs === undefined ? DEFAULT_RESULT_TTL_MS : checkMs('resultTtlMs', resultTtlMs, 1),
+    resultLimitBytes: checkWhole(
+      'resultLimitBytes',
+      resultLimitBytes ?? DEFAULT_RESULT_LIMIT_BYTES,
+      0,
+      LARGEST_RESULT_LIMIT_BYTES,
+    ),
+    attempts: checkWhole('attempts', attempts ?? 1, 1, MOST_ATTEMPTS),
+    backoffMs: backoffMs === undefined ? DEFAULT_BACKOFF_MS : checkMs('backoffMs', backoffMs, 0),
+  }
+}
+
+/** @throws SoloistError `INVALID_ARGUMENT` for what is no strategy */
+export function checkStrategy(what: string, strategy: unknown, orElse = ''): JobStrategy {
+  if (!STRATEGIES.includes(strategy as JobStrategy)) {
+    throw invalidArgument(`${what} must be one of ${STRATEGIES.join(', ')}${orElse}`)
+  }
+  return strategy as JobStrategy
+}
+
+/** What contradicts each other. A function may decide for any strategy, so it goes with every option. */
+function checkTogether<A>(options: JobOptions<A>, mode: JobMode, onDuplicate: JobStrategy | DecideStrategy<A>): void {
+  const { expiryMs, merge, onRunning, attempts, backoffMs } = options
+  const may = (strategy: JobStrategy) => typeof onDuplicate === 'function' || onDuplicate === strategy
+  if (mode === 'untilExpired' && expiryMs === undefined) throw invalidArgument('untilExpired needs expiryMs')
+  if (mode !== 'untilExpired' && expiryMs !== undefined) throw invalidArgument('expiryMs needs the mode untilExpired')
+  if (merge !== undefined) {
+    if (typeof merge !== 'function') throw invalidArgument('merge must be a function')
+    if (!may('rerun')) throw invalidArgument('merge needs the strategy rerun')
+  }
+  if (onRunning !== undefined) {
+    if (onRunning !== 'stop' && onRunning !== 'follow') throw invalidArgument('onRunning must be stop or follow')
+    if (!may('replace')) throw invalidArgument('onRunning needs the strategy replace')
+    if (mode === 'untilExecuting' || mode === 'untilAndWhileExecuting') {
+      throw invalidArgument(`onRunning contradicts ${mode}: there a run that executes is no duplicate`)
+    }
+  }
+  if (backoffMs !== undefined && (attempts ?? 1) === 1) throw invalidArgument('backoffMs needs attempts of 2 or more')
+}
+
+function checkWhole(field: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least || value > most) {
+    throw invalidArgument(`${field} must be a whole number from ${least} to ${most}`)
+  }
+  return value
+}

@@ -1,0 +1,101 @@
+import { invalidArgument } from '../errors.js'
+import type { HeldLease } from '../lock/lease.js'
+import type { Locker } from '../lock/locker.js'
+import { exclusive, shared } from '../lock/request.js'
+import { canonicalJson } from './key.js'
+import type { JobLocks } from './locks.js'
+import type { JobDefinition } from './options.js'
+import type { Place, Places } from './places.js'
+import { takenOverText } from './result.js'
+import { pause } from './run.js'
+import type { Met, Trigger } from './trigger.js'
+
+/** The longest arguments that a pending run carries for `merge`, in bytes of JSON. */
+const LONGEST_CARRIED_BYTES = 16 * 1024
+/** How often the slot is tried when others change it between two steps. */
+const MOST_TRIES = 100
+/** A run that cannot be asked to stop yet is asked again after this long, and then after twice as long each time. */
+const ASK_AGAIN_MS = 100
+const ASK_AGAIN_MOST_MS = 5_000
+
+/** A pending run's place and what it is to do. */
+export interface Pending<A> {
+  readonly args: A
+  readonly place: Place
+  /** `null` when it needs none: it has its turn already, or stands for itself beside the pending one. */
+  readonly slot: HeldLease | null
+}
+
+/**
+ * Makes a trigger the one pending run of its key. It queues first, so that whoever is pointed to it finds it alive. Then
+ * it takes the slot; from a run that has it, by releasing the slot in its name, with a note of who takes over. Only one
+ * such release succeeds, and whoever's it is carries on what that run was to do.
+ */
+export async function becomePending<A>(
+  locker: Locker,
+  jobs: JobLocks,
+  { merge, resultTtlMs }: JobDefinition<A, unknown>,
+  trigger: Trigger<A>,
+  id: string,
+  place: Place,
+): Promise<Pending<A>> {
+  const { places } = trigger
+  let { args } = trigger
+  await place.atOnce
+  for (let tries = 0; tries < MOST_TRIES && !place.granted; tries += 1) {
+    const slot = await places.takeSlot(id, merge === null ? null : carried(args))
+    if (slot !== null) return { args, place, slot }
+    const pending = await jobs.holder(places.slot)
+    if (pending === null) continue
+    let both = args
+    if (merge !== null) {
+      // Triggered by a version of this job that has no merge: its arguments are unknown here, so both run.
+      if (pending.meta === null) break
+      both = merge(JSON.parse(pending.meta) as A, args)
+      carried(both)
+    }
+    const note = { text: takenOverText(id), keepMs: resultTtlMs }
+    const taken = await locker.release(places.claim(exclusive(places.slot), pending.owner), note)
+    if (taken) args = both
+  }
+  return { args, place, slot: null }
+}
+
+/** The arguments as a pending run carries them. @throws SoloistError `INVALID_ARGUMENT` when they cannot be carried */
+export function carried(args: unknown): string {
+  const text = canonicalJson(args ?? null)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > LONGEST_CARRIED_BYTES) {
+    throw invalidArgument(
+      `with merge, arguments must not be longer than ${LONGEST_CARRIED_BYTES} bytes; they have ${bytes}`,
+    )
+  }
+  return text
+}
+
+/** Asks a run to stop, until it is asked, or over, or `place` has been granted or left. */
+export async function askToStop<A>(
+  locker: Locker,
+  { names, places }: Trigger<A>,
+  met: Met,
+  place: Place,
+): Promise<void> {
+  const claim = places.claim(shared(names.stop), met.id)
+  const over = new AbortController()
+  const end = () => over.abort()
+  place.held.then(end, end)
+  try {
+    for (let delayMs = ASK_AGAIN_MS; !over.signal.aborted; delayMs = Math.min(delayMs * 2, ASK_AGAIN_MOST_MS)) {
+      if (await locker.release(claim)) return
+      // It has only just begun, or it ended, or it was started by a version of this job that nobody may stop.
+      if (!(await isLive(locker, places, met.id))) return
+      await pause(locker, delayMs, over.signal)
+    }
+  } catch (error) {
+    locker.fault(claim, 'release', error)
+  }
+}
+
+async function isLive(locker: Locker, { live }: Places, id: string): Promise<boolean> {
+  return (await locker.watching.look(live.name, id)).status === 'live'
+}

@@ -1,0 +1,235 @@
+import type { Claim } from '../backend.js'
+import { onAbort } from '../internal/abort.js'
+import type { HeldLease } from '../lock/lease.js'
+import type { Locker } from '../lock/locker.js'
+import { exclusive, type LockRequest, shared, type Target } from '../lock/request.js'
+import type { JobLockNames } from './names.js'
+import type { JobDefinition, JobMode } from './options.js'
+
+/** What a run has while it executes. */
+export interface Hold {
+  /** Shows that the run is live, and is what its result is left with. */
+  readonly lease: HeldLease
+  readonly fence: number
+}
+
+/** A place in the queue for a {@link Hold}. */
+export interface Place {
+  /** Rejects when the place was left or the wait failed. */
+  readonly held: Promise<Hold>
+  /** Whether it was granted at once: settles as soon as that is known. */
+  readonly atOnce: Promise<boolean>
+  /** Whether it was granted. */
+  readonly granted: boolean
+  /** Gives up the place, or what was granted already. */
+  leave(): void
+}
+
+/**
+ * Where the runs of one job stand, by its mode.
+ *
+ * | mode | `gate`: whose holder a trigger is a duplicate of | `live`: held while executing | `slot`: of the one pending run |
+ * |---|---|---|---|
+ * | `untilExecuted` | trigger | trigger | next |
+ * | `whileExecuting` | run | run | next |
+ * | `untilExecuting`, `untilAndWhileExecuting` | trigger | run | trigger: who holds it waits to run |
+ * | `untilExpired` | trigger, for its period | run, shared: the period alone keeps others away | next |
+ */
+export class Places {
+  readonly gate: string
+  readonly live: Target
+  readonly slot: string
+  /** Whether the gate is the slot. */
+  readonly gated: boolean
+  /** Whether the gate is kept for a period and not for as long as a run lasts. */
+  readonly periodic: boolean
+  readonly #locker: Locker
+  readonly #ttlMs: number
+  readonly #expiryMs: number
+
+  constructor(locker: Locker, names: JobLockNames, definition: Pick<JobDefinition<never, never>, PlaceOptions>) {
+    const { mode } = definition
+    this.#locker = locker
+    this.#ttlMs = definition.ttlMs
+    this.#expiryMs = definition.expiryMs
+    this.periodic = mode === 'untilExpired'
+    this.gated = isGated(mode)
+    this.gate = mode === 'whileExecuting' ? names.run : names.trigger
+    this.live = this.periodic ? shared(names.run) : exclusive(this.gated ? names.run : this.gate)
+    this.slot = this.gated ? names.trigger : names.next
+  }
+
+  /** What the run `id` needs, if the gate is open now; else `null`. Not for a mode whose gate is the slot. */
+  async enter(id: string): Promise<Hold | null> {
+    return this.periodic ? await this.#takePeriod(id) : holdOf(await this.#locker.tryAcquire(this.#request(id)))
+  }
+
+  /** Takes the period from the dead run `from`. */
+  async takeOver(id: string, from: string): Promise<Hold | null> {
+    return await this.#takePeriod(id, from)
+  }
+
+  /** A place in the queue of what {@link Places.live} needs. */
+  queue(id: string): Place {
+    return this.periodic ? this.#queueForPeriod(id) : new QueuePlace(this.#locker, this.#request(id))
+  }
+
+  /** A place behind the run `from` and whoever comes after it, which does not wait for the period to end. */
+  queueBehind(id: string, from: string): Place {
+    return this.periodic ? this.#queueForTakeOver(id, from) : this.queue(id)
+  }
+
+  /** Takes the slot of the one pending run if it is free. */
+  async takeSlot(id: string, meta: string | null): Promise<HeldLease | null> {
+    return await this.#locker.tryAcquire(this.#slotRequest(id, meta))
+  }
+
+  /** Waits for the slot. */
+  queueForSlot(id: string, meta: string | null): Place {
+    return new QueuePlace(this.#locker, this.#slotRequest(id, meta))
+  }
+
+  /** The claim of `id` on a lock of this job, to give it up. */
+  claim({ name, mode, limit }: Target, id: string): Claim {
+    return { name, owner: id, client: this.#locker.clientId, mode, limit, ttlMs: null, meta: null }
+  }
+
+  #slotRequest(id: string, meta: string | null): LockRequest {
+    return { ...this.#request(id), ...exclusive(this.slot), meta }
+  }
+
+  #request(id: string): LockRequest {
+    const ttlMs = this.#ttlMs
+    return { ...this.live, ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, signal: null, owner: id }
+  }
+
+  #periodRequest(id: string): LockRequest {
+    return { ...this.#request(id), ...exclusive(this.gate), ttlMs: this.#expiryMs, holdForMs: this.#expiryMs }
+  }
+
+  /** The run shows itself live before it takes the period, so whoever meets it there finds it alive. */
+  async #takePeriod(id: string, from?: string): Promise<Hold | null> {
+    const lease = await this.#locker.acquire(this.#request(id))
+    try {
+      const replacing = from === undefined ? {} : { replaces: from }
+      const period = await this.#locker.tryAcquire({ ...this.#periodRequest(id), ...replacing })
+      if (period !== null) return await leftToRunOut(period, lease)
+    } catch (error) {
+      await lease[Symbol.asyncDispose]()
+      throw error
+    }
+    await lease[Symbol.asyncDispose]()
+    return null
+  }
+
+  #queueForPeriod(id: string): Place {
+    return new ComposedPlace(async (left, onQueued) => {
+      const lease = await this.#locker.acquire(this.#request(id))
+      try {
+        const sinceMs = this.#locker.clock.monotonicMs()
+        const period = await this.#locker.acquire(this.#periodRequest(id), { sinceMs, unless: left, onQueued })
+        return await leftToRunOut(period, lease)
+      } catch (error) {
+        await lease[Symbol.asyncDispose]()
+        throw error
+      }
+    })
+  }
+
+  #queueForTakeOver(id: string, from: string): Place {
+    return new ComposedPlace(async (left, onQueued) => {
+      const lease = await this.#locker.acquire(this.#request(id))
+      try {
+        onQueued()
+        let before: string | undefined = from
+        for (;;) {
+          left.throwIfAborted()
+          if (before !== undefined) await orAborted(this.#ended(before), left)
+          const replacing = before === undefined ? {} : { replaces: before }
+          const period = await this.#locker.tryAcquire({ ...this.#periodRequest(id), ...replacing })
+          if (period !== null) return await leftToRunOut(period, lease)
+          const state = await this.#locker.call('inspect', backend => backend.inspect(this.gate))
+          before = state?.holders[0]?.owner
+        }
+      } catch (error) {
+        await lease[Symbol.asyncDispose]()
+        throw error
+      }
+    })
+  }
+
+  async #ended(id: string): Promise<void> {
+    await this.#locker.watching.until(this.live.name, id, this.#ttlMs)
+  }
+}
+
+type PlaceOptions = 'mode' | 'ttlMs' | 'expiryMs'
+
+function isGated(mode: JobMode): boolean {
+  return mode === 'untilExecuting' || mode === 'untilAndWhileExecuting'
+}
+
+function holdOf(lease: HeldLease | null): Hold | null {
+  return lease === null ? null : { lease, fence: lease.fence }
+}
+
+/** The period goes on by itself, also after the run. */
+async function leftToRunOut(period: HeldLease, lease: HeldLease): Promise<Hold> {
+  await period[Symbol.asyncDispose]()
+  return { lease, fence: period.fence }
+}
+
+/** Settles with the work, unless the signal fires before. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(signal, () => reject(signal.reason))
+    work.then(resolve, reject).finally(stop)
+  })
+}
+
+/** A place whose way to a hold is a function of its own. */
+class ComposedPlace implements Place {
+  readonly held: Promise<Hold>
+  readonly atOnce: Promise<boolean>
+  granted = false
+  readonly #left = new AbortController()
+
+  /** @param wait ends with the hold; stops when `left` fires; calls `onQueued` if it was not granted at once */
+  constructor(wait: (left: AbortSignal, onQueued: () => void) => Promise<Hold>) {
+    let queued = () => {}
+    const onceQueued = new Promise<boolean>(resolve => {
+      queued = () => resolve(false)
+    })
+    const left = this.#left.signal
+    this.held = wait(left, queued).then(async hold => {
+      if (left.aborted) {
+        await hold.lease[Symbol.asyncDispose]()
+        throw left.reason
+      }
+      this.granted = true
+      return hold
+    })
+    this.atOnce = Promise.race([onceQueued, this.held.then(() => true)])
+    // Whoever needs one of the two handles it; the other must not count as unhandled.
+    this.held.catch(ignore)
+    this.atOnce.catch(ignore)
+  }
+
+  leave(): void {
+    this.#left.abort()
+    this.held.then(hold => hold.lease[Symbol.asyncDispose](), ignore)
+  }
+}
+
+/** A place in the queue of one lock. */
+class QueuePlace extends ComposedPlace {
+  constructor(locker: Locker, request: LockRequest) {
+    super(async (unless, onQueued) => {
+      const lease = await locker.acquire(request, { sinceMs: locker.clock.monotonicMs(), unless, onQueued })
+      return { lease, fence: lease.fence }
+    })
+  }
+}
+
+/** The rejection is handled elsewhere. */
+function ignore(): void {}

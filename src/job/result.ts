@@ -1,0 +1,108 @@
+import { JobFailedError, SoloistError } from '../errors.js'
+import { canonicalJson } from './key.js'
+
+/** How a run or a wait for one ended. Held as a value, so that a result nobody asks for is no unhandled rejection. */
+export type Settled<R> = { readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: unknown }
+
+/** An error is kept with this much of its message. */
+const LONGEST_MESSAGE = 4_096
+const LONGEST_WORD = 200
+
+/** What is kept of a run's end, or of a pending run that a newer one took over. */
+type Kept =
+  | { readonly value?: unknown }
+  | { readonly error: { readonly name: string; readonly message: string; readonly code?: string } }
+  | { readonly unavailable: string }
+  | { readonly takenOverBy: string }
+
+/**
+ * A run's end as text for those who joined it. A value that cannot be told, since it is no JSON data or too long,
+ * becomes a note of that.
+ *
+ * @param limitBytes the longest value, as JSON
+ */
+export function keptText(
+  end: Settled<unknown>,
+  limitBytes: number,
+  serialize: ((value: unknown) => unknown) | undefined,
+): string {
+  if (!end.ok) return JSON.stringify({ error: errorData(end.error) } satisfies Kept)
+  if (end.value === undefined) return JSON.stringify({} satisfies Kept)
+  let value: string
+  try {
+    value = canonicalJson(end.value, serialize, 'a result')
+  } catch (error) {
+    // It names what stood in the way by kind and place, never by content. Anything else came from the value itself.
+    const why = error instanceof SoloistError ? error.message : 'reading it threw'
+    return JSON.stringify({ unavailable: why.slice(0, LONGEST_MESSAGE) } satisfies Kept)
+  }
+  const bytes = Buffer.byteLength(value)
+  if (bytes <= limitBytes) return `{"value":${value}}`
+  return JSON.stringify({ unavailable: `it has ${bytes} bytes, and the limit is ${limitBytes}` } satisfies Kept)
+}
+
+/** What a run with this id left, as those who joined it get it. */
+export function settledFrom<R>(text: string, id: string): Settled<R> {
+  const kept = parsed(text)
+  if (kept !== null && 'error' in kept) {
+    const { name, message, code } = kept.error
+    const cause = Object.assign(new Error(message), { name, ...(code === undefined ? {} : { code }) })
+    // Made here, so its stack says nothing about where it was thrown.
+    cause.stack = `${name}: ${message}`
+    return { ok: false, error: new JobFailedError({ id, cause }) }
+  }
+  if (kept !== null && 'unavailable' in kept) return { ok: false, error: unavailable(id, kept.unavailable) }
+  if (kept !== null && !('takenOverBy' in kept)) return { ok: true, value: kept.value as R }
+  return { ok: false, error: unavailable(id, 'what was kept is in a form this version does not know') }
+}
+
+/** A note for those who follow a pending run that the run `id` takes over. */
+export function takenOverText(id: string): string {
+  return JSON.stringify({ takenOverBy: id } satisfies Kept)
+}
+
+/** The id in such a note; `null` for any other text. */
+export function takenOverBy(text: string): string | null {
+  const kept = parsed(text)
+  return kept !== null && 'takenOverBy' in kept && typeof kept.takenOverBy === 'string' ? kept.takenOverBy : null
+}
+
+/** Gives the value, or throws the error. */
+export function unwrap<R>(end: Settled<R>): R {
+  if (end.ok) return end.value
+  throw end.error
+}
+
+/** The promise's end as a value. Never rejects. */
+export function settle<R>(work: Promise<R>): Promise<Settled<R>> {
+  return work.then(
+    value => ({ ok: true, value }),
+    (error: unknown) => ({ ok: false, error }),
+  )
+}
+
+export function unavailable(id: string, why: string): SoloistError {
+  return new SoloistError('RESULT_UNAVAILABLE', `the result of run ${id} cannot be had here: ${why}`)
+}
+
+function parsed(text: string): Kept | null {
+  try {
+    const kept: unknown = JSON.parse(text)
+    return kept !== null && typeof kept === 'object' ? (kept as Kept) : null
+  } catch {
+    // Written by something else than this module: there is nothing to read in it.
+    return null
+  }
+}
+
+function errorData(error: unknown): { name: string; message: string; code?: string } {
+  const { name, message, code } = (error !== null && typeof error === 'object' ? error : {}) as Record<string, unknown>
+  const word = (value: unknown) => (typeof value === 'string' ? value.slice(0, LONGEST_WORD).toWellFormed() : undefined)
+  const said = typeof message === 'string' ? message : typeof error === 'string' ? error : 'the run failed'
+  const short = word(code)
+  return {
+    name: word(name) ?? 'Error',
+    message: said.slice(0, LONGEST_MESSAGE).toWellFormed(),
+    ...(short === undefined ? {} : { code: short }),
+  }
+}

@@ -1,0 +1,154 @@
+import { SoloistError } from '../errors.js'
+import { onAbort } from '../internal/abort.js'
+import type { HeldLease } from '../lock/lease.js'
+import type { Locker } from '../lock/locker.js'
+import { shared } from '../lock/request.js'
+import type { JobDefinition } from './options.js'
+import type { Hold } from './places.js'
+import { keptText, type Settled } from './result.js'
+
+/** What is kept for longer than a period, so that a result is there for as long as the period lasts. */
+const PERIOD_MARGIN_MS = 1_000
+
+/** How a run ended, and whether it had lost its lease by then. */
+export interface RunEnd<R> {
+  readonly settled: Settled<R>
+  readonly lapsed: boolean
+}
+
+/** What is to be run. */
+export interface RunOrder<A> {
+  readonly id: string
+  readonly args: A
+  readonly hold: Hold
+  /** The lock that is taken away from the run to ask it to stop; `null`: nobody asks. */
+  readonly stop: string | null
+}
+
+/**
+ * Runs a handler under its hold, with its attempts, and leaves the result with the release. Never rejects: a lease that
+ * was lost makes a success a failure with `LEASE_LOST`, for then the run was not alone.
+ */
+export async function execute<A, R>(
+  locker: Locker,
+  definition: JobDefinition<A, R>,
+  order: RunOrder<A>,
+): Promise<RunEnd<R>> {
+  const { lease } = order.hold
+  const controller = new AbortController()
+  const stopListening = onAbort(lease.signal, () => controller.abort(lease.signal.reason))
+  let asked: StopRequest | null = null
+  let settled: Settled<R>
+  try {
+    if (order.stop !== null) {
+      asked = await StopRequest.await(locker, order.stop, order.id, definition.ttlMs, reason =>
+        controller.abort(reason),
+      )
+    }
+    settled = await attempts(locker, definition, order, controller.signal)
+  } catch (error) {
+    settled = { ok: false, error }
+  }
+  stopListening()
+  await asked?.end()
+  return await conclude(locker, definition, lease, settled)
+}
+
+async function attempts<A, R>(
+  locker: Locker,
+  { handler, attempts: most, backoffMs }: JobDefinition<A, R>,
+  { id, args, hold }: RunOrder<A>,
+  signal: AbortSignal,
+): Promise<Settled<R>> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return { ok: true, value: await handler(args, { id, signal, fence: hold.fence, attempt }) }
+    } catch (error) {
+      if (attempt >= most || signal.aborted) return { ok: false, error }
+      await pause(locker, backoffMs * 2 ** (attempt - 1), signal)
+      if (signal.aborted) return { ok: false, error }
+    }
+  }
+}
+
+/** Gives the hold up together with the result. */
+async function conclude<A, R>(
+  locker: Locker,
+  definition: JobDefinition<A, R>,
+  lease: HeldLease,
+  settled: Settled<R>,
+): Promise<RunEnd<R>> {
+  const { resultTtlMs, resultLimitBytes, expiryMs, key } = definition
+  const keepMs = Math.max(resultTtlMs, expiryMs === 0 ? 0 : expiryMs + PERIOD_MARGIN_MS)
+  const text = keptText(settled, resultLimitBytes, key.serialize)
+  try {
+    lease.assertValid()
+  } catch (error) {
+    return { settled: settled.ok ? { ok: false, error } : settled, lapsed: true }
+  }
+  try {
+    if (await lease.releaseWith({ text, keepMs })) return { settled, lapsed: false }
+    // Either it had been taken away, or this release was the second of two and the first one's answer was lost.
+    const { status } = await locker.watching.look(lease.name, lease.owner)
+    if (status === 'result') return { settled, lapsed: false }
+  } catch (error) {
+    // The lease was valid until now, and runs out by itself. Who joined finds no result then, and runs the job again.
+    locker.onReleaseFault(lease, error)
+    return { settled, lapsed: false }
+  }
+  const error = new SoloistError('LEASE_LOST', `the lock ${JSON.stringify(lease.name)} was taken away during the run`)
+  return { settled: settled.ok ? { ok: false, error } : settled, lapsed: true }
+}
+
+/** Resolves after so many milliseconds, or sooner when the signal fires. */
+export function pause(locker: Locker, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const end = () => {
+      timer.cancel()
+      stop()
+      resolve()
+    }
+    const timer = locker.clock.setTimer(delayMs, end)
+    let stop = () => {}
+    stop = onAbort(signal, end)
+  })
+}
+
+/**
+ * A lock that the run holds beside its own, for whoever wants it to stop: releasing it for the run is the request, and is
+ * pushed to the run at once. It is shared, since runs of one job may overlap where only a period keeps them apart.
+ */
+class StopRequest {
+  readonly #lease: HeldLease
+  #over = false
+
+  private constructor(lease: HeldLease) {
+    this.#lease = lease
+  }
+
+  static async await(
+    locker: Locker,
+    name: string,
+    owner: string,
+    ttlMs: number,
+    onAsked: (reason: SoloistError) => void,
+  ): Promise<StopRequest> {
+    const request = { ...shared(name), ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, signal: null, owner }
+    const stop = new StopRequest(await locker.acquire(request))
+    const asked = () => {
+      if (stop.#over) return
+      onAsked(new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`))
+    }
+    // A watch that failed or was missed is made good by the lease: a renewal finds that it is gone.
+    locker.watching.until(name, owner).then(asked, () => {})
+    onAbort(stop.#lease.signal, () => {
+      if (stop.#lease.signal.reason.code === 'LEASE_LOST') asked()
+    })
+    return stop
+  }
+
+  async end(): Promise<void> {
+    this.#over = true
+    await this.#lease[Symbol.asyncDispose]()
+  }
+}

@@ -1,0 +1,41 @@
+import type { JobState } from '../errors.js'
+import type { JobLockNames } from './names.js'
+import type { JobStrategy } from './options.js'
+import type { TriggerOutcome, TriggerStatus } from './outcome.js'
+import type { Places } from './places.js'
+import type { Settled } from './result.js'
+
+/** One trigger, with what was computed of it once. */
+export interface Trigger<A> {
+  readonly args: A
+  readonly key: string
+  readonly names: JobLockNames
+  readonly places: Places
+  /** How often it may still start anew after what covered it died. */
+  readonly lives: number
+}
+
+/** What a trigger came to: what is told, and how what covers it ends. */
+export interface Entered<R> {
+  readonly outcome: TriggerOutcome
+  readonly settled: Promise<Settled<R>>
+}
+
+/** The same job, live. */
+export interface Met {
+  readonly id: string
+  readonly state: JobState
+  readonly ageMs: number | null
+  /** Its process died, so its place may be taken. */
+  readonly dead: boolean
+}
+
+/** Enters a trigger once more, by a strategy that was decided on before. */
+export type Reenter<A, R> = (trigger: Trigger<A>, strategy: JobStrategy) => Promise<Entered<R>>
+
+/** What is told of a trigger, with what it met. */
+export function outcomeOf(status: TriggerStatus, id: string, met: Met | null): TriggerOutcome {
+  if (met === null) return { status, id }
+  const age = met.ageMs === null ? {} : { ageMs: met.ageMs }
+  return { status, id, owner: met.id, state: met.state, ...age }
+}

@@ -1,0 +1,149 @@
+import type { Ended, WatchReply } from '../backend.js'
+import { SoloistError } from '../errors.js'
+import type { Clock, Timer } from '../internal/clock.js'
+import { type Calls, claimKey } from './calls.js'
+
+/** After a question that failed the next one follows within this long, and not before half of it. */
+const RETRY_MS = 500
+/** A backend that has not answered for this long ends the watch. */
+const OUTAGE_MS = 30_000
+
+/** What became of a watched claim in the end. */
+export type Ending = Exclude<WatchReply, { status: 'live' }>
+
+/** What the watch room needs from the client it belongs to. */
+export interface WatchingHost {
+  readonly clock: Clock
+  /** From 0 to below 1. */
+  readonly random: () => number
+  readonly calls: Calls
+  readonly clientId: string
+}
+
+/**
+ * The claims of others that this client watches until they end. However many wait for one claim, it is watched once.
+ * Endings arrive by push; a claim whose push was lost, or whose owner died, is asked about again at the latest every
+ * `beatMs`.
+ */
+export class WatchRoom {
+  readonly #host: WatchingHost
+  readonly #watched = new Map<string, Watched>()
+  #closed: SoloistError | null = null
+
+  constructor(host: WatchingHost) {
+    this.#host = host
+  }
+
+  /**
+   * Resolves once the claim is over, with what it left.
+   *
+   * @param everyMs ask at least this often, in milliseconds, where that is more often than the beat
+   * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `CLOSED`
+   */
+  until(name: string, owner: string, everyMs: number = Infinity): Promise<Ending> {
+    if (this.#closed !== null) return Promise.reject(this.#closed)
+    const key = claimKey({ name, owner })
+    let watched = this.#watched.get(key)
+    if (watched === undefined) {
+      watched = new Watched(this.#host, name, owner, () => this.#watched.delete(key))
+      this.#watched.set(key, watched)
+    }
+    watched.everyMs = Math.min(watched.everyMs, everyMs)
+    watched.ask()
+    return watched.ending
+  }
+
+  /** Asks once. */
+  async look(name: string, owner: string): Promise<WatchReply> {
+    const { calls, clientId } = this.#host
+    return await calls.twice('watch', backend => backend.watch(name, owner, clientId))
+  }
+
+  /** The claim's end was pushed. */
+  ended({ name, owner }: Ended): void {
+    this.#watched.get(claimKey({ name, owner }))?.ask()
+  }
+
+  /** Pushes may have been missed. */
+  gap(): void {
+    for (const watched of this.#watched.values()) watched.ask()
+  }
+
+  /** Ends every watch with this reason. */
+  close(reason: SoloistError): void {
+    this.#closed = reason
+    for (const watched of [...this.#watched.values()]) watched.fail(reason)
+  }
+}
+
+/** One claim that is watched. */
+class Watched {
+  readonly ending: Promise<Ending>
+  everyMs: number
+
+  readonly #host: WatchingHost
+  readonly #name: string
+  readonly #owner: string
+  readonly #onOver: () => void
+  #settle!: { resolve(ending: Ending): void; reject(error: unknown): void }
+  #over = false
+  #asking = false
+  #again = false
+  #timer: Timer | null = null
+  #failingSinceMs: number | null = null
+
+  constructor(host: WatchingHost, name: string, owner: string, onOver: () => void) {
+    this.#host = host
+    this.#name = name
+    this.#owner = owner
+    this.#onOver = onOver
+    this.everyMs = host.calls.backend.beatMs
+    this.ending = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+  }
+
+  /** Asks now, or once more when a question is under way. */
+  ask(): void {
+    if (this.#asking) this.#again = true
+    else void this.#ask()
+  }
+
+  fail(error: unknown): void {
+    if (this.#end()) this.#settle.reject(error)
+  }
+
+  async #ask(): Promise<void> {
+    const { clock, random, calls, clientId } = this.#host
+    this.#asking = true
+    let delayMs = 0
+    do {
+      this.#again = false
+      const askedAtMs = clock.monotonicMs()
+      try {
+        const reply = await calls.twice('watch', backend => backend.watch(this.#name, this.#owner, clientId))
+        this.#failingSinceMs = null
+        delayMs = this.everyMs
+        if (reply.status !== 'live' && this.#end()) this.#settle.resolve(reply)
+      } catch (error) {
+        this.#failingSinceMs ??= askedAtMs
+        delayMs = Math.min(this.everyMs, RETRY_MS * (0.5 + random() / 2))
+        const lasting = clock.monotonicMs() - this.#failingSinceMs >= OUTAGE_MS
+        if (lasting || !(error instanceof SoloistError) || error.code !== 'BACKEND_UNAVAILABLE') this.fail(error)
+      }
+    } while (this.#again && !this.#over)
+    this.#asking = false
+    if (this.#over) return
+    this.#timer?.cancel()
+    this.#timer = clock.setTimer(delayMs, () => this.ask())
+  }
+
+  /** @returns whether it was not over before */
+  #end(): boolean {
+    if (this.#over) return false
+    this.#over = true
+    this.#timer?.cancel()
+    this.#onOver()
+    return true
+  }
+}
