@@ -43,8 +43,10 @@ export class Gates {
         }
         return OPEN
       }
+      case 'whileExecuting':
       case 'untilExecuting':
       case 'untilAndWhileExecuting': {
+        if (carried.mode === 'whileExecuting' && part !== 'holder') return OPEN
         const held = await this.#locks.holder(names.trigger)
         if (held === null || held.owner === me) return OPEN
         const life = await this.#lives.of(names.trigger, held.owner)
@@ -52,16 +54,7 @@ export class Gates {
         if (life.state === 'over' || life.state === 'changed') return OPEN
         return { to: 'shut', holder: held.owner, sure: life.state === 'live', forMs: null }
       }
-      case 'whileExecuting':
-        return part === 'holder' ? await this.#displaced(names.trigger, me) : OPEN
     }
-  }
-
-  /** Whether a newer job has taken the lock in the place of `me`. */
-  async #displaced(lock: string, me: string): Promise<Gate> {
-    const holder = (await this.#locks.holder(lock))?.owner ?? me
-    if (holder === me) return OPEN
-    return takesPlaceOf(await this.#lives.of(lock, holder), me) ? { to: 'replaced', holder } : OPEN
   }
 
   /** Marks the lock as that of a started job, if it is this job's, free, or left by one that is over. */

@@ -98,7 +98,7 @@ export class Runs {
     const { qualifiedName, leaseMs } = this.#host
     const me = ownerOf(job, qualifiedName)
     const part = carried.part ?? 'holder'
-    await this.#removeReplaced(carried)
+    if (!(await this.#replacedAreGone(carried))) return null
     const gate = await this.#gates.pass(job, carried, names, me)
     if (gate.to !== 'open') {
       const then = await this.#shut(job, carried, names, me, gate)
@@ -110,7 +110,11 @@ export class Runs {
       if (lease === null) return part === 'tick' ? await this.#tickBehindRun(job, carried, names, me) : null
     }
     try {
-      await this.#begun(job, carried, names, me)
+      const then = await this.#begin(job, carried, names, me)
+      if (then !== 'runs') {
+        await lease?.release()
+        return then
+      }
       const stop = carried.stoppable === true ? () => this.#isReplaced(job, carried, names, me) : null
       const run = new Run(lease, carried.fence ?? null, stop, error => this.#fault('stop', error, job))
       this.#runs.set(job, run)
@@ -123,7 +127,12 @@ export class Runs {
   }
 
   /** From here on the job counts as started: what was held until then is given up, and its data is what it is. */
-  async #begun(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<void> {
+  async #begin(
+    job: Job,
+    carried: Carried,
+    names: JobLockNames,
+    me: string,
+  ): Promise<typeof NOT_RUN | null | 'runs'> {
     const { jobs } = this.#host.solo
     const part = carried.part ?? 'holder'
     const { mode } = carried
@@ -131,13 +140,15 @@ export class Runs {
       const held = await jobs.release(names.trigger, me)
       // Not held any more: it was given up at an earlier start, or lost, perhaps to a newer job.
       const gate = held ? null : await this.#gates.pass(job, carried, names, me)
-      if (gate?.to === 'replaced') await this.#shut(job, carried, names, me, gate)
+      const then = gate === null || gate.to === 'open' ? 'runs' : await this.#shut(job, carried, names, me, gate)
+      if (then !== 'runs') return then
     }
     const follows = part === 'follower' || (part === 'tick' && carried.followed === true)
     if (follows) await jobs.release(names.next, me)
-    if (!follows && carried.mutable !== true) return
+    if (!follows && carried.mutable !== true) return 'runs'
     const present = await this.#host.lives.own(job.id as string)
     if (present !== undefined) job.data = present.data
+    return 'runs'
   }
 
   async #shut(
@@ -157,7 +168,7 @@ export class Runs {
     const part = carried.part ?? 'holder'
     if (part === 'tick') return await this.#tick(job, carried, names, me, gate.holder)
     if (part !== 'holder') return gate.forMs === null ? null : await this.#later(job, gate.forMs)
-    const overlaps = carried.mode === 'untilExecuting' || carried.mode === 'untilAndWhileExecuting'
+    const overlaps = carried.mode !== 'untilExecuted'
     // Between its attempts such a job holds nothing.
     if (overlaps && job.attemptsStarted > 1) return 'runs'
     switch (onLapsed) {
@@ -248,14 +259,19 @@ export class Runs {
     return life.state === 'live' && life.job !== null && life.job.id !== job.id
   }
 
-  /** The one that added this job may have died before it removed those. */
-  async #removeReplaced({ replaces = [] }: Carried): Promise<void> {
+  /**
+   * Removes the jobs whose place this one takes, if whoever added it did not live to do so. One that is active finds out
+   * by this job's hold on the lock, or is already running: either way this one waits until then.
+   */
+  async #replacedAreGone({ replaces = [] }: Carried): Promise<boolean> {
+    let gone = true
     for (const text of replaces) {
       const owner = parseOwner(text)
       const job = owner === null ? null : await this.#host.lives.find(owner)
       if (job === null || job === 'elsewhere' || job.finishedOn || carriedBy(job) === null) continue
-      if (!(await job.isActive())) await removeQueued(job)
+      if ((await job.isActive()) || !(await removeQueued(job))) gone = false
     }
+    return gone
   }
 
   async #later(job: Job, ms: number): Promise<null> {

@@ -197,41 +197,35 @@ export class Triggers {
     if (definition.mode === 'untilExecuted' && active && !definition.stops) {
       return await this.#follow(trigger, 'replaced', seen)
     }
-    const replaced = bound ? null : job
-    return await this.#displace(trigger, holder, active || replaced?.finishedOn ? null : replaced, seen, replaced)
+    // Where runs do not exclude each other, one that has started is left alone.
+    const alone = bound || (definition.mode === 'untilExpired' && (active || job?.finishedOn))
+    return await this.#displace(trigger, holder, alone ? null : job, seen)
   }
 
-  /** Takes the trigger lock from `holder`, and removes its job once this one is there. */
-  async #displace(
-    trigger: Trigger,
-    holder: string,
-    removed: Job | null,
-    seen: Sighting,
-    replaced: Job | null = removed,
-  ): Promise<Step> {
+  /** Takes the trigger lock from `holder`, and removes its job, if there is one to remove, once this one is there. */
+  async #displace(trigger: Trigger, holder: string, job: Job | null, seen: Sighting): Promise<Step> {
     const taken = await this.#take(trigger, holder)
     if (taken.status === 'busy') return null
-    const owner = parseOwner(holder)
-    const before = replaced === null ? [] : (carriedBy(replaced)?.replaces ?? [])
-    const replaces = owner === null ? [] : [queuedOwner(owner.queue, owner.jobId), ...before].slice(0, LONGEST_CHAIN)
-    return this.#inPlace(trigger, taken.fence, seen, { replaces, removed })
+    if (job === null) return this.#inPlace(trigger, taken.fence, seen, null)
+    const before = carriedBy(job)?.replaces ?? []
+    const replaces = [queuedOwner(job.queueQualifiedName, job.id as string), ...before].slice(0, LONGEST_CHAIN)
+    return this.#inPlace(trigger, taken.fence, seen, { replaces, removed: job })
   }
 
   #inPlace(
     trigger: Trigger,
     fence: number,
     seen: Sighting,
-    old: { readonly replaces: readonly string[]; readonly removed: Job | null } | null,
+    old: { readonly replaces: readonly string[]; readonly removed: Job } | null,
   ): Addition {
     const { carried, holds, after } = this.#holding(trigger, fence)
-    const removed = old?.removed ?? null
     return {
       kind: 'add',
       outcome: outcomeOf('replaced', trigger.jobId, seen),
       carried: old === null ? carried : { ...carried, replaces: old.replaces },
       holds,
       after: async () => {
-        if (removed !== null) await removeQueued(removed)
+        if (old !== null) await removeQueued(old.removed)
         await after?.()
       },
     }
@@ -300,6 +294,7 @@ function started(
  * @returns whether it was removed
  */
 export async function removeQueued(job: Job): Promise<boolean> {
+  if (job.finishedOn) return false
   try {
     await job.remove()
     return true
