@@ -1,9 +1,9 @@
 export type { RedisClient } from '../../backends/redis/client.js'
 export { type CeleryKeyOptions, celeryLockKey } from './key.js'
 export {
-  type CeleryIsFinished,
   CeleryLocks,
   type CeleryLocksOptions,
+  type CeleryStateOf,
   type CeleryTaken,
   type CeleryTakeOptions,
 } from './locks.js'

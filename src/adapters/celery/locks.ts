@@ -1,5 +1,5 @@
 import type { RedisClient } from '../../backends/redis/client.js'
-import { invalidArgument } from '../../errors.js'
+import { invalidArgument, type JobState } from '../../errors.js'
 import { checkOptions, checkPrefix } from '../../internal/check.js'
 import { DEFAULT_PREFIX } from './key.js'
 import { RENEW, TAKE, UNLOCK } from './scripts.js'
@@ -35,8 +35,11 @@ export interface CeleryTakeOptions {
   readonly replaces?: string | undefined
 }
 
-/** Whether a task has ended for good, with success or failure, so that nothing of it is queued or runs any more. */
-export type CeleryIsFinished = (taskId: string) => boolean | Promise<boolean>
+/**
+ * How far a task is, as far as is known; else `null`. `'finished'`: it has ended for good, with success or failure, and
+ * nothing of it is queued or runs any more.
+ */
+export type CeleryStateOf = (taskId: string) => Promise<JobState | null>
 
 /**
  * The locks of celery-singleton on the Redis where Python has them: a key as `celeryLockKey` makes it holds the bare id of
@@ -132,12 +135,13 @@ export class CeleryLocks implements AsyncDisposable {
    *
    * @returns how many were given back
    */
-  async sweep(isFinished: CeleryIsFinished): Promise<number> {
-    if (typeof isFinished !== 'function') throw invalidArgument('sweep needs a function that tells finished tasks')
+  async sweep(stateOf: CeleryStateOf): Promise<number> {
+    if (typeof stateOf !== 'function') throw invalidArgument('sweep needs a function that tells how far a task is')
     return await this.#eachKey('sweep', this.prefix, async key => {
       if (String(await this.#wire.send('sweep', key, ['type', key])) !== 'string') return false
       const holder = await this.get(key)
-      return holder !== null && (await isFinished(holder)) && (await this.unlock(key, holder))
+      if (holder === null || (await stateOf(holder)) !== 'finished') return false
+      return await this.unlock(key, holder)
     })
   }
 

@@ -1,11 +1,18 @@
 import type { RedisClient } from '../../backends/redis/client.js'
-import { SoloistError } from '../../errors.js'
+import { type JobState, SoloistError } from '../../errors.js'
 import { checkOptions, checkPrefix } from '../../internal/check.js'
-import { checkText } from './locks.js'
+import { type CeleryStateOf, checkText } from './locks.js'
 import { Wire } from './wire.js'
 
-/** What celery calls ready: nothing of the task is going to happen any more. */
-const READY = new Set(['SUCCESS', 'FAILURE', 'REVOKED'])
+/** How far a task is by what celery calls its status. Others are a task's own, stored while it runs: `PROGRESS`. */
+const STATES: ReadonlyMap<string, JobState> = new Map([
+  ['PENDING', 'queued'],
+  ['RECEIVED', 'queued'],
+  ['RETRY', 'queued'],
+  ['SUCCESS', 'finished'],
+  ['FAILURE', 'finished'],
+  ['REVOKED', 'finished'],
+])
 
 export interface CeleryResultsOptions {
   /** What celery puts before each result; default `'celery-task-meta-'`. With `global_keyprefix`, that comes first. */
@@ -34,19 +41,19 @@ export class CeleryResults implements AsyncDisposable {
   }
 
   /**
-   * The task's state as celery names it, `STARTED`, `RETRY`, `SUCCESS`, …; `null` when nothing is stored: it still waits,
+   * The task's status as celery names it, `STARTED`, `RETRY`, `SUCCESS`, …; `null` when nothing is stored: it still waits,
    * keeps no result (`ignore_result`), or its result has expired (`result_expires`).
    */
-  async state(taskId: string): Promise<string | null> {
+  async status(taskId: string): Promise<string | null> {
     const key = this.#prefix + checkText('a task id', taskId)
     const text = await this.#wire.send('result', key, ['get', key])
     return text === null || text === undefined ? null : statusIn(String(text))
   }
 
-  /** Whether the task has ended for good, as far as a result tells: what `isFinished` of a `CeleryTask` asks for. */
-  readonly isFinished = async (taskId: string): Promise<boolean> => {
-    const state = await this.state(taskId)
-    return state !== null && READY.has(state)
+  /** How far the task is by its status, for the option of that name of a `CeleryTask` and for `sweep`. */
+  readonly stateOf: CeleryStateOf = async taskId => {
+    const status = await this.status(taskId)
+    return status === null ? null : (STATES.get(status) ?? 'running')
   }
 
   /** Lets go of the connection that was opened for a URL. Safe to call twice. */

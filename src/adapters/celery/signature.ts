@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../errors.js'
+import { invalidArgument, type SoloistError } from '../../errors.js'
 
 /** One of Python's parameters: a name, `*name`, `**name`, or one of the separators `*` and `/`. */
 const PARAMETER = /^(?:\*{0,2}[\p{L}_][\p{L}\p{N}_]*|[*/])$/u
@@ -63,20 +63,30 @@ export function signatureOf(parameters: readonly string[]): Signature {
   let extra: string | null = null
   let star = false
   for (const parameter of checkParameters(parameters)) {
-    const name = parameter.replace(/^\*+/, '')
-    if (extra !== null || (name !== '' && names.has(name)) || (star && /^(?:\*(?!\*)|\/)/.test(parameter))) {
-      throw invalidArgument(`parameters is not a signature in Python: ${shown(parameter)} cannot stand where it does`)
-    }
+    const name = parameter.replace(/^[*/]+/, '')
+    const slash = parameter === '/'
+    const single = /^\*(?!\*)/.test(parameter)
+    const misplaced =
+      extra !== null ||
+      names.has(name) ||
+      (star && (single || slash)) ||
+      (slash && (positional.length === 0 || positionalOnly > 0))
+    if (misplaced) throw noSignature(`${shown(parameter)} cannot stand where it does`)
     if (name !== '') names.add(name)
-    if (parameter === '/') positionalOnly = positional.length
+    if (slash) positionalOnly = positional.length
     else if (parameter.startsWith('**')) extra = name
-    else if (parameter.startsWith('*')) {
+    else if (single) {
       star = true
       rest = name === '' ? null : name
     } else if (star) keywordOnly.add(name)
     else positional.push(name)
   }
+  if (star && rest === null && keywordOnly.size === 0) throw noSignature('no name follows "*"')
   return { positional, positionalOnly, keywordOnly, rest, extra }
+}
+
+function noSignature(why: string): SoloistError {
+  return invalidArgument(`parameters is not a signature in Python: ${why}`)
 }
 
 function checkParameters(parameters: unknown): readonly string[] {

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { DuplicateJobError, invalidArgument } from '../../errors.js'
+import { DuplicateJobError, invalidArgument, type JobState } from '../../errors.js'
 import { checkMs, checkOptions } from '../../internal/check.js'
+import { elapsedMs, type Instant, instant, systemClock } from '../../internal/clock.js'
 import { JobCounter, type JobCounts, type TriggerOutcome } from '../../job/outcome.js'
 import { type CeleryKeyOptions, celeryLockKey, checkKeyOptions, checkTaskName } from './key.js'
-import { type CeleryIsFinished, CeleryLocks, type CeleryTaken, checkText, secondsToMs } from './locks.js'
+import { CeleryLocks, type CeleryStateOf, type CeleryTaken, checkText, secondsToMs } from './locks.js'
 import { pythonJson } from './python-json.js'
 
 const DEFAULT_GRACE_MS = 60_000
@@ -22,10 +23,10 @@ export interface CeleryTaskOptions extends Omit<CeleryKeyOptions, 'prefix'> {
    */
   readonly graceMs?: number | undefined
   /**
-   * Whether the task that holds the lock has ended for good. Then its lock is stale and is taken over (`recovered`).
-   * `CeleryResults` has one that asks celery's result backend. Default: a lock is stale only once it ran out.
+   * How far the task that holds the lock is. When it has finished, its lock is stale and is taken over (`recovered`).
+   * `CeleryResults` has one that asks celery's result backend. Default: not known, and a lock stands until it runs out.
    */
-  readonly isFinished?: CeleryIsFinished | undefined
+  readonly stateOf?: CeleryStateOf | undefined
   /**
    * Whether this error of `publish` proves that the message did not reach the broker; then the lock is given back at
    * once. Default: no error proves it, and the lock runs out after `graceMs`.
@@ -71,6 +72,14 @@ export interface CeleryOutcome extends TriggerOutcome {
   readonly guarded: boolean
 }
 
+interface Taking {
+  readonly taken: CeleryTaken
+  /** From whom it was taken. */
+  readonly met: string | null
+  /** How far the task is that has it, if it is another's. */
+  readonly state: JobState | null
+}
+
 /**
  * One task of celery, made unique by its name and arguments together with the producers in Python that have
  * `base=Singleton`.
@@ -93,10 +102,10 @@ export class CeleryTask {
     if (!(locks instanceof CeleryLocks)) throw invalidArgument('a CeleryTask needs CeleryLocks')
     checkTaskName(name)
     checkOptions(options)
-    const { uniqueOn, parameters, serialize, isFinished, isUnpublished, lockExpirySeconds, graceMs } = options
+    const { uniqueOn, parameters, serialize, stateOf, isUnpublished, lockExpirySeconds, graceMs } = options
     this.#keyOptions = { prefix: locks.prefix, uniqueOn, parameters, serialize }
     checkKeyOptions(this.#keyOptions)
-    for (const [field, value] of Object.entries({ isFinished, isUnpublished })) {
+    for (const [field, value] of Object.entries({ stateOf, isUnpublished })) {
       if (value !== undefined && typeof value !== 'function') throw invalidArgument(`${field} must be a function`)
     }
     this.name = name
@@ -137,9 +146,9 @@ export class CeleryTask {
     const body = pythonJson([args, kwargs, embed], { serialize: this.#options.serialize })
     const id = options.taskId === undefined ? randomUUID() : checkText('a task id', options.taskId)
 
-    const sentAt = performance.now()
-    const { taken, met } = await this.#take(lock, id)
-    if (taken.status === 'busy') return this.#duplicate(lock, taken.holder)
+    const sentAt = instant(systemClock)
+    const { taken, met, state } = await this.#take(lock, id)
+    if (taken.status === 'busy') return this.#duplicate(lock, taken.holder, state)
     try {
       await publish(id, { id, task: this.name, args, kwargs, lock, body })
     } catch (error) {
@@ -150,7 +159,7 @@ export class CeleryTask {
     const status = taken.status === 'replaced' ? 'recovered' : 'started'
     this.#counter.add(this.name, status)
     if (!guarded) this.#counter.add(this.name, 'lapsed')
-    return { status, id, lock, guarded, ...(met === null ? {} : { owner: met, state: 'finished' }) }
+    return { status, id, lock, guarded, ...(met === null ? {} : { owner: met, state: 'finished' as const }) }
   }
 
   /**
@@ -175,28 +184,25 @@ export class CeleryTask {
     return await this.#locks.unlock(lock, taskId)
   }
 
-  /** Takes the lock, if need be from a task that has ended. `met`: who had it then. */
-  async #take(lock: string, id: string): Promise<{ readonly taken: CeleryTaken; readonly met: string | null }> {
-    const { isFinished } = this.#options
+  /** Takes the lock, if need be from a task that has finished. */
+  async #take(lock: string, id: string): Promise<Taking> {
+    const { stateOf } = this.#options
     let met: string | null = null
     for (let takeovers = 0; ; takeovers++) {
-      const replaces = met ?? undefined
-      const taken = await this.#locks.take(lock, id, { ttlMs: this.#pendingMs, replaces })
-      if (taken.status !== 'busy') return { taken, met: taken.status === 'replaced' ? met : null }
-      const { holder } = taken
-      if (isFinished === undefined || takeovers === MOST_TAKEOVERS || !(await isFinished(holder))) {
-        return { taken, met: null }
-      }
-      met = holder
+      const taken = await this.#locks.take(lock, id, { ttlMs: this.#pendingMs, replaces: met ?? undefined })
+      if (taken.status !== 'busy') return { taken, met: taken.status === 'replaced' ? met : null, state: null }
+      const state = (await stateOf?.(taken.holder)) ?? null
+      if (state !== 'finished' || takeovers === MOST_TAKEOVERS) return { taken, met: null, state }
+      met = taken.holder
     }
   }
 
-  #duplicate(lock: string, id: string): CeleryOutcome {
+  #duplicate(lock: string, id: string, state: JobState | null): CeleryOutcome {
     this.#counter.add(this.name, 'duplicate')
     if (this.#options.raiseOnDuplicate === true) {
-      throw new DuplicateJobError({ job: this.name, id, state: 'queued', ageMs: null })
+      throw new DuplicateJobError({ job: this.name, id, state: state ?? 'queued', ageMs: null })
     }
-    return { status: 'duplicate', id, owner: id, state: 'queued', lock, guarded: true }
+    return { status: 'duplicate', id, owner: id, lock, guarded: true, ...(state === null ? {} : { state }) }
   }
 
   /** @param mine whether the lock is this submission's alone, and not that of an earlier one of the same task */
@@ -207,7 +213,7 @@ export class CeleryTask {
   }
 
   /** Makes the lock last. @returns whether the task is known to have had it without a gap */
-  async #confirm(lock: string, id: string, sentAt: number): Promise<boolean> {
+  async #confirm(lock: string, id: string, sentAt: Instant): Promise<boolean> {
     try {
       if (await this.#locks.renew(lock, id, this.#expiryMs)) return true
     } catch {
@@ -215,6 +221,6 @@ export class CeleryTask {
       return false
     }
     // Gone: either a worker was quick and has given it back, or it ran out while the task was being published.
-    return performance.now() - sentAt < this.#pendingMs
+    return elapsedMs(systemClock, sentAt) < this.#pendingMs
   }
 }
