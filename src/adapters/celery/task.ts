@@ -55,7 +55,8 @@ export type CeleryPublish = (taskId: string, message: CeleryMessage) => Promise<
 export interface CelerySubmitOptions {
   /**
    * The task's id; default: a new UUID. A task that submits itself once more, as its retry, gives its own: it holds
-   * its lock already and goes on holding it. So does who submits again because `publish` failed.
+   * its lock already and goes on holding it. So does who submits again because `publish` failed. Otherwise never one
+   * that was used before: with `stateOf`, the result of the earlier task would make this one's lock look stale.
    */
   readonly taskId?: string | undefined
 }
@@ -74,7 +75,7 @@ export interface CeleryOutcome extends TriggerOutcome {
 
 interface Taking {
   readonly taken: CeleryTaken
-  /** From whom it was taken. */
+  /** From whom it was taken, if from anybody. */
   readonly met: string | null
   /** How far the task is that has it, if it is another's. */
   readonly state: JobState | null
@@ -156,7 +157,7 @@ export class CeleryTask {
       throw error
     }
     const guarded = await this.#confirm(lock, id, sentAt)
-    const status = taken.status === 'replaced' ? 'recovered' : 'started'
+    const status = met === null ? 'started' : 'recovered'
     this.#counter.add(this.name, status)
     if (!guarded) this.#counter.add(this.name, 'lapsed')
     return { status, id, lock, guarded, ...(met === null ? {} : { owner: met, state: 'finished' as const }) }
@@ -190,7 +191,7 @@ export class CeleryTask {
     let met: string | null = null
     for (let takeovers = 0; ; takeovers++) {
       const taken = await this.#locks.take(lock, id, { ttlMs: this.#pendingMs, replaces: met ?? undefined })
-      if (taken.status !== 'busy') return { taken, met: taken.status === 'replaced' ? met : null, state: null }
+      if (taken.status !== 'busy') return { taken, met: taken.status === 'taken' ? null : met, state: null }
       const state = (await stateOf?.(taken.holder)) ?? null
       if (state !== 'finished' || takeovers === MOST_TAKEOVERS) return { taken, met: null, state }
       met = taken.holder

@@ -28,8 +28,17 @@ export class Wire {
     }
   }
 
+  /** Sends a command that is safe to repeat, and repeats it once when it failed: its reply may have been lost. */
   async send(what: string, key: string, args: readonly string[]): Promise<unknown> {
-    return await this.#bounded(what, async () => (await this.#connected()).send(key, args))
+    return await this.#bounded(what, async isOver => {
+      const connection = await this.#connected()
+      try {
+        return await connection.send(key, args)
+      } catch (error) {
+        if (isOver()) throw error
+        return await connection.send(key, args)
+      }
+    })
   }
 
   async run(what: string, script: string, key: string, args: readonly string[]): Promise<unknown> {
@@ -62,9 +71,10 @@ export class Wire {
     return this.#connection
   }
 
-  async #bounded<T>(what: string, call: () => Promise<T>): Promise<T> {
+  async #bounded<T>(what: string, call: (isOver: () => boolean) => Promise<T>): Promise<T> {
     if (this.#closed) throw new SoloistError('CLOSED', 'this was closed')
     let timer: NodeJS.Timeout | undefined
+    let over = false
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
         () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms`)),
@@ -72,10 +82,11 @@ export class Wire {
       )
     })
     try {
-      return await Promise.race([call(), late])
+      return await Promise.race([call(() => over || this.#closed), late])
     } catch (error) {
       throw error instanceof SoloistError ? error : unavailable(what, 'failed', error)
     } finally {
+      over = true
       clearTimeout(timer)
     }
   }
