@@ -26,7 +26,7 @@ export interface ProducerHost {
   readonly graceMs: number
   readonly onBackendFault: 'fail' | 'enqueue'
   /** BullMQ's own `add`. */
-  add(name: string, data: unknown, opts: JobsOptions): Promise<Job>
+  add(item: Item): Promise<Job>
   /** BullMQ's own `addBulk`. */
   addBulk(items: readonly Item[]): Promise<Job[]>
 }
@@ -181,7 +181,7 @@ export class Producer {
     const { definition, data, opts, jobId } = trigger
     let job: Job
     try {
-      job = await this.#host.add(definition.name, data, withCarried(opts, jobId, addition.carried))
+      job = await this.#host.add({ name: definition.name, data, opts: withCarried(opts, jobId, addition.carried) })
     } catch (error) {
       job = await this.#afterFailure(trigger, addition, error)
     }

@@ -9,37 +9,11 @@ import {
   type QueueOptions,
   type RepeatOptions,
 } from 'bullmq'
-import type { Soloist } from '../../index.js'
-import { carriedBy, namesOf } from './carried.js'
-import { choiceOption, definitions, invalid, msOption, type SingletonJobOptions } from './definition.js'
-import { Singleton } from './events.js'
+import type { Singleton } from './events.js'
 import { producers, SingletonJob } from './job.js'
-import { Lives } from './life.js'
 import type { SingletonOutcome, Unique } from './outcome.js'
-import { queuedOwner } from './owner.js'
-import { Producer } from './producer.js'
-import { openStore, type Store } from './store.js'
-import { sweep } from './sweep.js'
-import { siblingQueue } from './worker.js'
-
-/** Which jobs of a queue are singletons, and how. */
-// biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
-export interface SingletonSettings<DataType = any, NameType extends string = string> {
-  /** By job name. Jobs of other names are added as by BullMQ's own `Queue`. */
-  readonly jobs: { readonly [name in NameType]?: SingletonJobOptions<DataType> }
-  /** Where the locks are: the same for every queue and worker. Default: on the queue's Redis, opened and closed with it. */
-  readonly solo?: Soloist | undefined
-  /**
-   * How long a job may take to appear in its queue after its lock was taken, in milliseconds; default 5,000. After that
-   * others take it that its producer has died.
-   */
-  readonly graceMs?: number | undefined
-  /**
-   * When the locks' store is down: `add` fails (`'fail'`, the default), or the job is queued without the guarantee
-   * (`'enqueue'`), which its outcome tells.
-   */
-  readonly onBackendFault?: 'fail' | 'enqueue' | undefined
-}
+import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
+import { checkConnection } from './store.js'
 
 export interface SingletonQueueOptions<DataType, NameType extends string> extends QueueOptions {
   readonly singleton: SingletonSettings<DataType, NameType>
@@ -56,42 +30,20 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   NameType
 > {
   readonly singleton: Singleton
-  readonly #producer: Producer
-  readonly #store: Store
-  readonly #lives: Lives
+  readonly #side: QueueSide
 
+  /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
   constructor(name: string, options: SingletonQueueOptions<DataType, NameType>, backendFactory?: BackendFactory) {
-    const { singleton: settings, ...opts } = options ?? {}
-    const { graceMs, onBackendFault, jobs } = checkSettings(settings)
-    if (backendFactory !== undefined && settings.solo === undefined) {
-      throw invalid('singleton.solo is needed with a backend of your own')
-    }
-    const onError = (error: Error): void => void this.emit('error', error)
-    const store = openStore(settings.solo, opts.connection, onError)
+    const { singleton: settings, ...opts } = options
+    checkSettings(settings)
+    checkConnection(settings.solo, opts.connection, backendFactory)
     super(name, opts, backendFactory as undefined)
-    this.#store = store
-    this.singleton = new Singleton(store.solo)
-    this.#lives = new Lives(
-      {
-        qualifiedName: this.qualifiedName,
-        queue: this as unknown as MinimalQueue,
-        open: (other, prefix) => siblingQueue(other, prefix, opts, backendFactory, onError),
-      },
-      store.solo.jobs,
-      graceMs,
-    )
-    this.#producer = new Producer({
-      qualifiedName: this.qualifiedName,
-      solo: store.solo,
-      lives: this.#lives,
-      singleton: this.singleton,
-      definitions: jobs,
-      graceMs,
-      onBackendFault,
-      add: (jobName, data, jobOpts) => super.add(jobName as NameType, data as DataType, jobOpts) as Promise<Job>,
-      addBulk: items => super.addBulk(items as Parameters<Queue['addBulk']>[0] as never) as unknown as Promise<Job[]>,
+    this.#side = new QueueSide(this as unknown as Queue, settings, backendFactory, {
+      add: ({ name, data, opts }) => super.add(name as NameType, data as DataType, opts) as Promise<Job>,
+      addBulk: items => super.addBulk(items as never) as unknown as Promise<Job[]>,
     })
-    producers.set(this, this.#producer)
+    this.singleton = this.#side.singleton
+    producers.set(this, this.#side.producer)
   }
 
   protected override get Job(): typeof Job {
@@ -110,9 +62,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     data: DataType,
     opts?: JobsOptions,
   ): Promise<SingletonJob<DataType, ResultType, NameType>> {
-    if (!this.#producer.has(name))
-      return (await super.add(name, data, opts)) as SingletonJob<DataType, ResultType, NameType>
-    return this.#answer(name, data, opts, await this.#producer.addUnique({ name, data, opts }))
+    const { producer } = this.#side
+    if (!producer.has(name)) return (await super.add(name, data, opts)) as never
+    return this.#answer(name, data, opts, await producer.addUnique({ name, data, opts }))
   }
 
   /**
@@ -125,7 +77,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     data: DataType,
     opts?: JobsOptions,
   ): Promise<Unique<SingletonJob<DataType, ResultType, NameType>>> {
-    const { job, outcome } = await this.#producer.addUnique({ name, data, opts })
+    const { job, outcome } = await this.#side.producer.addUnique({ name, data, opts })
     return { job: job === null ? null : withOutcome<DataType, ResultType, NameType>(job, outcome), outcome }
   }
 
@@ -136,7 +88,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   override async addBulk(
     jobs: { name: NameType; data: DataType; opts?: BulkJobOptions }[],
   ): Promise<SingletonJob<DataType, ResultType, NameType>[]> {
-    const added = await this.#producer.addBulk(jobs)
+    const added = await this.#side.producer.addBulk(jobs)
     return added.map((unique, i) => {
       const { name, data, opts } = jobs[i] as (typeof jobs)[number]
       return this.#answer(name, data, opts, unique)
@@ -153,25 +105,16 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     jobTemplate?: { name?: NameType; data?: DataType; opts?: JobSchedulerTemplateOptions },
   ): Promise<SingletonJob<DataType, ResultType, NameType>> {
     const name = jobTemplate?.name ?? jobSchedulerId
-    if (!this.#producer.has(name)) {
-      return (await super.upsertJobScheduler(jobSchedulerId, repeatOpts, jobTemplate)) as never
-    }
-    const singleton = this.#producer.tick({ name, data: jobTemplate?.data ?? {} })
+    const { producer } = this.#side
+    if (!producer.has(name)) return (await super.upsertJobScheduler(jobSchedulerId, repeatOpts, jobTemplate)) as never
+    const singleton = producer.tick({ name, data: jobTemplate?.data ?? {} })
     const opts = { ...jobTemplate?.opts, singleton } as JobSchedulerTemplateOptions
     return (await super.upsertJobScheduler(jobSchedulerId, repeatOpts, { ...jobTemplate, opts })) as never
   }
 
   /** As BullMQ's; the job's locks are given up, too. */
   override async remove(jobId: string, options: { removeChildren?: boolean } = {}): Promise<number> {
-    const job = await this.#lives.own(jobId)
-    const removed = await super.remove(jobId, options)
-    const carried = job === undefined ? null : carriedBy(job)
-    if (removed === 1 && carried !== null && carried.mode !== 'untilExpired') {
-      const owner = queuedOwner(this.qualifiedName, jobId)
-      const { trigger, next } = namesOf(carried)
-      await Promise.all([trigger, next].map(lock => this.#store.solo.jobs.release(lock, owner)))
-    }
-    return removed
+    return await this.#side.remove(jobId, () => super.remove(jobId, options))
   }
 
   /**
@@ -182,13 +125,12 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * @returns how many locks it gave up
    */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
-    return await sweep(this.#store.solo, this.#lives, this.qualifiedName, options.prefix)
+    return await this.#side.sweep(options.prefix)
   }
 
   override async close(): Promise<void> {
     await super.close()
-    await this.#lives.close()
-    await this.#store.close()
+    await this.#side.close()
   }
 
   #answer(
@@ -210,17 +152,4 @@ function withOutcome<DataType, ResultType, NameType extends string>(
   const singleton = job as unknown as SingletonJob<DataType, ResultType, NameType>
   singleton.singleton = outcome
   return singleton
-}
-
-function checkSettings(settings: SingletonSettings): {
-  graceMs: number
-  onBackendFault: 'fail' | 'enqueue'
-  jobs: ReturnType<typeof definitions>
-} {
-  if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object with jobs')
-  return {
-    graceMs: msOption('graceMs', settings.graceMs, 5_000),
-    onBackendFault: choiceOption<'fail' | 'enqueue'>('onBackendFault', settings.onBackendFault, ['fail', 'enqueue']),
-    jobs: definitions(settings.jobs),
-  }
 }

@@ -127,12 +127,7 @@ export class Runs {
   }
 
   /** From here on the job counts as started: what was held until then is given up, and its data is what it is. */
-  async #begin(
-    job: Job,
-    carried: Carried,
-    names: JobLockNames,
-    me: string,
-  ): Promise<typeof NOT_RUN | null | 'runs'> {
+  async #begin(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<typeof NOT_RUN | null | 'runs'> {
     const { jobs } = this.#host.solo
     const part = carried.part ?? 'holder'
     const { mode } = carried

@@ -14,23 +14,25 @@ interface Disconnectable {
   disconnect(): void
 }
 
+/** @throws SoloistError `INVALID_ARGUMENT` when there is no telling where the locks are to be */
+export function checkConnection(solo: Soloist | undefined, connection: unknown, backendFactory: unknown): void {
+  if (solo !== undefined) {
+    if (typeof solo?.jobs?.take !== 'function') throw invalid('singleton.solo must be what connect() returned')
+  } else if (backendFactory !== undefined || connection === null || typeof connection !== 'object') {
+    throw invalid('singleton.solo is needed: this connection does not say where a Redis is')
+  }
+}
+
 /**
  * Uses the Soloist that is given, which stays open; else opens one on the Redis of a BullMQ connection.
  *
- * @throws SoloistError `INVALID_ARGUMENT` when it cannot be told from the connection; `BACKEND_UNAVAILABLE` when ioredis
- *   is not installed
+ * @throws SoloistError `BACKEND_UNAVAILABLE` when ioredis is needed and not installed
  */
 export function openStore(solo: Soloist | undefined, connection: unknown, onError: (error: Error) => void): Store {
-  if (solo !== undefined) {
-    if (typeof solo?.jobs?.take !== 'function') throw invalid('singleton.solo must be what connect() returned')
-    return { solo, close: async () => {} }
-  }
+  if (solo !== undefined) return { solo, close: async () => {} }
   if (isClient(connection)) {
     const own = connect(redisBackend(connection))
     return { solo: own, close: () => own.close() }
-  }
-  if (connection === null || typeof connection !== 'object') {
-    throw invalid('singleton.solo is needed: this connection does not say where a Redis is')
   }
   const { url, ...options } = connection as { url?: string }
   const Redis = ioredis()

@@ -23,7 +23,6 @@ export interface Trigger {
 export interface TriggerHost {
   readonly solo: Soloist
   readonly lives: Lives
-  readonly qualifiedName: string
   readonly graceMs: number
 }
 
@@ -49,9 +48,32 @@ export class Triggers {
 
   /** @throws SoloistError `DUPLICATE_JOB`, `BACKEND_UNAVAILABLE`, or `LOCK_TIMEOUT` when others kept changing what it saw */
   async decide(trigger: Trigger): Promise<Addition | Met> {
+    return await this.#until(trigger, () => this.#look(trigger))
+  }
+
+  /**
+   * For a job of a flow, which cannot be left out: takes the lock, or lets the job wait for the live one, unless its strategy
+   * is `reject`.
+   *
+   * @throws as {@link Triggers.decide}
+   */
+  async inFlow(trigger: Trigger): Promise<Addition> {
+    if (trigger.definition.mode === 'whileExecuting') return this.unasked(trigger, 'started', true)
+    return await this.#until(trigger, () =>
+      this.#lookAtTrigger(trigger, async (holder, live) => {
+        const seen = sighting(holder, live.owner, live.job)
+        const rejects = trigger.definition.strategy === 'reject'
+        if (rejects) throw new DuplicateJobError({ job: trigger.definition.name, ...seen })
+        return { ...this.unasked(trigger, 'deferred', true), outcome: outcomeOf('deferred', trigger.jobId, seen) }
+      }),
+    )
+  }
+
+  /** Looks until what is seen holds still. */
+  async #until<S>(trigger: Trigger, look: () => Promise<S | null>): Promise<S> {
     const longestMs = this.#host.graceMs + PATIENCE_MS
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const step = await this.#look(trigger)
+      const step = await look()
       if (step !== null) return step
       const waitedMs = performance.now() - trigger.sinceMs
       if (waitedMs > longestMs) throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs })
@@ -89,11 +111,18 @@ export class Triggers {
       const job = 'job' in life ? life.job : null
       return await this.#conflict(trigger, names.run, running.owner, { state: 'live', owner, job })
     }
+    return await this.#lookAtTrigger(trigger, (holder, live) => this.#conflict(trigger, names.trigger, holder, live))
+  }
+
+  async #lookAtTrigger<S>(
+    trigger: Trigger,
+    conflict: (holder: string, live: Live) => Promise<S | null>,
+  ): Promise<Addition | S | null> {
     const taken = await this.#take(trigger)
     if (taken.status === 'granted') return started(trigger, this.#holding(trigger, taken.fence), 'started')
     if (taken.holder === null) return null
-    const life = await this.#host.lives.of(names.trigger, taken.holder)
-    if (life.state === 'live') return await this.#conflict(trigger, names.trigger, taken.holder, life)
+    const life = await this.#host.lives.of(trigger.names.trigger, taken.holder)
+    if (life.state === 'live') return await conflict(taken.holder, life)
     if (life.state !== 'over') return null
     const over = await this.#take(trigger, taken.holder)
     if (over.status === 'busy') return null

@@ -1,0 +1,110 @@
+import type { BackendFactory, Job, MinimalQueue, Queue } from 'bullmq'
+import type { Soloist } from '../../index.js'
+import { carriedBy, namesOf } from './carried.js'
+import {
+  choiceOption,
+  type Definition,
+  definitions,
+  invalid,
+  msOption,
+  type SingletonJobOptions,
+} from './definition.js'
+import { Singleton } from './events.js'
+import { Lives } from './life.js'
+import { queuedOwner } from './owner.js'
+import { type Item, Producer } from './producer.js'
+import { openStore, type Store } from './store.js'
+import { sweep } from './sweep.js'
+import { opener } from './worker-side.js'
+
+/** Which jobs of a queue are singletons, and how. */
+// biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
+export interface SingletonSettings<DataType = any, NameType extends string = string> {
+  /** By job name. Jobs of other names are added as by BullMQ's own `Queue`. */
+  readonly jobs: { readonly [name in NameType]?: SingletonJobOptions<DataType> }
+  /** Where the locks are: the same for every queue and worker. Default: on the queue's Redis, opened and closed with it. */
+  readonly solo?: Soloist | undefined
+  /**
+   * How long a job may take to appear in its queue after its lock was taken, in milliseconds; default 5,000. After that
+   * others take it that its producer has died.
+   */
+  readonly graceMs?: number | undefined
+  /**
+   * When the locks' store is down: `add` fails (`'fail'`, the default), or the job is queued without the guarantee
+   * (`'enqueue'`), which its outcome tells.
+   */
+  readonly onBackendFault?: 'fail' | 'enqueue' | undefined
+}
+
+/** How BullMQ itself adds to a queue. */
+export interface Adding {
+  add: (item: Item) => Promise<Job>
+  addBulk: (items: readonly Item[]) => Promise<Job[]>
+}
+
+/** What a queue of singleton jobs has beside BullMQ's own. */
+export class QueueSide {
+  readonly singleton: Singleton
+  readonly producer: Producer
+  readonly #queue: Queue
+  readonly #store: Store
+  readonly #lives: Lives
+
+  constructor(queue: Queue, settings: SingletonSettings, backendFactory: BackendFactory | undefined, adding: Adding) {
+    const { graceMs, onBackendFault, jobs } = checkSettings(settings)
+    const onError = (error: Error): void => void queue.emit('error', error)
+    this.#queue = queue
+    this.#store = openStore(settings.solo, queue.opts.connection, onError)
+    const { solo } = this.#store
+    this.singleton = new Singleton(solo)
+    const { qualifiedName } = queue
+    const open = opener(queue.opts, backendFactory, onError)
+    this.#lives = new Lives({ qualifiedName, queue: queue as unknown as MinimalQueue, open }, solo.jobs, graceMs)
+    this.producer = new Producer({
+      qualifiedName,
+      solo,
+      lives: this.#lives,
+      singleton: this.singleton,
+      definitions: jobs,
+      graceMs,
+      onBackendFault,
+      ...adding,
+    })
+  }
+
+  /** Removes a job as BullMQ does, by `remove`, and gives up its locks. */
+  async remove(jobId: string, remove: () => Promise<number>): Promise<number> {
+    const job = await this.#lives.own(jobId)
+    const removed = await remove()
+    const carried = job === undefined ? null : carriedBy(job)
+    if (removed === 1 && carried !== null && carried.mode !== 'untilExpired') {
+      const owner = queuedOwner(this.#queue.qualifiedName, jobId)
+      const { trigger, next } = namesOf(carried)
+      await Promise.all([trigger, next].map(lock => this.#store.solo.jobs.release(lock, owner)))
+    }
+    return removed
+  }
+
+  async sweep(prefix: string | undefined): Promise<number> {
+    return await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, prefix)
+  }
+
+  async close(): Promise<void> {
+    await this.#lives.close()
+    await this.#store.close()
+  }
+}
+
+/** @throws SoloistError `INVALID_ARGUMENT` */
+export function checkSettings(settings: SingletonSettings): {
+  readonly graceMs: number
+  readonly onBackendFault: 'fail' | 'enqueue'
+  readonly jobs: ReadonlyMap<string, Definition>
+} {
+  if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object with jobs')
+  return {
+    graceMs: msOption('graceMs', settings.graceMs, 5_000),
+    onBackendFault: choiceOption<'fail' | 'enqueue'>('onBackendFault', settings.onBackendFault, ['fail', 'enqueue']),
+    jobs: definitions(settings.jobs),
+  }
+}

@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DuplicateJobError } from 'soloist'
+import type { Duplicate } from 'soloist/bullmq'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Bench, Recorder, until, untilIdle } from './support.js'
+
+// What strategies do beyond the table of cells: stopping, merging, choosing, and what they tell.
+
+let bench: Bench
+let runs: Recorder
+
+beforeEach(() => {
+  bench = new Bench()
+  runs = new Recorder()
+})
+
+afterEach(async () => {
+  runs.letGo()
+  await bench.close()
+  expect(bench.faults).toEqual([])
+})
+
+test('the outcome says of what a trigger is a duplicate', async () => {
+  const queue = bench.queue({})
+  const first = await queue.add('sync', { key: 1, value: 1 })
+  expect(first.singleton).toEqual({ status: 'started', id: first.id, guaranteed: true })
+  const second = await queue.add('sync', { key: 1, value: 2 })
+  expect(second.id).toBe(first.id)
+  expect(second.data).toEqual({ key: 1, value: 1 })
+  expect(second.singleton).toEqual({
+    status: 'duplicate',
+    id: first.id,
+    owner: `bullmq:${bench.prefix}:work:${first.id}`,
+    state: 'queued',
+    ageMs: expect.any(Number),
+    guaranteed: true,
+  })
+  expect(await bench.redis.get(`${bench.lockPrefix}${Object.keys(await bench.held())[0]}`)).toBe(
+    second.singleton?.owner,
+  )
+  expect(queue.singleton.counts('sync')).toMatchObject({ started: 1, duplicate: 1 })
+})
+
+test('reject throws the live id, its state and its age', async () => {
+  const queue = bench.queue({ onDuplicate: 'reject' })
+  const { id } = await queue.add('sync', { key: 1, value: 1 })
+  runs.hold()
+  bench.worker(runs.run)
+  await runs.untilStarted(1)
+  const error = await queue.add('sync', { key: 1, value: 2 }).catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(DuplicateJobError)
+  expect(error).toMatchObject({ code: 'DUPLICATE_JOB', id, state: 'running', ageMs: expect.any(Number) })
+})
+
+test('skip answers no job, join the live one', async () => {
+  const joining = bench.queue({})
+  const skipping = bench.queue({ onDuplicate: 'skip' })
+  const { id } = await joining.add('sync', { key: 1, value: 1 })
+  expect((await skipping.addUnique('sync', { key: 1, value: 2 })).job).toBeNull()
+  expect((await joining.addUnique('sync', { key: 1, value: 2 })).job?.id).toBe(id)
+  // BullMQ's `add` promises a job.
+  expect((await skipping.add('sync', { key: 1, value: 2 })).id).toBe(id)
+})
+
+for (const mode of ['untilExecuted', 'whileExecuting'] as const) {
+  test(`replace, stop: a running job is asked to stop, and the new one starts when it has (${mode})`, async () => {
+    const queue = bench.queue({ mode, onDuplicate: 'replace', onRunning: 'stop' })
+    runs.hold()
+    bench.worker(runs.run)
+    const first = await queue.add('sync', { key: 1, value: 1 })
+    await runs.untilStarted(1)
+    const { outcome } = await queue.addUnique('sync', { key: 1, value: 2 })
+    expect(outcome).toMatchObject({ status: 'replaced', state: 'running' })
+    await runs.untilStarted(2)
+    expect(runs.aborted).toEqual([1])
+    expect(runs.mostAtOnce).toBe(1)
+    runs.letGo()
+    await untilIdle(bench, queue)
+    expect(runs.ended).toEqual([1, 2])
+    expect(await first.getState()).toBe('completed')
+  })
+}
+
+test('replace, stop: a newer one takes the place of one that waits for the end', async () => {
+  const queue = bench.queue({ onDuplicate: 'replace', onRunning: 'stop' })
+  runs.hold()
+  bench.worker(async (job, signal) => {
+    if (job.data.value !== 1) return await runs.run(job, signal)
+    // This one takes its time to stop.
+    const ended = runs.run(job, new AbortController().signal)
+    return await ended
+  })
+  await queue.add('sync', { key: 1, value: 1 })
+  await runs.untilStarted(1)
+  const second = await queue.addUnique('sync', { key: 1, value: 2 })
+  const third = await queue.addUnique('sync', { key: 1, value: 3 })
+  expect([second.outcome.status, third.outcome.status]).toEqual(['replaced', 'replaced'])
+  runs.letGo()
+  await runs.untilStarted(2)
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1, 3])
+})
+
+test('merge: no trigger of many at once is lost', async () => {
+  const merged = { uniqueOn: ['key'] as const, merge: (a: Sum, b: Sum) => ({ key: a.key, value: a.value + b.value }) }
+  interface Sum {
+    readonly key: number
+    readonly value: number
+  }
+  const queue = bench.queue({ ...merged, onDuplicate: 'rerun' })
+  runs.hold()
+  bench.worker(runs.run)
+  await queue.add('sync', { key: 1, value: 1_000 })
+  await runs.untilStarted(1)
+  const values = Array.from({ length: 20 }, (_, i) => i + 1)
+  const outcomes = await Promise.all(values.map(value => queue.addUnique('sync', { key: 1, value })))
+  expect(new Set(outcomes.map(({ outcome }) => outcome.id)).size).toBe(1)
+  runs.letGo()
+  await runs.untilStarted(2)
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1_000, 210])
+})
+
+test('rerun: a trigger during the retry delay of a failed attempt is covered by a run of its own', async () => {
+  const queue = bench.queue({ onDuplicate: 'rerun' })
+  let attempts = 0
+  const worker = bench.worker(async (job, signal) => {
+    await runs.run(job, signal)
+    if (job.data.value === 1 && ++attempts === 1) throw new Error('first attempt')
+    return 0
+  })
+  const failed = new Promise(resolve => worker.once('failed', resolve))
+  await queue.add('sync', { key: 1, value: 1 }, { attempts: 2, backoff: 300 })
+  await failed
+  await until(async () => (await queue.getJobCounts()).delayed === 1)
+  const { outcome } = await queue.addUnique('sync', { key: 1, value: 2 })
+  expect(outcome.status).toBe('deferred')
+  await runs.untilStarted(3)
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1, 1, 2])
+})
+
+describe('a function', () => {
+  test('decides with what it is told', async () => {
+    const seen: Duplicate<unknown>[] = []
+    const queue = bench.queue({
+      onDuplicate: async duplicate => {
+        seen.push(duplicate)
+        await sleep(1)
+        return duplicate.state === 'running' ? 'rerun' : 'replace'
+      },
+    })
+    const first = await queue.add('sync', { key: 1, value: 1 })
+    const second = await queue.addUnique('sync', { key: 1, value: 2 })
+    expect(second.outcome.status).toBe('replaced')
+    expect(seen).toEqual([
+      { name: 'sync', id: first.id, state: 'queued', ageMs: expect.any(Number), data: { key: 1, value: 2 } },
+    ])
+    runs.hold()
+    bench.worker(runs.run)
+    await runs.untilStarted(1)
+    expect((await queue.addUnique('sync', { key: 1, value: 3 })).outcome.status).toBe('deferred')
+    runs.letGo()
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([2, 3])
+  })
+
+  test('that names no strategy is an error, and nothing is added', async () => {
+    const queue = bench.queue({ onDuplicate: () => 'ignore' as 'join' })
+    await queue.add('sync', { key: 1, value: 1 })
+    await expect(queue.add('sync', { key: 1, value: 2 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    expect((await queue.getJobCounts()).waiting).toBe(1)
+  })
+})
