@@ -1,4 +1,4 @@
-import { connect, type JobOptions, memoryBackend, type Soloist } from 'soloist'
+import { connect, type JobOptions, memoryBackend } from 'soloist'
 import { afterAll, describe, expect, test } from 'vitest'
 
 /** A backend that fails the test when anything is sent. */
