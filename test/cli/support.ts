@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { LockState } from 'soloist'
+import { connect, type LockState, type Soloist } from 'soloist'
 import { afterEach, beforeEach } from 'vitest'
 
 export const MAIN: string = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -77,6 +77,7 @@ export class Bench implements AsyncDisposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'soloist-cli-'))
   readonly store: string = `sqlite:${join(this.folder, 'locks.db')}`
   readonly #running: Running[] = []
+  #solo: Soloist | null = null
 
   get env(): NodeJS.ProcessEnv {
     const { SOLOIST_URL: _, NO_COLOR: __, FORCE_COLOR: ___, ...env } = process.env
@@ -107,10 +108,10 @@ export class Bench implements AsyncDisposable {
     return await finished(this.start(...args))
   }
 
-  /** What `get --json` says. */
+  /** The state of a lock of this store, seen by this process: a process of its own for each look would cost far more. */
   async get(name: string): Promise<LockState | null> {
-    const { stdout } = await this.run('get', name, '--json')
-    return JSON.parse(stdout)
+    this.#solo ??= connect(this.store)
+    return await this.#solo.inspect(name)
   }
 
   /** Starts a `soloist run NAME … -- cat`, and resolves once it holds the lock. It ends when its stdin does. */
@@ -123,7 +124,7 @@ export class Bench implements AsyncDisposable {
 
   async end(): Promise<void> {
     for (const running of this.#running) running.kill()
-    await Promise.allSettled(this.#running.map(running => running.ended))
+    await Promise.allSettled([...this.#running.map(running => running.ended), this.#solo?.close()])
     rmSync(this.folder, { recursive: true, force: true })
   }
 
