@@ -16,6 +16,12 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
   /** What the trigger that answered this job came to; absent on a job that was read. */
   singleton?: SingletonOutcome
 
+  /** As BullMQ's; the job's locks are given up, too. */
+  override async remove(opts?: Parameters<Job['remove']>[0]): Promise<void> {
+    await super.remove(opts)
+    await producers.get(this.queue)?.removed(this as unknown as Job)
+  }
+
   /**
    * As BullMQ's, but takes the job's lock again first.
    *

@@ -139,6 +139,14 @@ export class Producer {
     throw new SoloistError('LOCK_TIMEOUT', `the lock of job ${job.id} kept changing hands`)
   }
 
+  /** Gives up the locks of a job that was removed before it started. */
+  async removed(job: Job): Promise<void> {
+    const carried = carriedBy(job)
+    if (carried === null || carried.mode === 'untilExpired') return
+    const { trigger, next } = namesOf(carried)
+    await Promise.all([trigger, next].map(lock => this.#giveBack(lock, job.id as string)))
+  }
+
   async #decide(trigger: Trigger): Promise<Addition | Met> {
     try {
       return await this.#triggers.decide(trigger)

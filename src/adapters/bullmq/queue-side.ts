@@ -1,6 +1,5 @@
 import type { BackendFactory, Job, MinimalQueue, Queue } from 'bullmq'
 import type { Soloist } from '../../index.js'
-import { carriedBy, namesOf } from './carried.js'
 import {
   choiceOption,
   type Definition,
@@ -11,7 +10,6 @@ import {
 } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
-import { queuedOwner } from './owner.js'
 import { type Item, Producer } from './producer.js'
 import { openStore, type Store } from './store.js'
 import { sweep } from './sweep.js'
@@ -76,12 +74,7 @@ export class QueueSide {
   async remove(jobId: string, remove: () => Promise<number>): Promise<number> {
     const job = await this.#lives.own(jobId)
     const removed = await remove()
-    const carried = job === undefined ? null : carriedBy(job)
-    if (removed === 1 && carried !== null && carried.mode !== 'untilExpired') {
-      const owner = queuedOwner(this.#queue.qualifiedName, jobId)
-      const { trigger, next } = namesOf(carried)
-      await Promise.all([trigger, next].map(lock => this.#store.solo.jobs.release(lock, owner)))
-    }
+    if (removed === 1 && job !== undefined) await this.producer.removed(job)
     return removed
   }
 
