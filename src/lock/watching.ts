@@ -47,9 +47,8 @@ export class WatchRoom {
     if (watched === undefined) {
       watched = new Watched(this.#host, name, owner, () => this.#watched.delete(key))
       this.#watched.set(key, watched)
-    }
-    watched.everyMs = Math.min(watched.everyMs, everyMs)
-    watched.ask()
+      watched.ask(everyMs)
+    } else if (everyMs < watched.everyMs) watched.ask(everyMs)
     return watched.ending
   }
 
@@ -79,6 +78,7 @@ export class WatchRoom {
 /** One claim that is watched. */
 class Watched {
   readonly ending: Promise<Ending>
+  /** How often it is asked about, in milliseconds. */
   everyMs: number
 
   readonly #host: WatchingHost
@@ -103,8 +103,9 @@ class Watched {
     })
   }
 
-  /** Asks now, or once more when a question is under way. */
-  ask(): void {
+  /** Asks now, or once more when a question is under way, and from then on at least every `everyMs`. */
+  ask(everyMs: number = Infinity): void {
+    this.everyMs = Math.min(this.everyMs, everyMs)
     if (this.#asking) this.#again = true
     else void this.#ask()
   }

@@ -65,7 +65,7 @@ describe.concurrent.each(kinds)('on %s', kind => {
     const journal = new Journal<Args, number>()
     const [one, two] = [store.client(), store.client()]
     const waitsForPeriod = mode === 'untilExpired' && (strategy === 'rerun' || strategy === 'delay')
-    const period = mode === 'untilExpired' ? { expiryMs: waitsForPeriod ? 1_000 : 60_000 } : {}
+    const period = mode === 'untilExpired' ? { expiryMs: waitsForPeriod ? 2_000 : 60_000 } : {}
     const options = { mode, onDuplicate: strategy, uniqueOn: ['key'] as const, ...period }
     const here = one.job(
       'sync',
@@ -78,6 +78,8 @@ describe.concurrent.each(kinds)('on %s', kind => {
       journal.handler('two', ({ n }) => n * 10),
     )
 
+    // Connected before the period begins.
+    await Promise.all([one.inspect('none'), two.inspect('none')])
     const outcomes: Triggered[] = [await here.trigger({ key: 'k', n: 1 })]
     await journal.started(1)
     outcomes.push(await errorOrOutcome(there.trigger({ key: 'k', n: 2 })))

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { type Backend, connect, MemoryStore, memoryBackend, type Soloist } from 'soloist'
+import { redisBackend } from 'soloist/redis'
+import { expect, test } from 'vitest'
+import { Journal } from './support.js'
+
+type Counted = 'acquire' | 'renew' | 'release' | 'watch' | 'inspect'
+
+/** The backend, with its calls counted. */
+function counting(backend: Backend): { backend: Backend; calls: Record<Counted, number> } {
+  const calls = { acquire: 0, renew: 0, release: 0, watch: 0, inspect: 0 }
+  const counted = new Proxy(backend, {
+    get(target, name) {
+      const member = Reflect.get(target, name)
+      if (typeof member !== 'function') return member
+      return (...args: unknown[]) => {
+        if (name in calls) calls[name as Counted] += 1
+        return member.apply(target, args)
+      }
+    },
+  })
+  return { backend: counted, calls }
+}
+
+const memory = new MemoryStore()
+const prefix = `job-${randomUUID()}:`
+test.each<[string, () => Backend]>([
+  ['memory', () => memoryBackend({ store: memory })],
+  ['redis', () => redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix })],
+])('a thousand joiners in two clients cost one run, and a few calls in each client, on %s', async (_, open) => {
+  const journal = new Journal<number, { n: number }>()
+  const clients: { solo: Soloist; calls: Record<Counted, number> }[] = [1, 2, 3].map(() => {
+    const { backend, calls } = counting(open())
+    return { solo: connect(backend), calls }
+  })
+  const [first, ...others] = clients.map(({ solo }, i) =>
+    solo.job(
+      'crowd',
+      { uniqueOn: () => 1 },
+      journal.handler(`${i}`, n => ({ n })),
+    ),
+  )
+  const own = first?.(0)
+  await journal.started(1)
+  const joined = Array.from({ length: 1_000 }, (_, i) => others[i % 2]?.trigger(i + 1))
+  const outcomes = await Promise.all(joined)
+  journal.open()
+  const results = await Promise.all(outcomes.map(outcome => outcome?.result()))
+
+  expect(await own).toEqual({ n: 0 })
+  expect(results).toEqual(Array(1_000).fill({ n: 0 }))
+  expect(journal.runs.length).toBe(1)
+  const id = journal.runs[0]?.id
+  expect(new Set(outcomes.map(outcome => `${outcome?.status} ${outcome?.id} ${outcome?.state}`))).toEqual(
+    new Set([`duplicate ${id} running`]),
+  )
+  for (const { calls } of clients.slice(1)) {
+    // The first one asks, and the other 499 come while it does: they share the second question. One watch: asked once,
+    // and again when the end is pushed, unless it was over by the first.
+    expect(calls).toMatchObject({ acquire: 2, renew: 0, release: 0, inspect: 2 })
+    expect(calls.watch).toBeLessThanOrEqual(2)
+  }
+  // In the client that runs it, joining costs nothing.
+  const before = { ...clients[0]?.calls }
+  const again = new Journal<number, number>()
+  const here = clients[0]?.solo.job(
+    'here',
+    { uniqueOn: () => 1 },
+    again.handler('0', n => n),
+  )
+  const crowd = Array.from({ length: 1_000 }, (_, i) => here?.(i))
+  await again.started(1)
+  again.open()
+  expect(await Promise.all(crowd)).toEqual(Array(1_000).fill(0))
+  expect(clients[0]?.calls).toEqual({
+    ...before,
+    acquire: Number(before.acquire) + 1,
+    release: Number(before.release) + 1,
+  })
+  await Promise.all(clients.map(({ solo }) => solo.close()))
+})
