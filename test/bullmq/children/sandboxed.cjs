@@ -1,0 +1,14 @@
+// A processor in a process of its own: waits until it is told to stop, or a moment, and tells what it was given.
+module.exports = async (job, _token, signal) => {
+  const { value } = job.data
+  if (value === 1) {
+    await new Promise(resolve => {
+      const timer = setTimeout(resolve, 20_000)
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+  return { value, fence: job.opts.singleton.fence, aborted: signal.aborted }
+}

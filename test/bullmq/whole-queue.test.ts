@@ -1,0 +1,348 @@
+import { fileURLToPath } from 'node:url'
+import { type Job, Queue, QueueEvents, Worker } from 'bullmq'
+import {
+  SingletonAdder,
+  SingletonFlowProducer,
+  SingletonProcessor,
+  SingletonQueue,
+  SingletonWorker,
+} from 'soloist/bullmq'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Bench, connectionTo, Recorder, type TestQueue, until, untilIdle } from './support.js'
+
+// Everything a queue can do, with singleton jobs in it.
+
+let bench: Bench
+let runs: Recorder
+
+beforeEach(() => {
+  bench = new Bench()
+  runs = new Recorder()
+})
+
+afterEach(async () => {
+  runs.letGo()
+  await bench.close()
+  expect(bench.faults).toEqual([])
+})
+
+const data = (value: number, key = 1) => ({ key, value })
+
+describe('addBulk', () => {
+  test('adds one of each key, and tells of each item what became of it', async () => {
+    const queue = bench.queue({})
+    const live = await queue.add('sync', data(1, 1))
+    const jobs = await queue.addBulk([
+      { name: 'sync', data: data(2, 1) },
+      { name: 'sync', data: data(3, 2) },
+      { name: 'other', data: data(4, 1) },
+      { name: 'sync', data: data(5, 2) },
+      { name: 'sync', data: data(6, 3) },
+    ])
+    expect(jobs.map(job => job.singleton?.status)).toEqual(['duplicate', 'started', 'started', 'duplicate', 'started'])
+    expect(jobs[0]?.id).toBe(live.id)
+    expect(jobs[3]?.id).toBe(jobs[1]?.id)
+    bench.worker(runs.run)
+    await runs.untilStarted(4)
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([1, 3, 4, 6])
+  })
+
+  test('with reject, the others are added all the same', async () => {
+    const queue = bench.queue({ onDuplicate: 'reject' })
+    const items = [1, 1, 2].map((key, value) => ({ name: 'sync', data: data(value, key) }))
+    await expect(queue.addBulk(items)).rejects.toMatchObject({ code: 'DUPLICATE_JOB' })
+    expect((await queue.getJobCounts()).waiting).toBe(2)
+  })
+})
+
+describe('flows', () => {
+  function producer(onDuplicate: 'join' | 'reject' = 'join'): SingletonFlowProducer {
+    const flows = new SingletonFlowProducer({
+      connection: connectionTo(bench.url),
+      prefix: bench.prefix,
+      singleton: { solo: bench.solo, graceMs: 300, jobs: { sync: { uniqueOn: ['key'], onDuplicate }, whole: {} } },
+    })
+    bench.closeLater(() => flows.close())
+    return flows
+  }
+  const child = (value: number, key = 1) => ({ name: 'sync', queueName: 'work', data: data(value, key) })
+
+  test('a job of a flow waits for the live one, and its parent for it', async () => {
+    const queue = bench.queue({})
+    const flows = producer()
+    runs.hold()
+    bench.worker(runs.run)
+    await queue.add('sync', data(1))
+    await runs.untilStarted(1)
+    const tree = await flows.add({
+      name: 'whole',
+      queueName: 'work',
+      data: data(9, 9),
+      children: [child(2), child(3, 3)],
+    })
+    expect(tree.children?.map(({ job }) => (job as { singleton?: { status: string } }).singleton?.status)).toEqual([
+      'deferred',
+      'started',
+    ])
+    // The parent is live from the start: nobody else adds it.
+    expect(Object.keys(await bench.held()).filter(lock => lock.startsWith('job:whole:'))).toHaveLength(1)
+    await runs.untilStarted(2)
+    expect(runs.started.toSorted()).toEqual([1, 3])
+    runs.letGo()
+    await runs.untilStarted(4)
+    await untilIdle(bench, queue)
+    expect(runs.started.slice(-2)).toEqual([2, 9])
+    expect(await tree.job.getState()).toBe('completed')
+  })
+
+  test('with reject a flow is added as a whole or not at all', async () => {
+    const queue = bench.queue({})
+    await queue.add('sync', data(1))
+    const flow = { name: 'whole', queueName: 'work', data: data(9, 9), children: [child(3, 3), child(2)] }
+    await expect(producer('reject').add(flow)).rejects.toMatchObject({ code: 'DUPLICATE_JOB' })
+    expect(Object.keys(await bench.held())).toHaveLength(1)
+    expect(await queue.getJobCounts()).toMatchObject({ waiting: 1, 'waiting-children': 0 })
+  })
+
+  test('jobs of one flow with the same key run one after the other; within each other they are refused', async () => {
+    const queue = bench.queue({})
+    const flows = producer()
+    bench.worker(runs.run)
+    await flows.add({ name: 'top', queueName: 'work', data: data(9), children: [child(1), child(2)] })
+    await runs.untilStarted(3)
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([1, 2, 9])
+    expect(runs.mostAtOnce).toBe(1)
+    const nested = { ...child(1), children: [child(2)] }
+    await expect(flows.add(nested)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    expect(await bench.held()).toEqual({})
+  })
+
+  test('addBulk of flows', async () => {
+    const queue = bench.queue({})
+    await producer().addBulk([child(1), child(2), child(3, 3)])
+    bench.worker(runs.run)
+    await runs.untilStarted(3)
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([1, 2, 3])
+  })
+})
+
+describe('job schedulers', () => {
+  /** Two schedulers at once, so that ticks of one key meet. */
+  async function schedule(queue: TestQueue, ids: readonly string[]): Promise<void> {
+    for (const id of ids) await queue.upsertJobScheduler(id, { every: 100 }, { name: 'sync', data: data(1) })
+  }
+  async function unschedule(queue: TestQueue, ids: readonly string[]): Promise<void> {
+    for (const id of ids) await queue.removeJobScheduler(id)
+  }
+
+  for (const mode of ['untilExecuted', 'whileExecuting'] as const) {
+    test(`ticks that meet a live job are not run, and told (${mode}, skip)`, async () => {
+      const queue = bench.queue({ mode, onDuplicate: 'skip' })
+      runs.hold()
+      const worker = bench.worker(runs.run)
+      const skipped: string[] = []
+      worker.singleton.on('duplicate', ({ id }) => skipped.push(id))
+      await schedule(queue, ['a', 'b'])
+      await until(() => skipped.length >= 4)
+      expect(runs.started).toEqual([1])
+      runs.letGo()
+      await runs.untilStarted(3)
+      await unschedule(queue, ['a', 'b'])
+      await untilIdle(bench, queue)
+      expect(runs.mostAtOnce).toBe(1)
+    })
+  }
+
+  test('with rerun, ticks while the job runs come to one more run', async () => {
+    const queue = bench.queue({ onDuplicate: 'rerun' })
+    runs.hold()
+    const worker = bench.worker(runs.run)
+    let skipped = 0
+    worker.singleton.on('duplicate', () => {
+      skipped += 1
+    })
+    await schedule(queue, ['a'])
+    await until(() => skipped >= 3)
+    await unschedule(queue, ['a'])
+    runs.letGo()
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([1, 1])
+  })
+
+  test('a tick and an added job of the same key do not overlap', async () => {
+    const queue = bench.queue({ onDuplicate: 'delay' })
+    runs.hold()
+    bench.worker(runs.run)
+    await queue.add('sync', data(1))
+    await runs.untilStarted(1)
+    await schedule(queue, ['a'])
+    await until(async () => ((await queue.getJobCounts()).delayed ?? 0) >= 2)
+    await unschedule(queue, ['a'])
+    runs.letGo()
+    await runs.untilStarted(2)
+    await untilIdle(bench, queue)
+    expect(runs.mostAtOnce).toBe(1)
+  })
+
+  test('a function cannot travel with what a scheduler makes', async () => {
+    const queue = bench.queue({ onDuplicate: () => 'skip' })
+    await expect(schedule(queue, ['a'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+})
+
+test('delayed and prioritized jobs hold their key all the while', async () => {
+  const queue = bench.queue({})
+  const late = await queue.add('sync', data(1, 1), { delay: 200 })
+  const low = await queue.add('sync', data(2, 2), { priority: 9 })
+  expect((await queue.addUnique('sync', data(3, 1))).outcome.id).toBe(late.id)
+  expect((await queue.addUnique('sync', data(4, 2))).outcome.id).toBe(low.id)
+  bench.worker(runs.run)
+  await runs.untilStarted(2)
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([2, 1])
+})
+
+test('retries with backoff hold their key until the last attempt, and spend none on waiting', async () => {
+  const queue = bench.queue({})
+  const attempts: number[] = []
+  bench.worker(
+    async job => {
+      attempts.push(job.attemptsMade)
+      throw new Error('as it should')
+    },
+    { maxStartedAttempts: 3 },
+  )
+  const { id } = await queue.add('sync', data(1), { attempts: 3, backoff: 30 })
+  const seen = new Set<string>()
+  await until(async () => {
+    const job = await queue.getJob(id as string)
+    const { outcome } = job?.finishedOn ? { outcome: { id } } : await queue.addUnique('sync', data(2))
+    seen.add(outcome.id as string)
+    return Boolean(job?.finishedOn)
+  })
+  expect(attempts).toEqual([0, 1, 2])
+  expect([...seen]).toEqual([id])
+  await untilIdle(bench, queue)
+})
+
+test('waiting for a lock spends no attempt and no start', async () => {
+  const queue = bench.queue({ onDuplicate: 'delay' })
+  runs.hold()
+  bench.worker(runs.run, { maxStartedAttempts: 2, singleton: { snoozeMs: 20 } })
+  await queue.add('sync', data(1))
+  await runs.untilStarted(1)
+  const { job } = await queue.addUnique('sync', data(2))
+  let snoozed = 0
+  const events = new QueueEvents('work', { connection: connectionTo(bench.url), prefix: bench.prefix })
+  bench.closeLater(() => events.close())
+  events.on('delayed', ({ jobId }) => {
+    if (jobId === job?.id) snoozed += 1
+  })
+  await until(() => snoozed >= 5)
+  runs.letGo()
+  await runs.untilStarted(2)
+  await untilIdle(bench, queue)
+  expect(await job?.getState()).toBe('completed')
+  expect((await queue.getJob(job?.id as string))?.attemptsMade).toBe(1)
+})
+
+test('a job whose processor is skipped, since it stalled too often, gives up its key', async () => {
+  const queue = bench.queue({ onDuplicate: 'rerun' })
+  await queue.add('sync', data(1))
+  const [id] = await bench.redis.lrange(`${bench.prefix}:work:wait`, 0, 0)
+  await bench.redis.hset(`${bench.prefix}:work:${id}`, 'defa', 'job stalled more than allowable limit')
+  bench.worker(runs.run)
+  await until(async () => (await queue.getJobCounts()).failed === 1)
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([])
+})
+
+test('two queues share the keys of a job name', async () => {
+  const first = bench.queue({}, {}, 'first')
+  const second = bench.queue({}, {}, 'second')
+  const { id } = await first.add('sync', data(1))
+  const { job, outcome } = await second.addUnique('sync', data(2))
+  expect(outcome).toMatchObject({ status: 'duplicate', id })
+  expect(job?.queueName).toBe('first')
+  await first.drain()
+  expect((await second.addUnique('sync', data(3))).outcome.status).toBe('recovered')
+})
+
+test('a sandboxed processor gets the fence and is stopped by the signal', async () => {
+  const queue = bench.queue({ onDuplicate: 'replace', onRunning: 'stop' })
+  const file = fileURLToPath(new URL('./children/sandboxed.cjs', import.meta.url))
+  const worker = new SingletonWorker('work', file, {
+    connection: connectionTo(bench.url),
+    prefix: bench.prefix,
+    singleton: { solo: bench.solo, snoozeMs: 100 },
+  })
+  bench.closeLater(() => worker.close())
+  const results: unknown[] = []
+  worker.on('completed', (_job: Job, result: unknown) => results.push(result))
+  await queue.add('sync', data(1))
+  await until(async () => (await queue.getJobCounts()).active === 1)
+  await queue.add('sync', data(2))
+  await until(() => results.length === 2)
+  expect(results).toEqual([
+    { value: 1, fence: expect.any(Number), aborted: true },
+    { value: 2, fence: expect.any(Number), aborted: false },
+  ])
+})
+
+test('a queue and a worker that the application has', async () => {
+  const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
+  const queue = new Queue('work', options)
+  bench.closeLater(() => queue.close())
+  const adder = new SingletonAdder(queue, {
+    solo: bench.solo,
+    jobs: { sync: { uniqueOn: ['key'], onDuplicate: 'rerun' } },
+  })
+  bench.closeLater(() => adder.close())
+  let attempts = 0
+  const singletons = new SingletonProcessor(
+    async (job, _token, signal) => {
+      await runs.run(job, signal as AbortSignal)
+      if (++attempts === 1) throw new Error('first attempt')
+      return attempts
+    },
+    { solo: bench.solo, snoozeMs: 100 },
+  )
+  runs.hold()
+  const worker = singletons.attach(new Worker('work', singletons.process, { ...options, concurrency: 3 }))
+  bench.closeLater(async () => {
+    await worker.close()
+    await singletons.close()
+  })
+  await adder.addUnique('sync', data(1), { attempts: 2 })
+  await runs.untilStarted(1)
+  expect((await adder.addUnique('sync', data(2))).outcome.status).toBe('deferred')
+  runs.letGo()
+  await runs.untilStarted(3)
+  await until(async () => Object.keys(await bench.held()).length === 0)
+  expect(runs.started).toEqual([1, 1, 2])
+  expect(runs.mostAtOnce).toBe(1)
+  const [again] = await adder.addBulkUnique([{ name: 'sync', data: data(3) }])
+  expect(again?.outcome.status).toBe('started')
+})
+
+test('without solo, each opens its locks on its own Redis and closes them', async () => {
+  // By its number the database tells whose connections they are.
+  const connection = { ...connectionTo(bench.url), db: 7 }
+  const name = `own-${bench.prefix}`
+  const queue = new SingletonQueue('work', { connection, prefix: bench.prefix, singleton: { jobs: { [name]: {} } } })
+  const ended: string[] = []
+  const worker = new SingletonWorker('work', async job => ended.push(job.id as string), {
+    connection,
+    prefix: bench.prefix,
+  })
+  const { id } = await queue.add(name, data(1))
+  await until(() => ended.length === 1)
+  expect(ended).toEqual([id])
+  await worker.close()
+  await queue.obliterate({ force: true })
+  await queue.close()
+  await until(async () => !String(await bench.redis.client('LIST')).includes(' db=7 '))
+})
