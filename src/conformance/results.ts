@@ -232,7 +232,7 @@ export function results(suite: Suite): void {
 
   suite.test('neither a result nor a watcher keeps a lock in use', async trial => {
     const [a, b] = await trial.clients(2)
-    const [mine, dead] = [a.claim('lock'), a.claim('dead', { ttlMs: CALL_MS })]
+    const [mine, dead] = [a.claim('lock'), a.claim('dead')]
     for (const claim of [mine, dead]) {
       await a.take(claim)
       await b.sees(claim, 'live')
@@ -240,7 +240,8 @@ export function results(suite: Suite): void {
       await a.assertWaiting(claim.name)
     }
     await a.give(mine, kept('done'))
-    await trial.outlast(CALL_MS)
+    await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
     for (const { name } of [mine, dead]) await b.assertFree(name)
     const listed: string[] = []
     for await (const { name } of b.backend.list('')) listed.push(name)

@@ -14,7 +14,7 @@ const libraries: Record<string, (stage: Stage, options?: ConnectOptions) => Solo
   'node-redis': async (stage, options) => await stage.nodeRedisBehindProxy(options),
 }
 
-describe.concurrent.each(Object.entries(libraries))('through %s', (_library, open) => {
+describe.each(Object.entries(libraries))('through %s', (_library, open) => {
   test.each(['reset', 'stall'] as const)(
     'the reply to a grant is lost (%s): the client has its lock all the same',
     async then => {

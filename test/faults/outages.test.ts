@@ -29,7 +29,7 @@ async function queue(solo: Soloist, name: string, count: number) {
   return { granted, served: Promise.all(served) }
 }
 
-describe.concurrent('the network is gone', () => {
+describe('the network is gone', () => {
   test("the holder's signal fires at its deadline; a successor gets the lock; the old lease changes nothing after", async () => {
     await using stage = await Stage.open()
     const [solo, direct] = [stage.behindProxy(), stage.direct()]
@@ -74,7 +74,7 @@ describe.concurrent('the network is gone', () => {
   })
 })
 
-describe.concurrent('the server', () => {
+describe('the server', () => {
   test('is not there: one clear error, with the cause, without the password', async () => {
     const port = await freePort()
     await using solo = connect(`redis://user:s3cret@127.0.0.1:${port}`)

@@ -40,16 +40,15 @@ async function started(options: RedisOptions) {
   return { port: server.port, [Symbol.asyncDispose]: () => server.stop() }
 }
 
-/** How many connections of the server listen for pushes. */
-async function subscribers(admin: Redis): Promise<number> {
+/** How many connections with this database listen for pushes. Other tests, which use the same server, have others. */
+async function subscribers(admin: Redis, database: number): Promise<number> {
   const list = String(await admin.call('CLIENT', 'LIST', 'TYPE', 'pubsub'))
-  return list.split('\n').filter(line => line !== '').length
+  return list.split('\n').filter(line => line.includes(` db=${database} `)).length
 }
 
 describe('a client of the application', () => {
   test('of ioredis is used as it is: its database, its key prefix; it is not closed, and no subscription is left', async () => {
     const admin = new Redis(url)
-    const before = await subscribers(admin)
     const client = new Redis(url, { db: 3, keyPrefix: 'app:' })
     const solo = connect(redisBackend(client, { prefix: 'locks:' }))
     const lease = await solo.lock('a')
@@ -57,7 +56,7 @@ describe('a client of the application', () => {
     expect(await admin.get('app:locks:a')).toBe(lease.owner)
     const waiting = solo.lock('a')
     await once(solo, 'waiting')
-    expect(await subscribers(admin)).toBe(before + 1)
+    expect(await subscribers(admin, 3)).toBe(1)
     // A connection that listens or blocks could not answer this.
     expect(await client.set('mine', '1', 'EX', 60)).toBe('OK')
     await lease.release()
@@ -70,7 +69,7 @@ describe('a client of the application', () => {
     await solo.close()
     expect(client.status).toBe('ready')
     expect(await client.get('mine')).toBe('1')
-    await expect.poll(() => subscribers(admin)).toBe(before)
+    await expect.poll(() => subscribers(admin, 3)).toBe(0)
     await client.del('mine')
     client.disconnect()
     admin.disconnect()
@@ -78,21 +77,20 @@ describe('a client of the application', () => {
 
   test('of node-redis is used as it is: its database, its key prefix; it is not closed, and no subscription is left', async () => {
     const admin = new Redis(url, { db: 4 })
-    const before = await subscribers(admin)
     const client = await createClient({ url, database: 4, keyPrefix: 'app:' }).connect()
     const solo = connect(redisBackend(client, { prefix: 'locks:' }))
     const lease = await solo.lock('a')
     expect(await admin.get('app:locks:a')).toBe(lease.owner)
     const waiting = solo.lock('a')
     await once(solo, 'waiting')
-    expect(await subscribers(admin)).toBe(before + 1)
+    expect(await subscribers(admin, 4)).toBe(1)
     expect(await client.set('mine', '1', { EX: 60 })).toBe('OK')
     await lease.release()
     await (await waiting).release()
     await solo.close()
     expect(client.isReady).toBe(true)
     expect(await client.get('mine')).toBe('1')
-    await expect.poll(() => subscribers(admin)).toBe(before)
+    await expect.poll(() => subscribers(admin, 4)).toBe(0)
     await client.del('mine')
     client.destroy()
     admin.disconnect()
