@@ -11,6 +11,8 @@ export interface Hold {
   /** Shows that the run is live, and is what its result is left with. */
   readonly lease: HeldLease
   readonly fence: number
+  /** Gives it up unused. Never rejects. */
+  giveBack(): Promise<void>
 }
 
 /** A place in the queue for a {@link Hold}. */
@@ -61,7 +63,9 @@ export class Places {
 
   /** What the run `id` needs, if the gate is open now; else `null`. Not for a mode whose gate is the slot. */
   async enter(id: string): Promise<Hold | null> {
-    return this.periodic ? await this.#takePeriod(id) : holdOf(await this.#locker.tryAcquire(this.#request(id)))
+    if (this.periodic) return await this.#takePeriod(id)
+    const lease = await this.#locker.tryAcquire(this.#request(id))
+    return lease === null ? null : holdOf(lease)
   }
 
   /** Takes the period from the dead run `from`. */
@@ -113,7 +117,7 @@ export class Places {
     try {
       const replacing = from === undefined ? {} : { replaces: from }
       const period = await this.#locker.tryAcquire({ ...this.#periodRequest(id), ...replacing })
-      if (period !== null) return await leftToRunOut(period, lease)
+      if (period !== null) return await this.#periodHold(period, lease)
     } catch (error) {
       await lease[Symbol.asyncDispose]()
       throw error
@@ -128,7 +132,7 @@ export class Places {
       try {
         const sinceMs = this.#locker.clock.monotonicMs()
         const period = await this.#locker.acquire(this.#periodRequest(id), { sinceMs, unless: left, onQueued })
-        return await leftToRunOut(period, lease)
+        return await this.#periodHold(period, lease)
       } catch (error) {
         await lease[Symbol.asyncDispose]()
         throw error
@@ -147,7 +151,7 @@ export class Places {
           if (before !== undefined) await orAborted(this.#ended(before), left)
           const replacing = before === undefined ? {} : { replaces: before }
           const period = await this.#locker.tryAcquire({ ...this.#periodRequest(id), ...replacing })
-          if (period !== null) return await leftToRunOut(period, lease)
+          if (period !== null) return await this.#periodHold(period, lease)
           const state = await this.#locker.call('inspect', backend => backend.inspect(this.gate))
           before = state?.holders[0]?.owner
         }
@@ -156,6 +160,20 @@ export class Places {
         throw error
       }
     })
+  }
+
+  /** The period goes on by itself, also after the run; only a run that does not begin gives it back. */
+  async #periodHold(period: HeldLease, lease: HeldLease): Promise<Hold> {
+    await period[Symbol.asyncDispose]()
+    const giveBack = async () => {
+      await lease[Symbol.asyncDispose]()
+      try {
+        await this.#locker.calls.release(period.claim)
+      } catch (error) {
+        this.#locker.fault(period.claim, 'release', error)
+      }
+    }
+    return { lease, fence: period.fence, giveBack }
   }
 
   async #ended(id: string): Promise<void> {
@@ -169,14 +187,8 @@ function isGated(mode: JobMode): boolean {
   return mode === 'untilExecuting' || mode === 'untilAndWhileExecuting'
 }
 
-function holdOf(lease: HeldLease | null): Hold | null {
-  return lease === null ? null : { lease, fence: lease.fence }
-}
-
-/** The period goes on by itself, also after the run. */
-async function leftToRunOut(period: HeldLease, lease: HeldLease): Promise<Hold> {
-  await period[Symbol.asyncDispose]()
-  return { lease, fence: period.fence }
+function holdOf(lease: HeldLease): Hold {
+  return { lease, fence: lease.fence, giveBack: () => lease[Symbol.asyncDispose]() }
 }
 
 /** Settles with the work, unless the signal fires before. */
@@ -203,7 +215,7 @@ class ComposedPlace implements Place {
     const left = this.#left.signal
     this.held = wait(left, queued).then(async hold => {
       if (left.aborted) {
-        await hold.lease[Symbol.asyncDispose]()
+        await hold.giveBack()
         throw left.reason
       }
       this.granted = true
@@ -217,7 +229,7 @@ class ComposedPlace implements Place {
 
   leave(): void {
     this.#left.abort()
-    this.held.then(hold => hold.lease[Symbol.asyncDispose](), ignore)
+    this.held.then(hold => hold.giveBack(), ignore)
   }
 }
 
@@ -226,7 +238,7 @@ class QueuePlace extends ComposedPlace {
   constructor(locker: Locker, request: LockRequest) {
     super(async (unless, onQueued) => {
       const lease = await locker.acquire(request, { sinceMs: locker.clock.monotonicMs(), unless, onQueued })
-      return { lease, fence: lease.fence }
+      return holdOf(lease)
     })
   }
 }

@@ -66,14 +66,12 @@ export class Runs<A, R> {
 
   /** Waits for a run's turn, and runs it, unless a newer one takes it over. */
   async standBy(waiting: Waiting<A>): Promise<Settled<R>> {
-    const { trigger, place, slot } = waiting
+    const { trigger, slot } = waiting
     const settled = settle(this.#standBy(waiting))
     if (slot !== null && trigger.places.gated) {
       this.#offer(trigger.key, { id: waiting.id, state: 'queued', lease: slot, settled })
     }
-    const end = await settled
-    if (!end.ok) place.leave()
-    return end
+    return await settled
   }
 
   /** A run of this process that a trigger with this key joins now. */
@@ -95,21 +93,29 @@ export class Runs<A, R> {
     return end
   }
 
-  async #standBy({ trigger, id, args, place, slot, strategy }: Waiting<A>): Promise<R> {
-    if (slot === null) return unwrap(await this.run(trigger, id, args, await place.held))
+  async #standBy(waiting: Waiting<A>): Promise<R> {
+    const { trigger, id, args, place, strategy } = waiting
+    let turn: Hold | string
+    try {
+      turn = await this.#turn(waiting)
+    } catch (error) {
+      place.leave()
+      throw error
+    }
+    if (typeof turn !== 'string') return unwrap(await this.run(trigger, id, args, turn))
+    place.leave()
+    return unwrap(await this.cover({ ...trigger, args }, turn, strategy))
+  }
+
+  /** What the run needs, once it is its turn, or the id of the run that took it over. */
+  async #turn({ place, slot }: Waiting<A>): Promise<Hold | string> {
+    if (slot === null) return await place.held
     try {
       const first = await Promise.race([place.held, this.#takenOver(slot)])
-      if (typeof first === 'string') {
-        place.leave()
-        return unwrap(await this.cover({ ...trigger, args }, first, strategy))
-      }
+      if (typeof first === 'string') return first
       // Whoever changed what this run is to do has done so before this release, or finds the slot free.
-      const newest = (await slot.releaseWith(undefined)) ? null : await this.#whoTook(slot)
-      if (newest !== null) {
-        place.leave()
-        return unwrap(await this.cover({ ...trigger, args }, newest, strategy))
-      }
-      return unwrap(await this.run(trigger, id, args, first))
+      if (await slot.releaseWith(undefined)) return first
+      return (await this.#whoTook(slot)) ?? first
     } finally {
       await slot[Symbol.asyncDispose]()
     }

@@ -348,3 +348,24 @@ test('a period outlasts its run: a later trigger has the result of the run, and 
   expect(await there?.(3)).toBe(2)
   expect(runs).toEqual([1, 3])
 })
+
+test('a run that fails keeps its period, whichever way it came to it', async () => {
+  await using store = Store.of('memory')
+  const solo = store.client()
+  const journal = new Journal<number, number>()
+  const fail = (n: number) => {
+    throw new Error(`failed ${n}`)
+  }
+  for (const onDuplicate of ['delay', 'rerun', 'replace'] as const) {
+    const options = { mode: 'untilExpired', expiryMs: 600_000, onDuplicate, uniqueOn: () => 1 } as const
+    const job = solo.job(onDuplicate, options, journal.handler('one', fail))
+    const gate = `job:${onDuplicate}:${job.key(1)}`
+    journal.open()
+    const first = await job.trigger(1)
+    await expect(first.result()).rejects.toThrow('failed 1')
+    const second = await job.trigger(2)
+    if (onDuplicate !== 'replace') await solo.unlock(gate, { owner: first.id })
+    await expect(second.result()).rejects.toThrow('failed 2')
+    expect((await solo.inspect(gate))?.holders.map(({ owner }) => owner)).toEqual([journal.runs.at(-1)?.id])
+  }
+})

@@ -36,7 +36,7 @@ interface Triggered {
 }
 
 /** The processes of one test, and every run any of them started, in the order they told. */
-class Crew {
+class Crew implements AsyncDisposable {
   readonly started: Started[] = []
   readonly #workers: Worker[] = []
   #changed: () => void = () => {}
@@ -73,7 +73,7 @@ class Crew {
     await Promise.all(this.#workers.map(worker => worker.ask('open')))
   }
 
-  async end(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#workers.map(worker => worker.end()))
   }
 }
@@ -139,7 +139,7 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
   test.concurrent('a second process joins the run of the first, and gets its result or its error', async ({
     expect,
   }) => {
-    const crew = new Crew(kind)
+    await using crew = new Crew(kind)
     const [one, two] = [await crew.worker(SHORT), await crew.worker(SHORT)]
     const first = await one.trigger({ key: 1, n: 1 })
     const failing = await one.trigger({ key: 2, fail: 'no such row' })
@@ -158,13 +158,12 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
       { name: 'JobFailedError', code: 'JOB_FAILED', message: 'no such row', cause: 'RangeError' },
     ])
     expect(crew.started.map(({ worker }) => worker)).toEqual([one, one])
-    await crew.end()
   })
 
   test.concurrent('killed during the run: one of those who joined runs it again, and the others join that', async ({
     expect,
   }) => {
-    const crew = new Crew(kind)
+    await using crew = new Crew(kind)
     const [one, ...others] = await Promise.all([1, 2, 3].map(() => crew.worker(SHORT)))
     await one?.trigger({ key: 1, n: 1 })
     await crew.untilStarted(1)
@@ -185,13 +184,12 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
     expect(results).toEqual(Array(4).fill(recovered?.args))
     const counts = await Promise.all(others.map(worker => worker.counts()))
     expect(counts.map(({ recovered }) => recovered).sort()).toEqual([0, 1])
-    await crew.end()
   })
 
   test.concurrent('rerun: exactly one more run, of the newest arguments, whoever triggered them', async ({
     expect,
   }) => {
-    const crew = new Crew(kind)
+    await using crew = new Crew(kind)
     const options = { ...SHORT, onDuplicate: 'rerun' }
     const workers = await Promise.all([1, 2, 3].map(() => crew.worker(options)))
     const first = await workers[0]?.trigger({ key: 1, n: 0 })
@@ -208,13 +206,12 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
     expect(later.map(({ outcome }) => [outcome.status, outcome.id])).toEqual(
       Array(5).fill(['deferred', first?.outcome.id]),
     )
-    await crew.end()
   })
 
   test.concurrent('merge: killed while its run is pending, what it had taken over is run by who is left', async ({
     expect,
   }) => {
-    const crew = new Crew(kind)
+    await using crew = new Crew(kind)
     const options = { ...SHORT, onDuplicate: 'rerun' }
     const [one, two, three] = await Promise.all([1, 2, 3].map(() => crew.worker(options, true)))
     await one?.trigger({ key: 1, n: [0] })
@@ -228,6 +225,5 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
     for (const [i, { n }] of covered.entries()) expect(n).toContain(i + 1)
     expect(crew.started.slice(1).every(({ worker }) => worker !== three)).toBe(true)
     expect(crew.started.length).toBeLessThanOrEqual(3)
-    await crew.end()
   })
 })

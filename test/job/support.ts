@@ -118,6 +118,11 @@ export class Journal<A, R> {
     while (this.runs.length < count) await this.#changed.promise
   }
 
+  /** Resolves once `count` runs have ended. */
+  async ended(count: number): Promise<void> {
+    while (this.runs.filter(({ ended }) => ended).length < count) await this.#changed.promise
+  }
+
   #note(): void {
     this.#changed.resolve()
     this.#changed = deferred()
