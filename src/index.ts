@@ -46,7 +46,7 @@ export type {
   JobStrategy,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
-export type { ClaimEvent, SoloistEventName, SoloistEvents } from './lock/events.js'
+export type { ClaimEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
 export type { Lease } from './lock/lease.js'
 export type { Lock, ReadWriteLock, Work } from './lock/lock.js'

@@ -58,10 +58,14 @@ export class Runs<A, R> {
     // Elsewhere a run that executes is no duplicate, or one only for its period.
     if (!places.periodic && !places.gated)
       this.#offer(trigger.key, { id, state: 'running', lease: hold.lease, settled })
-    const { lapsed } = await end
+    const ended = await end
     this.#executing.delete(id)
-    if (lapsed) this.#jobs.count(this.#definition.name, 'lapsed')
-    return await settled
+    const { name: job } = this.#definition
+    if (ended.lapsed) this.#jobs.count(job, 'lapsed')
+    if (!ended.settled.ok) {
+      this.#locker.publish('jobFailed', { job, key: trigger.key, id, error: ended.settled.error })
+    }
+    return ended.settled
   }
 
   /** Waits for a run's turn, and runs it, unless a newer one takes it over. */

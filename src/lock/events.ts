@@ -25,6 +25,20 @@ export interface SoloistEvents {
    * tried again), or giving up a lock in the background (it expires by itself).
    */
   fault: [ClaimEvent & { readonly during: 'renew' | 'wait' | 'release'; readonly error: unknown }]
+  /** A job's run failed in this process, after its last attempt, or lost its lease; also when nobody awaits its result. */
+  jobFailed: [JobFailure]
+}
+
+/** A run of a job that failed. */
+export interface JobFailure {
+  /** The job's name. */
+  readonly job: string
+  /** The unique key of its arguments. */
+  readonly key: string
+  /** The run's id. */
+  readonly id: string
+  /** What its handler threw, or `LEASE_LOST`. */
+  readonly error: unknown
 }
 
 export type SoloistEventName = keyof SoloistEvents
@@ -35,6 +49,7 @@ const channels = {
   released: channel('soloist:released'),
   lost: channel('soloist:lost'),
   fault: channel('soloist:fault'),
+  jobFailed: channel('soloist:jobFailed'),
 }
 
 /**
