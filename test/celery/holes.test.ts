@@ -104,7 +104,7 @@ describe('a worker that is killed, a task that is revoked or rejected: nobody gi
     const dead = await singleton.submit([1], {}, published)
     await leave(dead.id, status)
     const next = await singleton.submit([1], {}, published)
-    expect(next).toMatchObject({ status: 'recovered', owner: dead.id, state: 'finished', guarded: true })
+    expect(next).toMatchObject({ status: 'recovered', owner: dead.id, state: 'finished', guaranteed: true })
     expect(await held(next.lock)).toBe(next.id)
     expect(await redis.pttl(next.lock)).toBe(-1)
     expect(singleton.counts).toMatchObject({ started: 1, recovered: 1, duplicate: 0 })
@@ -173,7 +173,7 @@ describe('an error that came after the message was sent unlocks a queued task', 
     const taskId = randomUUID()
     await expect(singleton.submit([1], {}, () => Promise.reject(timedOut), { taskId })).rejects.toBe(timedOut)
     const again = await singleton.submit([1], {}, published, { taskId })
-    expect(again).toMatchObject({ status: 'started', id: taskId, guarded: true })
+    expect(again).toMatchObject({ status: 'started', id: taskId, guaranteed: true })
     expect(await redis.pttl(again.lock)).toBe(-1)
   })
 
@@ -231,7 +231,7 @@ describe('a producer that dies or halts between lock and publish', () => {
     expect(await singleton.submit([], {}, never)).toMatchObject({ status: 'duplicate', id: 'of the child' })
     await expect.poll(() => held(singleton.lock()), { timeout: 5_000, interval: 20 }).toBe(null)
     const next = await singleton.submit([], {}, published)
-    expect(next).toMatchObject({ status: 'started', guarded: true })
+    expect(next).toMatchObject({ status: 'started', guaranteed: true })
     expect(await singleton.done(next.id, next.lock)).toBe(true)
   })
 
@@ -245,7 +245,7 @@ describe('a producer that dies or halts between lock and publish', () => {
     const other = await singleton.submit([], {}, published)
     child.kill('SIGCONT')
     child.stdin?.write('publish\n')
-    expect(JSON.parse(await line())).toMatchObject({ status: 'started', id: 'of the child', guarded: false })
+    expect(JSON.parse(await line())).toMatchObject({ status: 'started', id: 'of the child', guaranteed: false })
     await exited
     expect(await singleton.claim('of the child', other.lock)).toEqual({ status: 'busy', holder: other.id })
     expect(await singleton.claim(other.id, other.lock)).toEqual({ status: 'own' })
@@ -318,7 +318,7 @@ describe('a result is there before the lock is given back', () => {
       id: first.id,
       owner: first.id,
       lock: first.lock,
-      guarded: true,
+      guaranteed: true,
     })
   })
 })

@@ -42,7 +42,7 @@ test('what Python has locked is a duplicate here, and free once its worker is do
   expect(await locks.get(lock)).toBe('python-1')
   expect(await python.finish(name, JSON.stringify([...args, {}]))).toEqual({ lock, deleted: 1 })
   const outcome = await task.submit(...args, published)
-  expect(outcome).toMatchObject({ status: 'started', lock, guarded: true })
+  expect(outcome).toMatchObject({ status: 'started', lock, guaranteed: true })
   expect(await redis.get(lock)).toBe(outcome.id)
   expect(await redis.pttl(lock)).toBe(-1)
   expect(await task.done(outcome.id, lock)).toBe(true)

@@ -49,7 +49,12 @@ describe('submit', () => {
     })
     expect(leftMs).toBeGreaterThan(20_000)
     expect(leftMs).toBeLessThanOrEqual(30_000)
-    expect(outcome).toEqual({ status: 'started', id: outcome.id, lock: task.lock([1, 2.5], { a: 'é' }), guarded: true })
+    expect(outcome).toEqual({
+      status: 'started',
+      id: outcome.id,
+      lock: task.lock([1, 2.5], { a: 'é' }),
+      guaranteed: true,
+    })
     expect(await redis.get(outcome.lock)).toBe(outcome.id)
     expect(await redis.pttl(outcome.lock)).toBe(-1)
   })
@@ -91,7 +96,7 @@ describe('submit', () => {
     const outcome = await task.submit([], {}, async (id, { lock }) => {
       expect(await task.done(id, lock)).toBe(true)
     })
-    expect(outcome).toMatchObject({ status: 'started', guarded: true })
+    expect(outcome).toMatchObject({ status: 'started', guaranteed: true })
     expect(await redis.exists(outcome.lock)).toBe(0)
   })
 
@@ -113,6 +118,7 @@ describe('bad input', () => {
     ['graceMs', [{ graceMs: 0 }]],
     ['graceMs that is text', [{ graceMs: '5' }]],
     ['stateOf', [{ stateOf: true }]],
+    ['onBackendFault', [{ onBackendFault: 'ignore' }]],
     ['isUnpublished', [{ isUnpublished: true }]],
     ['options', [null]],
   ])('%s: refused where the task is made', (_, [options, name = 't']) => {
@@ -148,14 +154,26 @@ describe('faults', () => {
     await using down = new CeleryLocks('redis://127.0.0.1:1', { callTimeoutMs: 300 })
     const task = new CeleryTask(down, 't')
     await expect(task.submit([], {}, never)).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(task.counts).toMatchObject({ started: 0, lapsed: 0 })
   })
 
-  test('a Redis that dies while the task is published: the outcome says that it is not guarded', async () => {
+  test('unless onBackendFault says so: then the outcome says that it is not guaranteed', async () => {
+    await using down = new CeleryLocks('redis://127.0.0.1:1', { callTimeoutMs: 300 })
+    const task = new CeleryTask(down, 't', { onBackendFault: 'enqueue', isUnpublished: () => true })
+    const sent: string[] = []
+    const outcome = await task.submit([], {}, async id => void sent.push(id))
+    expect(outcome).toMatchObject({ status: 'started', id: sent[0], guaranteed: false })
+    expect(task.counts).toMatchObject({ started: 1, lapsed: 1 })
+    const unsent = new Error('no route')
+    await expect(task.submit([], {}, () => Promise.reject(unsent))).rejects.toBe(unsent)
+  })
+
+  test('a Redis that dies while the task is published: the outcome says that it is not guaranteed', async () => {
     const server = await startRedis()
     await using dying = new CeleryLocks(server.url, { callTimeoutMs: 300 })
     const task = new CeleryTask(dying, 't')
     const outcome = await task.submit([], {}, () => server.kill())
-    expect(outcome).toMatchObject({ status: 'started', guarded: false })
+    expect(outcome).toMatchObject({ status: 'started', guaranteed: false })
     expect(task.counts).toMatchObject({ started: 1, lapsed: 1 })
     await server.stop()
   })
@@ -207,7 +225,7 @@ describe('faults', () => {
       confirmed = proxy.dropReplyTo(runs('persist'), 'reset')
     })
     await confirmed?.hit
-    expect(outcome).toMatchObject({ status: 'started', id: sent[0], guarded: true })
+    expect(outcome).toMatchObject({ status: 'started', id: sent[0], guaranteed: true })
     expect(sent.length).toBe(1)
     expect(await redis.get(outcome.lock)).toBe(outcome.id)
     expect(await redis.pttl(outcome.lock)).toBe(-1)

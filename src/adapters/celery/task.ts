@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { DuplicateJobError, invalidArgument, type JobState } from '../../errors.js'
+import { DuplicateJobError, invalidArgument, type JobState, SoloistError } from '../../errors.js'
 import { checkMs, checkOptions } from '../../internal/check.js'
 import { elapsedMs, type Instant, instant, systemClock } from '../../internal/clock.js'
 import { JobCounter, type JobCounts, type TriggerOutcome } from '../../job/outcome.js'
@@ -32,6 +32,11 @@ export interface CeleryTaskOptions extends Omit<CeleryKeyOptions, 'prefix'> {
    * once. Default: no error proves it, and the lock runs out after `graceMs`.
    */
   readonly isUnpublished?: ((error: unknown) => boolean) | undefined
+  /**
+   * When Redis gives no answer about the lock: `submit` rejects and publishes nothing (`'fail'`, the default), or
+   * publishes without the guarantee (`'enqueue'`), which its outcome tells.
+   */
+  readonly onBackendFault?: 'fail' | 'enqueue' | undefined
 }
 
 /** What `publish` is to send to celery's broker. */
@@ -70,11 +75,12 @@ export interface CeleryOutcome extends TriggerOutcome {
    * `false`: the task was published, but Redis could not say that its lock stands; the same task may be queued again
    * while this one is live.
    */
-  readonly guarded: boolean
+  readonly guaranteed: boolean
 }
 
 interface Taking {
-  readonly taken: CeleryTaken
+  /** `null`: nobody knows, and the task is to be published all the same. */
+  readonly taken: CeleryTaken | null
   /** From whom it was taken, if from anybody. */
   readonly met: string | null
   /** How far the task is that has it, if it is another's. */
@@ -103,11 +109,15 @@ export class CeleryTask {
     if (!(locks instanceof CeleryLocks)) throw invalidArgument('a CeleryTask needs CeleryLocks')
     checkTaskName(name)
     checkOptions(options)
-    const { uniqueOn, parameters, serialize, stateOf, isUnpublished, lockExpirySeconds, graceMs } = options
+    const { uniqueOn, parameters, serialize, stateOf, isUnpublished, lockExpirySeconds, graceMs, onBackendFault } =
+      options
     this.#keyOptions = { prefix: locks.prefix, uniqueOn, parameters, serialize }
     checkKeyOptions(this.#keyOptions)
     for (const [field, value] of Object.entries({ stateOf, isUnpublished })) {
       if (value !== undefined && typeof value !== 'function') throw invalidArgument(`${field} must be a function`)
+    }
+    if (![undefined, 'fail', 'enqueue'].includes(onBackendFault)) {
+      throw invalidArgument("onBackendFault must be 'fail' or 'enqueue'")
     }
     this.name = name
     this.#locks = locks
@@ -117,7 +127,7 @@ export class CeleryTask {
     this.#pendingMs = this.#expiryMs === null ? grace : Math.min(grace, this.#expiryMs)
   }
 
-  /** How often each happened here: `started`, `duplicate`, `recovered`, and `lapsed` for what was not `guarded`. */
+  /** How often each happened here: `started`, `duplicate`, `recovered`, and `lapsed` for what was not `guaranteed`. */
   get counts(): JobCounts {
     return this.#counter.read()
   }
@@ -131,7 +141,7 @@ export class CeleryTask {
    * Publishes the task unless it is live already. `publish` is called once at the most, while the task has its lock.
    *
    * @throws SoloistError `INVALID_ARGUMENT` before anything was sent; `BACKEND_UNAVAILABLE` when Redis did not answer, and
-   *   nothing was published; `DUPLICATE_JOB` with `raiseOnDuplicate`. What `publish` rejected with, as it is: then the
+   *   nothing was published, unless `onBackendFault` is `'enqueue'`; `DUPLICATE_JOB` with `raiseOnDuplicate`. What `publish` rejected with, as it is: then the
    *   lock stands for `graceMs` unless `isUnpublished` says that it need not
    */
   async submit(
@@ -149,18 +159,19 @@ export class CeleryTask {
 
     const sentAt = instant(systemClock)
     const { taken, met, state } = await this.#take(lock, id)
-    if (taken.status === 'busy') return this.#duplicate(lock, taken.holder, state)
+    if (taken?.status === 'busy') return this.#duplicate(lock, taken.holder, state)
     try {
       await publish(id, { id, task: this.name, args, kwargs, lock, body })
     } catch (error) {
-      await this.#unpublished(lock, id, options.taskId === undefined || taken.status !== 'own', error)
+      if (taken !== null)
+        await this.#unpublished(lock, id, options.taskId === undefined || taken.status !== 'own', error)
       throw error
     }
-    const guarded = await this.#confirm(lock, id, sentAt)
+    const guaranteed = taken !== null && (await this.#confirm(lock, id, sentAt))
     const status = met === null ? 'started' : 'recovered'
     this.#counter.add(this.name, status)
-    if (!guarded) this.#counter.add(this.name, 'lapsed')
-    return { status, id, lock, guarded, ...(met === null ? {} : { owner: met, state: 'finished' as const }) }
+    if (!guaranteed) this.#counter.add(this.name, 'lapsed')
+    return { status, id, lock, guaranteed, ...(met === null ? {} : { owner: met, state: 'finished' as const }) }
   }
 
   /**
@@ -190,11 +201,22 @@ export class CeleryTask {
     const { stateOf } = this.#options
     let met: string | null = null
     for (let takeovers = 0; ; takeovers++) {
-      const taken = await this.#locks.take(lock, id, { ttlMs: this.#pendingMs, replaces: met ?? undefined })
+      const taken = await this.#takeOnce(lock, id, met)
+      if (taken === null) return { taken, met: null, state: null }
       if (taken.status !== 'busy') return { taken, met: taken.status === 'taken' ? null : met, state: null }
       const state = (await stateOf?.(taken.holder)) ?? null
       if (state !== 'finished' || takeovers === MOST_TAKEOVERS) return { taken, met: null, state }
       met = taken.holder
+    }
+  }
+
+  async #takeOnce(lock: string, id: string, replaces: string | null): Promise<CeleryTaken | null> {
+    try {
+      return await this.#locks.take(lock, id, { ttlMs: this.#pendingMs, replaces: replaces ?? undefined })
+    } catch (error) {
+      const isFault = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
+      if (!isFault || this.#options.onBackendFault !== 'enqueue') throw error
+      return null
     }
   }
 
@@ -203,7 +225,7 @@ export class CeleryTask {
     if (this.#options.raiseOnDuplicate === true) {
       throw new DuplicateJobError({ job: this.name, id, state: state ?? 'queued', ageMs: null })
     }
-    return { status: 'duplicate', id, owner: id, lock, guarded: true, ...(state === null ? {} : { state }) }
+    return { status: 'duplicate', id, owner: id, lock, guaranteed: true, ...(state === null ? {} : { state }) }
   }
 
   /** @param mine whether the lock is this submission's alone, and not that of an earlier one of the same task */
