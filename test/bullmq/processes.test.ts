@@ -77,7 +77,7 @@ describe('a producer', () => {
     child.process.send('go')
     const late = (await child.message()) as { id: string; status: string }
     expect(late.status).toBe('started')
-    expect(await lapsed).toEqual([expect.objectContaining({ name: 'sync', id: late.id, then: 'waits' })])
+    expect(await lapsed).toEqual([expect.objectContaining({ name: 'sync', id: late.id, action: 'waits' })])
     expect(runs.started).toEqual([2])
     runs.letGo()
     await runs.untilStarted(2)

@@ -13,9 +13,9 @@ export interface SingletonEvent {
 export interface SingletonEvents {
   /**
    * A job did not hold the lock it should: it came into its queue after its place was taken, or it ended without its
-   * lease. `then` says what was done about it.
+   * lease. `action` says what was done about it.
    */
-  lapsed: [event: SingletonEvent & { readonly then: 'waits' | 'fails' | 'dropped' | 'runs' | 'ended' }]
+  lapsed: [event: SingletonEvent & { readonly action: 'waits' | 'fails' | 'dropped' | 'runs' | 'ended' }]
   /** A job of a scheduler met a live one and was ended without being run, as its strategy says. */
   duplicate: [event: SingletonEvent & { readonly owner: string }]
   /** A job was not run since a newer one took its place. */

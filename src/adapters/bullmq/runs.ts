@@ -283,9 +283,9 @@ export class Runs {
     throw new DelayedError()
   }
 
-  #lapsed(job: Job, carried: Carried, then: SingletonEvents['lapsed'][0]['then']): void {
+  #lapsed(job: Job, carried: Carried, action: SingletonEvents['lapsed'][0]['action']): void {
     const name = jobNameOf(carried)
-    this.#host.singleton.emit('lapsed', { name, id: job.id as string, lock: carried.lock, then })
+    this.#host.singleton.emit('lapsed', { name, id: job.id as string, lock: carried.lock, action })
   }
 
   #fault(during: string, error: unknown, job?: Job): void {
