@@ -1,10 +1,9 @@
 // Makes sure that the tests find a real `redis-server` of version 7 or later. On Debian and its relatives, as root, it
 // installs the package without leaving a service running; everywhere else it says what to do and exits 1.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { aptInstall, canAptInstall } from './apt.js'
 
 const OLDEST = 7
-const POLICY = '/usr/sbin/policy-rc.d'
 
 /** The server's version, or `null` when there is none on the PATH. */
 function installedVersion() {
@@ -15,39 +14,10 @@ function installedVersion() {
 /** @param {string | null} version */
 const isEnough = version => version !== null && Number.parseInt(version, 10) >= OLDEST
 
-/** @param {string[]} args */
-function aptGet(...args) {
-  console.log(`provide-redis: apt-get ${args.join(' ')}`)
-  const { status, error } = spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  })
-  if (error) console.error(`provide-redis: ${error.message}`)
-  return status === 0
-}
-
-/** Installs the package while the system's policy forbids to start services; a policy that is there stays as it is. */
-function install() {
-  const ours = !existsSync(POLICY)
-  if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
-  try {
-    const packages = ['install', '-q', '-y', '--no-install-recommends', 'redis-server']
-    // The package lists may be missing or old.
-    return aptGet(...packages) || (aptGet('update', '-q') && aptGet(...packages))
-  } finally {
-    if (ours) rmSync(POLICY)
-  }
-}
-
-function isDebian() {
-  if (!existsSync('/etc/os-release')) return false
-  return /^ID(_LIKE)?=.*\b(debian|ubuntu)\b/m.test(readFileSync('/etc/os-release', 'utf8'))
-}
-
 const before = installedVersion()
 if (isEnough(before)) {
   console.log(`provide-redis: redis-server ${before}`)
-} else if (before === null && isDebian() && process.getuid?.() === 0 && install() && isEnough(installedVersion())) {
+} else if (before === null && canAptInstall() && aptInstall('redis-server') && isEnough(installedVersion())) {
   console.log(`provide-redis: redis-server ${installedVersion()} installed`)
 } else {
   const now = installedVersion()
