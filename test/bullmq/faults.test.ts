@@ -1,0 +1,142 @@
+import { connect } from 'soloist'
+import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { startProxy } from '../support/proxy.js'
+import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { Bench, connectionTo, type Data, Recorder, until, untilIdle } from './support.js'
+
+// A lock store or a queue that fails: no job is lost, and nobody is told of a guarantee there is none.
+
+let bench: Bench
+let runs: Recorder
+
+beforeEach(() => {
+  bench = new Bench()
+  runs = new Recorder()
+})
+
+afterEach(async () => {
+  runs.letGo()
+  await bench.close()
+})
+
+const data = (value: number) => ({ key: 1, value })
+
+describe("the locks' store is down", () => {
+  let store: RedisServer
+
+  beforeEach(async () => {
+    store = await startRedis()
+  })
+
+  afterEach(async () => {
+    await store.stop()
+  })
+
+  function locks() {
+    const solo = connect(store.url, { callTimeoutMs: 300 })
+    bench.closeLater(() => solo.close())
+    return solo
+  }
+
+  test('by default a trigger fails, and nothing is queued', async () => {
+    const queue = bench.queue({}, { solo: locks() })
+    await store.kill()
+    await expect(queue.add('sync', data(1))).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(await queue.getJobCounts()).toMatchObject({ waiting: 0 })
+  })
+
+  test('with enqueue it is queued without the guarantee, and its outcome says so', async () => {
+    const queue = bench.queue({}, { solo: locks(), onBackendFault: 'enqueue' })
+    await store.kill()
+    const { job, outcome } = await queue.addUnique('sync', data(1))
+    expect(outcome).toEqual({ status: 'started', id: job?.id, guaranteed: false })
+    const many = await queue.addBulk([{ name: 'sync', data: data(2) }])
+    expect(many[0]?.singleton?.guaranteed).toBe(false)
+    expect(await queue.getJobCounts()).toMatchObject({ waiting: 2 })
+    // Their runs are alone all the same, once the store is back.
+    await store.restart()
+    bench.worker(runs.run, { singleton: { solo: locks() } })
+    await runs.untilStarted(2)
+    expect(runs.mostAtOnce).toBe(1)
+  })
+
+  test('a worker runs nothing it has no lock for, and spends no attempt on it', async () => {
+    const queue = bench.queue({}, { solo: locks() })
+    const { id } = await queue.add('sync', data(1))
+    await store.kill()
+    const worker = bench.worker(runs.run, { singleton: { solo: locks(), snoozeMs: 50 } })
+    const faults: string[] = []
+    worker.singleton.on('fault', ({ during }) => faults.push(during))
+    await until(() => faults.length >= 2)
+    expect(runs.started).toEqual([])
+    await store.restart()
+    await runs.untilStarted(1)
+    await until(async () => (await queue.getJobCounts()).completed === 1)
+    expect((await queue.getJob(id as string))?.attemptsMade).toBe(1)
+  })
+})
+
+test('an add whose reply was lost has added its job, and keeps its key', async () => {
+  const proxy = await startProxy(connectionTo(bench.url).port)
+  bench.closeLater(() => proxy.close())
+  const queue = new SingletonQueue<Data>('work', {
+    connection: { ...connectionTo(proxy.url), maxRetriesPerRequest: 0, retryStrategy: () => 20 },
+    prefix: bench.prefix,
+    singleton: { solo: bench.solo, jobs: { sync: { uniqueOn: ['key'] } } },
+  })
+  queue.on('error', () => {})
+  bench.closeLater(() => queue.close())
+  await queue.waitUntilReady()
+  // The script that adds a job names its queue's keys.
+  const dropped = proxy.dropReplyTo(
+    words => /^eval(sha)?$/i.test(words[0] ?? '') && words.includes(`${bench.prefix}:work:wait`),
+    'reset',
+  )
+  const { job, outcome } = await queue.addUnique('sync', data(1))
+  await dropped.hit
+  expect(outcome.status).toBe('started')
+  expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'duplicate', id: job?.id })
+  expect(await queue.getJobCounts()).toMatchObject({ waiting: 1 })
+})
+
+test('an add that failed for good gives its key back', async () => {
+  const queue = bench.queue({})
+  await expect(queue.add('sync', data(1), { sizeLimit: 3 })).rejects.toThrow('exceeds')
+  expect(await bench.held()).toEqual({})
+})
+
+test('a run whose lease is lost is told by its signal, and counted', async () => {
+  const queue = bench.queue({})
+  runs.hold()
+  const worker = bench.worker(runs.run, { lockDuration: 600 })
+  const lapsed: unknown[] = []
+  worker.singleton.on('lapsed', event => lapsed.push(event))
+  await queue.add('sync', data(1))
+  await runs.untilStarted(1)
+  const [lock] = Object.keys(await bench.held()).filter(name => name.endsWith(':run'))
+  const { owner } = (await bench.solo.jobs.holder(lock as string)) as { owner: string }
+  await bench.solo.unlock(lock as string, { owner })
+  await until(() => runs.aborted.length === 1)
+  await until(() => lapsed.length === 1)
+  expect(lapsed).toEqual([expect.objectContaining({ name: 'sync', action: 'ended' })])
+  expect(worker.singleton.counts('sync').lapsed).toBe(1)
+  await untilIdle(bench, queue)
+})
+
+test('closing a worker waits for its runs, and leaves no lock', async () => {
+  const queue = bench.queue({})
+  runs.hold()
+  const worker = new SingletonWorker<Data>('work', (job, _token, signal) => runs.run(job, signal as AbortSignal), {
+    connection: connectionTo(bench.url),
+    prefix: bench.prefix,
+    singleton: { solo: bench.solo },
+  })
+  await queue.add('sync', data(1))
+  await runs.untilStarted(1)
+  const closed = worker.close()
+  runs.letGo()
+  await closed
+  expect(runs.ended).toEqual([1])
+  expect(await bench.held()).toEqual({})
+})
