@@ -55,7 +55,8 @@ describe.each(drivers)('the database file, through %s', driver => {
     replaced: async path => {
       const other = newPath(folder)
       const replacement = sqliteBackend(other, { driver })
-      await replacement.acquire(claim('job', 'somebody', { ttlMs: 1 }))
+      await replacement.acquire(claim('job', 'somebody'))
+      await replacement.release(claim('job', 'somebody'))
       await replacement.close()
       removeDatabase(path)
       for (const end of ['', '-wal']) if (existsSync(other + end)) renameSync(other + end, path + end)
