@@ -69,8 +69,8 @@ export class Runs {
   async settle(job: Job, carried: Carried): Promise<void> {
     const run = this.#runs.get(job)
     this.#runs.delete(job)
-    const names = namesOf(carried)
     try {
+      const names = namesOf(carried)
       const lost = run === undefined ? false : await run.end()
       const kept = job.finishedOn ? await this.#giveUp(job, carried, names, run !== undefined) : true
       if (lost || !kept) {
