@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { bullmqAdds } from './bullmq.js'
 import { redisSemaphore, redlock, soloist, sqliteFile } from './contenders.js'
 import { startRedis } from './redis.js'
 
@@ -104,7 +105,7 @@ const version = (/** @type {string} */ name) => {
 const redis = await startRedis()
 const file = sqliteFile()
 const machine = `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`
-const versions = ['ioredis', 'redis-semaphore', '@sesamecare-oss/redlock', 'libsql'].map(version).join(', ')
+const versions = ['ioredis', 'redis-semaphore', '@sesamecare-oss/redlock', 'libsql', 'bullmq'].map(version).join(', ')
 console.log(`${machine}\nRedis ${redis.version} on loopback, ${versions}, ${SECONDS} s each`)
 
 const onRedis = () => soloist('soloist on Redis', redis.url)
@@ -120,7 +121,9 @@ const results = {
   idle: await table(`${IDLE_WAITERS} callers wait for a held lock: load on Redis`, [onRedis, ...peers], contender =>
     idle(contender, redis),
   ),
+  bullmq: await bullmqAdds(redis.url, SECONDS),
 }
+console.log('\nBullMQ: distinct jobs, 50 adds at a time\n', results.bullmq)
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
 redis.stop()
 await file.remove()
