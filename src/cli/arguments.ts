@@ -16,6 +16,11 @@ export function prefix(text: string): string {
   return checked('the prefix', text)
 }
 
+/** The start of a job name: shorter, since the names of job locks start with `job:`. */
+export function jobPrefix(text: string): string {
+  return checked('the prefix', text, LONGEST_TEXT_BYTES - 'job:'.length)
+}
+
 export function meta(text: string): string {
   return checked('--meta', text)
 }
@@ -31,12 +36,12 @@ export function duration(option: string, leastMs: number): (text: string) => num
   return text => parseDuration(option, text, leastMs)
 }
 
-function checked(what: string, text: string): string {
+function checked(what: string, text: string, longest: number = LONGEST_TEXT_BYTES): string {
   // Arguments that are no UTF-8 arrive with this character in place of the broken bytes, so two of them would be one.
   if (text.includes('\ufffd')) throw new UsageError(`${what} is not valid UTF-8`)
   const bytes = Buffer.byteLength(text)
-  if (bytes > LONGEST_TEXT_BYTES) {
-    throw new UsageError(`${what} must not be longer than ${LONGEST_TEXT_BYTES} bytes; it has ${bytes}`)
+  if (bytes > longest) {
+    throw new UsageError(`${what} must not be longer than ${longest} bytes; it has ${bytes}`)
   }
   return text
 }

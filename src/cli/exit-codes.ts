@@ -3,7 +3,10 @@ import { constants } from 'node:os'
 /** What the command's own exit codes mean; the numbers are those of sysexits.h and of the shell where they have one. */
 export const EXIT = {
   ok: 0,
-  /** `get`: nobody holds the lock or waits for it. `unlock`: nothing was removed. `clear`: the answer was no. */
+  /**
+   * `get`: nobody holds the lock or waits for it. `unlock`, `jobs release`: nothing was removed. `clear`: the answer was
+   * no.
+   */
   nothing: 1,
   /** An argument that cannot be taken; nothing was done. */
   usage: 2,

@@ -4,6 +4,7 @@ import { addClear } from './clear.js'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
 import { addGet } from './get.js'
+import { addJobs } from './jobs.js'
 import { addLs } from './ls.js'
 import { Notices } from './notices.js'
 import { guardOutput } from './output.js'
@@ -17,6 +18,7 @@ Examples:
   soloist ls                            who holds what
   soloist watch jobs:                   the same, live, below a prefix
   soloist unlock nightly --force        take it away from whoever holds it
+  soloist jobs                          which singleton jobs are live
 
 The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user.
 A URL that holds a password belongs into $SOLOIST_URL, since every user of the
@@ -37,8 +39,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     // Thrown after the help or the version was printed.
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
     const failure = explain(argv.length === 0 ? new CommanderError(1, 'commander.help', 'name a command') : error)
-    const verb = program.commands.find(command => command.name() === argv[0])
-    const hint = ['soloist', ...(verb === undefined ? [] : [verb.name()]), '--help'].join(' ')
+    const hint = ['soloist', ...verbs(program, argv), '--help'].join(' ')
     notices.problem('failed', failure.exitCode === EXIT.usage ? `${failure.message} (see ${hint})` : failure.message)
     return failure.exitCode
   }
@@ -60,7 +61,14 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addUnlock(program, done)
   addClear(program, done)
   addWatch(program, done)
+  addJobs(program, done)
   return program
+}
+
+/** The verb that was called, and below it its own. */
+function verbs(command: Command, argv: readonly string[]): readonly string[] {
+  const verb = command.commands.find(each => each.name() === argv[0])
+  return verb === undefined ? [] : [verb.name(), ...verbs(verb, argv.slice(1))]
 }
 
 function version(): string {

@@ -6,6 +6,9 @@ import { exclusive, type LockRequest, shared, type Target } from '../lock/reques
 import type { JobLockNames } from './names.js'
 import type { JobDefinition, JobMode } from './options.js'
 
+/** Tells operators that a lock is kept for a period and not for a run. It is no JSON, as the arguments of others are. */
+const PERIOD_META = 'period'
+
 /** What a run has while it executes. */
 export interface Hold {
   /** Shows that the run is live, and is what its result is left with. */
@@ -108,7 +111,8 @@ export class Places {
   }
 
   #periodRequest(id: string): LockRequest {
-    return { ...this.#request(id), ...exclusive(this.gate), ttlMs: this.#expiryMs, holdForMs: this.#expiryMs }
+    const expiryMs = this.#expiryMs
+    return { ...this.#request(id), ...exclusive(this.gate), ttlMs: expiryMs, holdForMs: expiryMs, meta: PERIOD_META }
   }
 
   /** The run shows itself live before it takes the period, so whoever meets it there finds it alive. */
