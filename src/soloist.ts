@@ -6,7 +6,7 @@ import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
 import { type Job, makeJob } from './job/job.js'
 import { JobLocks } from './job/locks.js'
-import { type JobHandler, type JobOptions, jobDefinition } from './job/options.js'
+import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/lease.js'
@@ -39,6 +39,13 @@ export interface SoloistOptions {
 export type UnlockTarget =
   | { readonly owner: string; readonly force?: false }
   | { readonly force: true; readonly owner?: undefined }
+
+/** What may be the handler of a job: a {@link JobHandler} of any arguments and result. */
+// biome-ignore lint/suspicious/noExplicitAny: what functions in the options get before the handler's types are known
+type AnyHandler = (args: any, run: JobRun) => unknown
+
+/** The job a handler makes. Its types come from the handler as a whole, so that its parameters may be destructured. */
+type JobOf<F extends AnyHandler> = Job<Parameters<F>[0], Awaited<ReturnType<F>>>
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 /** A backend tells its grants to one listener: two clients on it would miss each other's, and close it for the other. */
@@ -131,9 +138,9 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    *
    * @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken or contradict each other
    */
-  job<R, A = undefined>(name: string, handler: JobHandler<A, R>): Job<A, R>
-  job<R, A = undefined>(name: string, options: JobOptions<NoInfer<A>>, handler: JobHandler<A, R>): Job<A, R>
-  job<R, A>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
+  job<F extends AnyHandler>(name: string, handler: F): JobOf<F>
+  job<F extends AnyHandler>(name: string, options: JobOptions<Parameters<NoInfer<F>>[0]>, handler: F): JobOf<F>
+  job<A, R>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
     return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
   }

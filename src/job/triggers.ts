@@ -24,7 +24,8 @@ export class Triggers<A, R> {
   readonly #jobs: JobLocks
   readonly #definition: JobDefinition<A, R>
   readonly #runs: Runs<A, R>
-  readonly #joining = new Turnstile<Entered<R>>()
+  /** A run that starts serves whoever came before it did; one that was met may have been over when they came. */
+  readonly #joining = new Turnstile<Entered<R>>(({ outcome }) => outcome.status !== 'duplicate')
 
   constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>) {
     this.#locker = locker

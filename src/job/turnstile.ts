@@ -5,42 +5,45 @@ export interface Passed<T> {
   readonly first: boolean
 }
 
-interface Line<T> {
-  /** The question that follows the one under way, once somebody came to ask it. */
-  next: Promise<T> | null
+interface Question<T> {
+  readonly answer: Promise<T>
+  /** What those ask who came while this one was asked, and whom its answer does not serve. */
+  next: Question<T> | null
 }
 
 /**
- * Lets one question per key be under way at a time. Who comes meanwhile shares the next one, which is asked after all of
- * them came: so each gets an answer that was true after it asked, and a thousand cost two questions.
+ * Lets one question per key be under way at a time. Who comes meanwhile takes its answer if that serves them too, and
+ * else shares the next one, which is asked after all of them came: so each gets an answer that is true after it came, and
+ * a thousand cost two questions.
  */
 export class Turnstile<T> {
-  readonly #lines = new Map<string, Line<T>>()
-  readonly #underWay = new Map<string, Promise<unknown>>()
+  readonly #underWay = new Map<string, Question<T>>()
+  readonly #serves: (answer: T) => boolean
 
-  async pass(key: string, ask: () => Promise<T>): Promise<Passed<T>> {
-    const line = this.#lines.get(key)
-    if (line === undefined) return { value: await this.#start(key, ask), first: true }
-    if (line.next !== null) return { value: await line.next, first: false }
-    const before = this.#underWay.get(key)
-    line.next = Promise.resolve(before).then(
-      () => this.#start(key, ask),
-      () => this.#start(key, ask),
-    )
-    return { value: await line.next, first: true }
+  /** @param serves whether an answer also serves those who came while it was asked for */
+  constructor(serves: (answer: T) => boolean) {
+    this.#serves = serves
   }
 
-  #start(key: string, ask: () => Promise<T>): Promise<T> {
-    const line: Line<T> = { next: null }
-    this.#lines.set(key, line)
-    const answer = ask()
-    this.#underWay.set(key, answer)
+  async pass(key: string, ask: () => Promise<T>): Promise<Passed<T>> {
+    const before = this.#underWay.get(key)
+    if (before === undefined) return { value: await this.#start(key, ask).answer, first: true }
+    const [answered] = await Promise.allSettled([before.answer])
+    if (answered.status === 'fulfilled' && this.#serves(answered.value)) return { value: answered.value, first: false }
+    // One may be under way again, by somebody who came later.
+    before.next ??= this.#underWay.get(key) ?? null
+    const first = before.next === null
+    before.next ??= this.#start(key, ask)
+    return { value: await before.next.answer, first }
+  }
+
+  #start(key: string, ask: () => Promise<T>): Question<T> {
+    const question: Question<T> = { answer: ask(), next: null }
+    this.#underWay.set(key, question)
     const done = () => {
-      if (line.next !== null || this.#lines.get(key) !== line) return
-      this.#lines.delete(key)
-      this.#underWay.delete(key)
+      if (this.#underWay.get(key) === question) this.#underWay.delete(key)
     }
-    answer.then(done, done)
-    return answer
+    question.answer.then(done, done)
+    return question
   }
 }

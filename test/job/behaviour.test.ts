@@ -308,6 +308,18 @@ test('a function decides on each duplicate', async () => {
   blocked.resolve()
 })
 
+test('triggers made together are one run, however short it is', async () => {
+  await using store = Store.of('memory')
+  let runs = 0
+  const job = store.client().job('short', () => {
+    runs += 1
+    return runs
+  })
+  expect(await Promise.all([job(), job(), job()])).toEqual([1, 1, 1])
+  expect(await job()).toBe(2)
+  expect(job.counts()).toMatchObject({ started: 2, duplicate: 2 })
+})
+
 test('skip differs from join: nobody waits for the live run, and its result is refused', async () => {
   await using store = Store.of('memory')
   const [one, two] = [store.client(), store.client()]

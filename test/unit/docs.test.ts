@@ -6,8 +6,9 @@ import { afterAll, describe, expect, it, vi } from 'vitest'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const page = readFileSync(join(root, 'docs/api.md'), 'utf8')
+const jobs = readFileSync(join(root, 'docs/jobs.md'), 'utf8')
 const readme = readFileSync(join(root, 'README.md'), 'utf8').split('## Sixty seconds')[1] as string
-const examples = [...(page + readme).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code as string)
+const examples = [...(page + jobs + readme).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code as string)
 
 // Within the repository, so that they find the package by its own name.
 const folder = mkdtempSync(join(root, 'test/unit/.examples-'))
@@ -23,7 +24,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-describe('docs/api.md and the README', () => {
+describe('docs/api.md, docs/jobs.md and the README', () => {
   it('has examples whose types are right', () => {
     expect(examples.length).toBeGreaterThan(5)
     const tsc = join(root, 'node_modules/.bin/tsc')
