@@ -68,3 +68,5 @@ for await (const line of createInterface({ input: process.stdin })) {
     error => say({ id, error: told(error) }),
   )
 }
+// Also when the test ended without a word.
+await solo.close()
