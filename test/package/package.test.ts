@@ -12,6 +12,9 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const specifiers = Object.keys(manifest.exports)
   .filter(subpath => subpath !== './package.json')
   .map(subpath => subpath.replace('.', manifest.name))
+/** Its classes extend those of the framework, so it cannot be had without. */
+const ADAPTER = `${manifest.name}/bullmq`
+const alone = specifiers.filter(specifier => specifier !== ADAPTER)
 const folder = mkdtempSync(join(tmpdir(), 'soloist-package-'))
 
 interface Packed {
@@ -68,17 +71,17 @@ describe('installed without any client library', () => {
     expect(readdirSync(join(folder, 'node_modules')).filter(name => peers.includes(name))).toEqual([])
   })
 
-  test('every subpath can be imported; a client is asked for when it is needed', async () => {
-    const { names, held, code } = JSON.parse(await run(process.execPath, ['esm.mjs', ...specifiers]))
-    expect(Object.keys(names)).toEqual(specifiers)
+  test('every subpath can be imported, but for that of a framework; a client is asked for when it is needed', async () => {
+    const { names, held, code } = JSON.parse(await run(process.execPath, ['esm.mjs', ...alone]))
+    expect(Object.keys(names)).toEqual(alone)
     expect(names['soloist/redis']).toContain('redisBackend')
     expect(held).toBe(true)
     expect(code).toBe('BACKEND_UNAVAILABLE')
   })
 
-  test('every subpath can be required', async () => {
-    const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ...specifiers]))
-    expect(Object.keys(required)).toEqual(specifiers)
+  test('and required', async () => {
+    const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ...alone]))
+    expect(Object.keys(required)).toEqual(alone)
     expect(required.soloist).toContain('connect')
   })
 
@@ -109,4 +112,12 @@ test('installed beside the client libraries it works with Redis and SQLite', { t
     const { shown, owner } = JSON.parse(await run(process.execPath, ['store.mjs', url]))
     expect(shown).toEqual([owner])
   }
+})
+
+test('installed beside the framework its adapter can be imported and required', { timeout: INSTALL_MS }, async () => {
+  await install(...['ioredis', 'bullmq'].map(name => `${name}@${manifest.devDependencies[name]}`))
+  const code = `import(${JSON.stringify(ADAPTER)}).then(adapter => console.log(typeof adapter.SingletonQueue))`
+  await expect(run(process.execPath, ['--input-type=module', '--eval', code])).resolves.toBe('function')
+  const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ADAPTER]))
+  expect(required[ADAPTER]).toEqual(expect.arrayContaining(['SingletonQueue', 'SingletonWorker']))
 })
