@@ -213,7 +213,7 @@ describe.each(kinds)('on %s', kind => {
   test('a run whose lock is taken away lapses: its signal fires, it fails, and who joined runs the job again', async () => {
     await using store = Store.of(kind)
     const [one, two] = [store.client(), store.client()]
-    const options = { ttlMs: 600 }
+    const options = { ttlMs: 2_000 }
     const runs: JobRun[] = []
     const started = deferred()
     const mine = one.job('taken', options, async (_: undefined, run) => {
