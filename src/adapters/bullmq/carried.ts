@@ -20,7 +20,7 @@ export interface Carried {
   readonly mode: SingletonMode
   /** Default `'holder'`. */
   readonly part?: Part
-  /** The fence of the lock it took when it was triggered. */
+  /** The fence of the lock it took when it was triggered, for modes whose runs have none of their own. */
   readonly fence?: number
   /** Its data may be changed until it starts. */
   readonly mutable?: true
@@ -48,9 +48,9 @@ export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
 
 /** @throws SoloistError `INVALID_ARGUMENT` when what it carries was not written by this adapter */
 export function namesOf({ lock }: Carried): JobLockNames {
-  const parsed = parseJobLock(lock)
-  if (parsed === null) throw new SoloistError('INVALID_ARGUMENT', 'the job carries the name of no job lock')
-  return jobLockNames(parsed.job, parsed.key)
+  const known = parseJobLock(lock)
+  if (known === null) throw new SoloistError('INVALID_ARGUMENT', 'the job carries the name of no job lock')
+  return jobLockNames(known.job, known.key)
 }
 
 /** The job's name as its locks know it. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, JobsOptions } from 'bullmq'
 import { DuplicateJobError, type JobLockNames, LockTimeoutError, type Soloist } from '../../index.js'
-import { type Carried, carriedBy } from './carried.js'
+import { type Carried, carriedBy, runsAlone } from './carried.js'
 import { checkStrategy, type Definition, type SingletonStrategy } from './definition.js'
 import type { Life, Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, type Sighting, sighting } from './outcome.js'
@@ -279,7 +279,7 @@ export class Triggers {
       await this.#host.solo.jobs.take(names.trigger, marked(owner, SET_MARK), { ttlMs: leftMs, replaces: owner })
     }
     return {
-      carried: { ...this.#carried(trigger), fence },
+      carried: runsAlone(definition.mode) ? this.#carried(trigger) : { ...this.#carried(trigger), fence },
       holds: names.trigger,
       after: definition.expiryMs === null ? null : after,
     }
