@@ -209,6 +209,17 @@ test("a throttle's window stands although the job is done, and is not freed with
   expect(performance.now() - startedAt).toBeGreaterThan(590)
 })
 
+test("a throttle's window stands although its job was removed, beyond the grace time", async () => {
+  const queue = bench.queue({ mode: 'untilExpired', expiryMs: 60_000 }, { graceMs: 1 })
+  const { id } = await queue.add('sync', data(1))
+  await queue.drain()
+  await until(async () => {
+    const { outcome } = await queue.addUnique('sync', data(2))
+    expect(outcome).toMatchObject({ status: 'duplicate', id })
+    return (outcome.ageMs ?? 10) > 5
+  })
+})
+
 test('the last of many triggers while the job runs is kept, however the job ends', async () => {
   const queue = bench.queue({ onDuplicate: 'rerun' })
   runs.hold()
