@@ -1,5 +1,5 @@
 // The steps on a lock, each atomic. A lock is a string that holds the bare id of a task, as celery-singleton writes it
-// with SET NX [EX]; these keep to what Redis 2.6.12 knows, for celery's own users are not all on a new one.
+// with SET NX [EX]. Only old commands are used, for celery's own users are not all on a new Redis.
 
 /**
  * Takes the lock if it is free, or if `replaces` holds it. Whoever holds it already keeps it, for the longer of both times.
