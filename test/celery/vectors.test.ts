@@ -16,10 +16,11 @@ interface Vector {
 /** Made by scripts/celery-vectors.py. */
 const vectors = JSON.parse(readFileSync(new URL('vectors.json', import.meta.url), 'utf8'), revive) as Vector[]
 
-/** An object with the single member `$float` or `$int` stands for what JSON cannot say. */
+/** An object with the single member `$float`, `$int` or `$dict` stands for what JSON cannot say, or not safely. */
 function revive(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Object.keys(value).length !== 1) return value
-  const { $float, $int } = value as { $float?: string; $int?: string }
+  const { $dict, $float, $int } = value as { $dict?: [string, unknown][]; $float?: string; $int?: string }
+  if ($dict !== undefined) return Object.fromEntries($dict)
   if ($int !== undefined) return BigInt($int)
   if ($float === undefined) return value
   return pyFloat({ inf: Infinity, '-inf': -Infinity, nan: Number.NaN }[$float] ?? Number($float))
