@@ -12,11 +12,12 @@ import type {
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
 import { scripts } from '../../internal/generated/redis.js'
+import { Acquires, type Asking } from './acquires.js'
 import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
 import { Grants } from './grants.js'
 import { openIoredis } from './ioredis.js'
 import { KeySpace } from './keys.js'
-import { acquireReply, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
+import { acquireReplies, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
   /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
@@ -58,6 +59,7 @@ class RedisBackend implements Backend {
   readonly #channels: string
   readonly #open: () => Promise<RedisConnection>
   readonly #grants: Grants
+  readonly #acquires: Acquires = new Acquires(asking => this.#send(asking))
   #connection: Promise<RedisConnection> | null = null
   #listener: (event: GrantEvent) => void = () => {}
   #closed = false
@@ -179,20 +181,32 @@ class RedisBackend implements Backend {
   }
 
   async #acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
-    const args = [
-      ...(await this.#push(claim)),
-      letter(claim.mode),
-      text(claim.limit),
-      claim.owner,
-      claim.client,
-      text(claim.ttlMs),
-      flag(claim.meta !== null),
-      claim.meta ?? '',
-      text(options.ticket ?? null),
-      flag(options.replaces !== undefined),
-      options.replaces ?? '',
-    ]
-    return acquireReply(await this.#run('acquire', this.#keys.keys(claim.name), args))
+    const { cluster } = await this.#connected()
+    if (!cluster) return await this.#acquires.acquire(claim, options)
+    const [reply] = await this.#send([{ claim, options }])
+    return reply as AcquireReply
+  }
+
+  async #send(asking: readonly Pick<Asking, 'claim' | 'options'>[]): Promise<readonly AcquireReply[]> {
+    const keys: string[] = []
+    const args = [this.#channels, flag((await this.#connected()).cluster)]
+    for (const { claim, options } of asking) {
+      keys.push(...this.#keys.keys(claim.name))
+      args.push(
+        claim.name,
+        letter(claim.mode),
+        text(claim.limit),
+        claim.owner,
+        claim.client,
+        text(claim.ttlMs),
+        flag(claim.meta !== null),
+        claim.meta ?? '',
+        text(options.ticket ?? null),
+        flag(options.replaces !== undefined),
+        options.replaces ?? '',
+      )
+    }
+    return acquireReplies(await this.#run('acquire', keys, args))
   }
 
   /** What a script needs to tell others of their grants. */
@@ -203,6 +217,7 @@ class RedisBackend implements Backend {
   /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
   async #run(script: keyof typeof scripts, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const connection = await this.#connected()
+    this.#acquires.flush()
     const { sha1, source } = scripts[script]
     const rest = [String(keys.length), ...keys, ...args]
     try {

@@ -19,7 +19,11 @@ type Reply = readonly unknown[]
 /** As in `_lock.lua`: how long a grant stands unconfirmed. */
 const GRANT_MS = 5_000
 
-export function acquireReply(reply: unknown): AcquireReply {
+export function acquireReplies(reply: unknown): readonly AcquireReply[] {
+  return (reply as Reply).map(acquireReply)
+}
+
+function acquireReply(reply: unknown): AcquireReply {
   const [status, ...rest] = texts(reply)
   if (status === 'granted') return { status, fence: Number(rest[0]) }
   if (status === 'limit') return { status, limit: numberOrNull(rest[0]) }

@@ -1,0 +1,54 @@
+import type { AcquireOptions, AcquireReply, Claim } from '../../backend.js'
+
+/** A claim that is about to be sent, and who waits for its answer. */
+export interface Asking {
+  readonly claim: Claim
+  readonly options: AcquireOptions
+  resolve(reply: AcquireReply): void
+  reject(error: unknown): void
+}
+
+/** So many travel in one call: enough to share its cost, few enough that the server starts while more are made. */
+const TOGETHER = 8
+
+/**
+ * Collects the claims made within one turn of the event loop, and sends up to {@link TOGETHER} of them in one call. None
+ * waits for company: the last of them leave when the turn ends.
+ */
+export class Acquires {
+  readonly #send: (claims: readonly Asking[]) => Promise<readonly AcquireReply[]>
+  #collected: Asking[] = []
+
+  constructor(send: (claims: readonly Asking[]) => Promise<readonly AcquireReply[]>) {
+    this.#send = send
+  }
+
+  acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
+    return new Promise((resolve, reject) => {
+      const count = this.#collected.push({ claim, options, resolve, reject })
+      if (count === 1) process.nextTick(() => this.flush())
+      if (count === TOGETHER) this.flush()
+    })
+  }
+
+  /** Sends what was collected. To be called before anything else is sent, so that calls keep their order. */
+  flush(): void {
+    if (this.#collected.length === 0) return
+    const asking = this.#collected
+    this.#collected = []
+    void this.#ask(asking)
+  }
+
+  /** What fails together is asked for one by one: an error is the answer to one claim, and asking again is safe. */
+  async #ask(asking: readonly Asking[]): Promise<void> {
+    try {
+      const replies = await this.#send(asking)
+      asking.forEach(({ resolve }, i) => {
+        resolve(replies[i] as AcquireReply)
+      })
+    } catch (error) {
+      if (asking.length === 1) asking[0]?.reject(error)
+      else for (const one of asking) void this.#ask([one])
+    }
+  }
+}
