@@ -52,7 +52,8 @@ export function judge(entries) {
         break
       case 'start':
         if (present !== undefined) judgement.overlaps.push(`${account}: run ${run} began during run ${present.run}`)
-        if (fence <= (fences.get(account) ?? 0)) judgement.backwards.push(`${account}: run ${run} with fence ${fence}`)
+        if (fence <= (fences.get(account) ?? 0))
+          judgement.backwards.push(`${account}: run ${run} has fence ${fence}, an earlier run a higher one`)
         fences.set(account, fence)
         open.set(account, { pid, run, at })
         judgement.runsOf.set(account, (judgement.runsOf.get(account) ?? 0) + 1)
@@ -75,7 +76,7 @@ export function judge(entries) {
   for (const [at, { step, account = '', version = 0, delivery }] of entries.entries()) {
     if (step !== 'received') continue
     const covered = ended.get(account)?.some(run => run.at > at && run.version >= version)
-    if (!covered) judgement.uncovered.push(`${account}: delivery ${delivery} of version ${version}`)
+    if (!covered) judgement.uncovered.push(`${account}: no run covers delivery ${delivery} of version ${version}`)
   }
   return judgement
 }

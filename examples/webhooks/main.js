@@ -45,7 +45,7 @@ async function main() {
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
   const redis = await startRedis()
   try {
-    const record = await run(redis.address, deliveries, stopping.signal)
+    const record = await run(redis, deliveries, stopping.signal)
     console.log(`\n${report(record)}`)
     if (file !== undefined) writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`)
     if (record.problems.length > 0) process.exitCode = 1
@@ -60,11 +60,7 @@ async function main() {
 }
 
 main().catch(error => {
-  if (error instanceof UsageError) {
-    console.error(`webhooks: ${error.message}`)
-    process.exitCode = 2
-  } else {
-    console.error(error)
-    process.exitCode = 1
-  }
+  console.error(error instanceof UsageError ? `webhooks: ${error.message}` : error)
+  // What failed may be what connections are closed with.
+  process.exit(error instanceof UsageError ? 2 : 1)
 })

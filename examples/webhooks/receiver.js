@@ -14,7 +14,7 @@ const JOB = {
 }
 
 serve(async ({ redis: connection, secret }) => {
-  const redis = new Redis(connection)
+  const redis = new Redis(connection).on('error', console.error)
   const store = new Store(redis)
   const queue = new SingletonQueue(QUEUE, {
     connection,
@@ -43,8 +43,8 @@ serve(async ({ redis: connection, secret }) => {
   return {
     ready: { url: `http://127.0.0.1:${port}/webhooks` },
     stop: async () => {
-      endpoint.close()
-      endpoint.closeIdleConnections()
+      // Requests that are here already are answered first.
+      await new Promise(resolve => endpoint.close(resolve))
       await queue.close()
       redis.disconnect()
     },

@@ -12,7 +12,12 @@ const READY_MS = 10_000
 const TRIES = 3
 
 /** @typedef {{ host: string, port: number }} Address */
-/** @typedef {{ address: Address, stop: () => Promise<void> }} Server */
+/**
+ * @typedef {object} Server
+ * @property {Address} address
+ * @property {Promise<never>} failed rejects when it ends before it was stopped
+ * @property {() => Promise<void>} stop
+ */
 
 /** Starts a redis-server of this process alone, on a free port. It ends with this process, however that ends. @returns {Promise<Server>} */
 export async function startRedis() {
@@ -20,7 +25,8 @@ export async function startRedis() {
     const port = await freePort()
     const folder = mkdtempSync(join(tmpdir(), 'soloist-webhooks-'))
     const args = ['--port', String(port), '--bind', HOST, '--dir', folder, '--save', '', '--appendonly', 'no']
-    const server = spawn('redis-server', args, { stdio: 'ignore' })
+    // Ctrl-C is for the service, which needs Redis to end in order.
+    const server = spawn('redis-server', args, { stdio: 'ignore', detached: true })
     const ended = once(server, 'exit').catch(error => error)
     let up = false
     try {
@@ -38,13 +44,21 @@ export async function startRedis() {
     if (!up && tries === TRIES) throw new Error('redis-server did not start')
     if (!up) continue
     const guard = guardOf(server.pid, folder)
+    let stopping = false
+    /** @type {Promise<never>} */
+    const failed = ended.then(() =>
+      stopping ? new Promise(() => {}) : Promise.reject(new Error('redis-server ended')),
+    )
+    // It is raced against what is awaited; between two awaits nobody looks.
+    failed.catch(() => {})
     const stop = async () => {
+      stopping = true
       server.kill('SIGTERM')
       await ended
       guard.kill('SIGKILL')
       rmSync(folder, { recursive: true, force: true })
     }
-    return { address: { host: HOST, port }, stop }
+    return { address: { host: HOST, port }, failed, stop }
   }
 }
 

@@ -37,18 +37,21 @@ const LOOK_MS = 50
 const LEFT_MS = 3_000
 /** How long what is in the queue may take after the last delivery. */
 const DRAIN_MS = 60_000
+const CLOSE_MS = 3_000
 
 /**
  * Runs the service on a Redis, sends deliveries, kills a worker, waits until nothing is left to do, and judges.
  *
- * @param {import('./redis.js').Address} address
+ * @param {import('./redis.js').Server} server
  * @param {number} count of deliveries
  * @param {AbortSignal} signal ends it early, with a rejection
  * @returns {Promise<RunRecord>}
  */
-export async function run(address, count, signal) {
+export async function run({ address, failed: redisFailed }, count, signal) {
   const redis = new Redis(address)
   const queue = new Queue(QUEUE, { connection: address })
+  // A server that is gone ends the run, whoever notices first.
+  for (const client of [redis, queue]) client.on('error', () => {})
   const solo = connect(`redis://${address.host}:${address.port}`)
   const store = new Store(redis)
   const sender = new Sender(randomBytes(16).toString('hex'))
@@ -59,15 +62,16 @@ export async function run(address, count, signal) {
     const due = told.step === 'start' && sender.answered >= count * KILL_AFTER
     if (due && !signal.aborted) killer.kill(service, member)
   })
+  const failed = Promise.race([service.failed, redisFailed])
   try {
     const workers = Array.from({ length: WORKERS }, () => service.work())
-    const [url] = await Promise.all([service.receive(), ...workers])
+    const [url] = await Promise.race([failed, Promise.all([service.receive(), ...workers])])
     console.log(`a receiver at ${url}, ${WORKERS} workers, redis-server on port ${address.port}`)
     const startMs = performance.now()
     progress.start()
-    await Promise.race([service.failed, sender.sendAll(url, plan(count), signal)])
-    await killer.done
-    await Promise.race([service.failed, until(() => isIdle(queue), DRAIN_MS, signal)])
+    await Promise.race([failed, sender.sendAll(url, plan(count), signal)])
+    await Promise.race([failed, killer.done])
+    await Promise.race([failed, until(() => isIdle(queue), DRAIN_MS, signal)])
     const tookMs = performance.now() - startMs
     const idle = await isIdle(queue)
     await until(async () => (await locksOf(solo)).length === 0, LEFT_MS, signal)
@@ -81,9 +85,12 @@ export async function run(address, count, signal) {
     ])
   } finally {
     progress.stop()
-    await killer.done?.catch(() => {})
+    // Without Redis some of this would wait for ever.
+    const atMost = (/** @type {Promise<unknown> | null} */ work) =>
+      Promise.race([Promise.allSettled([work]), sleep(CLOSE_MS, undefined, { ref: false })])
+    await atMost(killer.done)
     await service.stop()
-    await Promise.all([solo.close(), queue.close()])
+    await atMost(Promise.all([solo.close(), queue.close()]))
     redis.disconnect()
   }
 }

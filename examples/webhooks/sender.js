@@ -81,21 +81,22 @@ export class Sender {
       planned.map(async ({ delivery, atMs, twice, hurried }) => {
         await sleep(startMs + atMs - performance.now(), undefined, { signal })
         const again = twice
-          ? sleep(randomInt(300), undefined, { signal }).then(() => this.#send(delivery, false))
+          ? sleep(randomInt(300), undefined, { signal }).then(() => this.#send(delivery, false, signal))
           : null
-        await Promise.all([this.#send(delivery, hurried), again])
+        await Promise.all([this.#send(delivery, hurried, signal), again])
       }),
     )
   }
 
-  /** @param {Delivery} delivery @param {boolean} hurried */
-  async #send(delivery, hurried) {
+  /** @param {Delivery} delivery @param {boolean} hurried @param {AbortSignal} stop */
+  async #send(delivery, hurried, stop) {
     const body = JSON.stringify(delivery)
     const headers = { 'content-type': 'application/json', 'x-signature': signatureOf(this.secret, body) }
     for (let tries = 1; ; tries += 1) {
       this.requests += 1
       try {
-        const signal = AbortSignal.timeout(hurried && tries === 1 ? HURRY_MS : PATIENCE_MS)
+        const patience = AbortSignal.timeout(hurried && tries === 1 ? HURRY_MS : PATIENCE_MS)
+        const signal = AbortSignal.any([stop, patience])
         const response = await fetch(this.#url, { method: 'POST', headers, body, signal })
         const text = await response.text()
         if (response.status === 202) {
@@ -104,9 +105,9 @@ export class Sender {
         }
         if (tries === MOST_TRIES) throw new Error(`${delivery.id} was answered with ${response.status}: ${text}`)
       } catch (error) {
-        if (tries === MOST_TRIES) throw error
+        if (tries === MOST_TRIES || stop.aborted) throw error
       }
-      await sleep(25 * tries)
+      await sleep(25 * tries, undefined, { signal: stop })
     }
   }
 }

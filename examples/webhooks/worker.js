@@ -11,7 +11,7 @@ const TARGET_MS = { least: 40, most: 100 }
 const TARGET_FAILS = 5
 
 serve(async ({ redis: connection }) => {
-  const redis = new Redis(connection)
+  const redis = new Redis(connection).on('error', console.error)
   const store = new Store(redis)
   const { pid } = process
 
