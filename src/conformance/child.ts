@@ -13,6 +13,7 @@ let solo: Soloist
 let lease: Lease
 let leaseTtlMs: number
 
+const MEET_MS = 150
 const commands: ChildCommands = {
   async open(store, prefix) {
     backend = (await (await importStore(store)).open({ prefix })).backend
@@ -61,7 +62,9 @@ const commands: ChildCommands = {
   async sections(target, rounds, log, label) {
     const record = (entry: unknown) => appendFileSync(log, `${JSON.stringify(entry)}\n`)
     for (let round = 0; round < rounds; round += 1) {
-      await recordSection(solo, target, `${label}/${round}`, record, () => (round % 3 === 0 ? sleep(1) : turn()))
+      // In the first round all processes meet, also on a machine that starts them one after the other.
+      const stay = () => (round === 0 ? sleep(MEET_MS) : round % 3 === 0 ? sleep(1) : turn())
+      await recordSection(solo, target, `${label}/${round}`, record, stay)
     }
   },
 }
