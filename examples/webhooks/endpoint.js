@@ -34,18 +34,19 @@ export function signatureOf(secret, body) {
  * @param {(delivery: Delivery) => Promise<object>} accept must bear to be called several times with one delivery
  */
 export function createEndpoint(secret, accept) {
-  return createServer((request, response) => {
+  const endpoint = createServer((request, response) => {
     answer(secret, accept, request)
       .catch(error => {
         console.error(error)
         return { status: 503, body: { error: 'try again' } }
       })
       .then(({ status, body }) => {
-        // What was not read to its end cannot be followed by another request.
-        if (!request.complete) response.setHeader('connection', 'close')
+        // What was not read to its end cannot be followed by another request, and who shuts down wants none.
+        if (!request.complete || !endpoint.listening) response.setHeader('connection', 'close')
         response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
       })
   })
+  return endpoint
 }
 
 /**

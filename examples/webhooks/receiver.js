@@ -12,6 +12,8 @@ const JOB = {
   backoff: { type: 'exponential', delay: 25 },
   removeOnComplete: true,
 }
+/** How long requests that are here when the process is to end may take. */
+const DRAIN_MS = 500
 
 serve(async ({ redis: connection, secret }) => {
   const redis = new Redis(connection).on('error', console.error)
@@ -43,8 +45,10 @@ serve(async ({ redis: connection, secret }) => {
   return {
     ready: { url: `http://127.0.0.1:${port}/webhooks` },
     stop: async () => {
-      // Requests that are here already are answered first.
+      // Requests that are here already are answered first. A connection on which none comes is cut.
+      const cut = setTimeout(() => endpoint.closeAllConnections(), DRAIN_MS)
       await new Promise(resolve => endpoint.close(resolve))
+      clearTimeout(cut)
       await queue.close()
       redis.disconnect()
     },
