@@ -323,7 +323,9 @@ function started(
  * @returns whether it was removed
  */
 export async function removeQueued(job: Job): Promise<boolean> {
-  if (job.finishedOn) return false
+  if (job.finishedOn || (await job.isActive())) return false
+  // It may have ended since it was read, and what has ended is kept.
+  if ((await job.isCompleted()) || (await job.isFailed())) return false
   try {
     await job.remove()
     return true
