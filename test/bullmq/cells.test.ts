@@ -1,22 +1,14 @@
 import { DuplicateJobError } from 'soloist'
 import type { SingletonMode, SingletonStrategy } from 'soloist/bullmq'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Bench, Recorder, type TestQueue, untilIdle } from './support.js'
+import { describe, expect, test } from 'vitest'
+import { type Bench, type Recorder, type TestQueue, untilIdle, useBench } from './support.js'
 
 // Every mode with every strategy: what a trigger is told, and which data is run in the end.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 /** What a trigger came to: its status, or that it was rejected. */

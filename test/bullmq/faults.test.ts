@@ -3,21 +3,14 @@ import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { Bench, connectionTo, type Data, Recorder, until, untilIdle } from './support.js'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // A lock store or a queue that fails: no job is lost, and nobody is told of a guarantee there is none.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
+useBench('may fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 const data = (value: number) => ({ key: 1, value })

@@ -1,22 +1,14 @@
 import { Job, Queue, Worker } from 'bullmq'
 import { DuplicateJobError } from 'soloist'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Bench, connectionTo, Recorder, until, untilIdle } from './support.js'
+import { describe, expect, test } from 'vitest'
+import { type Bench, connectionTo, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // What BullMQ's own deduplication and job ids leave open, each shown to be closed here.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 const data = (value: number) => ({ key: 1, value })

@@ -1,23 +1,15 @@
 import { once } from 'node:events'
 import type { Job, JobsOptions } from 'bullmq'
 import { SingletonQueue, type SingletonWorkerSettings } from 'soloist/bullmq'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Bench, connectionTo, type Data, Recorder, until, untilIdle } from './support.js'
+import { describe, expect, test } from 'vitest'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // The holes of sidekiq-unique-jobs that a queue of jobs can have, each shown to be closed here.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 const data = (value: number) => ({ key: 1, value })

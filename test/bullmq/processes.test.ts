@@ -1,23 +1,15 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Child } from './children.js'
-import { Bench, Recorder, until, untilIdle } from './support.js'
+import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // Processes that die or stop at the worst moment. After each: no blocked key, no second live job, no accepted job lost.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 const data = (value: number) => ({ key: 1, value })

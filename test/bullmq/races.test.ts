@@ -1,23 +1,18 @@
 import { Job } from 'bullmq'
 import { SingletonWorker } from 'soloist/bullmq'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Bench, connectionTo, type Data, Recorder, until, untilIdle } from './support.js'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // A trigger that changes a waiting job's data, against a worker that starts that job: at every point between their steps.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks()
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
 })
 
 const data = (value: number) => ({ key: 1, value })

@@ -1,23 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DuplicateJobError } from 'soloist'
 import type { Duplicate } from 'soloist/bullmq'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Bench, Recorder, until, untilIdle } from './support.js'
+import { describe, expect, test } from 'vitest'
+import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // What strategies do beyond the table of cells: stopping, merging, choosing, and what they tell.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 test('the outcome says of what a trigger is a duplicate', async () => {

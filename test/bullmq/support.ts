@@ -10,6 +10,7 @@ import {
   SingletonWorker,
   type SingletonWorkerSettings,
 } from 'soloist/bullmq'
+import { afterEach, beforeEach, expect } from 'vitest'
 
 /** What the jobs of these tests are given: unique by `key`. */
 export interface Data {
@@ -185,4 +186,23 @@ export async function untilIdle(bench: Bench, queue: TestQueue): Promise<void> {
 /** Resolves when `test` holds. */
 export async function until(test: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await test())) await sleep(5)
+}
+
+/**
+ * Makes a bench and a recorder for each test of a file and lets go of them after it. Where nothing must fail in the
+ * background, the test fails if something did.
+ */
+export function useBench(faults: 'must not fail' | 'may fail', set: (bench: Bench, runs: Recorder) => void): void {
+  let bench: Bench
+  let runs: Recorder
+  beforeEach(() => {
+    bench = new Bench()
+    runs = new Recorder()
+    set(bench, runs)
+  })
+  afterEach(async () => {
+    runs.letGo()
+    await bench.close()
+    if (faults === 'must not fail') expect(bench.faults).toEqual([])
+  })
 }

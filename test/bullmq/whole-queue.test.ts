@@ -7,23 +7,15 @@ import {
   SingletonQueue,
   SingletonWorker,
 } from 'soloist/bullmq'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Bench, connectionTo, Recorder, type TestQueue, until, untilIdle } from './support.js'
+import { describe, expect, test } from 'vitest'
+import { type Bench, connectionTo, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
 
 // Everything a queue can do, with singleton jobs in it.
 
 let bench: Bench
 let runs: Recorder
-
-beforeEach(() => {
-  bench = new Bench()
-  runs = new Recorder()
-})
-
-afterEach(async () => {
-  runs.letGo()
-  await bench.close()
-  expect(bench.faults).toEqual([])
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
 })
 
 const data = (value: number, key = 1) => ({ key, value })

@@ -1,15 +1,10 @@
-import { type JobState, jobKey, SoloistError, type UniqueOn } from '../../index.js'
+import { type JobMode, type JobState, type JobStrategy, jobKey, SoloistError, type UniqueOn } from '../../index.js'
 
-/** From when to when a job's name and key are taken. */
-export type SingletonMode =
-  | 'untilExecuted'
-  | 'untilExecuting'
-  | 'whileExecuting'
-  | 'untilAndWhileExecuting'
-  | 'untilExpired'
+/** From when to when a job's name and key are taken: the modes of function jobs. */
+export type SingletonMode = JobMode
 
-/** What a trigger does when it meets a live job. */
-export type SingletonStrategy = 'join' | 'reject' | 'skip' | 'replace' | 'rerun' | 'delay'
+/** What a trigger does when it meets a live job: the strategies of function jobs. */
+export type SingletonStrategy = JobStrategy
 
 /** The live job a trigger met, for a strategy that is a function. */
 export interface Duplicate<Data = unknown> {
