@@ -28,6 +28,8 @@ export interface RedisProxy {
   readonly url: string
   /** How many clients are connected. */
   readonly connections: number
+  /** How many replies and pushes are being delayed: they came from the server and have not left for their client. */
+  readonly delayed: number
   /**
    * Forwards the first request that matches but not its reply. Then it resets the connection, or stalls it: requests
    * still arrive at the server, and nothing ever comes back.
@@ -60,6 +62,9 @@ export async function startProxy(targetPort: number): Promise<RedisProxy> {
     url: `redis://${HOST}:${port}`,
     get connections() {
       return network.links.size
+    },
+    get delayed() {
+      return network.delayed
     },
     dropReplyTo(match, andThen) {
       return network.addRule(network.replyRules, match, andThen)
@@ -101,6 +106,7 @@ class Network {
   readonly replyRules = new Set<ArmedRule>()
   readonly pushRules = new Set<ArmedRule>()
   delayMs = 0
+  delayed = 0
   /** Pending while nothing may pass. */
   blocked: { readonly ended: Promise<void>; readonly end: () => void } | null = null
 
@@ -191,13 +197,20 @@ class Link {
   }
 
   async #forwardReply(before: Promise<void>, frame: RespFrame): Promise<void> {
-    const { delayMs } = this.#network
-    await Promise.all([before, delayMs > 0 ? sleep(delayMs, undefined, { ref: false }) : undefined])
+    await Promise.all([before, this.#delay()])
     await this.#passage()
     const push = this.#isPush(frame)
     const rule = push ? this.#network.take(this.#network.pushRules, words(frame.value)) : this.#pending.shift()
     if (rule) this.#strike(rule)
     else if (!this.#stalled && this.#client.writable) this.#client.write(frame.bytes)
+  }
+
+  async #delay(): Promise<void> {
+    const { delayMs } = this.#network
+    if (delayMs === 0) return
+    this.#network.delayed++
+    await sleep(delayMs, undefined, { ref: false })
+    this.#network.delayed--
   }
 
   #strike(rule: ArmedRule): void {
