@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { invalidArgument, SoloistError } from '../errors.js'
 
 /** How deep arguments may be nested. */
@@ -33,7 +33,7 @@ export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
   const { uniqueOn, serialize } = options
   checkKeyOptions(options)
   const text = canonicalJson(uniqueOn === undefined ? (args ?? null) : selected(args, uniqueOn), serialize)
-  return `v1:${createHash('sha256').update(text).digest('hex')}`
+  return `v1:${hash('sha256', text)}`
 }
 
 /** @throws SoloistError `INVALID_ARGUMENT` for options of another kind than {@link JobKeyOptions} names */

@@ -6,11 +6,11 @@ import { scripts } from '../../dist/internal/generated/redis.js'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../support/redis-server.js'
 
-/** A request that runs one of the backend's scripts, by digest or by text. */
-export function runs(script: keyof typeof scripts, holding?: string): Match {
+/** A request that runs one of the backend's scripts, by digest or by text, on this lock or on any. */
+export function runs(script: keyof typeof scripts, lock?: string): Match {
   return words =>
     (words[1] === scripts[script].sha1 || words[1] === scripts[script].source) &&
-    (holding === undefined || words.includes(holding))
+    (lock === undefined || words.includes(`soloist:${lock}`))
 }
 
 /** A real server of the test alone, a proxy before it, and everything that was opened on either, closed at the end. */

@@ -24,6 +24,7 @@ export class Acquires {
   }
 
   acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
+    if (this.#collected[0]?.claim.client !== claim.client) this.flush()
     return new Promise((resolve, reject) => {
       const count = this.#collected.push({ claim, options, resolve, reject })
       if (count === 1) process.nextTick(() => this.flush())

@@ -73,6 +73,7 @@ class RedisBackend implements Backend {
       () => this.#connected(),
       this.#channels,
       event => this.#listener(event),
+      key => this.#keys.nameOf(key) as string,
     )
   }
 
@@ -112,7 +113,7 @@ class RedisBackend implements Backend {
   }
 
   async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
-    const args = [...(await this.#push(claim)), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
+    const args = [...(await this.#push()), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
     const keys = [...this.#keys.keys(claim.name)]
     if (result !== undefined) {
       keys.push(this.#keys.result(claim.name, claim.owner))
@@ -189,29 +190,19 @@ class RedisBackend implements Backend {
 
   async #send(asking: readonly Pick<Asking, 'claim' | 'options'>[]): Promise<readonly AcquireReply[]> {
     const keys: string[] = []
-    const args = [this.#channels, flag((await this.#connected()).cluster)]
+    const args = [...(await this.#push()), asking[0]?.claim.client ?? '']
     for (const { claim, options } of asking) {
       keys.push(...this.#keys.keys(claim.name))
-      args.push(
-        claim.name,
-        letter(claim.mode),
-        text(claim.limit),
-        claim.owner,
-        claim.client,
-        text(claim.ttlMs),
-        flag(claim.meta !== null),
-        claim.meta ?? '',
-        text(options.ticket ?? null),
-        flag(options.replaces !== undefined),
-        options.replaces ?? '',
-      )
+      args.push(claim.owner, terms(claim, options))
+      if (claim.meta !== null) args.push(claim.meta)
+      if (options.replaces !== undefined) args.push(options.replaces)
     }
     return acquireReplies(await this.#run('acquire', keys, args))
   }
 
   /** What a script needs to tell others of their grants. */
-  async #push(claim: Claim): Promise<readonly string[]> {
-    return [claim.name, this.#channels, flag((await this.#connected()).cluster)]
+  async #push(): Promise<readonly string[]> {
+    return [this.#channels, flag((await this.#connected()).cluster)]
   }
 
   /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
@@ -267,6 +258,12 @@ export function checkUrl(url: string): void {
     throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
   }
   if (!/^\/?\d*$/.test(parsed.pathname)) throw invalidArgument('the path of a Redis URL is the number of a database')
+}
+
+/** As `acquire.lua` reads them. */
+function terms({ mode, limit, ttlMs, meta }: Claim, { ticket, replaces }: AcquireOptions): string {
+  const flags = `${meta === null ? '' : 'm'}${replaces === undefined ? '' : 'r'}`
+  return `${letter(mode)}${limit ?? ''},${ttlMs ?? ''},${ticket ?? ''},${flags}`
 }
 
 function letter(mode: Claim['mode']): string {

@@ -7,6 +7,7 @@ import { pushed } from './replies.js'
 export class Grants {
   readonly #connect: () => Promise<RedisConnection>
   readonly #prefix: string
+  readonly #nameOf: (key: string) => string
   readonly #listener: (event: GrantEvent) => void
   /** By client, since when its channel is asked for. */
   #subscribed = new Map<string, Promise<void>>()
@@ -15,10 +16,16 @@ export class Grants {
   #closed = false
 
   /** @param prefix what every channel starts with; the client's name follows */
-  constructor(connect: () => Promise<RedisConnection>, prefix: string, listener: (event: GrantEvent) => void) {
+  constructor(
+    connect: () => Promise<RedisConnection>,
+    prefix: string,
+    listener: (event: GrantEvent) => void,
+    nameOf: (key: string) => string,
+  ) {
     this.#connect = connect
     this.#prefix = prefix
     this.#listener = listener
+    this.#nameOf = nameOf
   }
 
   /** Whether the client was told of its grants at some time. The connection may be away just now: that heals by itself. */
@@ -56,7 +63,7 @@ export class Grants {
 
   #open(connection: RedisConnection): Subscriber {
     const subscriber = connection.subscriber({
-      onMessage: message => this.#listener(pushed(message)),
+      onMessage: message => this.#listener(pushed(message, this.#nameOf)),
       onReconnect: () => this.#listener({ type: 'gap' }),
       onEnd: () => {
         if (this.#subscriber === subscriber) this.#forget()

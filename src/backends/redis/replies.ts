@@ -24,8 +24,8 @@ export function acquireReplies(reply: unknown): readonly AcquireReply[] {
 }
 
 function acquireReply(reply: unknown): AcquireReply {
+  if (!Array.isArray(reply)) return { status: 'granted', fence: Number(reply) }
   const [status, ...rest] = texts(reply)
-  if (status === 'granted') return { status, fence: Number(rest[0]) }
   if (status === 'limit') return { status, limit: numberOrNull(rest[0]) }
   const [holder, retryAfterMs, ticket, requeued] = rest
   return {
@@ -64,8 +64,9 @@ export function watchReply(reply: unknown): WatchReply {
 }
 
 /** A message on a client's channel: `advance` in `_lock.lua` writes a grant, `tell_watchers` that a claim is over. */
-export function pushed(message: string): PushedGrant | Ended {
-  const [name, owner, ...grant] = JSON.parse(message) as [string, string, string?, string?, (number | false)?]
+export function pushed(message: string, nameOf: (key: string) => string): PushedGrant | Ended {
+  const [key, owner, ...grant] = JSON.parse(message) as [string, string, string?, string?, (number | false)?]
+  const name = nameOf(key)
   if (grant.length === 0) return { type: 'ended', name, owner }
   const [fence, mode, limit] = grant
   return {

@@ -1,14 +1,14 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
-    sha1: 'd70ef007049de059bdb3df7fc67457e65f9d078d',
-    source: `-- Grants, queues or refuses claims, one after the other. On a cluster: claims of one slot.
+    sha1: 'c0cf48e9ea90a42316ac835e002837f5d6bf68fc',
+    source: `-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
 --
 -- KEYS  the six of each lock
--- ARGV  1 channel prefix  2 '1' on a cluster, then eleven for each claim:
---       1 name  2 'x' or 's'  3 limit or ''  4 owner  5 client  6 ttl in ms or ''  7 '1' when there is a meta  8 meta
---       9 ticket: '' not to queue, 'new', or a number  10 '1' when an owner is to be replaced  11 that owner
--- reply for each {'granted', fence} | {'limit', limit or ''} |
+-- ARGV  1 channel prefix  2 '1' on a cluster  3 client, then for each claim its owner and its terms:
+--       '<x | s[limit]>,<ttl in ms or nothing: for ever>,<ticket: nothing not to queue, new, or a number>,<m><r>',
+--       behind which comes, with m, its meta, and, with r, the owner it is to replace
+-- reply for each its fence when it was granted | {'limit', limit or ''} |
 --       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
 -- What every script shares: the keys of a lock, and the steps they are made of.
 --
@@ -211,7 +211,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -241,16 +241,17 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end
 local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
+local client = ARGV[3]
 
 local function grant(l, claim)
   local fence = next_fence(l)
   hold(l, claim.mode, claim.limit, claim.owner, claim.meta, claim.ttl, fence)
-  return { 'granted', digits(fence) }
+  return digits(fence)
 end
 
 local function stands_other_limit(l, claim)
@@ -260,7 +261,7 @@ end
 
 -- Puts the claim in the queue, unless it is there, shows its client alive, and answers its ticket.
 local function enqueue(l, claim)
-  local member = claim.mode .. claim.limit_text .. ' ' .. claim.client .. ' ' .. claim.owner
+  local member = claim.mode .. claim.limit_text .. ' ' .. client .. ' ' .. claim.owner
   local place, requeued = redis.call('ZSCORE', l.queue, member), '0'
   if place then
     place = digits(tonumber(place))
@@ -275,7 +276,7 @@ local function enqueue(l, claim)
     if claim.meta then detail(l, 'w:' .. claim.owner, claim.meta) end
     if claim.mode == 's' then detail(l, 'limit', claim.limit_text) end
   end
-  redis.call('HSET', l.clients, claim.client, digits(now + ALIVE_MS))
+  redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
   redis.call('PEXPIRE', l.clients, IDLE_MS)
   redis.call('PEXPIRE', l.queue, IDLE_MS)
   keep_details(l)
@@ -292,7 +293,7 @@ local function acquire(l, claim)
     mine = extend_exclusive(l, owner, claim.meta ~= nil, ttl)
     if mine == '0' then return grant(l, claim) end
   end
-  if mine then return { 'granted', mine } end
+  if mine then return mine end
 
   local more, requeued = false, '0'
   if holder then
@@ -306,7 +307,10 @@ local function acquire(l, claim)
     if limit_that_stands then return { 'limit', limit_that_stands } end
     if ticket ~= '' then ticket, requeued = enqueue(l, claim) end
   else
-    if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then return grant(l, claim) end
+    if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then
+      l.detailed = false
+      return grant(l, claim)
+    end
     purge(l)
     if forget_if_idle(l) then return grant(l, claim) end
     local limit_that_stands = stands_other_limit(l, claim)
@@ -317,7 +321,7 @@ local function acquire(l, claim)
       ticket, requeued = enqueue(l, claim)
       more = advance(l, push, owner)
       mine = extend(l, mode, owner, claim.meta ~= nil, ttl)
-      if mine then return { 'granted', mine } end
+      if mine then return mine end
     end
     holder = redis.call('GET', l.lock)
   end
@@ -338,27 +342,43 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
+-- As most locks are: nobody has used it for a while, and there is no more to look at than that. \`k\` is its first key.
+local function grant_unused(k, owner, ttl)
+  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
+  put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
+  put(KEYS[k], owner, ttl)
+  return digits(now_us)
+end
+
+local next_arg = 4
+local function argument()
+  next_arg = next_arg + 1
+  return ARGV[next_arg - 1]
+end
+
 local replies = {}
-for i = 1, (#ARGV - 2) / 11 do
-  local a = 11 * (i - 1) + 2
-  push.name = ARGV[a + 1]
-  replies[i] = acquire(lock_at(6 * (i - 1) + 1), {
-    mode = ARGV[a + 2],
-    limit_text = ARGV[a + 3],
-    limit = tonumber(ARGV[a + 3]),
-    owner = ARGV[a + 4],
-    client = ARGV[a + 5],
-    ttl = tonumber(ARGV[a + 6]),
-    meta = ARGV[a + 7] == '1' and ARGV[a + 8] or nil,
-    ticket = ARGV[a + 9],
-    replaces = ARGV[a + 10] == '1' and ARGV[a + 11] or nil,
-  })
+for i = 1, #KEYS / 6 do
+  local k, owner = 6 * i - 5, argument()
+  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
+  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
+  local granted = mode == 'x' and not meta and grant_unused(k, owner, tonumber(ttl))
+  replies[i] = granted
+    or acquire(lock_at(k), {
+      mode = mode,
+      limit_text = limit,
+      limit = tonumber(limit),
+      owner = owner,
+      ttl = tonumber(ttl),
+      meta = meta,
+      ticket = ticket,
+      replaces = replaces,
+    })
 end
 return replies
 `,
   },
   inspect: {
-    sha1: 'cc923b74e49c55459f20bdc766cd9d2f094b0ce9',
+    sha1: '275ba799f3f347f4bc79884bcda2b33b5d35b5bf',
     source: `-- A lock as an operator sees it. Changes nothing.
 --
 -- KEYS  the six of the lock
@@ -567,7 +587,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -597,7 +617,7 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end
@@ -639,12 +659,12 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 `,
   },
   release: {
-    sha1: '27ca70bed43c3f87ab734352f031d3cb251e36c7',
+    sha1: 'cd45a580a0f4b90fbc9d59e7243213e1577060fc',
     source: `-- Gives up a claim, held or waiting, and grants what that allows.
 --
 -- KEYS  the six of the lock  7 that of the owner's result, if there is one to keep
--- ARGV  1 name  2 channel prefix  3 '1' on a cluster  4 'x' or 's'  5 limit or ''  6 owner  7 client
---       8 result  9 how long to keep it, in ms
+-- ARGV  1 channel prefix  2 '1' on a cluster  3 'x' or 's'  4 limit or ''  5 owner  6 client
+--       7 result  8 how long to keep it, in ms
 -- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again,
 --        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
 -- What every script shares: the keys of a lock, and the steps they are made of.
@@ -848,7 +868,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -878,13 +898,13 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end
 local l = lock_at(1)
-local push = { name = ARGV[1], channel = ARGV[2], cluster = ARGV[3] == '1' }
-local mode, owner, home = ARGV[4], ARGV[6], { client = ARGV[7] }
+local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
+local mode, owner, home = ARGV[3], ARGV[5], { client = ARGV[6] }
 local released = false
 
 if mode == 'x' then
@@ -897,12 +917,12 @@ else
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
 end
-if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[8], 'PX', ARGV[9]) end
+if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
 
 local more, left = false, false
 if redis.call('EXISTS', l.queue) == 1 then
   if not released then
-    left = leave(l, { member = mode .. ARGV[5] .. ' ' .. ARGV[7] .. ' ' .. owner, owner = owner })
+    left = leave(l, { member = mode .. ARGV[4] .. ' ' .. ARGV[6] .. ' ' .. owner, owner = owner })
     purge(l)
   end
   more = advance(l, push, nil, home)
@@ -913,7 +933,7 @@ return { released and '1' or '0', more and '1' or '0', unpack(home) }
 `,
   },
   renew: {
-    sha1: 'd5592555687df707cc5c3d83d0a7fdc58b79da99',
+    sha1: '3125abb1945b0f3ca72777f81637b1ab70ef9bc6',
     source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
 --
 -- KEYS  the six of each lock
@@ -1120,7 +1140,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -1150,7 +1170,7 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end
@@ -1164,7 +1184,7 @@ return replies
 `,
   },
   watch: {
-    sha1: 'efe03a01da384bc5982ff06a6ddafaadd5acb110',
+    sha1: 'b6545941bff407605fc6e9c1cfbbd88aaaf277ce',
     source: `-- What became of a claim; while it is live, its end is told to the client that asks.
 --
 -- KEYS  the six of the lock  7 that of the owner's result
@@ -1371,7 +1391,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -1401,7 +1421,7 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end

@@ -199,7 +199,7 @@ local function advance(l, push, asking, home)
           table.insert(home, part)
         end
       elseif not told then
-        local grant = cjson.encode({ push.name, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
+        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
         local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
         -- On a cluster the count is that of one node, and says nothing.
         told = push.cluster or receivers > 0
@@ -229,7 +229,7 @@ local function tell_watchers(l, push, owner)
   redis.call('HDEL', l.details, 'o:' .. owner)
   for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ push.name, owner }))
+      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
     end
   end
 end

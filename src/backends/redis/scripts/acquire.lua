@@ -1,18 +1,19 @@
--- Grants, queues or refuses claims, one after the other. On a cluster: claims of one slot.
+-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
 --
 -- KEYS  the six of each lock
--- ARGV  1 channel prefix  2 '1' on a cluster, then eleven for each claim:
---       1 name  2 'x' or 's'  3 limit or ''  4 owner  5 client  6 ttl in ms or ''  7 '1' when there is a meta  8 meta
---       9 ticket: '' not to queue, 'new', or a number  10 '1' when an owner is to be replaced  11 that owner
--- reply for each {'granted', fence} | {'limit', limit or ''} |
+-- ARGV  1 channel prefix  2 '1' on a cluster  3 client, then for each claim its owner and its terms:
+--       '<x | s[limit]>,<ttl in ms or nothing: for ever>,<ticket: nothing not to queue, new, or a number>,<m><r>',
+--       behind which comes, with m, its meta, and, with r, the owner it is to replace
+-- reply for each its fence when it was granted | {'limit', limit or ''} |
 --       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
 -- @include _lock.lua
 local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
+local client = ARGV[3]
 
 local function grant(l, claim)
   local fence = next_fence(l)
   hold(l, claim.mode, claim.limit, claim.owner, claim.meta, claim.ttl, fence)
-  return { 'granted', digits(fence) }
+  return digits(fence)
 end
 
 local function stands_other_limit(l, claim)
@@ -22,7 +23,7 @@ end
 
 -- Puts the claim in the queue, unless it is there, shows its client alive, and answers its ticket.
 local function enqueue(l, claim)
-  local member = claim.mode .. claim.limit_text .. ' ' .. claim.client .. ' ' .. claim.owner
+  local member = claim.mode .. claim.limit_text .. ' ' .. client .. ' ' .. claim.owner
   local place, requeued = redis.call('ZSCORE', l.queue, member), '0'
   if place then
     place = digits(tonumber(place))
@@ -37,7 +38,7 @@ local function enqueue(l, claim)
     if claim.meta then detail(l, 'w:' .. claim.owner, claim.meta) end
     if claim.mode == 's' then detail(l, 'limit', claim.limit_text) end
   end
-  redis.call('HSET', l.clients, claim.client, digits(now + ALIVE_MS))
+  redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
   redis.call('PEXPIRE', l.clients, IDLE_MS)
   redis.call('PEXPIRE', l.queue, IDLE_MS)
   keep_details(l)
@@ -54,7 +55,7 @@ local function acquire(l, claim)
     mine = extend_exclusive(l, owner, claim.meta ~= nil, ttl)
     if mine == '0' then return grant(l, claim) end
   end
-  if mine then return { 'granted', mine } end
+  if mine then return mine end
 
   local more, requeued = false, '0'
   if holder then
@@ -68,7 +69,10 @@ local function acquire(l, claim)
     if limit_that_stands then return { 'limit', limit_that_stands } end
     if ticket ~= '' then ticket, requeued = enqueue(l, claim) end
   else
-    if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then return grant(l, claim) end
+    if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then
+      l.detailed = false
+      return grant(l, claim)
+    end
     purge(l)
     if forget_if_idle(l) then return grant(l, claim) end
     local limit_that_stands = stands_other_limit(l, claim)
@@ -79,7 +83,7 @@ local function acquire(l, claim)
       ticket, requeued = enqueue(l, claim)
       more = advance(l, push, owner)
       mine = extend(l, mode, owner, claim.meta ~= nil, ttl)
-      if mine then return { 'granted', mine } end
+      if mine then return mine end
     end
     holder = redis.call('GET', l.lock)
   end
@@ -100,20 +104,36 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
+-- As most locks are: nobody has used it for a while, and there is no more to look at than that. `k` is its first key.
+local function grant_unused(k, owner, ttl)
+  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
+  put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
+  put(KEYS[k], owner, ttl)
+  return digits(now_us)
+end
+
+local next_arg = 4
+local function argument()
+  next_arg = next_arg + 1
+  return ARGV[next_arg - 1]
+end
+
 local replies = {}
-for i = 1, (#ARGV - 2) / 11 do
-  local a = 11 * (i - 1) + 2
-  push.name = ARGV[a + 1]
-  replies[i] = acquire(lock_at(6 * (i - 1) + 1), {
-    mode = ARGV[a + 2],
-    limit_text = ARGV[a + 3],
-    limit = tonumber(ARGV[a + 3]),
-    owner = ARGV[a + 4],
-    client = ARGV[a + 5],
-    ttl = tonumber(ARGV[a + 6]),
-    meta = ARGV[a + 7] == '1' and ARGV[a + 8] or nil,
-    ticket = ARGV[a + 9],
-    replaces = ARGV[a + 10] == '1' and ARGV[a + 11] or nil,
-  })
+for i = 1, #KEYS / 6 do
+  local k, owner = 6 * i - 5, argument()
+  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
+  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
+  local granted = mode == 'x' and not meta and grant_unused(k, owner, tonumber(ttl))
+  replies[i] = granted
+    or acquire(lock_at(k), {
+      mode = mode,
+      limit_text = limit,
+      limit = tonumber(limit),
+      owner = owner,
+      ttl = tonumber(ttl),
+      meta = meta,
+      ticket = ticket,
+      replaces = replaces,
+    })
 end
 return replies
