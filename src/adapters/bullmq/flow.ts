@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import {
   type BackendFactory,
   type FlowJob,
@@ -13,6 +12,7 @@ import { jobLockNames } from '../../index.js'
 import { withCarried } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import { Singleton } from './events.js'
+import { newJobId } from './ids.js'
 import type { SingletonJob } from './job.js'
 import { Lives } from './life.js'
 import type { Addition } from './outcome.js'
@@ -136,7 +136,7 @@ export class SingletonFlowProducer extends FlowProducer {
   #trigger({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
     const definition = this.#definitions.get(name)
     if (definition === undefined) return null
-    const jobId = opts?.jobId ?? randomUUID()
+    const jobId = opts?.jobId ?? newJobId()
     const names = jobLockNames(name, definition.key(data))
     const owner = queuedOwner(this.#qualifiedName(queueName, prefix), jobId)
     return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import type { Job, JobsOptions } from 'bullmq'
 import { DuplicateJobError, jobLockNames, type Soloist, SoloistError } from '../../index.js'
 import { type Carried, carriedBy, jobNameOf, namesOf, withCarried } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import type { Singleton } from './events.js'
+import { newJobId } from './ids.js'
 import type { Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, sighting, type Unique } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
@@ -88,7 +88,7 @@ export class Producer {
     const definition = this.#host.definitions.get(name)
     if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
     const names = jobLockNames(name, definition.key(data))
-    const jobId = opts?.jobId ?? randomUUID()
+    const jobId = opts?.jobId ?? newJobId()
     const owner = queuedOwner(this.#host.qualifiedName, jobId)
     return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }
   }
