@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import type { Backend, Claim, GrantEvent } from 'soloist'
 import { redisBackend } from 'soloist/redis'
-import { afterAll, afterEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, expect, test } from 'vitest'
 
 const url = String(process.env.SOLOIST_TEST_REDIS)
 const prefix = `${randomUUID()}:`
@@ -46,9 +46,7 @@ test('a client whose connection is gone is passed over at once', async () => {
   await b.backend.acquire(b.claim('other lock'), { ticket: 'new' })
   await c.backend.acquire(c.claim('other lock'), { ticket: 'new' })
   await b.backend.close()
-  await vi.waitFor(async () =>
-    expect(await admin.pubsub('NUMSUB', `${prefix}grants:b`)).toEqual([expect.anything(), 0]),
-  )
+  await expect.poll(() => admin.pubsub('NUMSUB', `${prefix}grants:b`)).toEqual([expect.anything(), 0])
   await a.backend.release(a.claim('other lock'))
   expect(await c.told).toMatchObject({ owner: 'c/1' })
   expect((await a.backend.inspect('other lock'))?.holders.map(({ owner }) => owner)).toEqual(['c/1'])
