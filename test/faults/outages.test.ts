@@ -1,12 +1,18 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lease, Soloist } from 'soloist'
 import { connect, SoloistError } from 'soloist'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../support/redis-server.js'
 import { Stage } from './support.js'
 
-/** What a test allows beyond the moment it names, for a machine that is busy. */
+/** What a test allows beyond the moment it names. */
 const SLACK_MS = 2_000
+
+/** The work, unless it takes longer. A timer of this process judges, so that a process that is held up is late as a whole. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T | 'too late'> {
+  return await Promise.race([work, sleep(ms, 'too late' as const, { ref: false })])
+}
 
 async function aborted(lease: Lease): Promise<unknown> {
   if (!lease.signal.aborted) await once(lease.signal, 'abort')
@@ -35,11 +41,10 @@ describe('the network is gone', () => {
     const [solo, direct] = [stage.behindProxy(), stage.direct()]
     const lease = await solo.lock('lock', { ttlMs: 1_000 })
     stage.proxy.blackhole()
-    const reason = await aborted(lease)
-    const lateMs = Date.now() - lease.expiresAt.getTime()
+    const expiresAtMs = lease.expiresAt.getTime()
+    const reason = await within(expiresAtMs - Date.now() + SLACK_MS, aborted(lease))
     expect(reason).toMatchObject({ code: 'LEASE_LOST' })
-    expect(lateMs).toBeGreaterThanOrEqual(-1)
-    expect(lateMs).toBeLessThan(SLACK_MS)
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAtMs - 1)
     expect(() => lease.assertValid()).toThrow(expect.objectContaining({ code: 'LEASE_LOST' }))
     const successor = await direct.lock('lock', { ttlMs: 60_000, waitMs: 10_000 })
     expect(successor.fence).toBeGreaterThan(lease.fence)
@@ -56,15 +61,16 @@ describe('the network is gone', () => {
     const solo = stage.behindProxy()
     await (await solo.lock('warm-up')).release()
     stage.proxy.blackhole()
-    const startedAt = performance.now()
-    await expect(solo.lock('lock', { waitMs: 300 })).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
-    await expect(solo.lock('lock', { signal: AbortSignal.timeout(300) })).rejects.toMatchObject({ code: 'ABORTED' })
-    expect(performance.now() - startedAt).toBeLessThan(600 + SLACK_MS)
+    const refused = within(300 + SLACK_MS, solo.lock('lock', { waitMs: 300 }))
+    await expect(refused).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    const aborting = within(300 + SLACK_MS, solo.lock('lock', { signal: AbortSignal.timeout(300) }))
+    await expect(aborting).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
   test('close() ends although nothing answers', async () => {
     await using stage = await Stage.open()
-    const solo = stage.behindProxy({ callTimeoutMs: 300 })
+    // Time enough for the first call, which connects.
+    const solo = stage.behindProxy({ callTimeoutMs: 2_000 })
     const lease = await solo.lock('lock', { ttlMs: 60_000 })
     stage.proxy.blackhole()
     const waiting = expect(solo.lock('other')).rejects.toBeInstanceOf(SoloistError)
@@ -89,7 +95,7 @@ describe('the server', () => {
   test('restarts empty: the holder is told, waiters get back their places, fences still rise', async () => {
     await using stage = await Stage.open()
     const [solo, waiters] = [stage.direct(), stage.direct()]
-    const lease = await solo.lock('lock', { ttlMs: 3_000 })
+    const lease = await solo.lock('lock', { ttlMs: 6_000 })
     const { granted, served } = await queue(waiters, 'lock', 10)
     const regranted = once(waiters, 'acquired')
     await stage.server.kill()
