@@ -184,7 +184,7 @@ describe('jobs', () => {
 
 describe('jobs release', () => {
   test('takes every lock of one job away, says from whom, and the next trigger starts', async () => {
-    const job = solo.job('sync', { ttlMs: 600, onDuplicate: 'reject' }, untilLost)
+    const job = solo.job('sync', { ttlMs: 5_000, onDuplicate: 'reject' }, untilLost)
     const { id: lost, result } = await job.trigger({ id: 1 })
     const ended = result().catch(error => error.code)
     await solo.jobs.take(jobLockNames('other', jobKey({ id: 2 })).trigger, 'stays')
