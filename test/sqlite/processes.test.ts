@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -64,13 +65,13 @@ describe.each(drivers)('processes that share one file, through %s', driver => {
     const path = newPath(folder)
     await using solo = connect(sqliteBackend(path, { driver }))
     const remote = new Remote(path, driver)
-    const ttlMs = 1_000
+    const ttlMs = 4_000
     const before = await remote.ask('lock', { name: 'job', ttlMs })
     await remote.kill()
     const killedAt = Date.now()
     expect((await solo.inspect('job'))?.holders[0]?.owner).toBe(before.owner)
     const expiresAtMs = (await solo.inspect('job'))?.holders[0]?.expiresAtMs ?? 0
-    await using lease = await solo.lock('job', { waitMs: ttlMs + 5_000 })
+    await using lease = await solo.lock('job', { waitMs: ttlMs + 10_000 })
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAtMs)
     expect(expiresAtMs).toBeLessThanOrEqual(killedAt + ttlMs)
     expect(lease.fence).toBeGreaterThan(Number(before.fence))
@@ -85,8 +86,9 @@ describe.each(drivers)('processes that share one file, through %s', driver => {
     void remote.ask('lock', { name: 'job' })
     await waiting(solo, 'job', 1)
     await remote.kill()
+    const queued = once(solo, 'waiting')
     const next = solo.lock('job', { waitMs: 10_000 })
-    await waiting(solo, 'job', 2)
+    await queued
     await lease.release()
     await (await next).release()
     expect(rowCounts(path, driver)).toEqual(noRows)
