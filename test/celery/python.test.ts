@@ -83,18 +83,17 @@ test('where both sides go for the same locks each has one winner, and both name 
   const rounds = Array.from({ length: 200 }, (_, i) => i)
   const sent: string[] = []
   const publish = async (id: string) => void sent.push(id)
-  // One goes up, one goes down: they meet in between, so that both win some.
-  const up = async () => {
-    const holders: string[] = []
-    for (const i of rounds) holders[i] = (await python.apply(name, [i], {}, `python-${i}`)).holder
-    return holders
+  const theirs: string[] = []
+  const ours: CeleryOutcome[] = []
+  const up = async (some: readonly number[]) => {
+    for (const i of some) theirs[i] = (await python.apply(name, [i], {}, `python-${i}`)).holder
   }
-  const down = async () => {
-    const outcomes: CeleryOutcome[] = []
-    for (const i of rounds.toReversed()) outcomes[i] = await task.submit([i], {}, publish, { taskId: `here-${i}` })
-    return outcomes
+  const down = async (some: readonly number[]) => {
+    for (const i of some.toReversed()) ours[i] = await task.submit([i], {}, publish, { taskId: `here-${i}` })
   }
-  const [theirs, ours] = await Promise.all([up(), down()])
+  // One goes up, one goes down: they meet in between. Each wins its first before the other can get there.
+  await Promise.all([up(rounds.slice(0, 1)), down(rounds.slice(-1))])
+  await Promise.all([up(rounds.slice(1)), down(rounds.slice(0, -1))])
   const holders = await Promise.all(rounds.map(i => redis.get(celeryLockKey(name, [i]))))
   expect(theirs).toEqual(holders)
   expect(ours.map(({ id }) => id)).toEqual(holders)
