@@ -17,7 +17,8 @@ export interface RedisCluster {
 
 /** Starts the nodes, gives each a third of the slots and waits until all of them serve. They end with this process. */
 export async function startCluster(): Promise<RedisCluster> {
-  const config = ['cluster-enabled yes', 'cluster-node-timeout 5000', 'cluster-announce-ip 127.0.0.1'].join('\n')
+  // A node that a busy machine holds up for some seconds is not given up by the others.
+  const config = ['cluster-enabled yes', 'cluster-node-timeout 20000', 'cluster-announce-ip 127.0.0.1'].join('\n')
   const started = await Promise.allSettled(Array.from({ length: PRIMARIES }, () => startRedis({ config })))
   const nodes = started.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
   const stop = async () => {
