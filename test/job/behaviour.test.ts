@@ -213,7 +213,7 @@ describe.each(kinds)('on %s', kind => {
   test('a run whose lock is taken away lapses: its signal fires, it fails, and who joined runs the job again', async () => {
     await using store = Store.of(kind)
     const [one, two] = [store.client(), store.client()]
-    const options = { ttlMs: 2_000 }
+    const options = { ttlMs: 4_000 }
     const runs: JobRun[] = []
     const started = deferred()
     const mine = one.job('taken', options, async (_: undefined, run) => {
@@ -349,7 +349,7 @@ test('a period outlasts its run: a later trigger has the result of the run, and 
   await using store = Store.of('memory')
   const [one, two] = [store.client(), store.client()]
   const runs: number[] = []
-  const options = { mode: 'untilExpired', expiryMs: 300, resultTtlMs: 1, uniqueOn: () => 1 } as const
+  const options = { mode: 'untilExpired', expiryMs: 2_000, resultTtlMs: 1, uniqueOn: () => 1 } as const
   const [here, there] = [one, two].map(solo => solo.job('period', options, (n: number) => runs.push(n)))
   expect(await here?.(1)).toBe(1)
   await sleep(20)

@@ -135,7 +135,7 @@ class Worker {
 
 const KEYED = { uniqueOn: ['key'] }
 /** Where a process is killed: others need not wait long, and a busy machine's pauses are shorter still. */
-const SHORT = { ...KEYED, ttlMs: 2_000 }
+const SHORT = { ...KEYED, ttlMs: 3_000 }
 
 describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
   test.concurrent('a second process joins the run of the first, and gets its result or its error', async ({
@@ -176,7 +176,7 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
     await one?.kill()
     await crew.untilStarted(2)
     // Each process notices the death by its own question, one ttl after its last at the latest. The run lasts longer.
-    await sleep(SHORT.ttlMs * 1.5)
+    await sleep(SHORT.ttlMs + 4_000)
     await crew.open()
     const results = await Promise.all(joined.map(triggered => triggered.result()))
     const [dead, recovered] = crew.started
