@@ -27,7 +27,8 @@ describe("the locks' store is down", () => {
   })
 
   function locks() {
-    const solo = connect(store.url, { callTimeoutMs: 300 })
+    // Time enough for a first call, which connects.
+    const solo = connect(store.url, { callTimeoutMs: 2_000 })
     bench.closeLater(() => solo.close())
     return solo
   }
@@ -102,7 +103,7 @@ test('an add that failed for good gives its key back', async () => {
 test('a run whose lease is lost is told by its signal, and counted', async () => {
   const queue = bench.queue({})
   runs.hold()
-  const worker = bench.worker(runs.run, { lockDuration: 600 })
+  const worker = bench.worker(runs.run, { lockDuration: 2_000 })
   const lapsed: unknown[] = []
   worker.singleton.on('lapsed', event => lapsed.push(event))
   await queue.add('sync', data(1))

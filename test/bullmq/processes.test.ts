@@ -80,7 +80,7 @@ describe('a producer', () => {
 })
 
 describe('a worker killed in the middle of a job', () => {
-  const options = { lockDuration: 800, stalledInterval: 200, maxStalledCount: 5 }
+  const options = { lockDuration: 2_000, stalledInterval: 200, maxStalledCount: 5 }
 
   test('and triggers that race its recovery are duplicates all the while', async () => {
     const queue = bench.queue({})

@@ -159,6 +159,11 @@ describe('job schedulers', () => {
     await schedule(queue, ['a'])
     await until(() => skipped >= 3)
     await unschedule(queue, ['a'])
+    // A tick that had come before is a duplicate too, if it meets the run: one job is left, and what follows it.
+    await until(async () => {
+      const { active, waiting, delayed } = await queue.getJobCounts()
+      return active === 1 && waiting === 0 && delayed === 1
+    })
     runs.letGo()
     await untilIdle(bench, queue)
     expect(runs.started).toEqual([1, 1])
@@ -187,7 +192,7 @@ describe('job schedulers', () => {
 
 test('delayed and prioritized jobs hold their key all the while', async () => {
   const queue = bench.queue({})
-  const late = await queue.add('sync', data(1, 1), { delay: 200 })
+  const late = await queue.add('sync', data(1, 1), { delay: 2_000 })
   const low = await queue.add('sync', data(2, 2), { priority: 9 })
   expect((await queue.addUnique('sync', data(3, 1))).outcome.id).toBe(late.id)
   expect((await queue.addUnique('sync', data(4, 2))).outcome.id).toBe(low.id)

@@ -4,10 +4,12 @@ module.exports = async (job, _token, signal) => {
   if (value === 1) {
     await new Promise(resolve => {
       const timer = setTimeout(resolve, 20_000)
-      signal.addEventListener('abort', () => {
+      const stop = () => {
         clearTimeout(timer)
         resolve()
-      })
+      }
+      if (signal.aborted) stop()
+      else signal.addEventListener('abort', stop)
     })
   }
   return { value, fence: job.opts.singleton.fence, aborted: signal.aborted }
