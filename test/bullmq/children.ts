@@ -6,6 +6,8 @@ import type { Bench } from './support.js'
 export class Child {
   readonly process: ChildProcess
   readonly #exited: Promise<unknown>
+  /** No message comes after it; after the exit one may. */
+  readonly #disconnected: Promise<unknown>
   readonly #messages: unknown[] = []
   #stderr = ''
 
@@ -21,6 +23,7 @@ export class Child {
       this.#stderr += text
     })
     this.#exited = once(this.process, 'exit')
+    this.#disconnected = once(this.process, 'disconnect')
     bench.closeLater(() => this.kill())
   }
 
@@ -31,7 +34,10 @@ export class Child {
   /** The next message. */
   async message(): Promise<unknown> {
     while (this.#messages.length === 0) {
-      const ended = await Promise.race([once(this.process, 'message').then(() => false), this.#exited.then(() => true)])
+      const ended = await Promise.race([
+        once(this.process, 'message').then(() => false),
+        this.#disconnected.then(() => true),
+      ])
       if (ended && this.#messages.length === 0) throw new Error(`the process has ended: ${this.#stderr}`)
     }
     return this.#messages.shift()
