@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { connect, type Soloist } from 'soloist'
+import { redisBackend } from 'soloist/redis'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 
@@ -61,4 +62,21 @@ test('what is given up in the turn it is asked for in leaves nothing held', asyn
   await refused
   const lease = await solo.lock('lock', { waitMs: 2_000 })
   expect(await owners(['lock'])).toEqual([lease.owner])
+})
+
+test('claims of two clients of one backend keep their clients', async () => {
+  const backend = redisBackend(server.url, { prefix })
+  const claims = ['a', 'b'].map(client => ({
+    ...{ name: 'lock', owner: `${client}'s`, client, mode: 'exclusive' as const },
+    ...{ limit: null, ttlMs: 60_000, meta: null },
+  }))
+  const lease = await solo.lock('lock')
+  const told = new Promise(resolve => backend.onGrant(resolve))
+  const replies = await Promise.all(claims.map(claim => backend.acquire(claim, { ticket: 'new' })))
+  expect(replies.map(({ status }) => status)).toEqual(['busy', 'busy'])
+  expect(await admin.zrange(`{${prefix}lock}:q`, 0, -1)).toEqual(["x a a's", "x b b's"])
+  await lease.release()
+  expect(await told).toMatchObject({ type: 'granted', name: 'lock', owner: "a's" })
+  expect(await owners(['lock'])).toEqual(["a's"])
+  await backend.close()
 })
