@@ -74,7 +74,7 @@ test('claims of two clients of one backend keep their clients', async () => {
   const told = new Promise(resolve => backend.onGrant(resolve))
   const replies = await Promise.all(claims.map(claim => backend.acquire(claim, { ticket: 'new' })))
   expect(replies.map(({ status }) => status)).toEqual(['busy', 'busy'])
-  expect(await admin.zrange(`{${prefix}lock}:q`, 0, -1)).toEqual(["x a a's", "x b b's"])
+  expect(await admin.zrange(`{${prefix}lock}:q`, 0, '-1')).toEqual(["x a a's", "x b b's"])
   await lease.release()
   expect(await told).toMatchObject({ type: 'granted', name: 'lock', owner: "a's" })
   expect(await owners(['lock'])).toEqual(["a's"])
