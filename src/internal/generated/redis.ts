@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
-    sha1: 'c0cf48e9ea90a42316ac835e002837f5d6bf68fc',
+    sha1: '3d9361e47e2d3ab06327378e82f2d2addc5df568',
     source: `-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
 --
 -- KEYS  the six of each lock
@@ -342,7 +342,8 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
--- As most locks are: nobody has used it for a while, and there is no more to look at than that. \`k\` is its first key.
+-- For a lock that nobody has used for a while, which most locks are that are not waited for: there is no more to look at
+-- than that. \`k\` is its first key.
 local function grant_unused(k, owner, ttl)
   if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
   put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
@@ -361,7 +362,7 @@ for i = 1, #KEYS / 6 do
   local k, owner = 6 * i - 5, argument()
   local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
   local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
-  local granted = mode == 'x' and not meta and grant_unused(k, owner, tonumber(ttl))
+  local granted = mode == 'x' and ticket == '' and not meta and grant_unused(k, owner, tonumber(ttl))
   replies[i] = granted
     or acquire(lock_at(k), {
       mode = mode,

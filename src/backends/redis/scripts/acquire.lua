@@ -104,7 +104,8 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
--- As most locks are: nobody has used it for a while, and there is no more to look at than that. `k` is its first key.
+-- For a lock that nobody has used for a while, which most locks are that are not waited for: there is no more to look at
+-- than that. `k` is its first key.
 local function grant_unused(k, owner, ttl)
   if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
   put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
@@ -123,7 +124,7 @@ for i = 1, #KEYS / 6 do
   local k, owner = 6 * i - 5, argument()
   local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
   local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
-  local granted = mode == 'x' and not meta and grant_unused(k, owner, tonumber(ttl))
+  local granted = mode == 'x' and ticket == '' and not meta and grant_unused(k, owner, tonumber(ttl))
   replies[i] = granted
     or acquire(lock_at(k), {
       mode = mode,
