@@ -1,4 +1,4 @@
-import type { Lease, Soloist } from '../index.js'
+import { type Lease, type Soloist, SoloistError } from '../index.js'
 import { Child, type Ending } from './child.js'
 import { formatDuration } from './duration.js'
 import { EXIT, signalExitCode } from './exit-codes.js'
@@ -75,14 +75,24 @@ async function endOf(
   lease.signal.removeEventListener('abort', onLost)
   clearTimeout(killing)
   if (lease.signal.aborted) return { ending, lost: true }
+  const reason = await lossOf(lease)
+  if (reason === null) return { ending, lost: false }
+  notices.problem('lost', `${why(reason)}; CMD ended only after that`, { ...subject(lease), pid: child.pid })
+  return { ending, lost: true }
+}
+
+/**
+ * Why the lease is over although no renewal has told so yet, or `null`: it may have been taken away a moment ago, or all
+ * were paused past its end, with CMD finishing before any timer of this process fired.
+ */
+async function lossOf(lease: Lease): Promise<unknown> {
   try {
-    // Both may have been paused past the lease's end, with CMD finishing before any timer of this process fired.
-    lease.assertValid()
-  } catch (reason) {
-    notices.problem('lost', `${why(reason)}; CMD ended only after that`, { ...subject(lease), pid: child.pid })
-    return { ending, lost: true }
+    await lease.renew()
+    return null
+  } catch (error) {
+    // Without an answer it stands, as far as anybody knows.
+    return error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE' ? null : error
   }
-  return { ending, lost: false }
 }
 
 /** CMD could not be started: the lock is free again at once, also where it was to be kept for a while. */

@@ -38,6 +38,16 @@ test('a lease that ran out before CMD ended is lost, also when no timer has told
   expect(said).toEqual([expect.stringMatching(/^soloist: lost 'job': .*; CMD ended only after that\n$/)])
 })
 
+test('a lease that was taken away right before CMD ended is lost, and who has the lock now keeps it', async () => {
+  await using solo = new Soloist(memoryBackend())
+  const lease = await solo.lock('job')
+  await solo.unlock('job', { force: true })
+  const next = await solo.lock('job')
+  expect(await runGuarded(solo, lease, ['true'], options())).toBe(76)
+  expect(said).toEqual([expect.stringMatching(/^soloist: lost 'job': .*; CMD ended only after that\n$/)])
+  expect((await solo.inspect('job'))?.holders.map(({ owner }) => owner)).toEqual([next.owner])
+})
+
 describe('a store that stops answering while CMD runs', () => {
   test('does not change the exit code of CMD that ends in time, and the line says what became of the lock', async () => {
     const backend = new ScriptedBackend(memoryBackend(), systemClock)
