@@ -1,4 +1,5 @@
 import type { RedisClient } from '../../backends/redis/client.js'
+import { startingWith } from '../../backends/redis/keys.js'
 import { invalidArgument, type JobState } from '../../errors.js'
 import { checkOptions, checkPrefix } from '../../internal/check.js'
 import { DEFAULT_PREFIX } from './key.js'
@@ -157,7 +158,7 @@ export class CeleryLocks implements AsyncDisposable {
   /** @returns for how many keys that start with `prefix` the function said true */
   async #eachKey(what: string, prefix: string, run: (key: string) => Promise<boolean>): Promise<number> {
     let count = 0
-    for await (const keys of this.#wire.scan(what, `${prefix.replace(/[\\*?[\]^-]/g, '\\$&')}*`)) {
+    for await (const keys of this.#wire.scan(what, startingWith(prefix))) {
       const own = [...new Set(keys)].filter(key => key.startsWith(prefix))
       for (let i = 0; i < own.length; i += AT_ONCE) {
         count += (await Promise.all(own.slice(i, i + AT_ONCE).map(run))).filter(Boolean).length

@@ -43,7 +43,7 @@ export class KeySpace {
   patterns(start: string): readonly string[] {
     const starts = [this.#prefix + start, `{${this.#prefix}${start}`]
     if (start !== '') starts.push(this.#prefix + TAG + start)
-    return starts.map(text => `${text.replace(/[\\*?[\]^-]/g, '\\$&')}*`)
+    return starts.map(startingWith)
   }
 
   /** The name of the lock which a key shows to be in use, or `null` when the key shows nothing of the kind. */
@@ -66,6 +66,11 @@ export class KeySpace {
     if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
     return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
   }
+}
+
+/** The glob pattern that matches every key which starts with `start`, taken literally. */
+export function startingWith(start: string): string {
+  return `${start.replace(/[\\*?[\]^-]/g, '\\$&')}*`
 }
 
 function sideOf(key: string): string {
