@@ -21,6 +21,11 @@ export function jobPrefix(text: string): string {
   return checked('the prefix', text, LONGEST_TEXT_BYTES - 'job:'.length)
 }
 
+/** What the keys and rows of the store start with; `what` names where it came from. May be empty. */
+export function keyPrefix(what: string): (text: string) => string {
+  return text => checked(what, text)
+}
+
 export function meta(text: string): string {
   return checked('--meta', text)
 }

@@ -23,7 +23,8 @@ const COLUMNS: readonly Column[] = [
   { title: 'WAITING', align: 'right' },
 ]
 
-export function addJobs(program: Command, done: (exitCode: number) => void): void {
+/** `argv` is what the command was called with: behind `--`, `release` is the start of a job name. */
+export function addJobs(program: Command, argv: readonly string[], done: (exitCode: number) => void): void {
   const command = program
     .command('jobs')
     .summary('list the live singleton jobs')
@@ -35,7 +36,9 @@ export function addJobs(program: Command, done: (exitCode: number) => void): voi
   addStoreOptions(command, 'print {"jobs":[…]} on one line').action(
     async (start: string | undefined, options: StoreOptions) => done(await jobs(start ?? '', options)),
   )
-  addJobsRelease(command, done)
+  // Commander would take it for the verb there, too.
+  const [first] = argv.includes('--') ? argv.slice(argv.indexOf('--') + 1) : []
+  if (first !== 'release') addJobsRelease(command, done)
 }
 
 async function jobs(start: string, options: StoreOptions): Promise<number> {

@@ -22,7 +22,8 @@ Examples:
 
 The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user.
 A URL that holds a password belongs into $SOLOIST_URL, since every user of the
-machine can read a command's arguments.`
+machine can read a command's arguments. Locks that an application takes with
+connect(url, { prefix }) are seen with --key-prefix, else $SOLOIST_KEY_PREFIX.`
 
 /** Runs the command with these arguments; returns its exit code. Never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -61,7 +62,7 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addUnlock(program, done)
   addClear(program, done)
   addWatch(program, done)
-  addJobs(program, done)
+  addJobs(program, argv, done)
   return program
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { connect, defaultUrl, type Soloist } from '../index.js'
+import { keyPrefix } from './arguments.js'
 import { explain, UsageError } from './failure.js'
 import type { Notices } from './notices.js'
 import { withoutLogins } from './text.js'
@@ -7,6 +8,7 @@ import { withoutLogins } from './text.js'
 /** The options every verb has. */
 export interface StoreOptions {
   readonly store?: string | undefined
+  readonly keyPrefix?: string | undefined
   readonly quiet?: boolean | undefined
   readonly json?: boolean | undefined
 }
@@ -15,6 +17,11 @@ export interface StoreOptions {
 export function addStoreOptions(command: Command, json: string): Command {
   return command
     .option('--store <url>', 'redis://…, rediss://… or sqlite:PATH (default: $SOLOIST_URL)')
+    .option(
+      '--key-prefix <text>',
+      'the prefix the locks were connected with (default: $SOLOIST_KEY_PREFIX, else soloist:)',
+      keyPrefix('--key-prefix'),
+    )
     .option('--json', json)
     .option('--quiet', 'say only what went wrong')
 }
@@ -37,7 +44,7 @@ export async function withStore<T>(
   if (url.startsWith('memory:')) {
     throw new UsageError('the memory: store is gone when this command ends, so it cannot guard anything')
   }
-  const solo = connect(url)
+  const solo = connect(url, { prefix: options.keyPrefix ?? keyPrefixFromEnvironment() })
   const label = withoutLogins(url)
   if (chosen === undefined) {
     notices.info('store', `no --store and no SOLOIST_URL: using ${label}, for the processes of this user only`, {
@@ -50,4 +57,9 @@ export async function withStore<T>(
   // The result stands, whatever became of the connection.
   if (closed.status === 'rejected') notices.problem('close', explain(closed.reason).message)
   return worked.value
+}
+
+function keyPrefixFromEnvironment(): string | undefined {
+  const text = process.env.SOLOIST_KEY_PREFIX
+  return text ? keyPrefix('SOLOIST_KEY_PREFIX')(text) : undefined
 }

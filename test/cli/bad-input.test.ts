@@ -5,6 +5,8 @@ import { finished, lines, useBench } from './support.js'
 
 const bench = useBench()
 
+/** Nobody listens there, and nothing is sent. */
+const REDIS = 'redis://u:secret@127.0.0.1:1'
 const RUN = ['run', 'job', '--', 'touch', 'started']
 
 describe('what cannot be taken gets one line, exit code 2, and nothing happens', () => {
@@ -45,6 +47,19 @@ describe('what cannot be taken gets one line, exit code 2, and nothing happens',
     ['an empty store', ['ls', '--store', ''], /must be a URL/],
     ['an unknown store', ['ls', '--store', 'mysql://u:secret@h/db'], /must be a URL that starts with/],
     ['a store that ends with the process', ['ls', '--store', 'memory:'], /memory: store/],
+    [
+      'a key prefix of 1025 bytes',
+      ['ls', '--key-prefix', 'x'.repeat(1025)],
+      /--key-prefix must not be longer than 1024/,
+    ],
+    ['a key prefix that is no UTF-8', ['jobs', '--key-prefix', '\ufffd'], /--key-prefix is not valid UTF-8/],
+    ['a key prefix with half a character', [...RUN.slice(0, 2), '--key-prefix', '\ud800', ...RUN.slice(2)], /UTF-8/],
+    [
+      'a key prefix that Redis cannot take',
+      ['get', 'a', '--store', REDIS, '--key-prefix', '{}'],
+      /must not contain "{}"/,
+    ],
+    ['an option --key-prefix without its value', ['ls', '--key-prefix'], /argument missing/],
     ['get without a name', ['get'], /missing required argument 'name'/],
     ['unlock without whose', ['unlock', 'job'], /either --owner OWNER or --force/],
     ['unlock with both', ['unlock', 'job', '--owner', 'x', '--force'], /either --owner OWNER or --force/],
@@ -70,6 +85,18 @@ describe('what cannot be taken gets one line, exit code 2, and nothing happens',
       expect.stringMatching(/must be a URL that starts with .*\(see soloist run --help\)$/),
     ])
     expect(exitCode).toBe(2)
+  })
+
+  test.each<[string, string, RegExp]>([
+    ['is too long', 'x'.repeat(1025), /SOLOIST_KEY_PREFIX must not be longer than 1024 bytes; it has 1025 \(see/],
+    ['is no UTF-8', '\ufffd', /SOLOIST_KEY_PREFIX is not valid UTF-8 \(see soloist run --help\)$/],
+  ])('SOLOIST_KEY_PREFIX that %s; an option goes before it', async (_, prefix, message) => {
+    const env = { SOLOIST_URL: bench().store, SOLOIST_KEY_PREFIX: prefix }
+    const { exitCode, stdout, stderr } = await finished(bench().startIn(env, RUN))
+    expect(lines(stderr)).toEqual([expect.stringMatching(message)])
+    expect([exitCode, stdout]).toEqual([2, ''])
+    const fits = 'x'.repeat(1024)
+    expect((await finished(bench().startIn(env, ['ls', '--key-prefix', fits]))).exitCode).toBe(0)
   })
 })
 

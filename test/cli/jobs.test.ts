@@ -162,6 +162,22 @@ describe('jobs', () => {
     expect(await names('b:')).toEqual(['b:c'])
   })
 
+  test('takes `release` for the start of a name behind --, and for the verb before it', async () => {
+    for (const job of ['release', 'released', 'sync']) {
+      await solo.jobs.take(jobLockNames(job, jobKey(1)).trigger, 'me')
+    }
+    const behind = await bench().run('jobs', '--json', '--', 'release')
+    expect(behind).toMatchObject({ exitCode: 0, stderr: '' })
+    expect(JSON.parse(behind.stdout).jobs.map(({ job }: Listed) => job)).toEqual(['release', 'released'])
+
+    const { trigger } = jobLockNames('sync', jobKey(1))
+    expect((await bench().run('jobs', '--', 'release', trigger)).exitCode).toBe(2)
+    expect((await bench().run('jobs', 'release', '--yes', '--', 'release')).exitCode).toBe(2)
+    expect((await solo.jobs.holder(trigger))?.owner).toBe('me')
+    expect((await bench().run('jobs', 'release', '--yes', '--', trigger)).exitCode).toBe(0)
+    expect((await listed()).map(({ job }) => job)).toEqual(['release', 'released'])
+  })
+
   test('says so when there is nothing, on stderr', async () => {
     expect(await bench().run('jobs')).toEqual({ exitCode: 0, stdout: '', stderr: 'soloist: no job is live\n' })
     expect(await bench().run('jobs', 'x', '--quiet')).toEqual({ exitCode: 0, stdout: '', stderr: '' })

@@ -80,7 +80,7 @@ export class Bench implements AsyncDisposable {
   #solo: Soloist | null = null
 
   get env(): NodeJS.ProcessEnv {
-    const { SOLOIST_URL: _, NO_COLOR: __, FORCE_COLOR: ___, ...env } = process.env
+    const { SOLOIST_URL: _, SOLOIST_KEY_PREFIX: __, NO_COLOR: ___, FORCE_COLOR: ____, ...env } = process.env
     return { ...env, HOME: this.folder, XDG_STATE_HOME: join(this.folder, 'state') }
   }
 
