@@ -1,8 +1,6 @@
 import { hash } from 'node:crypto'
-import { invalidArgument, SoloistError } from '../errors.js'
-
-/** How deep arguments may be nested. */
-const DEEPEST = 500
+import { invalidArgument } from '../errors.js'
+import { called, jsonText, shortened } from '../internal/json.js'
 
 /**
  * The part of a job's arguments that makes it unique: some of their fields by name, each of which must be there, or
@@ -56,7 +54,8 @@ export function canonicalJson(
   serialize?: (value: unknown) => unknown,
   what: string = 'job arguments',
 ): string {
-  return new Writer(what, serialize).write(value, '', 0)
+  const style = { what, comma: ',', colon: ':', sort, string: JSON.stringify, scalar }
+  return jsonText(value, style, serialize)
 }
 
 function selected<A>(args: A, uniqueOn: UniqueOn<A>): unknown {
@@ -74,87 +73,11 @@ function selected<A>(args: A, uniqueOn: UniqueOn<A>): unknown {
   return fields
 }
 
-/** Calls a function of the user's. */
-function called<A>(what: string, call: (value: A) => unknown, value: A): unknown {
-  try {
-    return call(value)
-  } catch (cause) {
-    throw new SoloistError('INVALID_ARGUMENT', `${what} threw`, { cause })
-  }
+function sort(keys: string[]): void {
+  keys.sort()
 }
 
-class Writer {
-  readonly #what: string
-  readonly #serialize: ((value: unknown) => unknown) | undefined
-  /** The objects around the present one. */
-  readonly #around = new Set<object>()
-
-  constructor(what: string, serialize: ((value: unknown) => unknown) | undefined) {
-    this.#what = what
-    this.#serialize = serialize
-  }
-
-  /** @param at where the value stands, for messages: `.user.tags[2]` */
-  write(value: unknown, at: string, depth: number): string {
-    if (depth > DEEPEST) throw invalidArgument(`${this.#what} must not be nested deeper than ${DEEPEST} levels`)
-    if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
-    if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value)
-    if (typeof value === 'object') {
-      if (this.#around.has(value)) throw this.#refused('a cycle', at)
-      if (Array.isArray(value) || isPlain(value)) {
-        this.#around.add(value)
-        const text = Array.isArray(value) ? this.#array(value, at, depth) : this.#object(value, at, depth)
-        this.#around.delete(value)
-        return text
-      }
-    }
-    if (this.#serialize === undefined) throw this.#refused(kindOf(value), at)
-    const data = called('serialize', this.#serialize, value)
-    if (data === undefined) throw invalidArgument(`serialize returned undefined for ${kindOf(value)}${where(at)}`)
-    return this.write(data, at, depth + 1)
-  }
-
-  #array(values: readonly unknown[], at: string, depth: number): string {
-    // By index, so that a hole counts as the null it is in JSON.
-    const texts = Array.from(values, (value, i) => this.write(value ?? null, `${at}[${i}]`, depth + 1))
-    return `[${texts.join(',')}]`
-  }
-
-  #object(members: Readonly<Record<string, unknown>>, at: string, depth: number): string {
-    if (Object.getOwnPropertySymbols(members).length > 0) throw this.#refused('a symbol', at)
-    const texts: string[] = []
-    for (const key of Object.keys(members).sort()) {
-      const value = members[key]
-      if (value === undefined) continue
-      texts.push(`${JSON.stringify(key)}:${this.write(value, `${at}.${shortened(key)}`, depth + 1)}`)
-    }
-    return `{${texts.join(',')}}`
-  }
-
-  #refused(kind: string, at: string): SoloistError {
-    return invalidArgument(`${this.#what} must be JSON data; there is ${kind}${where(at)}`)
-  }
-}
-
-/** An object literal or one without a prototype, of whatever realm. */
-function isPlain(value: object): value is Record<string, unknown> {
-  const prototype = Object.getPrototypeOf(value)
-  if (prototype === null) return true
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty')
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value === 'number') return String(value)
-  if (typeof value === 'bigint') return 'a BigInt'
-  if (typeof value !== 'object' || value === null) return `a ${typeof value}`
-  const { name } = (value.constructor ?? {}) as { name?: unknown }
-  return typeof name === 'string' && name !== '' ? `an instance of ${shortened(name)}` : 'an instance of a class'
-}
-
-function where(at: string): string {
-  return at === '' ? '' : ` at ${at.length > 200 ? `${at.slice(0, 200)}…` : at}`
-}
-
-function shortened(text: string): string {
-  return text.length > 50 ? `${text.slice(0, 50)}…` : text
+function scalar(value: unknown): string | null {
+  if (value === null || typeof value === 'boolean') return String(value)
+  return typeof value === 'number' && Number.isFinite(value) ? JSON.stringify(value) : null
 }

@@ -1,8 +1,7 @@
-import { invalidArgument, SoloistError } from '../../errors.js'
+import { invalidArgument } from '../../errors.js'
+import { type JsonStyle, jsonText, kindOf, where } from '../../internal/json.js'
 
-/** How deep a value may be nested. */
-const DEEPEST = 500
-/** What Python calls a float, in the places where a plain number would be an int. */
+/** What Python reads as an int. */
 const INTEGER_TEXT = /^-?\d+$/
 
 /** A number that Python is to see as a `float`, whatever its value. Made by {@link pyFloat}. */
@@ -68,67 +67,23 @@ export interface PythonJsonOptions {
 export function pythonJson(value: unknown, options: PythonJsonOptions = {}): string {
   const { sortKeys, serialize } = options
   if (serialize !== undefined && typeof serialize !== 'function') throw invalidArgument('serialize must be a function')
-  return new Writer(sortKeys === true, serialize).write(value, '', 0)
+  return jsonText(value, sortKeys === true ? SORTED : UNSORTED, serialize)
 }
 
-class Writer {
-  readonly #sortKeys: boolean
-  readonly #serialize: ((value: unknown) => unknown) | undefined
-  /** The objects around the present one. */
-  readonly #around = new Set<object>()
+const UNSORTED: JsonStyle = {
+  what: 'task arguments',
+  comma: ', ',
+  colon: ': ',
+  sort: () => {},
+  string: stringText,
+  scalar,
+}
+const SORTED: JsonStyle = { ...UNSORTED, sort: keys => void keys.sort(byCodePoint) }
 
-  constructor(sortKeys: boolean, serialize: ((value: unknown) => unknown) | undefined) {
-    this.#sortKeys = sortKeys
-    this.#serialize = serialize
-  }
-
-  /** @param at where the value stands, for messages: `.user.tags[2]` */
-  write(value: unknown, at: string, depth: number): string {
-    if (depth > DEEPEST) throw invalidArgument(`task arguments must not be nested deeper than ${DEEPEST} levels`)
-    if (value === null) return 'null'
-    if (typeof value === 'boolean' || typeof value === 'bigint') return String(value)
-    if (typeof value === 'string') return stringText(value)
-    if (typeof value === 'number' && Number.isFinite(value)) return numberText(value, at)
-    if (typeof value === 'object') {
-      if (value instanceof PyFloat) return floatText(value.value)
-      if (this.#around.has(value)) throw refused('a cycle', at)
-      if (Array.isArray(value) || isPlain(value)) {
-        this.#around.add(value)
-        const text = Array.isArray(value) ? this.#array(value, at, depth) : this.#object(value, at, depth)
-        this.#around.delete(value)
-        return text
-      }
-    }
-    if (this.#serialize === undefined) throw refused(kindOf(value), at)
-    return this.write(this.#serialized(this.#serialize, value, at), at, depth + 1)
-  }
-
-  #serialized(serialize: (value: unknown) => unknown, value: unknown, at: string): unknown {
-    let data: unknown
-    try {
-      data = serialize(value)
-    } catch (cause) {
-      throw new SoloistError('INVALID_ARGUMENT', 'serialize threw', { cause })
-    }
-    if (data === undefined) throw invalidArgument(`serialize returned undefined for ${kindOf(value)}${where(at)}`)
-    return data
-  }
-
-  #array(values: readonly unknown[], at: string, depth: number): string {
-    // By index, so that a hole counts as the null it is in JSON.
-    const texts = Array.from(values, (value, i) => this.write(value ?? null, `${at}[${i}]`, depth + 1))
-    return `[${texts.join(', ')}]`
-  }
-
-  #object(members: Readonly<Record<string, unknown>>, at: string, depth: number): string {
-    if (Object.getOwnPropertySymbols(members).length > 0) throw refused('a symbol', at)
-    const keys = Object.keys(members).filter(key => members[key] !== undefined)
-    if (this.#sortKeys) keys.sort(byCodePoint)
-    const texts = keys.map(key => {
-      return `${stringText(key)}: ${this.write(members[key], `${at}.${shortened(key)}`, depth + 1)}`
-    })
-    return `{${texts.join(', ')}}`
-  }
+function scalar(value: unknown, at: string): string | null {
+  if (value === null || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'number') return Number.isFinite(value) ? numberText(value, at) : null
+  return value instanceof PyFloat ? floatText(value.value) : null
 }
 
 /** Python's order of strings. JavaScript's own differs where a surrogate pair meets U+E000 to U+FFFF. */
@@ -168,30 +123,4 @@ function floatText(value: number): string {
   if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`
   const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0')
   return `${sign}${whole}.${digits.slice(exponent + 1) || '0'}`
-}
-
-/** An object literal or one without a prototype, of whatever realm. */
-function isPlain(value: object): value is Record<string, unknown> {
-  const prototype = Object.getPrototypeOf(value)
-  if (prototype === null) return true
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty')
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value === 'number') return String(value)
-  if (typeof value !== 'object' || value === null) return value === null ? 'null' : `a value of type ${typeof value}`
-  const { name } = (value.constructor ?? {}) as { name?: unknown }
-  return typeof name === 'string' && name !== '' ? `an instance of ${shortened(name)}` : 'an instance of a class'
-}
-
-function refused(what: string, at: string): SoloistError {
-  return invalidArgument(`task arguments must be JSON data; there is ${what}${where(at)}`)
-}
-
-function where(at: string): string {
-  return at === '' ? '' : ` at ${at.length > 200 ? `${at.slice(0, 200)}…` : at}`
-}
-
-function shortened(text: string): string {
-  return text.length > 50 ? `${text.slice(0, 50)}…` : text
 }
