@@ -38,6 +38,9 @@ async function clear(start: string | undefined, options: ClearOptions): Promise<
   // An empty prefix may be a variable nobody set, so it is not taken for "all".
   if ((start ?? '') === '' && !options.all) throw new UsageError('name a prefix, or say --all')
   if (start !== undefined && options.all) throw new UsageError('--all takes no prefix')
+  if (options.all && options.keyPrefix === '') {
+    throw new UsageError('--all with an empty --key-prefix would take what is no lock, too; name a prefix')
+  }
   if (!options.yes && !process.stdin.isTTY) throw new UsageError('stdin is no terminal to ask on; say --yes')
   const below = start ?? ''
   return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {

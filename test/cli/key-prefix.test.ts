@@ -156,6 +156,18 @@ describe.each(STORES)('the key prefix on %s', (_, urlOf) => {
   })
 })
 
+test('clear --all is refused with the empty prefix, with which any string looks like a lock', async () => {
+  const url = String(process.env.SOLOIST_TEST_REDIS)
+  const redis = new Redis(url)
+  const key = `no lock ${randomUUID()}`
+  await redis.set(key, 'value')
+  const refused = await bench().run('clear', '--all', '--yes', '--key-prefix', '', '--store', url)
+  expect(refused.exitCode).toBe(2)
+  expect(lines(refused.stderr)).toEqual([expect.stringContaining('--key-prefix')])
+  expect(await redis.get(key)).toBe('value')
+  await redis.quit()
+})
+
 test.each([
   ['ioredis', (url: string, keyPrefix: string) => new Redis(url, { keyPrefix })],
   ['node-redis', (url: string, keyPrefix: string) => createClient({ url, keyPrefix })],
