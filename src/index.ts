@@ -32,6 +32,7 @@ export {
   type SoloistErrorCode,
 } from './errors.js'
 export type { Clock, Timer } from './internal/clock.js'
+export type { JobMode, JobStrategy } from './internal/job-modes.js'
 export type { Job, JobArguments, JobOutcome } from './job/job.js'
 export { type JobKeyOptions, jobKey, type UniqueOn } from './job/key.js'
 export type { JobClaimOptions, JobHolder, JobLocks, JobTakeOptions, Taken } from './job/locks.js'
@@ -40,10 +41,8 @@ export type {
   DecideStrategy,
   DuplicateTrigger,
   JobHandler,
-  JobMode,
   JobOptions,
   JobRun,
-  JobStrategy,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
 export type { ClaimEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'

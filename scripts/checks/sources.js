@@ -5,8 +5,9 @@ import { filesBelow, manifest, read } from './tree.js'
 const MOST_LINES = 500
 
 /**
- * What each area may import besides itself and Node. An area is a folder of src, one of src/backends or src/adapters, or
- * a file right in src. `public` stands for what users can import: src/index.ts and the index.ts of a backend.
+ * What each area may import besides itself and Node: other areas, or single files of theirs. An area is a folder of src,
+ * one of src/backends or src/adapters, or a file right in src. `public` stands for what users can import: src/index.ts
+ * and the index.ts of a backend.
  * @type {Record<string, string[]>}
  */
 const MAY_IMPORT = {
@@ -19,7 +20,8 @@ const MAY_IMPORT = {
   soloist: ['backend', 'errors', 'internal', 'job', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
-  'adapters/*': ['public'],
+  // Adapters check the options they share with function jobs by the same rules.
+  'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],
@@ -63,7 +65,8 @@ function problemOf(file, { specifier, dynamic }) {
   const target = posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
   if (areaOf(target) === area) return null
   const allowed = MAY_IMPORT[kindOf(area)] ?? []
-  if ([areaOf(target), kindOf(areaOf(target))].some(area => allowed.includes(area))) return null
+  const names = [areaOf(target), kindOf(areaOf(target)), target.replace(/\.ts$/, '')]
+  if (names.some(name => allowed.includes(name))) return null
   if (allowed.includes('public') && isPublic(target)) return null
   return `src/${file}: must not import src/${target}; ${kindOf(area)} may import ${allowed.join(', ') || 'nothing'}`
 }

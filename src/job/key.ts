@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { invalidArgument } from '../errors.js'
+import { checkKeyOptions } from '../internal/job-modes.js'
 import { called, jsonText, shortened } from '../internal/json.js'
 
 /**
@@ -32,15 +33,6 @@ export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
   checkKeyOptions(options)
   const text = canonicalJson(uniqueOn === undefined ? (args ?? null) : selected(args, uniqueOn), serialize)
   return `v1:${hash('sha256', text)}`
-}
-
-/** @throws SoloistError `INVALID_ARGUMENT` for options of another kind than {@link JobKeyOptions} names */
-export function checkKeyOptions({ uniqueOn, serialize }: JobKeyOptions<never>): void {
-  const fields = Array.isArray(uniqueOn) && uniqueOn.every(field => typeof field === 'string')
-  if (uniqueOn !== undefined && typeof uniqueOn !== 'function' && !fields) {
-    throw invalidArgument('uniqueOn must be a list of field names or a function')
-  }
-  if (serialize !== undefined && typeof serialize !== 'function') throw invalidArgument('serialize must be a function')
 }
 
 /**

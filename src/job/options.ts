@@ -1,10 +1,8 @@
 import { invalidArgument, type JobState } from '../errors.js'
 import { checkMs, checkOptions } from '../internal/check.js'
-import { checkKeyOptions, type JobKeyOptions } from './key.js'
+import { checkKeyOptions, checkModes, type JobMode, type JobStrategy } from '../internal/job-modes.js'
+import type { JobKeyOptions } from './key.js'
 import { checkJobName } from './names.js'
-
-const MODES = ['untilExecuted', 'untilExecuting', 'whileExecuting', 'untilAndWhileExecuting', 'untilExpired'] as const
-const STRATEGIES = ['join', 'reject', 'skip', 'replace', 'rerun', 'delay'] as const
 
 const DEFAULT_TTL_MS = 30_000
 const DEFAULT_RESULT_TTL_MS = 60_000
@@ -12,12 +10,6 @@ const DEFAULT_BACKOFF_MS = 1_000
 const DEFAULT_RESULT_LIMIT_BYTES = 256 * 1024
 const LARGEST_RESULT_LIMIT_BYTES = 1024 * 1024
 const MOST_ATTEMPTS = 1_000
-
-/** From when to when a job's name and arguments are taken. */
-export type JobMode = (typeof MODES)[number]
-
-/** What becomes of a trigger while the same job is live. */
-export type JobStrategy = (typeof STRATEGIES)[number]
 
 /** A trigger that met the same job live, as a function that decides on it sees it. */
 export interface DuplicateTrigger<A> {
@@ -113,20 +105,18 @@ export function jobDefinition<A, R>(
   checkOptions(options)
   checkKeyOptions(options)
   if (typeof handler !== 'function') throw invalidArgument('a job needs a function to run')
-  const { mode = 'untilExecuted', onDuplicate = 'join', uniqueOn, serialize } = options
-  if (!MODES.includes(mode)) throw invalidArgument(`mode must be one of ${MODES.join(', ')}`)
-  if (typeof onDuplicate !== 'function') checkStrategy('onDuplicate', onDuplicate, ', or a function')
-  checkTogether(options, mode, onDuplicate)
-  const { expiryMs, merge, ttlMs, resultTtlMs, resultLimitBytes, attempts, backoffMs } = options
+  const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options)
+  const { uniqueOn, serialize, ttlMs, resultTtlMs, resultLimitBytes, attempts, backoffMs } = options
+  if (backoffMs !== undefined && (attempts ?? 1) === 1) throw invalidArgument('backoffMs needs attempts of 2 or more')
   return {
     name,
     handler,
     key: { uniqueOn, serialize },
     mode,
     onDuplicate,
-    expiryMs: expiryMs === undefined ? 0 : checkMs('expiryMs', expiryMs, 1),
-    merge: merge ?? null,
-    stops: options.onRunning === 'stop',
+    expiryMs: expiryMs ?? 0,
+    merge,
+    stops,
     ttlMs: ttlMs === undefined ? DEFAULT_TTL_MS : checkMs('ttlMs', ttlMs, 1),
     resultTtlMs: resultTtlMs === undefined ? DEFAULT_RESULT_TTL_MS : checkMs('resultTtlMs', resultTtlMs, 1),
     resultLimitBytes: checkWhole(
@@ -138,34 +128,6 @@ export function jobDefinition<A, R>(
     attempts: checkWhole('attempts', attempts ?? 1, 1, MOST_ATTEMPTS),
     backoffMs: backoffMs === undefined ? DEFAULT_BACKOFF_MS : checkMs('backoffMs', backoffMs, 0),
   }
-}
-
-/** @throws SoloistError `INVALID_ARGUMENT` for what is no strategy */
-export function checkStrategy(what: string, strategy: unknown, orElse = ''): JobStrategy {
-  if (!STRATEGIES.includes(strategy as JobStrategy)) {
-    throw invalidArgument(`${what} must be one of ${STRATEGIES.join(', ')}${orElse}`)
-  }
-  return strategy as JobStrategy
-}
-
-/** What contradicts each other. A function may decide for any strategy, so it goes with every option. */
-function checkTogether<A>(options: JobOptions<A>, mode: JobMode, onDuplicate: JobStrategy | DecideStrategy<A>): void {
-  const { expiryMs, merge, onRunning, attempts, backoffMs } = options
-  const may = (strategy: JobStrategy) => typeof onDuplicate === 'function' || onDuplicate === strategy
-  if (mode === 'untilExpired' && expiryMs === undefined) throw invalidArgument('untilExpired needs expiryMs')
-  if (mode !== 'untilExpired' && expiryMs !== undefined) throw invalidArgument('expiryMs needs the mode untilExpired')
-  if (merge !== undefined) {
-    if (typeof merge !== 'function') throw invalidArgument('merge must be a function')
-    if (!may('rerun')) throw invalidArgument('merge needs the strategy rerun')
-  }
-  if (onRunning !== undefined) {
-    if (onRunning !== 'stop' && onRunning !== 'follow') throw invalidArgument('onRunning must be stop or follow')
-    if (!may('replace')) throw invalidArgument('onRunning needs the strategy replace')
-    if (mode === 'untilExecuting' || mode === 'untilAndWhileExecuting') {
-      throw invalidArgument(`onRunning contradicts ${mode}: there a run that executes is no duplicate`)
-    }
-  }
-  if (backoffMs !== undefined && (attempts ?? 1) === 1) throw invalidArgument('backoffMs needs attempts of 2 or more')
 }
 
 function checkWhole(field: string, value: unknown, least: number, most: number): number {

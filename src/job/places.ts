@@ -1,13 +1,11 @@
 import type { Claim } from '../backend.js'
 import { onAbort } from '../internal/abort.js'
+import { type JobMode, PERIOD_META } from '../internal/job-modes.js'
 import type { HeldLease } from '../lock/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { exclusive, type LockRequest, shared, type Target } from '../lock/request.js'
 import type { JobLockNames } from './names.js'
-import type { JobDefinition, JobMode } from './options.js'
-
-/** Tells operators that a lock is kept for a period and not for a run. It is no JSON, as the arguments of others are. */
-const PERIOD_META = 'period'
+import type { JobDefinition } from './options.js'
 
 /** What a run has while it executes. */
 export interface Hold {

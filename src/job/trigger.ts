@@ -1,6 +1,6 @@
 import type { JobState } from '../errors.js'
+import type { JobStrategy } from '../internal/job-modes.js'
 import type { JobLockNames } from './names.js'
-import type { JobStrategy } from './options.js'
 import type { TriggerOutcome, TriggerStatus } from './outcome.js'
 import type { Places } from './places.js'
 import type { Settled } from './result.js'

@@ -36,6 +36,12 @@ describe('options that are refused when the queue is made', () => {
     'onRunning without replace': { onRunning: 'stop' },
     'an unknown onRunning': { onDuplicate: 'replace', onRunning: 'kill' },
     'onRunning where no run is in the way': { onDuplicate: 'replace', onRunning: 'stop', mode: 'untilExecuting' },
+    'onRunning where runs do not exclude each other': {
+      onDuplicate: 'replace',
+      onRunning: 'stop',
+      mode: 'untilExpired',
+      expiryMs: 1_000,
+    },
     'uniqueOn that is a string': { uniqueOn: 'key' },
     'a serialize that is no function': { serialize: 'json' },
   }

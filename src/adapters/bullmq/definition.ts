@@ -1,4 +1,6 @@
 import { type JobMode, type JobState, type JobStrategy, jobKey, SoloistError, type UniqueOn } from '../../index.js'
+import { checkMs } from '../../internal/check.js'
+import { checkKeyOptions, checkModes } from '../../internal/job-modes.js'
 
 /** From when to when a job's name and key are taken: the modes of function jobs. */
 export type SingletonMode = JobMode
@@ -54,23 +56,6 @@ export interface Definition {
   key(data: unknown): string
 }
 
-const MODES: ReadonlySet<unknown> = new Set<SingletonMode>([
-  'untilExecuted',
-  'untilExecuting',
-  'whileExecuting',
-  'untilAndWhileExecuting',
-  'untilExpired',
-])
-const STRATEGIES: ReadonlySet<unknown> = new Set<SingletonStrategy>([
-  'join',
-  'reject',
-  'skip',
-  'replace',
-  'rerun',
-  'delay',
-])
-const LONGEST_MS = 24 * 24 * 60 * 60 * 1000
-
 /** @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken or contradict each other */
 export function definitions(jobs: unknown): ReadonlyMap<string, Definition> {
   if (jobs === null || typeof jobs !== 'object')
@@ -79,52 +64,28 @@ export function definitions(jobs: unknown): ReadonlyMap<string, Definition> {
 }
 
 function definition(name: string, options: SingletonJobOptions): Definition {
-  const refuse = (why: string) => invalid(`job ${JSON.stringify(name)}: ${why}`)
-  if (options === null || typeof options !== 'object') throw refuse('its options must be an object')
-  const { uniqueOn, serialize, mode = 'untilExecuted', onDuplicate = 'join', expiryMs, merge, onRunning } = options
-  if (!MODES.has(mode)) throw refuse(`there is no such mode; there are ${[...MODES].join(', ')}`)
-  const chooses = typeof onDuplicate === 'function'
-  if (!chooses && !STRATEGIES.has(onDuplicate)) {
-    throw refuse(`there is no such onDuplicate; there are ${[...STRATEGIES].join(', ')}, or a function`)
+  const of = `job ${JSON.stringify(name)}: `
+  if (options === null || typeof options !== 'object') throw invalid(`${of}its options must be an object`)
+  const { uniqueOn, serialize } = options
+  checkKeyOptions(options, of)
+  const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options, of)
+  if (options.onRunning !== undefined && mode === 'untilExpired') {
+    throw invalid(`${of}onRunning contradicts untilExpired: there no run is in the way`)
   }
-  if ((expiryMs !== undefined) !== (mode === 'untilExpired')) {
-    throw refuse('expiryMs belongs to the mode untilExpired, which needs it')
-  }
-  if (expiryMs !== undefined && !isMs(expiryMs)) throw refuse('expiryMs must be from 1 ms to 24 days')
-  if (merge !== undefined && typeof merge !== 'function') throw refuse('merge must be a function')
-  if (merge !== undefined && !chooses && onDuplicate !== 'rerun') throw refuse('merge belongs to onDuplicate "rerun"')
-  if (onRunning !== undefined && onRunning !== 'follow' && onRunning !== 'stop') {
-    throw refuse('onRunning must be "follow" or "stop"')
-  }
-  if (onRunning !== undefined && !chooses && onDuplicate !== 'replace') {
-    throw refuse('onRunning belongs to onDuplicate "replace"')
-  }
-  if (onRunning !== undefined && mode !== 'untilExecuted' && mode !== 'whileExecuting') {
-    throw refuse('onRunning belongs to the modes untilExecuted and whileExecuting: in the others no run is in the way')
-  }
-  checkKeyable(refuse, uniqueOn, serialize)
   return {
     name,
     mode,
     strategy: onDuplicate as Definition['strategy'],
-    expiryMs: expiryMs ?? null,
-    merge: (merge as Definition['merge']) ?? null,
-    stops: onRunning === 'stop',
+    expiryMs,
+    merge,
+    stops,
     key: data => jobKey(data, { uniqueOn: uniqueOn as UniqueOn<unknown> | undefined, serialize }),
   }
 }
 
-/** What a function chose is checked when it has chosen. */
-export function checkStrategy(strategy: unknown): SingletonStrategy {
-  if (!STRATEGIES.has(strategy)) throw invalid('the function onDuplicate must return the name of a strategy')
-  return strategy as SingletonStrategy
-}
-
 /** A duration in milliseconds, or its default. */
 export function msOption(name: string, value: unknown, byDefault: number): number {
-  if (value === undefined) return byDefault
-  if (!isMs(value)) throw invalid(`${name} must be a number of milliseconds from 1 to ${LONGEST_MS} (24 days)`)
-  return Math.ceil(value)
+  return value === undefined ? byDefault : checkMs(name, value, 1)
 }
 
 export function choiceOption<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
@@ -135,16 +96,4 @@ export function choiceOption<T extends string>(name: string, value: unknown, cho
 
 export function invalid(message: string): SoloistError {
   return new SoloistError('INVALID_ARGUMENT', message)
-}
-
-function isMs(value: unknown): value is number {
-  return typeof value === 'number' && value >= 1 && value <= LONGEST_MS
-}
-
-function checkKeyable(refuse: (why: string) => SoloistError, uniqueOn: unknown, serialize: unknown): void {
-  const names = Array.isArray(uniqueOn) && uniqueOn.every(field => typeof field === 'string')
-  if (uniqueOn !== undefined && typeof uniqueOn !== 'function' && !names) {
-    throw refuse('uniqueOn must be a list of field names or a function')
-  }
-  if (serialize !== undefined && typeof serialize !== 'function') throw refuse('serialize must be a function')
 }

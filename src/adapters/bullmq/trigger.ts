@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, JobsOptions } from 'bullmq'
 import { DuplicateJobError, type JobLockNames, LockTimeoutError, type Soloist } from '../../index.js'
+import { checkStrategy } from '../../internal/job-modes.js'
 import { type Carried, carriedBy, runsAlone } from './carried.js'
-import { checkStrategy, type Definition, type SingletonStrategy } from './definition.js'
+import type { Definition, SingletonStrategy } from './definition.js'
 import type { Life, Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, type Sighting, sighting } from './outcome.js'
 import { marked, parseOwner, queuedOwner, SET_MARK } from './owner.js'
@@ -263,7 +264,7 @@ export class Triggers {
   async #strategy({ definition, data }: Trigger, { id, state, ageMs }: Sighting): Promise<SingletonStrategy> {
     const { strategy, name } = definition
     if (typeof strategy !== 'function') return strategy
-    return checkStrategy(await strategy({ name, id, state, ageMs, data }))
+    return checkStrategy('what onDuplicate returned', await strategy({ name, id, state, ageMs, data }))
   }
 
   async #take({ definition, names, owner }: Trigger, replaces?: string): ReturnType<Soloist['jobs']['take']> {
