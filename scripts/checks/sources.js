@@ -25,7 +25,8 @@ const MAY_IMPORT = {
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],
-  cli: ['public'],
+  // The command tells how far a job is by what its locks hold, as the adapter and the job wrote it.
+  cli: ['adapters/bullmq/owner', 'internal/job-modes', 'public'],
 }
 
 /** The packages an area may import, besides loading an optional peer with `import()`. @type {Record<string, string[]>} */

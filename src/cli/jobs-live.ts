@@ -1,4 +1,6 @@
+import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../adapters/bullmq/owner.js'
 import { type Holder, type JobLockPart, type LockState, parseJobLock, type Soloist } from '../index.js'
+import { PERIOD_META } from '../internal/job-modes.js'
 import { holderJson } from './locks.js'
 
 /**
@@ -34,13 +36,6 @@ export interface LiveJob {
 }
 
 type Parts = { [part in JobLockPart]?: LockState }
-
-/** What is told of the period of a function job that has ended; no JSON, so no arguments look like it. */
-const PERIOD_META = 'period'
-const BULLMQ = 'bullmq:'
-/** The marks that the BullMQ adapter puts on the owners of trigger locks. */
-const RUN_MARK = '#run'
-const SET_MARK = '#set'
 
 /** The live jobs whose names start with `prefix`, by name and key. */
 export async function liveJobs(solo: Soloist, prefix: string): Promise<readonly LiveJob[]> {
@@ -86,17 +81,18 @@ function jobsOf({ trigger, run, next }: Parts): readonly Omit<LiveJob, 'job' | '
 
 /** How far the holder of a trigger lock is that holds no run lock. */
 function stateOf({ owner, expiresAtMs, meta }: Holder, run: LockState | undefined): LiveState {
-  if (owner.endsWith(RUN_MARK)) return 'idle'
-  if (owner.endsWith(SET_MARK) || meta === PERIOD_META) return 'period'
+  const { mark } = splitMark(owner)
+  if (mark === RUN_MARK) return 'idle'
+  if (mark === SET_MARK || meta === PERIOD_META) return 'period'
   if (expiresAtMs === null) return 'queued'
   // Of a BullMQ job only its runs have leases.
-  if (owner.startsWith(BULLMQ)) return 'period'
+  if (parseOwner(owner) !== null) return 'period'
   return run?.waiters.some(waiter => waiter.owner === owner) ? 'queued' : 'running'
 }
 
-/** The owner without what marks its run. */
+/** What is the same in all that one job holds. */
 function jobOf(owner: string): string {
-  return owner.replace(/#[^#:]*$/, '')
+  return splitMark(owner).unmarked
 }
 
 function counted(...states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {

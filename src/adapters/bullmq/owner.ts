@@ -34,17 +34,22 @@ export function marked(owner: string, mark: string): string {
   return `${owner}#${mark}`
 }
 
+/** The mark on an owner, or `null`, and the owner without it. */
+export function splitMark(text: string): { readonly unmarked: string; readonly mark: string | null } {
+  const hash = text.indexOf('#', text.lastIndexOf(':') + 1)
+  if (hash === -1) return { unmarked: text, mark: null }
+  return { unmarked: text.slice(0, hash), mark: text.slice(hash + 1) }
+}
+
 /** `null` when the owner is no BullMQ job. */
 export function parseOwner(text: string): Owner | null {
-  const colon = text.lastIndexOf(':')
+  const { unmarked, mark } = splitMark(text)
+  const colon = unmarked.lastIndexOf(':')
   if (!text.startsWith(KIND) || colon < KIND.length) return null
-  const tail = text.slice(colon + 1)
-  const hash = tail.indexOf('#')
-  const id = hash === -1 ? tail : tail.slice(0, hash)
   return {
     text,
-    queue: text.slice(KIND.length, colon),
-    jobId: id.replace(/%(25|3A|23)/g, decodeURIComponent),
-    mark: hash === -1 ? null : tail.slice(hash + 1),
+    queue: unmarked.slice(KIND.length, colon),
+    jobId: unmarked.slice(colon + 1).replace(/%(25|3A|23)/g, decodeURIComponent),
+    mark,
   }
 }
