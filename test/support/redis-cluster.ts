@@ -7,8 +7,16 @@ const PRIMARIES = 3
 const BUS_OFFSET = 10_000
 const READY_MS = 30_000
 
-/** A real Redis Cluster of three primaries without replicas. */
+export interface ClusterOptions {
+  /** Whether each primary has a replica; default `false`. */
+  readonly replicas?: boolean
+  /** After how long a silent node is given up, in milliseconds; default 20,000, so that a busy machine loses none. */
+  readonly nodeTimeoutMs?: number
+}
+
+/** A real Redis Cluster of three primaries. */
 export interface RedisCluster {
+  /** The primaries, then the replica of each in the same order. */
   readonly nodes: readonly RedisServer[]
   /** All of them, as `host:port,host:port,host:port`. */
   readonly addresses: string
@@ -16,10 +24,18 @@ export interface RedisCluster {
 }
 
 /** Starts the nodes, gives each a third of the slots and waits until all of them serve. They end with this process. */
-export async function startCluster(): Promise<RedisCluster> {
-  // A node that a busy machine holds up for some seconds is not given up by the others.
-  const config = ['cluster-enabled yes', 'cluster-node-timeout 20000', 'cluster-announce-ip 127.0.0.1'].join('\n')
-  const started = await Promise.allSettled(Array.from({ length: PRIMARIES }, () => startRedis({ config })))
+export async function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
+  const { replicas = false, nodeTimeoutMs = 20_000 } = options
+  const config = [
+    'cluster-enabled yes',
+    `cluster-node-timeout ${nodeTimeoutMs}`,
+    'cluster-announce-ip 127.0.0.1',
+    // A replica stands for election however old its data is, and is sent what is new without delay.
+    'cluster-replica-validity-factor 0',
+    'repl-diskless-sync-delay 0',
+  ].join('\n')
+  const count = replicas ? 2 * PRIMARIES : PRIMARIES
+  const started = await Promise.allSettled(Array.from({ length: count }, () => startRedis({ config })))
   const nodes = started.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
   const stop = async () => {
     await Promise.all(nodes.map(node => node.stop()))
@@ -37,10 +53,11 @@ export async function startCluster(): Promise<RedisCluster> {
 
 async function join(nodes: readonly RedisServer[]): Promise<void> {
   const clients = nodes.map(({ host, port }) => new Redis({ host, port, enableReadyCheck: false }))
+  const primaries = clients.slice(0, PRIMARIES)
   try {
-    const share = Math.ceil(SLOTS / nodes.length)
+    const share = Math.ceil(SLOTS / PRIMARIES)
     await Promise.all(
-      clients.map(async (client, index) => {
+      primaries.map(async (client, index) => {
         const last = Math.min((index + 1) * share, SLOTS) - 1
         // Distinct epochs spare the nodes from settling a conflict between them.
         await client.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
@@ -50,20 +67,39 @@ async function join(nodes: readonly RedisServer[]): Promise<void> {
     for (const { host, port } of nodes.slice(1)) {
       await clients[0]?.call('CLUSTER', 'MEET', host, port, port + BUS_OFFSET)
     }
-    await Promise.all(clients.map(serves))
+    await Promise.all(clients.map(client => serves(client, clients.length)))
+    await Promise.all(
+      clients.slice(PRIMARIES).map(async (replica, index) => {
+        await replica.call('CLUSTER', 'REPLICATE', String(await primaries[index]?.call('CLUSTER', 'MYID')))
+        await until('the replica follows', async () => (await replica.info('replication')).includes('link_status:up'))
+      }),
+    )
+    // A replica can be elected once every primary knows it as one.
+    await Promise.all(
+      clients.map(client => until('all know the replicas', () => knows(client, nodes.length - PRIMARIES))),
+    )
   } finally {
     for (const client of clients) client.disconnect()
   }
 }
 
+async function knows(client: Redis, replicas: number): Promise<boolean> {
+  return String(await client.call('CLUSTER', 'NODES')).split(/\bslave\b/).length - 1 === replicas
+}
+
 /** Resolves once this node knows all others and finds every slot served. */
-async function serves(client: Redis): Promise<void> {
-  const deadline = performance.now() + READY_MS
-  for (;;) {
+async function serves(client: Redis, nodes: number): Promise<void> {
+  const ready = ['cluster_state:ok', `cluster_known_nodes:${nodes}`, `cluster_slots_ok:${SLOTS}`]
+  await until('the cluster serves', async () => {
     const info = String(await client.call('CLUSTER', 'INFO'))
-    const ready = ['cluster_state:ok', `cluster_known_nodes:${PRIMARIES}`, `cluster_slots_ok:${SLOTS}`]
-    if (ready.every(line => info.includes(line))) return
-    if (performance.now() > deadline) throw new Error(`the cluster is not ready after ${READY_MS} ms:\n${info}`)
+    return ready.every(line => info.includes(line))
+  })
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + READY_MS
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`after ${READY_MS} ms it is not so: ${what}`)
     await sleep(25)
   }
 }
