@@ -63,12 +63,12 @@ export interface AcquireOptions {
    * what that allows. Core sends one for the oldest waiting claim per lock and client, at most
    * {@link Backend.beatMs} apart; the backend need not remember a client that was silent for three beats.
    */
-  readonly ticket?: 'new' | number
+  readonly ticket?: 'new' | number | undefined
   /**
    * Take the lock from exactly this owner, with a new fence: compare-and-set. Waiters stay where they are. If somebody
    * else holds the lock the answer is busy; if nobody does, the grant rule decides. Exclusive claims only.
    */
-  readonly replaces?: string
+  readonly replaces?: string | undefined
 }
 
 export interface Granted {

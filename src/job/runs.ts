@@ -64,7 +64,8 @@ export class Runs<A, R> {
     const { name: job } = this.#definition
     if (ended.lapsed) this.#jobs.count(job, 'lapsed')
     if (!ended.settled.ok) {
-      this.#locker.publish('jobFailed', { job, key: trigger.key, id, error: ended.settled.error })
+      const { error } = ended.settled
+      this.#locker.publish('jobFailed', () => ({ job, key: trigger.key, id, error }))
     }
     return ended.settled
   }

@@ -27,7 +27,7 @@ export interface Patience {
   /** Ends the wait with its reason. */
   readonly unless: AbortSignal | null
   /** Called once the claim is queued. */
-  readonly onQueued?: () => void
+  readonly onQueued?: (() => void) | undefined
 }
 
 /**
@@ -80,7 +80,8 @@ export class Attempt {
     if (asked.status === 'fault') return this.fail(asked.error)
     if (asked.status !== 'busy' || this.#over) return
     if (this.#patience.queues) {
-      this.#locker.publish('waiting', { ...this.#subject(), holder: this.#holder })
+      const holder = this.#holder
+      this.#locker.publish('waiting', () => ({ ...this.#subject(), holder }))
       this.#locker.waiting.add(this, asked.retryAfterMs)
       this.#patience.onQueued?.()
     } else {
@@ -160,10 +161,7 @@ export class Attempt {
   #send(backend: Backend): Promise<AcquireReply> {
     const { queues } = this.#patience
     const { replaces } = this.#request
-    const call = backend.acquire(this.claim, {
-      ...(queues ? { ticket: this.ticket ?? 'new' } : {}),
-      ...(replaces === undefined ? {} : { replaces }),
-    })
+    const call = backend.acquire(this.claim, { ticket: queues ? (this.ticket ?? 'new') : undefined, replaces })
     // An answer that arrives after the end may have granted or queued the claim anew: behind a time-out, or since the
     // client sent it once more on a new connection. After a failure it is unknown what the backend did.
     const check = (reply: AcquireReply | null) => {
@@ -189,9 +187,9 @@ export class Attempt {
     return { status: 'granted' }
   }
 
-  #hold(grant: Omit<Grant, 'holdForMs'>): void {
+  #hold(grant: Grant): void {
     this.#end()
-    const lease = new HeldLease(this.#locker, this.claim, { ...grant, holdForMs: this.#request.holdForMs })
+    const lease = new HeldLease(this.#locker, this.claim, grant, this.#request.holdForMs)
     this.#locker.hold(lease, this.#waitedMs())
     this.#settle.resolve(lease)
   }

@@ -53,15 +53,19 @@ const channels = {
 }
 
 /**
- * Tells an event to the emitter's listeners and to the diagnostics channel. Listeners run in a microtask of their own:
- * one that throws is an uncaught exception of the application, and never a lock that is held by nobody.
+ * Tells an event to the emitter's listeners and to the diagnostics channel; `detail` is called when there is one of them.
+ * Listeners run in a microtask of their own: one that throws is an uncaught exception of the application, and never a lock
+ * that is held by nobody.
  */
 export function publish<E extends SoloistEventName>(
   emitter: EventEmitter,
   event: E,
-  detail: SoloistEvents[E][0],
+  detail: () => SoloistEvents[E][0],
 ): void {
-  if (emitter.listenerCount(event) > 0) queueMicrotask(() => emitter.emit(event, detail))
+  const listened = emitter.listenerCount(event) > 0
   const diagnostics = channels[event]
-  if (diagnostics.hasSubscribers) diagnostics.publish(detail)
+  if (!listened && !diagnostics.hasSubscribers) return
+  const told = detail()
+  if (listened) queueMicrotask(() => emitter.emit(event, told))
+  if (diagnostics.hasSubscribers) diagnostics.publish(told)
 }

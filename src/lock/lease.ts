@@ -61,7 +61,6 @@ export interface Grant {
   readonly sentAt: Instant
   /** How long the lock is held from then on unless it is renewed, in milliseconds: at most the claim's ttl. */
   readonly termMs: number
-  readonly holdForMs: number
 }
 
 /** What a lease needs from the one who granted it. */
@@ -104,11 +103,11 @@ export class HeldLease implements Lease {
   #lostReason: SoloistError | null = null
   #deadline: Timer | null = null
 
-  constructor(host: LeaseHost, claim: LeaseClaim, grant: Grant) {
+  constructor(host: LeaseHost, claim: LeaseClaim, grant: Grant, holdForMs: number) {
     this.#host = host
     this.claim = claim
     this.fence = grant.fence
-    this.holdForMs = grant.holdForMs
+    this.holdForMs = holdForMs
     this.grantedAt = grant.sentAt
     this.#provenAt = grant.sentAt
     this.#termMs = grant.termMs

@@ -68,7 +68,8 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     patience: Omit<Patience, 'queues'> = { sinceMs: this.clock.monotonicMs(), unless: null },
   ): Promise<HeldLease> {
     const queues = this.clock.monotonicMs() - patience.sinceMs < request.waitMs
-    const attempt = this.#attempt(request, { ...patience, queues })
+    const { sinceMs, unless, onQueued } = patience
+    const attempt = this.#attempt(request, { sinceMs, queues, unless, onQueued })
     const lease = await attempt.result
     if (lease === null) throw attempt.refusal()
     return lease
@@ -186,7 +187,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
 
   hold(lease: HeldLease, waitedMs: number): void {
     this.#renewer.add(lease)
-    this.publish('acquired', { ...subject(lease.claim), fence: lease.fence, waitedMs })
+    this.publish('acquired', () => ({ ...subject(lease.claim), fence: lease.fence, waitedMs }))
   }
 
   onWaitFault(attempt: Attempt, error: unknown): void {
@@ -226,7 +227,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
       // It was released before: then that answer was lost, and perhaps a grant told in it.
       if (!released) this.waiting.ask(claim.name)
     }
-    this.publish('released', { ...subject(claim), fence, heldMs })
+    this.publish('released', () => ({ ...subject(claim), fence, heldMs }))
     return released
   }
 
@@ -234,7 +235,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     const { claim, fence, heldMs } = lease
     if (reason.code === 'CLOSED') return this.#inBackground(this.#giveUp(lease), claim)
     this.#renewer.remove(lease)
-    this.publish('lost', { ...subject(claim), fence, heldMs, reason })
+    this.publish('lost', () => ({ ...subject(claim), fence, heldMs, reason }))
     this.giveBack(claim)
   }
 
@@ -246,7 +247,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     this.fault(lease.claim, 'renew', error)
   }
 
-  publish<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
+  publish<E extends SoloistEventName>(event: E, detail: () => SoloistEvents[E][0]): void {
     publish(this.#emitter, event, detail)
   }
 
@@ -284,7 +285,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
 
   /** Tells of a failure that no caller can be told. */
   fault(claim: Claim, during: SoloistEvents['fault'][0]['during'], error: unknown): void {
-    this.publish('fault', { ...subject(claim), during, error })
+    this.publish('fault', () => ({ ...subject(claim), during, error }))
   }
 }
 

@@ -73,8 +73,11 @@ export function shared(name: string): Target {
 export function lockRequest(target: Target, options: LockOptions = {}): LockRequest {
   checkOptions(options)
   const { ttlMs, waitMs, holdForMs, meta, signal } = options
+  const { name, mode, limit } = target
   return {
-    ...target,
+    name,
+    mode,
+    limit,
     ttlMs: ttlMs === undefined ? DEFAULT_TTL_MS : checkMs('ttlMs', ttlMs, 1),
     waitMs: waitMs === undefined || waitMs === Infinity ? Infinity : checkMs('waitMs', waitMs, 0, ', or Infinity'),
     holdForMs: holdForMs === undefined ? 0 : checkMs('holdForMs', holdForMs, 0),

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
-    sha1: '3d9361e47e2d3ab06327378e82f2d2addc5df568',
+    sha1: '9fc4f3825d0640b35953bd19546497a700292977',
     source: `-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
 --
 -- KEYS  the six of each lock
@@ -10,7 +10,7 @@ export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew
 --       behind which comes, with m, its meta, and, with r, the owner it is to replace
 -- reply for each its fence when it was granted | {'limit', limit or ''} |
 --       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
--- What every script shares: the keys of a lock, and the steps they are made of.
+-- What every script begins with: the keys of a lock, the time, and how keys are given one.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
 --   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
@@ -25,10 +25,7 @@ export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
 -- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
 local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-local ADVANCE_AT_MOST = 64
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -37,17 +34,6 @@ local now = math.floor(now_us / 1000)
 -- Lua's tostring would round a number of this size.
 local function digits(number)
   return string.format('%.0f', number)
-end
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
 end
 
 -- Lets \`key\` live for \`ms\` more; nil: for ever.
@@ -69,6 +55,80 @@ end
 
 local function after_lease(ttl)
   return ttl and ttl + IDLE_MS
+end
+
+-- The last fence and its owner.
+local function last_fence(key)
+  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(key)
+  return math.max(tonumber((last_fence(key))) + 1, now_us)
+end
+
+-- Of a lock without lease and waiters only the last fence is kept, and that for a while.
+local function let_fence_expire(key)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+end
+local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
+local client = ARGV[3]
+
+-- The short way, open to most: the lock is free, and neither waiters nor readers nor anything noted is in the way. \`k\` is
+-- the first of its keys.
+local function grant_free(k, owner, ttl)
+  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4]) > 0 then return nil end
+  local fence = digits(next_fence(KEYS[k + 5]))
+  put(KEYS[k + 5], fence .. ' ' .. owner, after_lease(ttl))
+  put(KEYS[k], owner, ttl)
+  return fence
+end
+
+local next_arg = 4
+local function argument()
+  next_arg = next_arg + 1
+  return ARGV[next_arg - 1]
+end
+
+-- From the first claim that cannot go the short way on, all take the long one: none is to overtake another.
+local replies, claims, first_long = {}, {}, nil
+for i = 1, #KEYS / 6 do
+  local owner = argument()
+  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
+  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
+  local short = not first_long and mode == 'x' and not meta
+  replies[i] = short and grant_free(6 * i - 5, owner, tonumber(ttl)) or nil
+  if not replies[i] then
+    first_long = first_long or i
+    claims[i] = {
+      mode = mode,
+      limit_text = limit,
+      limit = tonumber(limit),
+      owner = owner,
+      ttl = tonumber(ttl),
+      meta = meta,
+      ticket = ticket,
+      replaces = replaces,
+    }
+  end
+end
+if not first_long then return replies end
+
+-- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local ADVANCE_AT_MOST = 64
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -127,15 +187,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes \`owner\` a holder. \`ttl\` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -157,7 +208,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -204,7 +255,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -230,7 +281,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 
@@ -245,11 +296,8 @@ local function tell_watchers(l, push, owner)
     end
   end
 end
-local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
-local client = ARGV[3]
-
 local function grant(l, claim)
-  local fence = next_fence(l)
+  local fence = next_fence(l.fence)
   hold(l, claim.mode, claim.limit, claim.owner, claim.meta, claim.ttl, fence)
   return digits(fence)
 end
@@ -342,44 +390,14 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
--- For a lock that nobody has used for a while, which most locks are that are not waited for: there is no more to look at
--- than that. \`k\` is its first key.
-local function grant_unused(k, owner, ttl)
-  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
-  put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
-  put(KEYS[k], owner, ttl)
-  return digits(now_us)
-end
-
-local next_arg = 4
-local function argument()
-  next_arg = next_arg + 1
-  return ARGV[next_arg - 1]
-end
-
-local replies = {}
-for i = 1, #KEYS / 6 do
-  local k, owner = 6 * i - 5, argument()
-  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
-  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
-  local granted = mode == 'x' and ticket == '' and not meta and grant_unused(k, owner, tonumber(ttl))
-  replies[i] = granted
-    or acquire(lock_at(k), {
-      mode = mode,
-      limit_text = limit,
-      limit = tonumber(limit),
-      owner = owner,
-      ttl = tonumber(ttl),
-      meta = meta,
-      ticket = ticket,
-      replaces = replaces,
-    })
+for i = first_long, #KEYS / 6 do
+  replies[i] = acquire(lock_at(6 * i - 5), claims[i])
 end
 return replies
 `,
   },
   inspect: {
-    sha1: '275ba799f3f347f4bc79884bcda2b33b5d35b5bf',
+    sha1: '737b40b9473898cb18451d23f6cd6271a369b741',
     source: `-- A lock as an operator sees it. Changes nothing.
 --
 -- KEYS  the six of the lock
@@ -387,7 +405,7 @@ return replies
 -- reply {} when nobody holds it or waits for it, else {now in ms, limit or '', how many wait, holders, waiters}
 --       holders: for each 'x' or 's', owner, fence, when its lease ends in ms or '', and '<fence> <meta>' or '<fence>'
 --       waiters: for each '<x | s[limit]> <client> <owner>', ticket, and {meta} or {}
--- What every script shares: the keys of a lock, and the steps they are made of.
+-- What every script begins with: the keys of a lock, the time, and how keys are given one.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
 --   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
@@ -402,10 +420,7 @@ return replies
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
 -- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
 local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-local ADVANCE_AT_MOST = 64
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -414,17 +429,6 @@ local now = math.floor(now_us / 1000)
 -- Lua's tostring would round a number of this size.
 local function digits(number)
   return string.format('%.0f', number)
-end
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
 end
 
 -- Lets \`key\` live for \`ms\` more; nil: for ever.
@@ -446,6 +450,37 @@ end
 
 local function after_lease(ttl)
   return ttl and ttl + IDLE_MS
+end
+
+-- The last fence and its owner.
+local function last_fence(key)
+  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(key)
+  return math.max(tonumber((last_fence(key))) + 1, now_us)
+end
+
+-- Of a lock without lease and waiters only the last fence is kept, and that for a while.
+local function let_fence_expire(key)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+end
+-- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local ADVANCE_AT_MOST = 64
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -504,15 +539,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes \`owner\` a holder. \`ttl\` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -534,7 +560,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -581,7 +607,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -607,7 +633,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 
@@ -634,7 +660,7 @@ end
 local owner = redis.call('TYPE', l.lock).ok == 'string' and redis.call('GET', l.lock)
 if owner then
   local left = redis.call('PTTL', l.lock)
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   if granted_to ~= owner then fence = '0' end
   local text = detail.x
   if not text or string.match(text, '^%d+') ~= fence then text = fence end
@@ -660,7 +686,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 `,
   },
   release: {
-    sha1: 'cd45a580a0f4b90fbc9d59e7243213e1577060fc',
+    sha1: '501beeca62da3109f3317adeeebf7c35e6659279',
     source: `-- Gives up a claim, held or waiting, and grants what that allows.
 --
 -- KEYS  the six of the lock  7 that of the owner's result, if there is one to keep
@@ -668,7 +694,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 --       7 result  8 how long to keep it, in ms
 -- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again,
 --        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
--- What every script shares: the keys of a lock, and the steps they are made of.
+-- What every script begins with: the keys of a lock, the time, and how keys are given one.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
 --   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
@@ -683,10 +709,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
 -- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
 local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-local ADVANCE_AT_MOST = 64
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -695,17 +718,6 @@ local now = math.floor(now_us / 1000)
 -- Lua's tostring would round a number of this size.
 local function digits(number)
   return string.format('%.0f', number)
-end
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
 end
 
 -- Lets \`key\` live for \`ms\` more; nil: for ever.
@@ -727,6 +739,49 @@ end
 
 local function after_lease(ttl)
   return ttl and ttl + IDLE_MS
+end
+
+-- The last fence and its owner.
+local function last_fence(key)
+  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(key)
+  return math.max(tonumber((last_fence(key))) + 1, now_us)
+end
+
+-- Of a lock without lease and waiters only the last fence is kept, and that for a while.
+local function let_fence_expire(key)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+end
+local mode, owner = ARGV[3], ARGV[5]
+local released = mode == 'x' and redis.call('GET', KEYS[1]) == owner
+if released then
+  redis.call('DEL', KEYS[1])
+  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  -- The short way, open to most: nobody waits or watches, and nothing is left to tidy.
+  if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 0 then
+    let_fence_expire(KEYS[6])
+    return { '1', '0' }
+  end
+end
+
+-- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local ADVANCE_AT_MOST = 64
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -785,15 +840,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes \`owner\` a holder. \`ttl\` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -815,7 +861,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -862,7 +908,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -888,7 +934,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 
@@ -905,20 +951,14 @@ local function tell_watchers(l, push, owner)
 end
 local l = lock_at(1)
 local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
-local mode, owner, home = ARGV[3], ARGV[5], { client = ARGV[6] }
-local released = false
+local home = { client = ARGV[6] }
 
-if mode == 'x' then
-  if redis.call('GET', l.lock) == owner then
-    redis.call('DEL', l.lock)
-    released = true
-  end
-else
+if mode == 's' then
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
+  if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
 end
-if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
 
 local more, left = false, false
 if redis.call('EXISTS', l.queue) == 1 then
@@ -934,13 +974,13 @@ return { released and '1' or '0', more and '1' or '0', unpack(home) }
 `,
   },
   renew: {
-    sha1: '3125abb1945b0f3ca72777f81637b1ab70ef9bc6',
+    sha1: '8ce6790dabf46b8e95a5701d5582b9fccc50ed28',
     source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
 --
 -- KEYS  the six of each lock
 -- ARGV  four for each: 'x' or 's', owner, ttl in ms or '', '1' when it has a meta
 -- reply for each its fence, or '' when the owner does not hold the lock
--- What every script shares: the keys of a lock, and the steps they are made of.
+-- What every script begins with: the keys of a lock, the time, and how keys are given one.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
 --   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
@@ -955,10 +995,7 @@ return { released and '1' or '0', more and '1' or '0', unpack(home) }
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
 -- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
 local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-local ADVANCE_AT_MOST = 64
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -967,17 +1004,6 @@ local now = math.floor(now_us / 1000)
 -- Lua's tostring would round a number of this size.
 local function digits(number)
   return string.format('%.0f', number)
-end
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
 end
 
 -- Lets \`key\` live for \`ms\` more; nil: for ever.
@@ -999,6 +1025,37 @@ end
 
 local function after_lease(ttl)
   return ttl and ttl + IDLE_MS
+end
+
+-- The last fence and its owner.
+local function last_fence(key)
+  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(key)
+  return math.max(tonumber((last_fence(key))) + 1, now_us)
+end
+
+-- Of a lock without lease and waiters only the last fence is kept, and that for a while.
+local function let_fence_expire(key)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+end
+-- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local ADVANCE_AT_MOST = 64
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -1057,15 +1114,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes \`owner\` a holder. \`ttl\` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -1087,7 +1135,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -1134,7 +1182,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -1160,7 +1208,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 
@@ -1185,13 +1233,13 @@ return replies
 `,
   },
   watch: {
-    sha1: 'b6545941bff407605fc6e9c1cfbbd88aaaf277ce',
+    sha1: '93fef576c8fc6ce5d62027c9f5cde3af3676d384',
     source: `-- What became of a claim; while it is live, its end is told to the client that asks.
 --
 -- KEYS  the six of the lock  7 that of the owner's result
 -- ARGV  1 owner  2 client
 -- reply {'result', text} | {'live'} | {'gone'}
--- What every script shares: the keys of a lock, and the steps they are made of.
+-- What every script begins with: the keys of a lock, the time, and how keys are given one.
 --
 -- The keys of one lock, always six and in this order, all in one slot:
 --   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
@@ -1206,10 +1254,7 @@ return replies
 -- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
 -- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
 local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-local ADVANCE_AT_MOST = 64
 
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -1218,17 +1263,6 @@ local now = math.floor(now_us / 1000)
 -- Lua's tostring would round a number of this size.
 local function digits(number)
   return string.format('%.0f', number)
-end
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
 end
 
 -- Lets \`key\` live for \`ms\` more; nil: for ever.
@@ -1250,6 +1284,37 @@ end
 
 local function after_lease(ttl)
   return ttl and ttl + IDLE_MS
+end
+
+-- The last fence and its owner.
+local function last_fence(key)
+  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+end
+
+local function next_fence(key)
+  return math.max(tonumber((last_fence(key))) + 1, now_us)
+end
+
+-- Of a lock without lease and waiters only the last fence is kept, and that for a while.
+local function let_fence_expire(key)
+  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+end
+-- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
+
+local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
+local ALIVE_MS = 12000 -- three beats
+local ADVANCE_AT_MOST = 64
+
+local function lock_at(i)
+  return {
+    lock = KEYS[i],
+    shared = KEYS[i + 1],
+    queue = KEYS[i + 2],
+    clients = KEYS[i + 3],
+    details = KEYS[i + 4],
+    fence = KEYS[i + 5],
+  }
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -1308,15 +1373,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes \`owner\` a holder. \`ttl\` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -1338,7 +1394,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -1385,7 +1441,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -1411,7 +1467,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 

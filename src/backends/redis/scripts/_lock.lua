@@ -1,31 +1,9 @@
--- What every script shares: the keys of a lock, and the steps they are made of.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
+-- The steps that scripts are made of, after `_base.lua`. To define them takes longer than most calls have to, so a script
+-- that can do without them ends before.
 
 local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
 local ALIVE_MS = 12000 -- three beats
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
 local ADVANCE_AT_MOST = 64
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
-local function digits(number)
-  return string.format('%.0f', number)
-end
 
 local function lock_at(i)
   return {
@@ -36,27 +14,6 @@ local function lock_at(i)
     details = KEYS[i + 4],
     fence = KEYS[i + 5],
   }
-end
-
--- Lets `key` live for `ms` more; nil: for ever.
-local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
-end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
-end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
 end
 
 -- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
@@ -115,15 +72,6 @@ local function fits(l, mode, limit)
   return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
 end
 
--- The last fence and its owner.
-local function last_fence(l)
-  return string.match(redis.call('GET', l.fence) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(l)
-  return math.max(tonumber((last_fence(l))) + 1, now_us)
-end
-
 -- Makes `owner` a holder. `ttl` nil: for ever.
 local function hold(l, mode, limit, owner, meta, ttl, fence)
   local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
@@ -145,7 +93,7 @@ local function extend_exclusive(l, owner, has_meta, ttl)
   expire(l.lock, ttl)
   expire(l.fence, after_lease(ttl))
   if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   return granted_to == owner and fence or '0'
 end
 
@@ -192,7 +140,7 @@ local function advance(l, push, asking, home)
     if alive and not fits(l, waiting.mode, waiting.limit) then return false end
     local _, meta = leave(l, waiting)
     if alive then
-      local fence = next_fence(l)
+      local fence = next_fence(l.fence)
       local told = at_home or waiting.owner == asking
       if at_home then
         for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
@@ -218,7 +166,7 @@ local function forget_if_idle(l)
   if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
   redis.call('DEL', l.clients, l.details)
   l.detailed = false
-  if redis.call('PTTL', l.fence) == -1 then redis.call('PEXPIRE', l.fence, IDLE_MS) end
+  let_fence_expire(l.fence)
   return true
 end
 

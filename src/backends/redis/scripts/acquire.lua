@@ -6,12 +6,53 @@
 --       behind which comes, with m, its meta, and, with r, the owner it is to replace
 -- reply for each its fence when it was granted | {'limit', limit or ''} |
 --       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
--- @include _lock.lua
+-- @include _base.lua
 local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
 local client = ARGV[3]
 
+-- The short way, open to most: the lock is free, and neither waiters nor readers nor anything noted is in the way. `k` is
+-- the first of its keys.
+local function grant_free(k, owner, ttl)
+  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4]) > 0 then return nil end
+  local fence = digits(next_fence(KEYS[k + 5]))
+  put(KEYS[k + 5], fence .. ' ' .. owner, after_lease(ttl))
+  put(KEYS[k], owner, ttl)
+  return fence
+end
+
+local next_arg = 4
+local function argument()
+  next_arg = next_arg + 1
+  return ARGV[next_arg - 1]
+end
+
+-- From the first claim that cannot go the short way on, all take the long one: none is to overtake another.
+local replies, claims, first_long = {}, {}, nil
+for i = 1, #KEYS / 6 do
+  local owner = argument()
+  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
+  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
+  local short = not first_long and mode == 'x' and not meta
+  replies[i] = short and grant_free(6 * i - 5, owner, tonumber(ttl)) or nil
+  if not replies[i] then
+    first_long = first_long or i
+    claims[i] = {
+      mode = mode,
+      limit_text = limit,
+      limit = tonumber(limit),
+      owner = owner,
+      ttl = tonumber(ttl),
+      meta = meta,
+      ticket = ticket,
+      replaces = replaces,
+    }
+  end
+end
+if not first_long then return replies end
+
+-- @include _lock.lua
 local function grant(l, claim)
-  local fence = next_fence(l)
+  local fence = next_fence(l.fence)
   hold(l, claim.mode, claim.limit, claim.owner, claim.meta, claim.ttl, fence)
   return digits(fence)
 end
@@ -104,37 +145,7 @@ local function acquire(l, claim)
   return { 'busy', holder or '', ends, ticket, requeued }
 end
 
--- For a lock that nobody has used for a while, which most locks are that are not waited for: there is no more to look at
--- than that. `k` is its first key.
-local function grant_unused(k, owner, ttl)
-  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4], KEYS[k + 5]) > 0 then return nil end
-  put(KEYS[k + 5], digits(now_us) .. ' ' .. owner, after_lease(ttl))
-  put(KEYS[k], owner, ttl)
-  return digits(now_us)
-end
-
-local next_arg = 4
-local function argument()
-  next_arg = next_arg + 1
-  return ARGV[next_arg - 1]
-end
-
-local replies = {}
-for i = 1, #KEYS / 6 do
-  local k, owner = 6 * i - 5, argument()
-  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
-  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
-  local granted = mode == 'x' and ticket == '' and not meta and grant_unused(k, owner, tonumber(ttl))
-  replies[i] = granted
-    or acquire(lock_at(k), {
-      mode = mode,
-      limit_text = limit,
-      limit = tonumber(limit),
-      owner = owner,
-      ttl = tonumber(ttl),
-      meta = meta,
-      ticket = ticket,
-      replaces = replaces,
-    })
+for i = first_long, #KEYS / 6 do
+  replies[i] = acquire(lock_at(6 * i - 5), claims[i])
 end
 return replies

@@ -5,6 +5,7 @@
 -- reply {} when nobody holds it or waits for it, else {now in ms, limit or '', how many wait, holders, waiters}
 --       holders: for each 'x' or 's', owner, fence, when its lease ends in ms or '', and '<fence> <meta>' or '<fence>'
 --       waiters: for each '<x | s[limit]> <client> <owner>', ticket, and {meta} or {}
+-- @include _base.lua
 -- @include _lock.lua
 local l = lock_at(1)
 local holders, waiters = {}, {}
@@ -18,7 +19,7 @@ end
 local owner = redis.call('TYPE', l.lock).ok == 'string' and redis.call('GET', l.lock)
 if owner then
   local left = redis.call('PTTL', l.lock)
-  local fence, granted_to = last_fence(l)
+  local fence, granted_to = last_fence(l.fence)
   if granted_to ~= owner then fence = '0' end
   local text = detail.x
   if not text or string.match(text, '^%d+') ~= fence then text = fence end

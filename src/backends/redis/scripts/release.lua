@@ -5,23 +5,30 @@
 --       7 result  8 how long to keep it, in ms
 -- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again,
 --        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
+-- @include _base.lua
+local mode, owner = ARGV[3], ARGV[5]
+local released = mode == 'x' and redis.call('GET', KEYS[1]) == owner
+if released then
+  redis.call('DEL', KEYS[1])
+  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  -- The short way, open to most: nobody waits or watches, and nothing is left to tidy.
+  if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 0 then
+    let_fence_expire(KEYS[6])
+    return { '1', '0' }
+  end
+end
+
 -- @include _lock.lua
 local l = lock_at(1)
 local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
-local mode, owner, home = ARGV[3], ARGV[5], { client = ARGV[6] }
-local released = false
+local home = { client = ARGV[6] }
 
-if mode == 'x' then
-  if redis.call('GET', l.lock) == owner then
-    redis.call('DEL', l.lock)
-    released = true
-  end
-else
+if mode == 's' then
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
   if released then redis.call('HDEL', l.details, 's:' .. owner) end
+  if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
 end
-if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
 
 local more, left = false, false
 if redis.call('EXISTS', l.queue) == 1 then

@@ -3,6 +3,7 @@
 -- KEYS  the six of each lock
 -- ARGV  four for each: 'x' or 's', owner, ttl in ms or '', '1' when it has a meta
 -- reply for each its fence, or '' when the owner does not hold the lock
+-- @include _base.lua
 -- @include _lock.lua
 local replies = {}
 for i = 1, #ARGV / 4 do

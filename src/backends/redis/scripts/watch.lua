@@ -3,6 +3,7 @@
 -- KEYS  the six of the lock  7 that of the owner's result
 -- ARGV  1 owner  2 client
 -- reply {'result', text} | {'live'} | {'gone'}
+-- @include _base.lua
 -- @include _lock.lua
 local l = lock_at(1)
 local owner, client = ARGV[1], ARGV[2]
