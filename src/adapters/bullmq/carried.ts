@@ -18,6 +18,8 @@ export interface Carried {
   /** The name of the trigger lock; those of the run lock and of the follow-up's slot are made of it. */
   readonly lock: string
   readonly mode: SingletonMode
+  /** `'queue'`: BullMQ's own deduplication keeps it unique while it waits. */
+  readonly scope?: 'queue'
   /** Default `'holder'`. */
   readonly part?: Part
   /** The fence of the lock it took when it was triggered, for modes whose runs have none of their own. */
@@ -37,13 +39,22 @@ export interface Carried {
 }
 
 export function withCarried(opts: JobsOptions | undefined, jobId: string, singleton: Carried): JobsOptions {
-  return { ...opts, jobId, singleton } as JobsOptions
+  if (singleton.scope === undefined) return { ...opts, jobId, singleton } as JobsOptions
+  // The name of the lock is that of the deduplication, and not stored twice.
+  const { lock, mode, scope } = singleton
+  return { ...opts, jobId, deduplication: { id: lock }, singleton: { mode, scope } } as JobsOptions
 }
 
 /** What the job carries, or `null` when it is no singleton job. */
 export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
-  const { singleton } = (job.opts ?? {}) as { singleton?: Partial<Carried> }
-  return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
+  const { singleton, deduplication } = (job.opts ?? {}) as {
+    singleton?: Partial<Carried>
+    deduplication?: { id?: unknown }
+  }
+  if (typeof singleton?.mode !== 'string') return null
+  if (typeof singleton.lock === 'string') return singleton as Carried
+  if (singleton.scope !== 'queue' || typeof deduplication?.id !== 'string') return null
+  return { lock: deduplication.id, mode: singleton.mode, scope: 'queue', part: 'waiter' }
 }
 
 /** @throws SoloistError `INVALID_ARGUMENT` when what it carries was not written by this adapter */

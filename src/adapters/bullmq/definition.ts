@@ -20,6 +20,14 @@ export interface Duplicate<Data = unknown> {
   readonly data: Data
 }
 
+/**
+ * Among whom a job is unique while it waits. `'store'`: among all who share the locks' store, whatever queue, flow,
+ * scheduler or function they come from. `'queue'`: among what `add` and `addBulk` put into this queue, by BullMQ's own
+ * deduplication, which is one step with adding it and costs less. What else there is of its name and key, such a job meets
+ * when it starts, and waits for.
+ */
+export type SingletonScope = 'store' | 'queue'
+
 /** How the jobs of one name are unique. Every field is optional. */
 // biome-ignore lint/suspicious/noExplicitAny: as BullMQ's own default for a job's data
 export interface SingletonJobOptions<Data = any> {
@@ -27,6 +35,8 @@ export interface SingletonJobOptions<Data = any> {
   readonly uniqueOn?: UniqueOn<Data> | undefined
   /** Turns what JSON cannot say into what it can, for the key only; BullMQ stores the data its own way. */
   readonly serialize?: ((value: unknown) => unknown) | undefined
+  /** Default `'store'`. `'queue'` goes with the mode `untilExecuted` and the strategies `join`, `reject` and `skip`. */
+  readonly scope?: SingletonScope | undefined
   /** Default `'untilExecuted'`. */
   readonly mode?: SingletonMode | undefined
   /** Default `'join'`. */
@@ -48,6 +58,7 @@ export interface SingletonJobOptions<Data = any> {
 /** Options after validation. */
 export interface Definition {
   readonly name: string
+  readonly scope: SingletonScope
   readonly mode: SingletonMode
   readonly strategy: SingletonStrategy | ((duplicate: Duplicate) => SingletonStrategy | Promise<SingletonStrategy>)
   readonly expiryMs: number | null
@@ -55,6 +66,9 @@ export interface Definition {
   readonly stops: boolean
   key(data: unknown): string
 }
+
+/** What can become of a duplicate that BullMQ itself turned away: nothing that would put it into the queue. */
+const IN_QUEUE: ReadonlySet<unknown> = new Set<SingletonStrategy>(['join', 'reject', 'skip'])
 
 /** @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken or contradict each other */
 export function definitions(jobs: unknown): ReadonlyMap<string, Definition> {
@@ -72,8 +86,13 @@ function definition(name: string, options: SingletonJobOptions): Definition {
   if (options.onRunning !== undefined && mode === 'untilExpired') {
     throw invalid(`${of}onRunning contradicts untilExpired: there no run is in the way`)
   }
+  const scope = choiceOption<SingletonScope>(`${of}scope`, options.scope, ['store', 'queue'])
+  if (scope === 'queue' && !(mode === 'untilExecuted' && IN_QUEUE.has(onDuplicate))) {
+    throw invalid(`${of}scope "queue" needs the mode untilExecuted and onDuplicate ${[...IN_QUEUE].join(', ')}`)
+  }
   return {
     name,
+    scope,
     mode,
     strategy: onDuplicate as Definition['strategy'],
     expiryMs,

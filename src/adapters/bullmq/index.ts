@@ -2,6 +2,7 @@ export type {
   Duplicate,
   SingletonJobOptions,
   SingletonMode,
+  SingletonScope,
   SingletonStrategy,
 } from './definition.js'
 export type { Singleton, SingletonEvent, SingletonEvents } from './events.js'

@@ -4,6 +4,7 @@ import { type Carried, carriedBy, jobNameOf, namesOf, withCarried } from './carr
 import { type Definition, invalid } from './definition.js'
 import type { Singleton } from './events.js'
 import { newJobId } from './ids.js'
+import { checkInQueue, inQueue, metInQueue } from './in-queue.js'
 import type { Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, sighting, type Unique } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
@@ -25,6 +26,8 @@ export interface ProducerHost {
   readonly definitions: ReadonlyMap<string, Definition>
   readonly graceMs: number
   readonly onBackendFault: 'fail' | 'enqueue'
+  /** Which job holds a deduplication id of BullMQ's. */
+  deduplicated(id: string): Promise<string | null>
   /** BullMQ's own `add`. */
   add(item: Item): Promise<Job>
   /** BullMQ's own `addBulk`. */
@@ -48,6 +51,7 @@ export class Producer {
 
   async addUnique(item: Item): Promise<Unique<Job>> {
     const trigger = this.trigger(item)
+    if (trigger.definition.scope === 'queue') return await this.#addInQueue(trigger)
     const step = (await this.#sameId(trigger)) ?? (await this.#decide(trigger))
     return step.kind === 'add' ? await this.#add(trigger, step) : this.#met(trigger, step)
   }
@@ -88,6 +92,7 @@ export class Producer {
     const definition = this.#host.definitions.get(name)
     if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
     const names = jobLockNames(name, definition.key(data))
+    if (definition.scope === 'queue') checkInQueue({ definition, opts })
     const jobId = opts?.jobId ?? newJobId()
     const owner = queuedOwner(this.#host.qualifiedName, jobId)
     return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }
@@ -121,6 +126,7 @@ export class Producer {
     if (carried.mode === 'whileExecuting' || carried.mode === 'untilExpired') return async () => {}
     const { trigger } = namesOf(carried)
     const owner = queuedOwner(qualifiedName, job.id as string)
+    if (carried.scope === 'queue') await this.#assertAlone(job, carried)
     const sinceMs = performance.now()
     let replaces: string | undefined
     do {
@@ -147,6 +153,28 @@ export class Producer {
     await Promise.all([trigger, next].map(lock => this.#giveBack(lock, job.id as string)))
   }
 
+  /** @throws DuplicateJobError when another job of this key is live in the queue */
+  async #assertAlone(job: Job, carried: Carried): Promise<void> {
+    const { deduplicated, lives, qualifiedName } = this.#host
+    const other = await deduplicated(carried.lock)
+    const live = other === null || other === job.id ? undefined : await lives.own(other)
+    if (live === undefined || live.finishedOn) return
+    const owner = queuedOwner(qualifiedName, live.id as string)
+    throw new DuplicateJobError({ job: jobNameOf(carried), ...sighting(owner, parseOwner(owner), live) })
+  }
+
+  async #addInQueue(trigger: Trigger): Promise<Unique<Job>> {
+    const same = await this.#sameId(trigger)
+    if (same !== null) return this.#met(trigger, same)
+    const addition = inQueue(trigger)
+    return await this.#triggers.until(trigger, async () => {
+      const job = await this.#put(trigger, addition)
+      if (job.id === trigger.jobId) return await this.#added(trigger, addition, job)
+      const met = await metInQueue(this.#host.lives, trigger, job)
+      return met === null ? null : this.#met(trigger, met)
+    })
+  }
+
   async #decide(trigger: Trigger): Promise<Addition | Met> {
     try {
       return await this.#triggers.decide(trigger)
@@ -156,6 +184,7 @@ export class Producer {
   }
 
   async #tryTake(trigger: Trigger): Promise<Addition | null> {
+    if (trigger.definition.scope === 'queue') return inQueue(trigger)
     try {
       return await this.#triggers.tryTake(trigger)
     } catch (error) {
@@ -186,14 +215,16 @@ export class Producer {
   }
 
   async #add(trigger: Trigger, addition: Addition): Promise<Unique<Job>> {
+    return await this.#added(trigger, addition, await this.#put(trigger, addition))
+  }
+
+  async #put(trigger: Trigger, addition: Addition): Promise<Job> {
     const { definition, data, opts, jobId } = trigger
-    let job: Job
     try {
-      job = await this.#host.add({ name: definition.name, data, opts: withCarried(opts, jobId, addition.carried) })
+      return await this.#host.add({ name: definition.name, data, opts: withCarried(opts, jobId, addition.carried) })
     } catch (error) {
-      job = await this.#afterFailure(trigger, addition, error)
+      return await this.#afterFailure(trigger, addition, error)
     }
-    return await this.#added(trigger, addition, job)
   }
 
   async #addTogether(
@@ -224,9 +255,14 @@ export class Producer {
       )
       if (jobs.includes(null)) throw error
     }
+    // What BullMQ turned away is looked at for itself.
+    const there = together.flatMap((i, k) => {
+      const job = jobs[k] as Job
+      const turnedAway = triggers[i]?.definition.scope === 'queue' && job.id !== triggers[i]?.jobId
+      return turnedAway ? [] : [{ i, job }]
+    })
     return await Promise.all(
-      together.map(async (i, k): Promise<[number, Unique<Job>]> => {
-        const job = jobs[k] as Job
+      there.map(async ({ i, job }): Promise<[number, Unique<Job>]> => {
         const [trigger, addition] = [triggers[i] ?? null, taken[i] ?? null]
         if (trigger === null || addition === null) return [i, { job, outcome: outcomeOf('started', job.id as string) }]
         return [i, await this.#added(trigger, addition, job)]

@@ -66,6 +66,7 @@ export class QueueSide {
       definitions: jobs,
       graceMs,
       onBackendFault,
+      deduplicated: id => queue.getDeduplicationJobId(id),
       ...adding,
     })
   }

@@ -49,7 +49,7 @@ export class Triggers {
 
   /** @throws SoloistError `DUPLICATE_JOB`, `BACKEND_UNAVAILABLE`, or `LOCK_TIMEOUT` when others kept changing what it saw */
   async decide(trigger: Trigger): Promise<Addition | Met> {
-    return await this.#until(trigger, () => this.#look(trigger))
+    return await this.until(trigger, () => this.#look(trigger))
   }
 
   /**
@@ -60,7 +60,7 @@ export class Triggers {
    */
   async inFlow(trigger: Trigger): Promise<Addition> {
     if (trigger.definition.mode === 'whileExecuting') return this.unasked(trigger, 'started', true)
-    return await this.#until(trigger, () =>
+    return await this.until(trigger, () =>
       this.#lookAtTrigger(trigger, async (holder, live) => {
         const seen = sighting(holder, live.owner, live.job)
         const rejects = trigger.definition.strategy === 'reject'
@@ -71,7 +71,7 @@ export class Triggers {
   }
 
   /** Looks until what is seen holds still. */
-  async #until<S>(trigger: Trigger, look: () => Promise<S | null>): Promise<S> {
+  async until<S>(trigger: Trigger, look: () => Promise<S | null>): Promise<S> {
     const longestMs = this.#host.graceMs + PATIENCE_MS
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const step = await look()
