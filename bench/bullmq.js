@@ -6,17 +6,23 @@ const ADDS_AT_ONCE = 50
 const ROUNDS = 5
 
 /**
- * Adds distinct jobs to a queue of BullMQ's and to one of ours, by turns, 50 at a time.
+ * Adds distinct jobs to a queue of BullMQ's and to ours of either scope, by turns, 50 at a time.
  *
- * @param {string} redisUrl @param {number} seconds for both together
+ * @param {string} redisUrl @param {number} seconds for all together
  */
 export async function bullmqAdds(redisUrl, seconds) {
   const { hostname: host, port } = new URL(redisUrl)
   const connection = { host, port: Number(port) }
   const admin = new Redis(redisUrl)
   const plain = new Queue('bench-plain', { connection })
-  const ours = new SingletonQueue('bench-ours', { connection, singleton: { jobs: { sync: { uniqueOn: ['key'] } } } })
-  await Promise.all([plain.waitUntilReady(), ours.waitUntilReady()])
+  /** @param {'store' | 'queue'} scope */
+  const singleton = scope =>
+    new SingletonQueue(`bench-${scope}`, {
+      connection,
+      singleton: { jobs: { sync: { uniqueOn: ['key'], scope } } },
+    })
+  const queues = [plain, singleton('queue'), singleton('store')]
+  await Promise.all(queues.map(queue => queue.waitUntilReady()))
   let key = 0
   /** @param {Queue | SingletonQueue} queue @param {number} ms */
   const round = async (queue, ms) => {
@@ -36,21 +42,26 @@ export async function bullmqAdds(redisUrl, seconds) {
     await admin.flushall()
     return { perSecond, cpuUs: (user + system) / added }
   }
-  const ms = (seconds * 1_000) / (2 * ROUNDS)
-  const results = { plain: /** @type {Round[]} */ ([]), ours: /** @type {Round[]} */ ([]) }
+  const ms = (seconds * 1_000) / (queues.length * ROUNDS)
+  const rounds = queues.map(() => /** @type {Round[]} */ ([]))
   // The first round warms up.
   for (let i = 0; i <= ROUNDS; i += 1) {
-    const [first, second] = [await round(plain, ms), await round(ours, ms)]
-    if (i === 0) continue
-    results.plain.push(first)
-    results.ours.push(second)
+    for (const [k, queue] of queues.entries()) {
+      const measured = await round(queue, ms)
+      if (i > 0) rounds[k]?.push(measured)
+    }
   }
-  await Promise.all([plain.close(), ours.close()])
+  await Promise.all(queues.map(queue => queue.close()))
   admin.disconnect()
-  const [before, now] = [median(results.plain), median(results.ours)]
+  const [before, ...ours] = rounds.map(median)
+  const compared = ours.map(now => ({
+    ...now,
+    'of Queue.add': Math.round((now['adds/s'] / (before?.['adds/s'] ?? 0)) * 100) / 100,
+  }))
   return {
     'Queue.add': before,
-    'SingletonQueue.add': { ...now, 'of Queue.add': Math.round((now['adds/s'] / before['adds/s']) * 100) / 100 },
+    'SingletonQueue.add, scope queue': compared[0],
+    'SingletonQueue.add, scope store': compared[1],
   }
 }
 

@@ -109,6 +109,8 @@ test('addBulk adds one of each key, and tells of each item what became of it', a
   ])
   expect(added.map(({ singleton }) => singleton?.status)).toEqual(['duplicate', 'started', 'duplicate', 'started'])
   expect([added[0]?.id, added[2]?.id]).toEqual([job.id, added[1]?.id])
+  expect(added[0]?.singleton).toMatchObject({ state: 'queued', owner: `bullmq:${queue.qualifiedName}:${job.id}` })
+  expect(added[0]?.data).toEqual(data(1))
   expect(await queue.getWaitingCount()).toBe(3)
 })
 
@@ -132,6 +134,17 @@ describe('no key stays blocked', () => {
   })
 })
 
+test('a key that a finished job has left is taken away, by comparing', async () => {
+  const { queue, job } = await live('queued')
+  const worker = bench.worker(runs.run)
+  await untilIdle(bench, queue)
+  await worker.close()
+  await bench.redis.set(`${bench.prefix}:work:de:${lockOf().trigger}`, job.id as string)
+  const { outcome } = await queue.addUnique('sync', data(2))
+  expect(outcome.status).toBe('started')
+  expect(await queue.getDeduplicationJobId(lockOf().trigger)).toBe(outcome.id)
+})
+
 describe('what is not of this queue is met when the job starts, and waited for', () => {
   test('a function of the same name', async () => {
     const { queue } = await live('queued')
@@ -152,11 +165,15 @@ describe('what is not of this queue is met when the job starts, and waited for',
     runs.hold()
     bench.worker(runs.run, { queueName: 'first' })
     await runs.untilStarted(1)
-    bench.worker(runs.run, { queueName: 'second', singleton: { snoozeMs: 20 } })
+    const worker = bench.worker(runs.run, { queueName: 'second', singleton: { snoozeMs: 20 } })
+    const lapsed: unknown[] = []
+    worker.singleton.on('lapsed', event => lapsed.push(event))
     await until(async () => (await second.getDelayedCount()) === 1)
     runs.letGo()
     await untilIdle(bench, second)
     expect([runs.started, runs.mostAtOnce]).toEqual([[1, 2], 1])
+    // To wait is what it was added for.
+    expect(lapsed).toEqual([])
   })
 
   test('a job of a flow', async () => {
