@@ -43,8 +43,28 @@ export function jobLockNames(job: string, key: string): JobLockNames {
   checkJobName(job)
   if (typeof key !== 'string' || !/^v1:[0-9a-f]{64}$/.test(key))
     throw invalidArgument('a job key must come from jobKey')
-  const trigger = `${JOB_PREFIX}${job}:${key}`
-  return { trigger, run: `${trigger}:run`, next: `${trigger}:next`, stop: `${trigger}:stop` }
+  return new LockNames(`${JOB_PREFIX}${job}:${key}`)
+}
+
+/** Most calls need one of the names. */
+class LockNames implements JobLockNames {
+  readonly trigger: string
+
+  constructor(trigger: string) {
+    this.trigger = trigger
+  }
+
+  get run(): string {
+    return `${this.trigger}:run`
+  }
+
+  get next(): string {
+    return `${this.trigger}:next`
+  }
+
+  get stop(): string {
+    return `${this.trigger}:stop`
+  }
 }
 
 /** What a lock name of {@link jobLockNames} was made of; `null` for any other. Job names may hold colons. */

@@ -40,21 +40,21 @@ export interface Carried {
 
 export function withCarried(opts: JobsOptions | undefined, jobId: string, singleton: Carried): JobsOptions {
   if (singleton.scope === undefined) return { ...opts, jobId, singleton } as JobsOptions
-  // The name of the lock is that of the deduplication, and not stored twice.
-  const { lock, mode, scope } = singleton
-  return { ...opts, jobId, deduplication: { id: lock }, singleton: { mode, scope } } as JobsOptions
+  // BullMQ stores all of this several times: the lock's name is that of the deduplication, and there is one mode.
+  return { ...opts, jobId, deduplication: { id: singleton.lock }, singleton: 'queue' } as JobsOptions
 }
 
 /** What the job carries, or `null` when it is no singleton job. */
 export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
   const { singleton, deduplication } = (job.opts ?? {}) as {
-    singleton?: Partial<Carried>
+    singleton?: Partial<Carried> | 'queue'
     deduplication?: { id?: unknown }
   }
-  if (typeof singleton?.mode !== 'string') return null
-  if (typeof singleton.lock === 'string') return singleton as Carried
-  if (singleton.scope !== 'queue' || typeof deduplication?.id !== 'string') return null
-  return { lock: deduplication.id, mode: singleton.mode, scope: 'queue', part: 'waiter' }
+  if (singleton !== 'queue') {
+    return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
+  }
+  if (typeof deduplication?.id !== 'string') return null
+  return { lock: deduplication.id, mode: 'untilExecuted', scope: 'queue', part: 'waiter' }
 }
 
 /** @throws SoloistError `INVALID_ARGUMENT` when what it carries was not written by this adapter */

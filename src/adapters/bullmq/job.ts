@@ -14,7 +14,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
   NameType
 > {
   /** What the trigger that answered this job came to; absent on a job that was read. */
-  singleton?: SingletonOutcome
+  declare singleton?: SingletonOutcome
 
   /** As BullMQ's; the job's locks are given up, too. */
   override async remove(opts?: Parameters<Job['remove']>[0]): Promise<void> {

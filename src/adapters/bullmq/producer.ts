@@ -164,15 +164,20 @@ export class Producer {
   }
 
   async #addInQueue(trigger: Trigger): Promise<Unique<Job>> {
-    const same = await this.#sameId(trigger)
+    const same = trigger.opts?.jobId === undefined ? null : await this.#sameId(trigger)
     if (same !== null) return this.#met(trigger, same)
     const addition = inQueue(trigger)
-    return await this.#triggers.until(trigger, async () => {
-      const job = await this.#put(trigger, addition)
-      if (job.id === trigger.jobId) return await this.#added(trigger, addition, job)
-      const met = await metInQueue(this.#host.lives, trigger, job)
-      return met === null ? null : this.#met(trigger, met)
-    })
+    let job = await this.#put(trigger, addition)
+    if (job.id !== trigger.jobId) {
+      const met = await this.#triggers.until(trigger, async () => {
+        const met = await metInQueue(this.#host.lives, trigger, job)
+        if (met !== null) return met
+        job = await this.#put(trigger, addition)
+        return job.id === trigger.jobId ? addition : null
+      })
+      if (met.kind === 'met') return this.#met(trigger, met)
+    }
+    return await this.#added(trigger, addition, job)
   }
 
   async #decide(trigger: Trigger): Promise<Addition | Met> {
@@ -279,11 +284,13 @@ export class Producer {
       this.#host.singleton.count(definition.name, 'duplicate')
       return { job, outcome: met }
     }
-    try {
-      await after?.()
-    } catch (error) {
-      // The worker that starts the job sees to it.
-      this.#fault('trigger', error, jobId)
+    if (after !== null) {
+      try {
+        await after()
+      } catch (error) {
+        // The worker that starts the job sees to it.
+        this.#fault('trigger', error, jobId)
+      }
     }
     this.#host.singleton.count(definition.name, outcome.status)
     return { job, outcome }
