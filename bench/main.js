@@ -70,10 +70,12 @@ async function contended(contender) {
 
 /** Many callers wait for a lock that is not given back. @param {Contender} contender @param {Awaited<ReturnType<typeof startRedis>>} redis */
 async function idle(contender, redis) {
+  const watched = await redis.watch()
   const release = await contender.take('idle')
   const waiting = Array.from({ length: IDLE_WAITERS }, async () => (await contender.take('idle'))())
   await sleep(1_000)
-  const commands = await redis.commandsWithin(SECONDS * 1_000)
+  const commands = await watched.commandsWithin(SECONDS * 1_000)
+  watched.stop()
   await release()
   await Promise.all(waiting)
   return { 'commands/s': round(commands / SECONDS) }

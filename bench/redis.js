@@ -21,16 +21,25 @@ export async function startRedis() {
   return {
     url,
     version,
-    /** How many commands clients send within `ms`; those that a script runs inside the server do not count. @param {number} ms */
-    async commandsWithin(ms) {
+    /**
+     * Starts to look on while nobody sends anything: ioredis takes lines that arrive with the answer to MONITOR for answers.
+     * What scripts run inside the server does not count.
+     */
+    async watch() {
       const monitor = await admin.monitor()
       let count = 0
       monitor.on('monitor', (_time, _args, source) => {
         if (source !== 'lua') count += 1
       })
-      await sleep(ms)
-      monitor.disconnect()
-      return count
+      return {
+        /** How many commands clients send within `ms`. @param {number} ms */
+        async commandsWithin(ms) {
+          const before = count
+          await sleep(ms)
+          return count - before
+        },
+        stop: () => monitor.disconnect(),
+      }
     },
     stop() {
       admin.disconnect()

@@ -2,6 +2,7 @@ import { connect, jobKey, jobLockNames } from 'soloist'
 import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../support/redis-server.js'
+import { Child } from './children.js'
 import { type Bench, connectionTo, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // Jobs that are unique in their queue alone (scope 'queue'): BullMQ's own deduplication keeps them so while they wait.
@@ -112,6 +113,15 @@ test('addBulk adds one of each key, and tells of each item what became of it', a
   expect(added[0]?.singleton).toMatchObject({ state: 'queued', owner: `bullmq:${queue.qualifiedName}:${job.id}` })
   expect(added[0]?.data).toEqual(data(1))
   expect(await queue.getWaitingCount()).toBe(3)
+})
+
+test('a producer that dies before its job is in the queue blocks nothing, for no time', async () => {
+  const child = new Child(bench, 'producer.js', { job: { uniqueOn: ['key'], ...inQueue }, graceMs: 60_000 })
+  // It has done all that comes before.
+  expect(await child.message()).toBe('locked')
+  await child.kill()
+  const queue = bench.queue(inQueue, { graceMs: 60_000 })
+  expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
 })
 
 describe('no key stays blocked', () => {
