@@ -42,8 +42,8 @@ export function jsonText(
 class Writer {
   readonly #style: JsonStyle
   readonly #serialize: ((value: unknown) => unknown) | undefined
-  /** The objects around the present one. */
-  readonly #around = new Set<object>()
+  /** The objects around the present one, from the outside in. */
+  readonly #around: object[] = []
 
   constructor(style: JsonStyle, serialize: ((value: unknown) => unknown) | undefined) {
     this.#style = style
@@ -56,11 +56,11 @@ class Writer {
     const text = typeof value === 'string' ? string(value) : scalar(value, at)
     if (text !== null) return text
     if (typeof value === 'object' && value !== null) {
-      if (this.#around.has(value)) throw this.#refused('a cycle', at)
+      if (this.#around.includes(value)) throw this.#refused('a cycle', at)
       if (Array.isArray(value) || isPlain(value)) {
-        this.#around.add(value)
+        this.#around.push(value)
         const text = Array.isArray(value) ? this.#array(value, at, depth) : this.#object(value, at, depth)
-        this.#around.delete(value)
+        this.#around.pop()
         return text
       }
     }
