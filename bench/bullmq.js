@@ -3,12 +3,12 @@ import { Redis } from 'ioredis'
 import { SingletonQueue } from 'soloist/bullmq'
 
 const ADDS_AT_ONCE = 50
-const ROUNDS = 5
+const ROUNDS = 9
 
 /**
  * Adds distinct jobs to a queue of BullMQ's and to ours of either scope, by turns, 50 at a time.
  *
- * @param {string} redisUrl @param {number} seconds for all together
+ * @param {string} redisUrl @param {number} seconds for each
  */
 export async function bullmqAdds(redisUrl, seconds) {
   const { hostname: host, port } = new URL(redisUrl)
@@ -42,7 +42,7 @@ export async function bullmqAdds(redisUrl, seconds) {
     await admin.flushall()
     return { perSecond, cpuUs: (user + system) / added }
   }
-  const ms = (seconds * 1_000) / (queues.length * ROUNDS)
+  const ms = (seconds * 1_000) / ROUNDS
   const rounds = queues.map(() => /** @type {Round[]} */ ([]))
   // The first round warms up.
   for (let i = 0; i <= ROUNDS; i += 1) {

@@ -42,21 +42,25 @@ async function uncontended(contender) {
 /** Many callers in one process hand one lock around without holding it. @param {Contender} contender */
 async function contended(contender) {
   const waits = /** @type {number[]} */ ([])
+  /** How often each caller had its turn. */
+  const turns = Array.from({ length: CONTENDERS }, () => 0)
   let holders = 0
   let overlaps = 0
   const startedAt = performance.now()
   const end = startedAt + SECONDS * 1_000
-  const caller = async () => {
+  /** @param {number} own */
+  const caller = async own => {
     while (performance.now() < end) {
       const askedAt = performance.now()
       const release = await contender.take('contended')
       waits.push(performance.now() - askedAt)
+      turns[own] = (turns[own] ?? 0) + 1
       if (++holders > 1) overlaps += 1
       holders -= 1
       await release()
     }
   }
-  await Promise.all(Array.from({ length: CONTENDERS }, caller))
+  await Promise.all(turns.map((_, own) => caller(own)))
   const seconds = (performance.now() - startedAt) / 1_000
   waits.sort((a, b) => a - b)
   return {
@@ -64,6 +68,8 @@ async function contended(contender) {
     'wait p50 ms': round(quantile(waits, 0.5)),
     'wait p99 ms': round(quantile(waits, 0.99)),
     'longest wait ms': round(quantile(waits, 1)),
+    'fewest turns of a caller': Math.min(...turns),
+    'most turns of a caller': Math.max(...turns),
     overlaps,
   }
 }
