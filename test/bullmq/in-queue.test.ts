@@ -186,6 +186,29 @@ describe('what is not of this queue is met when the job starts, and waited for',
     expect(lapsed).toEqual([])
   })
 
+  test('a job that another deploy adds to the same queue with the scope of the store', async () => {
+    const queue = bench.queue(inQueue)
+    await queue.add('sync', data(1))
+    expect((await bench.queue({}).addUnique('sync', data(2))).outcome.status).toBe('started')
+    bench.worker(runs.run, { singleton: { snoozeMs: 20 } })
+    await untilIdle(bench, queue)
+    expect([runs.started.toSorted(), runs.mostAtOnce]).toEqual([[1, 2], 1])
+  })
+
+  test('a job of a scheduler', async () => {
+    const queue = bench.queue(inQueue)
+    await queue.upsertJobScheduler('each hour', { every: 3_600_000 }, { name: 'sync', data: data(1) })
+    await until(async () => (await queue.getWaitingCount()) + (await queue.getDelayedCount()) === 1)
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
+    bench.worker(runs.run, { singleton: { snoozeMs: 20 } })
+    await runs.untilStarted(1)
+    await queue.removeJobScheduler('each hour')
+    await untilIdle(bench, queue)
+    // What the scheduler made may have met the other, and by its strategy it is ended without a run then.
+    expect(runs.started).toContain(2)
+    expect(runs.mostAtOnce).toBe(1)
+  })
+
   test('a job of a flow', async () => {
     const flows = new SingletonFlowProducer({
       connection: connectionTo(bench.url),
@@ -230,6 +253,15 @@ describe('a failed job that is retried by hand', () => {
     await untilIdle(bench, queue)
     expect([runs.started.toSorted(), runs.mostAtOnce]).toEqual([[1, 2], 1])
   })
+})
+
+test("BullMQ's local event waiting comes for duplicates, too", async () => {
+  const queue = bench.queue(inQueue)
+  const told: unknown[] = []
+  queue.on('waiting', ({ id }) => told.push(id))
+  const { id } = await queue.add('sync', data(1))
+  await queue.add('sync', data(2))
+  expect(told).toEqual([id, id])
 })
 
 test("the locks' store is not asked to add a job", async () => {

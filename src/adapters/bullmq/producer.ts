@@ -169,13 +169,13 @@ export class Producer {
     const addition = inQueue(trigger)
     let job = await this.#put(trigger, addition)
     if (job.id !== trigger.jobId) {
-      const met = await this.#triggers.until(trigger, async () => {
+      const step = await this.#triggers.until(trigger, async () => {
         const met = await metInQueue(this.#host.lives, trigger, job)
         if (met !== null) return met
         job = await this.#put(trigger, addition)
         return job.id === trigger.jobId ? addition : null
       })
-      if (met.kind === 'met') return this.#met(trigger, met)
+      if (step.kind === 'met') return this.#met(trigger, step)
     }
     return await this.#added(trigger, addition, job)
   }
