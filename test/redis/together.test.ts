@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { connect, type Soloist } from 'soloist'
+import { createClient } from 'redis'
+import { type Claim, connect, type Soloist } from 'soloist'
 import { redisBackend } from 'soloist/redis'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
@@ -23,6 +24,8 @@ afterAll(async () => {
   admin.disconnect()
   await server.stop()
 })
+
+const destroy = (client: unknown) => (client as ReturnType<typeof createClient>).destroy()
 
 async function scriptCalls(): Promise<number> {
   const stats = await admin.info('commandstats')
@@ -62,6 +65,32 @@ test('what is given up in the turn it is asked for in leaves nothing held', asyn
   await refused
   const lease = await solo.lock('lock', { waitMs: 2_000 })
   expect(await owners(['lock'])).toEqual([lease.owner])
+})
+
+test.each([
+  ['ioredis', async () => ({ client: new Redis(server.url), end: (client: Redis) => client.disconnect() })],
+  ['node-redis', async () => ({ client: await createClient({ url: server.url }).connect(), end: destroy })],
+])('what is asked for after claims of the same turn is sent after them, through %s', async (_, open) => {
+  const { client, end } = (await open()) as { client: Redis; end: (client: Redis) => void }
+  const backend = redisBackend(client, { prefix })
+  const claim = (name: string): Claim => ({
+    ...{ name, owner: 'me', client: 'c', mode: 'exclusive' },
+    ...{ limit: null, ttlMs: null, meta: null },
+  })
+  for (const turn of ['first', 'later']) {
+    const [a, b, c] = ['a', 'b', 'c'].map(name => claim(`${turn} ${name}`)) as [Claim, Claim, Claim]
+    const [, released, , [renewed], , watched] = await Promise.all([
+      ...([backend.acquire(a), backend.release(a)] as const),
+      ...([backend.acquire(b), backend.renew([b])] as const),
+      ...([backend.acquire(c), backend.watch(c.name, 'me', 'c')] as const),
+    ])
+    expect(released.released).toBe(true)
+    expect(renewed?.status).toBe('held')
+    expect(watched.status).toBe('live')
+    expect(await owners([a, b, c].map(({ name }) => name))).toEqual([null, 'me', 'me'])
+  }
+  await backend.close()
+  end(client)
 })
 
 test('claims of two clients of one backend keep their clients', async () => {

@@ -59,8 +59,10 @@ class RedisBackend implements Backend {
   readonly #channels: string
   readonly #open: () => Promise<RedisConnection>
   readonly #grants: Grants
-  readonly #acquires: Acquires = new Acquires(asking => this.#send(asking))
+  readonly #acquires: Acquires = new Acquires(asking => this.#send(this.#opened as RedisConnection, asking))
   #connection: Promise<RedisConnection> | null = null
+  /** The same, once it is there: what is ready to be sent leaves without waiting another turn. */
+  #opened: RedisConnection | null = null
   #listener: (event: GrantEvent) => void = () => {}
   #closed = false
 
@@ -113,7 +115,8 @@ class RedisBackend implements Backend {
   }
 
   async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
-    const args = [...(await this.#push()), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
+    const connection = await this.#connected()
+    const args = [...this.#push(connection), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
     const keys = [...this.#keys.keys(claim.name)]
     if (result !== undefined) {
       keys.push(this.#keys.result(claim.name, claim.owner))
@@ -182,33 +185,47 @@ class RedisBackend implements Backend {
   }
 
   async #acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
-    const { cluster } = await this.#connected()
-    if (!cluster) return await this.#acquires.acquire(claim, options)
-    const [reply] = await this.#send([{ claim, options }])
+    const connection = await this.#connected()
+    if (!connection.cluster) return await this.#acquires.acquire(claim, options)
+    const [reply] = await this.#send(connection, [{ claim, options }])
     return reply as AcquireReply
   }
 
-  async #send(asking: readonly Pick<Asking, 'claim' | 'options'>[]): Promise<readonly AcquireReply[]> {
+  async #send(
+    connection: RedisConnection,
+    asking: readonly Pick<Asking, 'claim' | 'options'>[],
+  ): Promise<readonly AcquireReply[]> {
+    this.#assertOpen()
     const keys: string[] = []
-    const args = [...(await this.#push()), asking[0]?.claim.client ?? '']
+    const args = [...this.#push(connection), asking[0]?.claim.client ?? '']
     for (const { claim, options } of asking) {
       keys.push(...this.#keys.keys(claim.name))
       args.push(claim.owner, terms(claim, options))
       if (claim.meta !== null) args.push(claim.meta)
       if (options.replaces !== undefined) args.push(options.replaces)
     }
-    return acquireReplies(await this.#run('acquire', keys, args))
+    return acquireReplies(await this.#evaluate(connection, 'acquire', keys, args))
   }
 
   /** What a script needs to tell others of their grants. */
-  async #push(): Promise<readonly string[]> {
-    return [this.#channels, flag((await this.#connected()).cluster)]
+  #push({ cluster }: RedisConnection): readonly string[] {
+    return [this.#channels, flag(cluster)]
   }
 
-  /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
+  /** After the claims that were made before. */
   async #run(script: keyof typeof scripts, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const connection = await this.#connected()
     this.#acquires.flush()
+    return await this.#evaluate(connection, script, keys, args)
+  }
+
+  /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
+  async #evaluate(
+    connection: RedisConnection,
+    script: keyof typeof scripts,
+    keys: readonly string[],
+    args: readonly string[],
+  ): Promise<unknown> {
     const { sha1, source } = scripts[script]
     const rest = [String(keys.length), ...keys, ...args]
     try {
@@ -221,8 +238,13 @@ class RedisBackend implements Backend {
 
   #connected(): Promise<RedisConnection> {
     this.#assertOpen()
-    this.#connection ??= this.#open()
+    this.#connection ??= this.#openOnce()
     return this.#connection
+  }
+
+  async #openOnce(): Promise<RedisConnection> {
+    this.#opened = await this.#open()
+    return this.#opened
   }
 
   #assertOpen(): void {
