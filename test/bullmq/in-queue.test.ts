@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { connect, jobKey, jobLockNames } from 'soloist'
 import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
@@ -12,6 +13,8 @@ let runs: Recorder
 useBench('must not fail', (...fresh) => {
   ;[bench, runs] = fresh
 })
+
+const bullmqMajor = Number.parseInt(createRequire(import.meta.url)('bullmq/package.json').version, 10)
 
 const data = (value: number, key = 1) => ({ key, value })
 const lockOf = (key = 1) => jobLockNames('sync', jobKey(data(0, key), { uniqueOn: ['key'] }))
@@ -179,6 +182,8 @@ describe('what is not of this queue is met when the job starts, and waited for',
     const lapsed: unknown[] = []
     worker.singleton.on('lapsed', event => lapsed.push(event))
     await until(async () => (await second.getDelayedCount()) === 1)
+    const seen = (await second.addUnique('sync', data(3))).outcome
+    expect(seen.state).toBe(bullmqMajor >= 6 ? 'queued' : 'running')
     runs.letGo()
     await untilIdle(bench, second)
     expect([runs.started, runs.mostAtOnce]).toEqual([[1, 2], 1])
@@ -245,6 +250,16 @@ describe('a failed job that is retried by hand', () => {
     expect(await queue.getWaitingCount()).toBe(1)
   })
 
+  test('is refused while another one runs, and is told so', async () => {
+    const { queue, id } = await failed()
+    await queue.add('sync', data(2))
+    runs.hold()
+    bench.worker(runs.run)
+    await runs.untilStarted(1)
+    const job = await queue.getJob(id)
+    await expect(job?.retry()).rejects.toMatchObject({ code: 'DUPLICATE_JOB', state: 'running' })
+  })
+
   test('does not run together with one that is added after', async () => {
     const { queue, id } = await failed()
     await (await queue.getJob(id))?.retry()
@@ -253,6 +268,15 @@ describe('a failed job that is retried by hand', () => {
     await untilIdle(bench, queue)
     expect([runs.started.toSorted(), runs.mostAtOnce]).toEqual([[1, 2], 1])
   })
+})
+
+test('a job may be added with the options of another, and with an empty id', async () => {
+  const queue = bench.queue(inQueue)
+  const first = await queue.add('sync', data(1), { jobId: '', attempts: 3 })
+  expect(first.singleton?.status).toBe('started')
+  const { jobId: _, ...opts } = (await queue.getJob(first.id as string))?.opts ?? {}
+  const second = await queue.add('sync', data(2, 2), opts)
+  expect([second.singleton?.status, second.opts.attempts]).toEqual(['started', 3])
 })
 
 test("BullMQ's local event waiting comes for duplicates, too", async () => {

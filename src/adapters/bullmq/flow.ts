@@ -136,7 +136,7 @@ export class SingletonFlowProducer extends FlowProducer {
   #trigger({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
     const definition = this.#definitions.get(name)
     if (definition === undefined) return null
-    const jobId = opts?.jobId ?? newJobId()
+    const jobId = opts?.jobId || newJobId()
     const names = jobLockNames(name, definition.key(data))
     const owner = queuedOwner(this.#qualifiedName(queueName, prefix), jobId)
     return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }

@@ -1,8 +1,8 @@
 import type { Job } from 'bullmq'
-import { DuplicateJobError } from '../../index.js'
+import { DuplicateJobError, parseJobLock } from '../../index.js'
 import { invalid } from './definition.js'
 import type { Lives } from './life.js'
-import { type Addition, type Met, outcomeOf, sighting } from './outcome.js'
+import { type Addition, type Met, outcomeOf, type Sighting, sighting } from './outcome.js'
 import { marked, parseOwner, queuedOwner, RUN_MARK } from './owner.js'
 import type { Trigger } from './trigger.js'
 
@@ -12,7 +12,9 @@ import type { Trigger } from './trigger.js'
 /** @throws SoloistError `INVALID_ARGUMENT` for options by which BullMQ would not deduplicate, or by another id */
 export function checkInQueue({ definition, opts }: Pick<Trigger, 'definition' | 'opts'>): void {
   const of = `job ${JSON.stringify(definition.name)} is unique in its queue by BullMQ's deduplication: `
-  if (opts?.deduplication !== undefined) throw invalid(`${of}it cannot have a deduplication of its own`)
+  // A job's own options may be given for the next one.
+  const own = opts?.deduplication?.id
+  if (own !== undefined && parseJobLock(own) === null) throw invalid(`${of}it cannot have a deduplication of its own`)
   if (opts?.parent !== undefined) throw invalid(`${of}it cannot have a parent`)
 }
 
@@ -25,6 +27,15 @@ export function inQueue({ definition, names, jobId }: Trigger): Addition {
     holds: null,
     after: null,
   }
+}
+
+/** What an outcome tells of a live job of this scope. */
+export function sightingInQueue(live: Job): Sighting {
+  const queued = queuedOwner(live.queueQualifiedName, live.id as string)
+  // A worker that put it back, since others stood in its way, has taken it up, too; BullMQ 5 counts that as a start.
+  const started = Boolean(live.processedOn) && live.attemptsStarted > 0
+  const owner = started ? marked(queued, RUN_MARK) : queued
+  return sighting(owner, parseOwner(owner), live)
 }
 
 /**
@@ -41,9 +52,7 @@ export async function metInQueue(lives: Lives, { definition }: Trigger, found: J
     await found.removeDeduplicationKey()
     return null
   }
-  const queued = queuedOwner(live.queueQualifiedName, live.id as string)
-  const owner = live.processedOn ? marked(queued, RUN_MARK) : queued
-  const seen = sighting(owner, parseOwner(owner), live)
+  const seen = sightingInQueue(live)
   if (definition.strategy === 'reject') throw new DuplicateJobError({ job: definition.name, ...seen })
   return {
     kind: 'met',

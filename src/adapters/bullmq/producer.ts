@@ -4,7 +4,7 @@ import { type Carried, carriedBy, jobNameOf, namesOf, withCarried } from './carr
 import { type Definition, invalid } from './definition.js'
 import type { Singleton } from './events.js'
 import { newJobId } from './ids.js'
-import { checkInQueue, inQueue, metInQueue } from './in-queue.js'
+import { checkInQueue, inQueue, metInQueue, sightingInQueue } from './in-queue.js'
 import type { Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, sighting, type Unique } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
@@ -93,7 +93,8 @@ export class Producer {
     if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
     const names = jobLockNames(name, definition.key(data))
     if (definition.scope === 'queue') checkInQueue({ definition, opts })
-    const jobId = opts?.jobId ?? newJobId()
+    // BullMQ takes an empty one for none.
+    const jobId = opts?.jobId || newJobId()
     const owner = queuedOwner(this.#host.qualifiedName, jobId)
     return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }
   }
@@ -155,12 +156,11 @@ export class Producer {
 
   /** @throws DuplicateJobError when another job of this key is live in the queue */
   async #assertAlone(job: Job, carried: Carried): Promise<void> {
-    const { deduplicated, lives, qualifiedName } = this.#host
+    const { deduplicated, lives } = this.#host
     const other = await deduplicated(carried.lock)
     const live = other === null || other === job.id ? undefined : await lives.own(other)
     if (live === undefined || live.finishedOn) return
-    const owner = queuedOwner(qualifiedName, live.id as string)
-    throw new DuplicateJobError({ job: jobNameOf(carried), ...sighting(owner, parseOwner(owner), live) })
+    throw new DuplicateJobError({ job: jobNameOf(carried), ...sightingInQueue(live) })
   }
 
   async #addInQueue(trigger: Trigger): Promise<Unique<Job>> {

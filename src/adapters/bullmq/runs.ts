@@ -237,12 +237,19 @@ export class Runs {
     const { mode, part = 'holder' } = carried
     if (mode === 'untilExecuted') {
       const held = await jobs.release(names.trigger, marked(me, RUN_MARK))
-      if (hasRun) return held
+      if (hasRun) return held || !(await this.#takenWhileRunning(job, names.trigger))
     }
     // It has ended without being run, and so never gave up what it held until its start.
     if (!hasRun && part === 'holder' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
     if (!hasRun && (part === 'follower' || part === 'tick')) await jobs.release(names.next, me)
     return true
+  }
+
+  /** Whether somebody took this lock before its job had ended; after that, whoever needs it takes it over. */
+  async #takenWhileRunning(job: Job, lock: string): Promise<boolean> {
+    const holder = await this.#host.solo.jobs.holder(lock)
+    if (holder === null || holder.ageMs === null) return false
+    return holder.ageMs > Date.now() - (job.finishedOn as number)
   }
 
   /** Whether a newer job, which is there, has taken the place of this one. */

@@ -1,0 +1,48 @@
+import { jobKey, jobLockNames } from 'soloist'
+import { describe, expect, test } from 'vitest'
+import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
+
+// What counts as a lapse when a job ends: that somebody had its lock while it ran, and nothing else.
+
+let bench: Bench
+let runs: Recorder
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
+})
+
+const data = (value: number) => ({ key: 1, value })
+
+describe('a lapse', () => {
+  function lapsesOf(worker: ReturnType<Bench['worker']>): unknown[] {
+    const lapsed: unknown[] = []
+    worker.singleton.on('lapsed', event => lapsed.push(event))
+    return lapsed
+  }
+
+  test('is a lock that was taken while its job ran', async () => {
+    const queue = bench.queue({})
+    runs.hold()
+    const lapsed = lapsesOf(bench.worker(runs.run))
+    const { id } = await queue.add('sync', data(1))
+    await runs.untilStarted(1)
+    const { trigger } = jobLockNames('sync', jobKey({ key: 1 }))
+    const replaces = `bullmq:${queue.qualifiedName}:${id}#run`
+    expect((await bench.solo.jobs.take(trigger, 'intruder', { replaces })).status).toBe('granted')
+    runs.letGo()
+    await until(() => lapsed.length === 1)
+    expect(lapsed).toEqual([expect.objectContaining({ id, action: 'ended' })])
+    await bench.solo.jobs.release(trigger, 'intruder')
+  })
+
+  test('is not that the next job takes over the key of one that has just ended', async () => {
+    const queue = bench.queue({})
+    const lapsed = lapsesOf(bench.worker(runs.run))
+    const adder = async () => {
+      while (runs.started.length < 200) await queue.add('sync', data(1))
+    }
+    await Promise.all([adder(), adder(), adder()])
+    await untilIdle(bench, queue)
+    expect(lapsed).toEqual([])
+    expect(runs.mostAtOnce).toBe(1)
+  })
+})
