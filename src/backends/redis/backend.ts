@@ -75,7 +75,7 @@ class RedisBackend implements Backend {
       () => this.#connected(),
       this.#channels,
       event => this.#listener(event),
-      key => this.#keys.nameOf(key) as string,
+      key => this.#keys.nameOf(key),
     )
   }
 

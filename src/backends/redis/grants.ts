@@ -7,7 +7,7 @@ import { pushed } from './replies.js'
 export class Grants {
   readonly #connect: () => Promise<RedisConnection>
   readonly #prefix: string
-  readonly #nameOf: (key: string) => string
+  readonly #nameOf: (key: string) => string | null
   readonly #listener: (event: GrantEvent) => void
   /** By client, since when its channel is asked for. */
   #subscribed = new Map<string, Promise<void>>()
@@ -20,7 +20,7 @@ export class Grants {
     connect: () => Promise<RedisConnection>,
     prefix: string,
     listener: (event: GrantEvent) => void,
-    nameOf: (key: string) => string,
+    nameOf: (key: string) => string | null,
   ) {
     this.#connect = connect
     this.#prefix = prefix
@@ -63,7 +63,10 @@ export class Grants {
 
   #open(connection: RedisConnection): Subscriber {
     const subscriber = connection.subscriber({
-      onMessage: message => this.#listener(pushed(message, this.#nameOf)),
+      onMessage: message => {
+        const event = pushed(message, this.#nameOf)
+        if (event !== null) this.#listener(event)
+      },
       onReconnect: () => this.#listener({ type: 'gap' }),
       onEnd: () => {
         if (this.#subscriber === subscriber) this.#forget()

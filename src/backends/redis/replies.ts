@@ -63,10 +63,14 @@ export function watchReply(reply: unknown): WatchReply {
   return status === 'result' ? { status, text: text as string } : { status: status === 'live' ? 'live' : 'gone' }
 }
 
-/** A message on a client's channel: `advance` in `_lock.lua` writes a grant, `tell_watchers` that a claim is over. */
-export function pushed(message: string, nameOf: (key: string) => string): PushedGrant | Ended {
+/**
+ * A message on a client's channel: `advance` in `_lock.lua` writes a grant, `tell_watchers` that a claim is over. `null` for
+ * one that is about no lock of this client's.
+ */
+export function pushed(message: string, nameOf: (key: string) => string | null): PushedGrant | Ended | null {
   const [key, owner, ...grant] = JSON.parse(message) as [string, string, string?, string?, (number | false)?]
   const name = nameOf(key)
+  if (name === null) return null
   if (grant.length === 0) return { type: 'ended', name, owner }
   const [fence, mode, limit] = grant
   return {
