@@ -1,10 +1,9 @@
-import { createRequire } from 'node:module'
 import { connect, jobKey, jobLockNames } from 'soloist'
 import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../support/redis-server.js'
 import { Child } from './children.js'
-import { type Bench, connectionTo, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, bullmqMajor, connectionTo, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // Jobs that are unique in their queue alone (scope 'queue'): BullMQ's own deduplication keeps them so while they wait.
 
@@ -13,8 +12,6 @@ let runs: Recorder
 useBench('must not fail', (...fresh) => {
   ;[bench, runs] = fresh
 })
-
-const bullmqMajor = Number.parseInt(createRequire(import.meta.url)('bullmq/package.json').version, 10)
 
 const data = (value: number, key = 1) => ({ key, value })
 const lockOf = (key = 1) => jobLockNames('sync', jobKey(data(0, key), { uniqueOn: ['key'] }))

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { createRequire } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, WorkerOptions } from 'bullmq'
 import { Redis } from 'ioredis'
@@ -24,6 +25,9 @@ export type TestJob = Job<Data, number, string>
 
 /** Short for those that wait for its end, and longer than a busy machine holds a process up between a lock and its job. */
 const GRACE_MS = 1_000
+
+/** The tests run with BullMQ 5, too. */
+export const bullmqMajor: number = Number.parseInt(createRequire(import.meta.url)('bullmq/package.json').version, 10)
 
 export const redisUrl: string = String(process.env.SOLOIST_TEST_REDIS)
 

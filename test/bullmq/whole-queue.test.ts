@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { type Job, Queue, QueueEvents, Worker } from 'bullmq'
 import {
@@ -9,7 +8,16 @@ import {
   SingletonWorker,
 } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
+import {
+  type Bench,
+  bullmqMajor,
+  connectionTo,
+  type Recorder,
+  type TestQueue,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
 
 // Everything a queue can do, with singleton jobs in it.
 
@@ -18,8 +26,6 @@ let runs: Recorder
 useBench('must not fail', (...fresh) => {
   ;[bench, runs] = fresh
 })
-
-const bullmqMajor = Number.parseInt(createRequire(import.meta.url)('bullmq/package.json').version, 10)
 
 const data = (value: number, key = 1) => ({ key, value })
 

@@ -164,7 +164,7 @@ export class Producer {
   }
 
   async #addInQueue(trigger: Trigger): Promise<Unique<Job>> {
-    const same = trigger.opts?.jobId === undefined ? null : await this.#sameId(trigger)
+    const same = await this.#sameId(trigger)
     if (same !== null) return this.#met(trigger, same)
     const addition = inQueue(trigger)
     let job = await this.#put(trigger, addition)

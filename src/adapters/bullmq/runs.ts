@@ -271,7 +271,7 @@ export class Runs {
       const owner = parseOwner(text)
       const job = owner === null ? null : await this.#host.lives.find(owner)
       if (job === null || job === 'elsewhere' || job.finishedOn || carriedBy(job) === null) continue
-      if ((await job.isActive()) || !(await removeQueued(job))) gone = false
+      if (!(await removeQueued(job))) gone = false
     }
     return gone
   }

@@ -324,9 +324,10 @@ function started(
  * @returns whether it was removed
  */
 export async function removeQueued(job: Job): Promise<boolean> {
-  if (job.finishedOn || (await job.isActive())) return false
-  // It may have ended since it was read, and what has ended is kept.
-  if ((await job.isCompleted()) || (await job.isFailed())) return false
+  if (job.finishedOn) return false
+  // It may have started or ended since it was read, and what has ended is kept.
+  const state = await job.getState()
+  if (state === 'active' || state === 'completed' || state === 'failed') return false
   try {
     await job.remove()
     return true

@@ -1,9 +1,16 @@
 import type { AcquireOptions, AcquireReply, Claim } from '../../backend.js'
+import type { RedisConnection } from './client.js'
 
-/** A claim that is about to be sent, and who waits for its answer. */
-export interface Asking {
+/** A claim that is about to be sent. */
+export interface Question {
+  /** The one there is. It is open, so what is collected can leave at once. */
+  readonly connection: RedisConnection
   readonly claim: Claim
   readonly options: AcquireOptions
+}
+
+/** The same, and who waits for its answer. */
+interface Asking extends Question {
   resolve(reply: AcquireReply): void
   reject(error: unknown): void
 }
@@ -16,17 +23,18 @@ const TOGETHER = 8
  * waits for company: the last of them leave when the turn ends.
  */
 export class Acquires {
-  readonly #send: (claims: readonly Asking[]) => Promise<readonly AcquireReply[]>
+  readonly #send: (questions: readonly Question[]) => Promise<readonly AcquireReply[]>
   #collected: Asking[] = []
 
-  constructor(send: (claims: readonly Asking[]) => Promise<readonly AcquireReply[]>) {
+  constructor(send: (questions: readonly Question[]) => Promise<readonly AcquireReply[]>) {
     this.#send = send
   }
 
-  acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
-    if (this.#collected[0]?.claim.client !== claim.client) this.flush()
+  acquire(question: Question): Promise<AcquireReply> {
+    if (this.#collected[0]?.claim.client !== question.claim.client) this.flush()
+    const { connection, claim, options } = question
     return new Promise((resolve, reject) => {
-      const count = this.#collected.push({ claim, options, resolve, reject })
+      const count = this.#collected.push({ connection, claim, options, resolve, reject })
       if (count === 1) process.nextTick(() => this.flush())
       if (count === TOGETHER) this.flush()
     })

@@ -12,7 +12,7 @@ import type {
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
 import { scripts } from '../../internal/generated/redis.js'
-import { Acquires, type Asking } from './acquires.js'
+import { Acquires, type Question } from './acquires.js'
 import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
 import { Grants } from './grants.js'
 import { openIoredis } from './ioredis.js'
@@ -59,10 +59,8 @@ class RedisBackend implements Backend {
   readonly #channels: string
   readonly #open: () => Promise<RedisConnection>
   readonly #grants: Grants
-  readonly #acquires: Acquires = new Acquires(asking => this.#send(this.#opened as RedisConnection, asking))
+  readonly #acquires: Acquires = new Acquires(questions => this.#send(questions))
   #connection: Promise<RedisConnection> | null = null
-  /** The same, once it is there: what is ready to be sent leaves without waiting another turn. */
-  #opened: RedisConnection | null = null
   #listener: (event: GrantEvent) => void = () => {}
   #closed = false
 
@@ -186,19 +184,18 @@ class RedisBackend implements Backend {
 
   async #acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
     const connection = await this.#connected()
-    if (!connection.cluster) return await this.#acquires.acquire(claim, options)
-    const [reply] = await this.#send(connection, [{ claim, options }])
+    if (!connection.cluster) return await this.#acquires.acquire({ connection, claim, options })
+    const [reply] = await this.#send([{ connection, claim, options }])
     return reply as AcquireReply
   }
 
-  async #send(
-    connection: RedisConnection,
-    asking: readonly Pick<Asking, 'claim' | 'options'>[],
-  ): Promise<readonly AcquireReply[]> {
+  /** Of one client. Sends at once. */
+  async #send(questions: readonly Question[]): Promise<readonly AcquireReply[]> {
     this.#assertOpen()
+    const { connection, claim: first } = questions[0] as Question
     const keys: string[] = []
-    const args = [...this.#push(connection), asking[0]?.claim.client ?? '']
-    for (const { claim, options } of asking) {
+    const args = [...this.#push(connection), first.client]
+    for (const { claim, options } of questions) {
       keys.push(...this.#keys.keys(claim.name))
       args.push(claim.owner, terms(claim, options))
       if (claim.meta !== null) args.push(claim.meta)
@@ -238,13 +235,8 @@ class RedisBackend implements Backend {
 
   #connected(): Promise<RedisConnection> {
     this.#assertOpen()
-    this.#connection ??= this.#openOnce()
+    this.#connection ??= this.#open()
     return this.#connection
-  }
-
-  async #openOnce(): Promise<RedisConnection> {
-    this.#opened = await this.#open()
-    return this.#opened
   }
 
   #assertOpen(): void {

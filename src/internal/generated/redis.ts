@@ -686,7 +686,7 @@ return { digits(now), detail.limit or '', waiting, holders, waiters }
 `,
   },
   release: {
-    sha1: '501beeca62da3109f3317adeeebf7c35e6659279',
+    sha1: '726ef06fbcbb227edf9c7c1b0033419033849dcf',
     source: `-- Gives up a claim, held or waiting, and grants what that allows.
 --
 -- KEYS  the six of the lock  7 that of the owner's result, if there is one to keep
@@ -755,10 +755,15 @@ local function let_fence_expire(key)
   if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
 end
 local mode, owner = ARGV[3], ARGV[5]
+
+local function keep_result()
+  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+end
+
 local released = mode == 'x' and redis.call('GET', KEYS[1]) == owner
 if released then
   redis.call('DEL', KEYS[1])
-  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  keep_result()
   -- The short way, open to most: nobody waits or watches, and nothing is left to tidy.
   if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 0 then
     let_fence_expire(KEYS[6])
@@ -956,8 +961,10 @@ local home = { client = ARGV[6] }
 if mode == 's' then
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
-  if released then redis.call('HDEL', l.details, 's:' .. owner) end
-  if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  if released then
+    redis.call('HDEL', l.details, 's:' .. owner)
+    keep_result()
+  end
 end
 
 local more, left = false, false

@@ -7,10 +7,15 @@
 --        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
 -- @include _base.lua
 local mode, owner = ARGV[3], ARGV[5]
+
+local function keep_result()
+  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+end
+
 local released = mode == 'x' and redis.call('GET', KEYS[1]) == owner
 if released then
   redis.call('DEL', KEYS[1])
-  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  keep_result()
   -- The short way, open to most: nobody waits or watches, and nothing is left to tidy.
   if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 0 then
     let_fence_expire(KEYS[6])
@@ -26,8 +31,10 @@ local home = { client = ARGV[6] }
 if mode == 's' then
   purge(l)
   released = redis.call('ZREM', l.shared, owner) == 1
-  if released then redis.call('HDEL', l.details, 's:' .. owner) end
-  if released and KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
+  if released then
+    redis.call('HDEL', l.details, 's:' .. owner)
+    keep_result()
+  end
 end
 
 local more, left = false, false
