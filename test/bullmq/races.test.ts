@@ -1,6 +1,7 @@
 import { Job } from 'bullmq'
 import { SingletonWorker } from 'soloist/bullmq'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { removeQueued } from '../../dist/adapters/bullmq/trigger.js'
 import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // A trigger that changes a waiting job's data, against a worker that starts that job: at every point between their steps.
@@ -179,4 +180,18 @@ test('a producer that dies between taking a place and removing who had it: the o
   await until(async () => (await queue.getJob(old.id as string)) === undefined)
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([2])
+})
+
+test('a job that is to be replaced, and has started or ended since it was read, is kept', async () => {
+  const queue = bench.queue({})
+  const job = await queue.add('sync', data(1))
+  const seen = await queue.getJob(job.id as string)
+  runs.hold()
+  bench.worker(runs.run)
+  await runs.untilStarted(1)
+  expect(await removeQueued(seen as Job)).toBe(false)
+  runs.letGo()
+  await until(async () => (await queue.getCompletedCount()) === 1)
+  expect(await removeQueued(seen as Job)).toBe(false)
+  expect((await queue.getJob(job.id as string))?.returnvalue).toBe(1)
 })
