@@ -120,9 +120,14 @@ async function run(solo, { id, runFolder, store, workers, out }) {
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
   const startedAt = new Date()
   const startedAtMs = nowMs()
+  /** @type {unknown} */
+  let failure = null
   progress.start()
   try {
     await crew.run(deal(requests, workers))
+  } catch (error) {
+    // Ctrl-C reaches the workers as well, and one that is just starting ends by it.
+    failure = error
   } finally {
     progress.stop()
     await crew.stop()
@@ -134,6 +139,7 @@ async function run(solo, { id, runFolder, store, workers, out }) {
     process.exitCode = 130
     return
   }
+  if (failure !== null) throw failure
 
   const plan = { id, runFolder, startedAt, startedAtMs, backend: solo.backendKind, ttlMs: TTL_MS, ...tree, requests }
   const record = readRecord(plan, crew.members)
