@@ -111,6 +111,8 @@ class IoredisSubscriber implements Subscriber {
   readonly #client: IoredisClient
   readonly #channels = new Set<string>()
   #wasReady = false
+  /** The subscription asked for last. */
+  #last: Promise<void> = Promise.resolve()
 
   constructor(parent: IoredisClient, events: SubscriberEvents) {
     this.#client = parent.duplicate()
@@ -124,13 +126,23 @@ class IoredisSubscriber implements Subscriber {
     })
   }
 
-  async subscribe(channel: string): Promise<void> {
-    await this.#client.subscribe(channel)
-    this.#channels.add(channel)
+  subscribe(channel: string): Promise<void> {
+    this.#last = this.#subscribeAfter(this.#last, channel)
+    return this.#last
   }
 
   close(): void {
     this.#client.disconnect()
+  }
+
+  /**
+   * One at a time: ioredis 5 would send the next in the middle of its greeting, whose rest the server refuses then, and
+   * drop those that wait for the end of it.
+   */
+  async #subscribeAfter(last: Promise<void>, channel: string): Promise<void> {
+    await Promise.allSettled([last])
+    await this.#client.subscribe(channel)
+    this.#channels.add(channel)
   }
 
   /** Again, whatever the client did by itself: when this is answered, no push can be missed any more. */
