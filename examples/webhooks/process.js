@@ -17,6 +17,14 @@ export function tell(message) {
   })
 }
 
+let lastFault = ''
+
+/** Prints what a connection reports, once while it says the same: each of a process's clients tries again many times a second. @param {Error} error */
+export function printFault({ message }) {
+  if (message !== lastFault) console.error(`webhooks, process ${process.pid}: ${message}`)
+  lastFault = message
+}
+
 /**
  * Runs a process of the service until SIGTERM, or until its parent is gone.
  *

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { Redis } from 'ioredis'
 import { SingletonQueue } from 'soloist/bullmq'
 import { createEndpoint } from './endpoint.js'
-import { QUEUE, serve } from './process.js'
+import { printFault, QUEUE, serve } from './process.js'
 import { Store } from './store.js'
 
 /** A sync whose target fails is tried again. */
@@ -16,7 +16,7 @@ const JOB = {
 const DRAIN_MS = 500
 
 serve(async ({ redis: connection, secret }) => {
-  const redis = new Redis(connection).on('error', console.error)
+  const redis = new Redis(connection).on('error', printFault)
   const store = new Store(redis)
   const queue = new SingletonQueue(QUEUE, {
     connection,
@@ -25,7 +25,7 @@ serve(async ({ redis: connection, secret }) => {
       jobs: { sync: { uniqueOn: ['account'], onDuplicate: 'rerun' } },
     },
   })
-  queue.on('error', console.error)
+  queue.on('error', printFault)
 
   // The order matters: the state is there before the trigger, so the run that covers the trigger reads it or a newer one.
   // If this process dies in between, the sender has no answer and sends again. No list of known ids is needed: to keep a

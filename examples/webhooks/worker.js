@@ -3,7 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { SingletonWorker } from 'soloist/bullmq'
-import { QUEUE, serve, tell } from './process.js'
+import { printFault, QUEUE, serve, tell } from './process.js'
 import { Store } from './store.js'
 
 /** How long the target takes to answer, in milliseconds, and how many of its answers in a hundred are errors. */
@@ -11,7 +11,7 @@ const TARGET_MS = { least: 40, most: 100 }
 const TARGET_FAILS = 5
 
 serve(async ({ redis: connection }) => {
-  const redis = new Redis(connection).on('error', console.error)
+  const redis = new Redis(connection).on('error', printFault)
   const store = new Store(redis)
   const { pid } = process
 
@@ -49,7 +49,7 @@ serve(async ({ redis: connection }) => {
     maxStalledCount: 10,
     singleton: { snoozeMs: 200 },
   })
-  worker.on('error', console.error)
+  worker.on('error', printFault)
   await worker.waitUntilReady()
   return {
     ready: {},
