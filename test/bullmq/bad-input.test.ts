@@ -134,3 +134,18 @@ test('uniqueOn is checked against the data of the jobs', () => {
   ]
   expect(typed).toHaveLength(4)
 })
+
+test('what scope queue cannot do is no option of it', () => {
+  const typed: SingletonJobOptions<Data>[] = [
+    { scope: 'queue', mode: 'untilExecuted', onDuplicate: 'skip' },
+    // @ts-expect-error: only untilExecuted
+    { scope: 'queue', mode: 'whileExecuting' },
+    // @ts-expect-error: nothing that would put a duplicate into the queue
+    { scope: 'queue', onDuplicate: 'rerun' },
+    // @ts-expect-error: nor a function, which might
+    { scope: 'queue', onDuplicate: () => 'join' },
+  ]
+  for (const options of typed.slice(1)) {
+    expect(() => bench.queue(options)).toThrow('scope "queue" needs the mode untilExecuted')
+  }
+})

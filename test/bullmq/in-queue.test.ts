@@ -18,7 +18,7 @@ const lockOf = (key = 1) => jobLockNames('sync', jobKey(data(0, key), { uniqueOn
 const inQueue = { scope: 'queue' } as const
 
 /** A job of key 1 that is queued, or that a worker has started. */
-async function live(state: 'queued' | 'running', options: Parameters<Bench['queue']>[0] = {}) {
+async function live(state: 'queued' | 'running', options: { onDuplicate?: 'join' | 'reject' | 'skip' } = {}) {
   const queue = bench.queue({ ...inQueue, ...options })
   const job = await queue.add('sync', data(1))
   if (state === 'running') {

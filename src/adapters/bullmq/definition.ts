@@ -1,4 +1,12 @@
-import { type JobMode, type JobState, type JobStrategy, jobKey, SoloistError, type UniqueOn } from '../../index.js'
+import {
+  type JobKeyOptions,
+  type JobMode,
+  type JobState,
+  type JobStrategy,
+  jobKey,
+  SoloistError,
+  type UniqueOn,
+} from '../../index.js'
 import { checkMs } from '../../internal/check.js'
 import { checkKeyOptions, checkModes } from '../../internal/job-modes.js'
 
@@ -28,15 +36,17 @@ export interface Duplicate<Data = unknown> {
  */
 export type SingletonScope = 'store' | 'queue'
 
-/** How the jobs of one name are unique. Every field is optional. */
+/**
+ * How the jobs of one name are unique. Every field is optional. `serialize` is for the key only: BullMQ stores the data its
+ * own way.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: as BullMQ's own default for a job's data
-export interface SingletonJobOptions<Data = any> {
-  /** Which part of the data makes a job unique: names of fields, or a function. Default: all of it. */
-  readonly uniqueOn?: UniqueOn<Data> | undefined
-  /** Turns what JSON cannot say into what it can, for the key only; BullMQ stores the data its own way. */
-  readonly serialize?: ((value: unknown) => unknown) | undefined
-  /** Default `'store'`. `'queue'` goes with the mode `untilExecuted` and the strategies `join`, `reject` and `skip`. */
-  readonly scope?: SingletonScope | undefined
+export type SingletonJobOptions<Data = any> = UniqueInStore<Data> | UniqueInQueue<Data>
+
+/** Jobs that are unique among all who share the locks' store. */
+export interface UniqueInStore<Data> extends JobKeyOptions<Data> {
+  /** Default `'store'`. */
+  readonly scope?: 'store' | undefined
   /** Default `'untilExecuted'`. */
   readonly mode?: SingletonMode | undefined
   /** Default `'join'`. */
@@ -53,6 +63,15 @@ export interface SingletonJobOptions<Data = any> {
    * signal (`'stop'`); either way the new one starts when it has ended.
    */
   readonly onRunning?: 'follow' | 'stop' | undefined
+}
+
+/** Jobs that are unique in their queue. */
+export interface UniqueInQueue<Data> extends JobKeyOptions<Data> {
+  readonly scope: 'queue'
+  /** Default, and only choice: `'untilExecuted'`. */
+  readonly mode?: 'untilExecuted' | undefined
+  /** Default `'join'`. */
+  readonly onDuplicate?: 'join' | 'reject' | 'skip' | undefined
 }
 
 /** Options after validation. */
@@ -83,7 +102,7 @@ function definition(name: string, options: SingletonJobOptions): Definition {
   const { uniqueOn, serialize } = options
   checkKeyOptions(options, of)
   const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options, of)
-  if (options.onRunning !== undefined && mode === 'untilExpired') {
+  if ('onRunning' in options && options.onRunning !== undefined && mode === 'untilExpired') {
     throw invalid(`${of}onRunning contradicts untilExpired: there no run is in the way`)
   }
   const scope = choiceOption<SingletonScope>(`${of}scope`, options.scope, ['store', 'queue'])
