@@ -120,6 +120,15 @@ describe('flows', () => {
     expect(await bench.held()).toEqual({})
   })
 
+  test('a job that BullMQ itself finds to be a duplicate leaves no lock', async () => {
+    const flows = producer()
+    const add = (key: number) => flows.add({ ...child(key, key), opts: { deduplication: { id: 'own' } } })
+    const { job } = await add(1)
+    expect((await add(2)).job.id).toBe(job.id)
+    const owners = Object.values(await bench.held())
+    expect(owners).toEqual([expect.stringContaining(`:${job.id}`)])
+  })
+
   test('addBulk of flows', async () => {
     const queue = bench.queue({})
     await producer().addBulk([child(1), child(2), child(3, 3)])

@@ -96,9 +96,11 @@ export class SingletonFlowProducer extends FlowProducer {
       for (const flow of flows) nodes.push(await this.#place(flow, placed, locks, []))
       const added = await add(nodes)
       await this.#added(added, placed)
+      // BullMQ may have turned these away.
+      await this.#giveBack([...placed].filter(([, { trigger }]) => trigger.opts?.deduplication !== undefined))
       return added
     } catch (error) {
-      await this.#giveBack(placed)
+      await this.#giveBack([...placed])
       throw error
     }
   }
@@ -167,7 +169,7 @@ export class SingletonFlowProducer extends FlowProducer {
   }
 
   /** Gives up what was taken for jobs that are not there. */
-  async #giveBack(placed: ReadonlyMap<string, Placed>): Promise<void> {
+  async #giveBack(placed: readonly (readonly [string, Placed])[]): Promise<void> {
     for (const [owner, { trigger, addition }] of placed) {
       const parsed = parseOwner(owner)
       if (addition.holds === null || parsed === null) continue
