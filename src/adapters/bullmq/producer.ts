@@ -1,47 +1,33 @@
-import type { Job, JobsOptions } from 'bullmq'
-import { DuplicateJobError, jobLockNames, type Soloist, SoloistError } from '../../index.js'
-import { type Carried, carriedBy, jobNameOf, namesOf, withCarried } from './carried.js'
+import type { Job } from 'bullmq'
+import { DuplicateJobError, jobLockNames, SoloistError } from '../../index.js'
+import { type Carried, carriedBy, jobNameOf, namesOf } from './carried.js'
 import { type Definition, invalid } from './definition.js'
-import type { Singleton } from './events.js'
 import { newJobId } from './ids.js'
 import { checkInQueue, inQueue, metInQueue, sightingInQueue } from './in-queue.js'
-import type { Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, sighting, type Unique } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
+import { type Decided, type Item, Placing, type PlacingHost } from './placing.js'
 import { type Trigger, Triggers } from './trigger.js'
 
-/** A job as `addBulk` is given it. */
-export interface Item {
-  readonly name: string
-  readonly data: unknown
-  readonly opts?: JobsOptions | undefined
-}
-
 /** What a {@link Producer} needs of the queue it adds to. */
-export interface ProducerHost {
-  readonly qualifiedName: string
-  readonly solo: Soloist
-  readonly lives: Lives
-  readonly singleton: Singleton
+export interface ProducerHost extends PlacingHost {
   readonly definitions: ReadonlyMap<string, Definition>
   readonly graceMs: number
   readonly onBackendFault: 'fail' | 'enqueue'
   /** Which job holds a deduplication id of BullMQ's. */
   deduplicated(id: string): Promise<string | null>
-  /** BullMQ's own `add`. */
-  add(item: Item): Promise<Job>
-  /** BullMQ's own `addBulk`. */
-  addBulk(items: readonly Item[]): Promise<Job[]>
 }
 
 /** Adds jobs that are unique: each takes its lock first, and goes into the queue with what a worker needs to know of it. */
 export class Producer {
   readonly #host: ProducerHost
   readonly #triggers: Triggers
+  readonly #placing: Placing
 
   constructor(host: ProducerHost) {
     this.#host = host
     this.#triggers = new Triggers(host)
+    this.#placing = new Placing(host)
   }
 
   /** @returns whether jobs of this name are singletons */
@@ -53,7 +39,7 @@ export class Producer {
     const trigger = this.trigger(item)
     if (trigger.definition.scope === 'queue') return await this.#addInQueue(trigger)
     const step = (await this.#sameId(trigger)) ?? (await this.#decide(trigger))
-    return step.kind === 'add' ? await this.#add(trigger, step) : this.#met(trigger, step)
+    return step.kind === 'add' ? await this.#placing.add({ trigger, addition: step }) : this.#met(trigger, step)
   }
 
   /**
@@ -71,9 +57,17 @@ export class Producer {
     const taken = await Promise.all(
       triggers.map((trigger, i) => (trigger !== null && firsts[i] === true ? this.#tryTake(trigger) : null)),
     )
-    const together = items.flatMap((_, i) => (triggers[i] === null || taken[i] !== null ? [i] : []))
+    const together = items.flatMap((item, i): { readonly i: number; readonly job: Decided | Item }[] => {
+      const [trigger, addition] = [triggers[i] ?? null, taken[i] ?? null]
+      if (trigger === null) return [{ i, job: item }]
+      return addition === null ? [] : [{ i, job: { trigger, addition } }]
+    })
+    const placed = await this.#placing.addTogether(together.map(({ job }) => job))
     const results: Unique<Job>[] = []
-    for (const [i, added] of await this.#addTogether(items, triggers, taken, together)) results[i] = added
+    for (const [k, { i }] of together.entries()) {
+      const added = placed[k] ?? null
+      if (added !== null) results[i] = added
+    }
     const refusals: unknown[] = []
     for (const [i, item] of items.entries()) {
       if (results[i] !== undefined) continue
@@ -151,7 +145,7 @@ export class Producer {
     const carried = carriedBy(job)
     if (carried === null || carried.mode === 'untilExpired') return
     const { trigger, next } = namesOf(carried)
-    await Promise.all([trigger, next].map(lock => this.#giveBack(lock, job.id as string)))
+    await Promise.all([trigger, next].map(lock => this.#placing.giveBack(lock, job.id as string)))
   }
 
   /** @throws DuplicateJobError when another job of this key is live in the queue */
@@ -167,17 +161,17 @@ export class Producer {
     const same = await this.#sameId(trigger)
     if (same !== null) return this.#met(trigger, same)
     const addition = inQueue(trigger)
-    let job = await this.#put(trigger, addition)
+    let job = await this.#placing.put({ trigger, addition })
     if (job.id !== trigger.jobId) {
       const step = await this.#triggers.until(trigger, async () => {
         const met = await metInQueue(this.#host.lives, trigger, job)
         if (met !== null) return met
-        job = await this.#put(trigger, addition)
+        job = await this.#placing.put({ trigger, addition })
         return job.id === trigger.jobId ? addition : null
       })
       if (step.kind === 'met') return this.#met(trigger, step)
     }
-    return await this.#added(trigger, addition, job)
+    return await this.#placing.added({ trigger, addition }, job)
   }
 
   async #decide(trigger: Trigger): Promise<Addition | Met> {
@@ -200,7 +194,7 @@ export class Producer {
   #unguarded(trigger: Trigger, error: unknown): Addition {
     const down = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
     if (!down || this.#host.onBackendFault === 'fail') throw error
-    this.#fault('trigger', error, trigger.jobId)
+    this.#host.singleton.emit('fault', { during: 'trigger', error, id: trigger.jobId })
     return this.#triggers.unasked(trigger, 'started', false)
   }
 
@@ -217,114 +211,5 @@ export class Producer {
   #met({ definition }: Trigger, { outcome, job }: Met): Unique<Job> {
     this.#host.singleton.count(definition.name, outcome.status)
     return { job, outcome }
-  }
-
-  async #add(trigger: Trigger, addition: Addition): Promise<Unique<Job>> {
-    return await this.#added(trigger, addition, await this.#put(trigger, addition))
-  }
-
-  async #put(trigger: Trigger, addition: Addition): Promise<Job> {
-    const { definition, data, opts, jobId } = trigger
-    try {
-      return await this.#host.add({ name: definition.name, data, opts: withCarried(opts, jobId, addition.carried) })
-    } catch (error) {
-      return await this.#afterFailure(trigger, addition, error)
-    }
-  }
-
-  async #addTogether(
-    items: readonly Item[],
-    triggers: readonly (Trigger | null)[],
-    taken: readonly (Addition | null)[],
-    together: readonly number[],
-  ): Promise<[number, Unique<Job>][]> {
-    if (together.length === 0) return []
-    const bulk = together.map(i => {
-      const item = items[i] as Item
-      const trigger = triggers[i] ?? null
-      const carried = taken[i]?.carried
-      return trigger === null || carried === undefined
-        ? item
-        : { ...item, opts: withCarried(item.opts, trigger.jobId, carried) }
-    })
-    let jobs: (Job | null)[]
-    try {
-      jobs = await this.#host.addBulk(bulk)
-    } catch (error) {
-      // Some may be there and some not.
-      jobs = await Promise.all(
-        together.map(async i => {
-          const [trigger, addition] = [triggers[i] ?? null, taken[i] ?? null]
-          return trigger === null || addition === null ? null : await this.#afterFailure(trigger, addition, null)
-        }),
-      )
-      if (jobs.includes(null)) throw error
-    }
-    // What BullMQ turned away is looked at for itself.
-    const there = together.flatMap((i, k) => {
-      const job = jobs[k] as Job
-      const turnedAway = triggers[i]?.definition.scope === 'queue' && job.id !== triggers[i]?.jobId
-      return turnedAway ? [] : [{ i, job }]
-    })
-    return await Promise.all(
-      there.map(async ({ i, job }): Promise<[number, Unique<Job>]> => {
-        const [trigger, addition] = [triggers[i] ?? null, taken[i] ?? null]
-        if (trigger === null || addition === null) return [i, { job, outcome: outcomeOf('started', job.id as string) }]
-        return [i, await this.#added(trigger, addition, job)]
-      }),
-    )
-  }
-
-  async #added({ definition, jobId }: Trigger, addition: Addition, job: Job): Promise<Unique<Job>> {
-    const { outcome, holds, after } = addition
-    if (job.id !== jobId) {
-      // BullMQ's own deduplication found another job.
-      await this.#giveBack(holds, jobId)
-      const met = outcomeOf('duplicate', job.id as string)
-      this.#host.singleton.count(definition.name, 'duplicate')
-      return { job, outcome: met }
-    }
-    if (after !== null) {
-      try {
-        await after()
-      } catch (error) {
-        // The worker that starts the job sees to it.
-        this.#fault('trigger', error, jobId)
-      }
-    }
-    this.#host.singleton.count(definition.name, outcome.status)
-    return { job, outcome }
-  }
-
-  /** An `add` that failed may have been carried out: what is in the queue decides, and while it cannot be asked, nothing. */
-  async #afterFailure(trigger: Trigger, { holds }: Addition, error: unknown): Promise<Job>
-  async #afterFailure(trigger: Trigger, { holds }: Addition, error: null): Promise<Job | null>
-  async #afterFailure({ jobId }: Trigger, { holds }: Addition, error: unknown): Promise<Job | null> {
-    let job: Job | undefined
-    try {
-      job = await this.#host.lives.own(jobId)
-    } catch (second) {
-      this.#fault('add', second, jobId)
-      if (error === null) return null
-      throw error
-    }
-    if (job !== undefined && carriedBy(job) !== null) return job
-    await this.#giveBack(holds, jobId)
-    if (error === null) return null
-    throw error
-  }
-
-  async #giveBack(holds: string | null, jobId: string): Promise<void> {
-    if (holds === null) return
-    try {
-      await this.#host.solo.jobs.release(holds, queuedOwner(this.#host.qualifiedName, jobId))
-    } catch (error) {
-      // It is taken over after the grace time, since its job is not there.
-      this.#fault('add', error, jobId)
-    }
-  }
-
-  #fault(during: string, error: unknown, id: string): void {
-    this.#host.singleton.emit('fault', { during, error, id })
   }
 }

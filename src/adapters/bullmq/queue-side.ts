@@ -1,4 +1,4 @@
-import type { BackendFactory, Job, MinimalQueue, Queue } from 'bullmq'
+import type { BackendFactory, MinimalQueue, Queue } from 'bullmq'
 import type { Soloist } from '../../index.js'
 import {
   choiceOption,
@@ -10,7 +10,8 @@ import {
 } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
-import { type Item, Producer } from './producer.js'
+import type { Adding } from './placing.js'
+import { Producer } from './producer.js'
 import { openStore, type Store } from './store.js'
 import { sweep } from './sweep.js'
 import { opener } from './worker-side.js'
@@ -32,12 +33,6 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
    * (`'enqueue'`), which its outcome tells.
    */
   readonly onBackendFault?: 'fail' | 'enqueue' | undefined
-}
-
-/** How BullMQ itself adds to a queue. */
-export interface Adding {
-  add: (item: Item) => Promise<Job>
-  addBulk: (items: readonly Item[]) => Promise<Job[]>
 }
 
 /** What a queue of singleton jobs has beside BullMQ's own. */
