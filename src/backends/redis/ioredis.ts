@@ -113,6 +113,8 @@ class IoredisSubscriber implements Subscriber {
   #wasReady = false
   /** The subscription asked for last. */
   #last: Promise<void> = Promise.resolve()
+  /** What waits for the end of the connection's greeting. */
+  #greeting: (() => void)[] = []
 
   constructor(parent: IoredisClient, events: SubscriberEvents) {
     this.#client = parent.duplicate()
@@ -124,6 +126,7 @@ class IoredisSubscriber implements Subscriber {
       if (this.#wasReady) this.#resubscribe().then(events.onReconnect, events.onEnd)
       this.#wasReady = true
     })
+    for (const end of ['ready', 'close']) this.#client.on(end, () => this.#greeted())
   }
 
   subscribe(channel: string): Promise<void> {
@@ -136,13 +139,19 @@ class IoredisSubscriber implements Subscriber {
   }
 
   /**
-   * One at a time: ioredis 5 would send the next in the middle of its greeting, whose rest the server refuses then, and
-   * drop those that wait for the end of it.
+   * Never in the middle of a greeting, where ioredis 5 would send it: a connection that is subscribed may not say the rest,
+   * and ioredis drops it with all that waits for its end. One at a time, since a Cluster greets on a connection inside,
+   * which the first one opens.
    */
   async #subscribeAfter(last: Promise<void>, channel: string): Promise<void> {
     await Promise.allSettled([last])
+    while (this.#client.status === 'connect') await new Promise<void>(resolve => this.#greeting.push(resolve))
     await this.#client.subscribe(channel)
     this.#channels.add(channel)
+  }
+
+  #greeted(): void {
+    for (const resolve of this.#greeting.splice(0)) resolve()
   }
 
   /** Again, whatever the client did by itself: when this is answered, no push can be missed any more. */
