@@ -149,3 +149,15 @@ test('what scope queue cannot do is no option of it', () => {
     expect(() => bench.queue(options)).toThrow('scope "queue" needs the mode untilExecuted')
   }
 })
+
+test("a queue without types takes jobs of any name and data, as BullMQ's own", async () => {
+  const queue = new SingletonQueue('work', {
+    connection: connectionTo(bench.url),
+    prefix: bench.prefix,
+    singleton: { solo: bench.solo, jobs: { account: { uniqueOn: ['id'] }, mail: { uniqueOn: ({ to }) => to } } },
+  })
+  bench.closeLater(() => queue.close())
+  expect((await queue.add('account', { id: 7, cause: 'webhook' })).singleton?.status).toBe('started')
+  expect((await queue.add('mail', { to: 'a', text: '' })).singleton?.status).toBe('started')
+  expect((await queue.add('other', { any: 'thing' })).singleton).toBeUndefined()
+})

@@ -108,7 +108,7 @@ test('addBulk adds one of each key, and tells of each item what became of it', a
     { name: 'sync', data: data(4, 2) },
     { name: 'other', data: data(5) },
   ])
-  expect(added.map(({ singleton }) => singleton?.status)).toEqual(['duplicate', 'started', 'duplicate', 'started'])
+  expect(added.map(({ singleton }) => singleton?.status)).toEqual(['duplicate', 'started', 'duplicate', undefined])
   expect([added[0]?.id, added[2]?.id]).toEqual([job.id, added[1]?.id])
   expect(added[0]?.singleton).toMatchObject({ state: 'queued', owner: `bullmq:${queue.qualifiedName}:${job.id}` })
   expect(added[0]?.data).toEqual(data(1))

@@ -58,18 +58,25 @@ for (const mode of ['untilExecuted', 'whileExecuting'] as const) {
   test(`replace, stop: a running job is asked to stop, and the new one starts when it has (${mode})`, async () => {
     const queue = bench.queue({ mode, onDuplicate: 'replace', onRunning: 'stop' })
     runs.hold()
-    bench.worker(runs.run)
+    const reasons: unknown[] = []
+    const worker = bench.worker(async (job, signal) => {
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      return await runs.run(job, signal)
+    })
     const first = await queue.add('sync', { key: 1, value: 1 })
     await runs.untilStarted(1)
     const { outcome } = await queue.addUnique('sync', { key: 1, value: 2 })
     expect(outcome).toMatchObject({ status: 'replaced', state: 'running' })
     await runs.untilStarted(2)
     expect(runs.aborted).toEqual([1])
+    expect(reasons).toEqual([expect.objectContaining({ code: 'JOB_REPLACED' })])
     expect(runs.mostAtOnce).toBe(1)
     runs.letGo()
     await untilIdle(bench, queue)
     expect(runs.ended).toEqual([1, 2])
     expect(await first.getState()).toBe('completed')
+    // It had given its lock up to the one that takes its place.
+    expect(worker.singleton.counts().lapsed).toBe(0)
   })
 }
 

@@ -40,7 +40,7 @@ describe('addBulk', () => {
       { name: 'sync', data: data(5, 2) },
       { name: 'sync', data: data(6, 3) },
     ])
-    expect(jobs.map(job => job.singleton?.status)).toEqual(['duplicate', 'started', 'started', 'duplicate', 'started'])
+    expect(jobs.map(job => job.singleton?.status)).toEqual(['duplicate', 'started', undefined, 'duplicate', 'started'])
     expect(jobs[0]?.id).toBe(live.id)
     expect(jobs[3]?.id).toBe(jobs[1]?.id)
     bench.worker(runs.run)
@@ -340,6 +340,31 @@ test('a queue and a worker that the application has', async () => {
   expect(runs.mostAtOnce).toBe(1)
   const [again] = await adder.addBulkUnique([{ name: 'sync', data: data(3) }])
   expect(again?.outcome.status).toBe('started')
+})
+
+describe('a queue that is obliterated and used no more leaves no key blocked', () => {
+  test('to others of the same solo, when it was told', async () => {
+    const [old, next] = [bench.queue({}, { graceMs: 60_000 }, 'old'), bench.queue({}, {}, 'next')]
+    await old.add('sync', data(1))
+    await old.obliterate({ force: true })
+    expect(await bench.held()).toEqual({})
+    expect((await next.add('sync', data(2))).singleton?.status).toBe('started')
+  })
+
+  test("to others on the same Redis without a solo, when BullMQ's own queue did it", async () => {
+    const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
+    const name = `own-${bench.prefix}`
+    const singleton = { graceMs: 300, jobs: { [name]: { uniqueOn: ['key'] } } }
+    const open = (queue: string) => new SingletonQueue(queue, { ...options, singleton })
+    const [old, next] = [open('old'), open('next')]
+    const plain = new Queue('old', { ...options, skipMetasUpdate: true })
+    await old.add(name, data(1))
+    await old.close()
+    await plain.obliterate({ force: true })
+    expect((await next.add(name, data(2))).singleton?.status).toBe('recovered')
+    await next.obliterate({ force: true })
+    await Promise.all([next.close(), plain.close()])
+  })
 })
 
 test('without solo, each opens its locks on its own Redis and closes them', async () => {

@@ -61,6 +61,7 @@ export class SingletonFlowProducer extends FlowProducer {
       qualifiedName: '',
       queue: null as unknown as MinimalQueue,
       open: opener(opts, backendFactory, onError),
+      locksBeside: settings.solo === undefined,
     }
     this.#lives = new Lives(home, solo.jobs, graceMs)
     this.#triggers = new Triggers({ solo, lives: this.#lives, graceMs })

@@ -13,7 +13,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
   ResultType,
   NameType
 > {
-  /** What the trigger that answered this job came to; absent on a job that was read. */
+  /** What the trigger that answered this job came to; absent on a job that was read, and on one that is no singleton. */
   declare singleton?: SingletonOutcome
 
   /** As BullMQ's; the job's locks are given up, too. */

@@ -19,6 +19,8 @@ export interface Home {
   readonly queue: MinimalQueue
   /** Opens another queue on the same connection. */
   open(name: string, prefix: string): Queue
+  /** Whether the locks are on the queue's own server, so that every queue that shares them is there, too. */
+  readonly locksBeside: boolean
 }
 
 /** Finds jobs by their owner text, and judges with BullMQ's own objects whether they are alive. */
@@ -58,7 +60,8 @@ export class Lives {
     const other = this.#other(owner.queue)
     const job = await Job.fromId(other as MinimalQueue, owner.jobId)
     if (job !== undefined) return job
-    // A queue that was ever used has its description; one that has none lives on another server, if at all.
+    if (this.#home.locksBeside) return null
+    // A queue that is in use has its description; one that has none lives on another server, or was obliterated.
     return (await other.getMeta()).maxLenEvents === undefined ? 'elsewhere' : null
   }
 

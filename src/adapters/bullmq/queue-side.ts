@@ -52,7 +52,13 @@ export class QueueSide {
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
     const open = opener(queue.opts, backendFactory, onError)
-    this.#lives = new Lives({ qualifiedName, queue: queue as unknown as MinimalQueue, open }, solo.jobs, graceMs)
+    const home = {
+      qualifiedName,
+      queue: queue as unknown as MinimalQueue,
+      open,
+      locksBeside: settings.solo === undefined,
+    }
+    this.#lives = new Lives(home, solo.jobs, graceMs)
     this.producer = new Producer({
       qualifiedName,
       solo,
@@ -75,7 +81,12 @@ export class QueueSide {
   }
 
   async sweep(prefix: string | undefined): Promise<number> {
-    return await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, prefix)
+    return await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, { prefix })
+  }
+
+  /** Gives up the locks of jobs that were removed with their whole queue. */
+  async obliterated(): Promise<void> {
+    await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, { vanished: true })
   }
 
   async close(): Promise<void> {

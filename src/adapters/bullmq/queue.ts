@@ -5,6 +5,7 @@ import {
   type JobSchedulerTemplateOptions,
   type JobsOptions,
   type MinimalQueue,
+  type ObliterateOpts,
   Queue,
   type QueueOptions,
   type RepeatOptions,
@@ -16,7 +17,8 @@ import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.j
 import { checkConnection } from './store.js'
 
 export interface SingletonQueueOptions<DataType, NameType extends string> extends QueueOptions {
-  readonly singleton: SingletonSettings<DataType, NameType>
+  /** Checked against the queue's types, which it does not set: they are BullMQ's own where none are given. */
+  readonly singleton: SingletonSettings<NoInfer<DataType>, NoInfer<NameType>>
 }
 
 /** A BullMQ queue in which a job of the same name and data is live at most once. */
@@ -91,7 +93,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     const added = await this.#side.producer.addBulk(jobs)
     return added.map((unique, i) => {
       const { name, data, opts } = jobs[i] as (typeof jobs)[number]
-      return this.#answer(name, data, opts, unique)
+      return this.#side.producer.has(name) ? this.#answer(name, data, opts, unique) : (unique.job as never)
     })
   }
 
@@ -115,6 +117,12 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   /** As BullMQ's; the job's locks are given up, too. */
   override async remove(jobId: string, options: { removeChildren?: boolean } = {}): Promise<number> {
     return await this.#side.remove(jobId, () => super.remove(jobId, options))
+  }
+
+  /** As BullMQ's; the locks of all its jobs are given up, too. */
+  override async obliterate(opts?: ObliterateOpts): Promise<void> {
+    await super.obliterate(opts)
+    await this.#side.obliterated()
   }
 
   /**

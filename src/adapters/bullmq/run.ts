@@ -62,7 +62,7 @@ export class Run {
     const look = async () => {
       try {
         if (await isReplaced()) {
-          this.abort(new SoloistError('ABORTED', 'a newer job takes the place of this one'))
+          this.abort(new SoloistError('JOB_REPLACED', 'a newer job takes the place of this one'))
           return
         }
       } catch (error) {

@@ -237,7 +237,7 @@ export class Runs {
     const { mode, part = 'holder' } = carried
     if (mode === 'untilExecuted') {
       const held = await jobs.release(names.trigger, marked(me, RUN_MARK))
-      if (hasRun) return held || !(await this.#takenWhileRunning(job, names.trigger))
+      if (hasRun) return held || !(await this.#takenWhileRunning(job, carried, names.trigger, me))
     }
     // It has ended without being run, and so never gave up what it held until its start.
     if (!hasRun && part === 'holder' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
@@ -245,11 +245,18 @@ export class Runs {
     return true
   }
 
-  /** Whether somebody took this lock before its job had ended; after that, whoever needs it takes it over. */
-  async #takenWhileRunning(job: Job, lock: string): Promise<boolean> {
+  /**
+   * Whether somebody took this lock before its job had ended; after that, whoever needs it takes it over. Not counting one
+   * that takes the place of this job, and waits for its end.
+   */
+  async #takenWhileRunning(job: Job, { stoppable }: Carried, lock: string, me: string): Promise<boolean> {
     const holder = await this.#host.solo.jobs.holder(lock)
     if (holder === null || holder.ageMs === null) return false
-    return holder.ageMs > Date.now() - (job.finishedOn as number)
+    if (holder.ageMs <= Date.now() - (job.finishedOn as number)) return false
+    if (stoppable !== true) return true
+    const owner = parseOwner(holder.owner)
+    const newer = owner === null ? null : await this.#host.lives.find(owner)
+    return newer === null || newer === 'elsewhere' || carriedBy(newer)?.replaces?.includes(me) !== true
   }
 
   /** Whether a newer job, which is there, has taken the place of this one. */

@@ -28,8 +28,11 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
   readonly #side: QueueSide
 
   /** @param settings `solo` is needed when the queue has a backend of its own */
-  // biome-ignore lint/suspicious/noExplicitAny: a queue of any backend
-  constructor(queue: Queue<any, any, any, any, any, any>, settings: SingletonSettings<DataType, NameType>) {
+  constructor(
+    // biome-ignore lint/suspicious/noExplicitAny: a queue of any backend
+    queue: Queue<any, any, any, any, any, any>,
+    settings: SingletonSettings<NoInfer<DataType>, NoInfer<NameType>>,
+  ) {
     checkSettings(settings)
     checkConnection(settings.solo, queue.opts.connection, undefined)
     const plain = queue as unknown as Queue
