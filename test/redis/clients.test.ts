@@ -128,6 +128,11 @@ describe('a URL', () => {
     'redis://',
     'http://127.0.0.1',
     'redis://:secret@127.0.0.1:6379/zero',
+    'redis://:secret@127.0.0.1:6379/-1',
+    'redis://:secret@127.0.0.1:6379/1.5',
+    'redis://:secret@127.0.0.1:6379/0/1',
+    'redis://:secret@127.0.0.1:6379/2147483647',
+    'redis://:secret@127.0.0.1:6379?db=zero',
     'redis://:secret@127.0.0.1:99999',
     'not a url with secret',
   ])('that cannot be taken (%s) is refused without being repeated', target => {

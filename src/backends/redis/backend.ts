@@ -31,6 +31,8 @@ const RENEW_AT_ONCE = 500
 const INSPECT_AT_ONCE = 100
 const SHOWN_WAITERS = 100
 const SCAN_COUNT = '1000'
+/** As many as a server can be set up to have. */
+const MOST_DATABASES = 2 ** 31 - 1
 
 /**
  * Locks on Redis 7 or later, or anything that speaks and behaves like it.
@@ -271,7 +273,11 @@ export function checkUrl(url: string): void {
   if (parsed === null || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') {
     throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
   }
-  if (!/^\/?\d*$/.test(parsed.pathname)) throw invalidArgument('the path of a Redis URL is the number of a database')
+  const database = parsed.pathname.replace(/^\//, '')
+  // ioredis would take a `db` of the query too, whatever it says.
+  if (!/^\d*$/.test(database) || Number(database) >= MOST_DATABASES || parsed.searchParams.has('db')) {
+    throw invalidArgument('a Redis URL names its database by its path alone, which is a number')
+  }
 }
 
 /** As `acquire.lua` reads them. */

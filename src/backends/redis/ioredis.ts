@@ -42,6 +42,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
 export async function openIoredis(url: string): Promise<RedisConnection> {
   const { Redis } = await loadIoredis()
   let lastFault: unknown
+  let closed = false
   const client = new Redis(url, {
     connectionName: 'soloist',
     connectTimeout: 2_000,
@@ -51,8 +52,12 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
   })
   client.on('error', error => {
     lastFault = error
+    // ioredis would go on in database 0. It says this before it sends what waits, which so fails unsent.
+    if (isRefusedSelect(error)) client.disconnect()
   })
   const explained: Send = async args => {
+    // After a refused database. What becomes of the connection shows in the command that waits for it.
+    if (client.status === 'end' && !closed) void Promise.allSettled([client.connect()])
     try {
       return await send(client as IoredisClient, args)
     } catch (error) {
@@ -64,8 +69,17 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
     ...ioredisConnection(client as IoredisClient),
     send: (_key, args) => explained(args),
     primaries: async () => [explained],
-    close: () => client.disconnect(),
+    close: () => {
+      closed = true
+      // Once more would leave a timer that keeps the process for two seconds.
+      if (client.status !== 'end') client.disconnect()
+    },
   }
+}
+
+/** ioredis hangs the command on the error it was answered with. */
+function isRefusedSelect(error: Error): boolean {
+  return (error as { command?: { name?: string } }).command?.name === 'select'
 }
 
 /**
