@@ -62,6 +62,24 @@ export function checkOptions(options: unknown): void {
   }
 }
 
+/** The names of all options of a kind, none left out. */
+export type OptionNames<Options> = { readonly [name in keyof Required<Options>]: true }
+
+/**
+ * Options where a misspelt name would change what is unique, and nobody would notice. `undefined` is no option.
+ *
+ * @param of what messages begin with
+ */
+export function checkOptionNames<Options>(options: object, names: OptionNames<Options>, of = ''): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !Object.hasOwn(names, name)) {
+      throw invalidArgument(
+        `${of}there is no option ${JSON.stringify(name)}; there are ${Object.keys(names).join(', ')}`,
+      )
+    }
+  }
+}
+
 function typeName(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
 }

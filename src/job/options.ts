@@ -1,5 +1,5 @@
 import { invalidArgument, type JobState } from '../errors.js'
-import { checkMs, checkOptions } from '../internal/check.js'
+import { checkMs, checkOptionNames, checkOptions, type OptionNames } from '../internal/check.js'
 import { checkKeyOptions, checkModes, type JobMode, type JobStrategy } from '../internal/job-modes.js'
 import type { JobKeyOptions } from './key.js'
 import { checkJobName } from './names.js'
@@ -77,6 +77,11 @@ export interface JobOptions<A> extends JobKeyOptions<A> {
   readonly backoffMs?: number | undefined
 }
 
+const OPTION_NAMES: OptionNames<JobOptions<unknown>> = {
+  ...{ uniqueOn: true, serialize: true, mode: true, onDuplicate: true, expiryMs: true, merge: true, onRunning: true },
+  ...{ ttlMs: true, resultTtlMs: true, resultLimitBytes: true, attempts: true, backoffMs: true },
+}
+
 /** A job after validation. */
 export interface JobDefinition<A, R> {
   readonly name: string
@@ -103,6 +108,7 @@ export function jobDefinition<A, R>(
 ): JobDefinition<A, R> {
   checkJobName(name)
   checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   checkKeyOptions(options)
   if (typeof handler !== 'function') throw invalidArgument('a job needs a function to run')
   const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options)

@@ -44,6 +44,7 @@ describe('options that are refused when the queue is made', () => {
     },
     'uniqueOn that is a string': { uniqueOn: 'key' },
     'a serialize that is no function': { serialize: 'json' },
+    'an option that there is not': { uniqueon: ['key'] },
   }
   for (const [name, options] of Object.entries(cases)) {
     test(name, () => {

@@ -121,6 +121,7 @@ describe('bad input', () => {
     ['onBackendFault', [{ onBackendFault: 'ignore' }]],
     ['isUnpublished', [{ isUnpublished: true }]],
     ['options', [null]],
+    ['an option that there is not', [{ unique_on: ['a'] }]],
   ])('%s: refused where the task is made', (_, [options, name = 't']) => {
     expect(() => new CeleryTask(locks, String(name), options as never)).toThrow(refused)
   })

@@ -7,7 +7,7 @@ import {
   SoloistError,
   type UniqueOn,
 } from '../../index.js'
-import { checkMs } from '../../internal/check.js'
+import { checkMs, checkOptionNames, type OptionNames } from '../../internal/check.js'
 import { checkKeyOptions, checkModes } from '../../internal/job-modes.js'
 
 /** From when to when a job's name and key are taken: the modes of function jobs. */
@@ -86,6 +86,11 @@ export interface Definition {
   key(data: unknown): string
 }
 
+const OPTION_NAMES: OptionNames<UniqueInStore<unknown>> = {
+  ...{ uniqueOn: true, serialize: true, scope: true, mode: true, onDuplicate: true },
+  ...{ expiryMs: true, merge: true, onRunning: true },
+}
+
 /** What can become of a duplicate that BullMQ itself turned away: nothing that would put it into the queue. */
 const IN_QUEUE: ReadonlySet<unknown> = new Set<SingletonStrategy>(['join', 'reject', 'skip'])
 
@@ -100,6 +105,7 @@ function definition(name: string, options: SingletonJobOptions): Definition {
   const of = `job ${JSON.stringify(name)}: `
   if (options === null || typeof options !== 'object') throw invalid(`${of}its options must be an object`)
   const { uniqueOn, serialize } = options
+  checkOptionNames(options, OPTION_NAMES, of)
   checkKeyOptions(options, of)
   const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options, of)
   if ('onRunning' in options && options.onRunning !== undefined && mode === 'untilExpired') {

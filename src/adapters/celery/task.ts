@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { DuplicateJobError, invalidArgument, type JobState, SoloistError } from '../../errors.js'
-import { checkMs, checkOptions } from '../../internal/check.js'
+import { checkMs, checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { elapsedMs, type Instant, instant, systemClock } from '../../internal/clock.js'
 import { JobCounter, type JobCounts, type TriggerOutcome } from '../../job/outcome.js'
 import { type CeleryKeyOptions, celeryLockKey, checkKeyOptions, checkTaskName } from './key.js'
@@ -52,6 +52,11 @@ export interface CeleryMessage {
    * `JSON.stringify` a float like `1.0` would reach Python as an int, and its worker would give back another lock.
    */
   readonly body: string
+}
+
+const OPTION_NAMES: OptionNames<CeleryTaskOptions> = {
+  ...{ uniqueOn: true, parameters: true, serialize: true, raiseOnDuplicate: true, lockExpirySeconds: true },
+  ...{ graceMs: true, stateOf: true, isUnpublished: true, onBackendFault: true },
 }
 
 /** Sends the task to the broker, and resolves once the broker has it. */
@@ -109,6 +114,7 @@ export class CeleryTask {
     if (!(locks instanceof CeleryLocks)) throw invalidArgument('a CeleryTask needs CeleryLocks')
     checkTaskName(name)
     checkOptions(options)
+    checkOptionNames(options, OPTION_NAMES)
     const { uniqueOn, parameters, serialize, stateOf, isUnpublished, lockExpirySeconds, graceMs, onBackendFault } =
       options
     this.#keyOptions = { prefix: locks.prefix, uniqueOn, parameters, serialize }
