@@ -169,9 +169,8 @@ export class HeldLease implements Lease {
   /** As `assertValid()`, but content with a lease its owner released. */
   assertNotLost(): void {
     this.#expireIfDue()
-    if (this.#lostReason !== null) {
-      throw new SoloistError(this.#lostReason.code, this.#lostReason.message, { cause: this.#lostReason })
-    }
+    // A new error, for its stack; the reason as its cause would only repeat it.
+    if (this.#lostReason !== null) throw new SoloistError(this.#lostReason.code, this.#lostReason.message)
   }
 
   async renew(): Promise<void> {

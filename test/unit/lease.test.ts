@@ -53,6 +53,22 @@ describe('a lease', () => {
     expect(() => lease.assertValid()).toThrow(lost)
   })
 
+  it('says once why it is over, with the stack of who asked', async () => {
+    const { world } = use
+    const lease = await world.client().solo.lock('a', { ttlMs: 1_000 })
+    world.clock.block(1_000)
+    expect(() => lease.assertValid()).toThrow(lost)
+    function whoAsked() {
+      lease.assertValid()
+    }
+    const error = await Promise.resolve()
+      .then(whoAsked)
+      .catch((error: unknown) => error)
+    const { code, message } = lease.signal.reason
+    expect(error).toMatchObject({ code, message, stack: expect.stringContaining('whoAsked') })
+    expect(error).not.toHaveProperty('cause')
+  })
+
   it('counts the time the machine slept', async () => {
     const { world } = use
     const lease = await world.client().solo.lock('a', { ttlMs: 1_000 })
