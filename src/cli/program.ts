@@ -16,7 +16,7 @@ const MORE_HELP = `
 Examples:
   soloist run nightly -- ./report.sh    on every host; one of them runs it
   soloist ls                            who holds what
-  soloist watch jobs:                   the same, live, below a prefix
+  soloist watch job:                    the same, live, below a prefix
   soloist unlock nightly --force        take it away from whoever holds it
   soloist jobs                          which singleton jobs are live
 

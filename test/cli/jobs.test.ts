@@ -198,6 +198,14 @@ describe('jobs', () => {
   })
 })
 
+test('the prefix that the help watches is that of the locks of jobs', async () => {
+  const id = await start(solo.job('sync', untilLost))
+  const { stdout: help } = await bench().run('--help')
+  const prefix = /soloist watch (\S+)/.exec(help)?.[1] ?? ''
+  const { stdout } = await bench().run('ls', prefix, '--json')
+  expect(JSON.parse(stdout).locks).toMatchObject([{ holders: [{ owner: id }] }])
+})
+
 describe('jobs release', () => {
   test('takes every lock of one job away, says from whom, and the next trigger starts', async () => {
     const job = solo.job('sync', { ttlMs: 5_000, onDuplicate: 'reject' }, untilLost)
