@@ -7,6 +7,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
+/** The default store cannot be opened, which may be news to who named none. */
+export class DefaultStoreError extends Error {
+  override readonly name = 'DefaultStoreError'
+}
+
 /** What a failure comes to: one line, and an exit code. */
 export interface Failure {
   readonly message: string
@@ -21,6 +26,10 @@ export function explain(error: unknown): Failure {
   if (error instanceof CommanderError) {
     const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')
     return { message, exitCode: EXIT.usage, code: 'INVALID_ARGUMENT' }
+  }
+  if (error instanceof DefaultStoreError) {
+    const failure = explain(error.cause)
+    return { ...failure, message: `${failure.message}; another store can be given by --store or SOLOIST_URL` }
   }
   if (error instanceof SoloistError) {
     const exitCode = error.code === 'INVALID_ARGUMENT' ? EXIT.usage : EXIT.unavailable
@@ -54,7 +63,8 @@ function deepestCause(error: unknown): unknown {
   return deepest
 }
 
+/** In one line: what Node.js adds below the first, such as who required a module, would hide the rest. */
 function shortly(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.message || systemCode(error) || error.name
+  const text = error instanceof Error ? error.message || systemCode(error) || error.name : String(error)
+  return text.trim().split(/\r?\n/, 1)[0] as string
 }

@@ -54,7 +54,8 @@ export function addRun(program: Command, argv: readonly string[], done: (exitCod
     .description(DESCRIPTION)
     .usage('NAME [options] -- CMD ARGS...')
     .argument('<name>', 'the name of the lock', lockName)
-    .argument('<command...>', 'CMD and its arguments; run without a shell')
+    // Its absence is told below, for without NAME the first word of CMD has been taken for it.
+    .argument('[command...]', 'CMD and its arguments; run without a shell')
     .option('--wait <duration>', 'wait so long for the lock (default: do not wait)', duration('--wait', 0))
     .option('--ttl <duration>', 'free the lock so long after this command died (default: 30s)', duration('--ttl', 1))
     .option('--hold-for <duration>', 'keep the lock at least so long, however quick CMD is', duration('--hold-for', 0))
@@ -64,18 +65,29 @@ export function addRun(program: Command, argv: readonly string[], done: (exitCod
   addStoreOptions(command, 'write notices to stderr as JSON, one object a line')
     .addHelpText('after', MORE_HELP)
     .action(async (name: string, cmd: string[], options: RunOptions) => {
-      requireDashes(argv, cmd)
+      checkOperands(argv, name, cmd)
       done(await run(name, cmd, options))
     })
 }
 
-/** Without the dashes, options of CMD would be taken for options of this command. */
-function requireDashes(argv: readonly string[], cmd: readonly string[]): void {
-  const dashes = argv.indexOf('--')
-  if (dashes < 0 || argv.length - dashes - 1 < cmd.length) {
-    throw new UsageError('put -- in front of the command to run, as in soloist run NAME -- CMD ARGS')
-  }
+/** NAME, then `--`, then CMD: without the dashes, options of CMD would be taken for options of this command. */
+function checkOperands(argv: readonly string[], name: string, cmd: readonly string[]): void {
+  const before = operandsBeforeDashes(argv, [name, ...cmd])
+  if (before === 0) throw new UsageError('NAME is missing in front of --, as in soloist run NAME -- CMD ARGS')
+  if (cmd.length === 0) throw new UsageError("missing required argument 'command'")
+  if (before !== 1) throw new UsageError('put -- in front of the command to run, as in soloist run NAME -- CMD ARGS')
   if (cmd[0] === '') throw new UsageError('the command to run must not be empty')
+}
+
+/** How many operands stand in front of the `--` that ends the options, or `null` where there is none. */
+function operandsBeforeDashes(argv: readonly string[], operands: readonly string[]): number | null {
+  for (let at = argv.indexOf('--'); at >= 0; at = argv.indexOf('--', at + 1)) {
+    const behind = argv.slice(at + 1)
+    const before = operands.length - behind.length
+    // Else this one is the value of an option.
+    if (before >= 0 && behind.every((text, i) => text === operands[before + i])) return before
+  }
+  return null
 }
 
 async function run(name: string, cmd: readonly string[], options: RunOptions): Promise<number> {
@@ -121,6 +133,9 @@ async function takeLock(
     })
   }
   try {
+    // Whether the store is there shows in a question that leaves nothing behind: after a claim without an answer, closing
+    // the store would take as long again, to give back what may have been noted of it.
+    await Promise.race([solo.inspect(name), aborted(stop.signal)])
     const lease = await solo.lock(name, { ttlMs, holdForMs, waitMs, meta, signal: stop.signal })
     if (received === undefined) return lease
     await abandon(solo, lease, notices)
@@ -135,6 +150,10 @@ async function takeLock(
     signal: received,
   })
   return signalExitCode(received)
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 /** Says who has the lock, as far as the store still knows. */

@@ -1,7 +1,8 @@
+import { isAbsolute } from 'node:path'
 import type { Command } from 'commander'
-import { connect, defaultUrl, type Soloist } from '../index.js'
+import { connect, defaultUrl, type Soloist, SoloistError } from '../index.js'
 import { keyPrefix } from './arguments.js'
-import { explain, UsageError } from './failure.js'
+import { DefaultStoreError, explain, systemCode, UsageError } from './failure.js'
 import type { Notices } from './notices.js'
 import { withoutLogins } from './text.js'
 
@@ -40,11 +41,12 @@ export async function withStore<T>(
   work: (store: OpenStore) => Promise<T>,
 ): Promise<T> {
   const chosen = options.store ?? (process.env.SOLOIST_URL || undefined)
-  const url = chosen ?? defaultUrl()
+  const url = chosen ?? defaultStore()
   if (url.startsWith('memory:')) {
     throw new UsageError('the memory: store is gone when this command ends, so it cannot guard anything')
   }
-  const solo = connect(url, { prefix: options.keyPrefix ?? keyPrefixFromEnvironment() })
+  const prefix = options.keyPrefix ?? keyPrefixFromEnvironment()
+  const solo = chosen === undefined ? openDefault(url, prefix) : connect(url, { prefix })
   const label = withoutLogins(url)
   if (chosen === undefined) {
     notices.info('store', `no --store and no SOLOIST_URL: using ${label}, for the processes of this user only`, {
@@ -57,6 +59,35 @@ export async function withStore<T>(
   // The result stands, whatever became of the connection.
   if (closed.status === 'rejected') notices.problem('close', explain(closed.reason).message)
   return worked.value
+}
+
+/** The default store, if that is the same file whatever the working directory is: else two would not exclude each other. */
+function defaultStore(): string {
+  const { XDG_STATE_HOME: stateHome } = process.env
+  if (stateHome && !isAbsolute(stateHome)) throw noDefaultStore('XDG_STATE_HOME is no absolute path')
+  let url: string
+  try {
+    url = defaultUrl()
+  } catch (error) {
+    // What the system answers when HOME is not set and the user has no entry in its list.
+    if (systemCode(error) === 'ERR_SYSTEM_ERROR') throw noDefaultStore('this user has no home')
+    throw error
+  }
+  if (!isAbsolute(url.slice('sqlite:'.length))) throw noDefaultStore('HOME is no absolute path')
+  return url
+}
+
+function noDefaultStore(why: string): UsageError {
+  return new UsageError(`there is no place for the default store, since ${why}; name a store by --store or SOLOIST_URL`)
+}
+
+function openDefault(url: string, prefix: string | undefined): Soloist {
+  try {
+    return connect(url, { prefix })
+  } catch (error) {
+    if (!(error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE')) throw error
+    throw new DefaultStoreError('the default store cannot be opened', { cause: error })
+  }
 }
 
 function keyPrefixFromEnvironment(): string | undefined {

@@ -26,6 +26,10 @@ describe('what cannot be taken gets one line, exit code 2, and nothing happens',
     ['run without a command', ['run', 'job'], /missing required argument 'command'/],
     ['run without a command behind --', ['run', 'job', '--'], /missing required argument 'command'/],
     ['run without --', ['run', 'job', 'touch', 'started'], /put -- in front of the command/],
+    ['run without a name before --', ['run', '--json', '--', 'touch', 'started'], /NAME is missing in front of --/],
+    ['run without a name, CMD of one word', ['run', '--', 'touch'], /NAME is missing in front of --/],
+    ['run without a name, -- as a value', ['run', '--meta', '--', '--', 'touch', 'started'], /NAME is missing/],
+    ['run with a word too many before --', ['run', 'job', 'touch', '--', 'started'], /put -- in front of the command/],
     ['run with an empty command', ['run', 'job', '--', ''], /must not be empty/],
     ['run with an empty name', ['run', '', '--', 'touch', 'started'], /the name must not be empty/],
     [
@@ -99,6 +103,32 @@ describe('what cannot be taken gets one line, exit code 2, and nothing happens',
     expect((await finished(bench().startIn(env, ['ls', '--key-prefix', fits]))).exitCode).toBe(0)
   })
 })
+
+describe('a default store that would depend on the working directory, or that has no place, is refused', () => {
+  test.each<[string, NodeJS.ProcessEnv, RegExp]>([
+    ['an empty HOME', { HOME: '', XDG_STATE_HOME: '' }, /since HOME is no absolute path; name a store by --store/],
+    ['a relative HOME', { HOME: 'home', XDG_STATE_HOME: undefined }, /since HOME is no absolute path; name a store/],
+    ['a relative XDG_STATE_HOME', { XDG_STATE_HOME: 'state' }, /since XDG_STATE_HOME is no absolute path; name a/],
+    ['no home at all', { HOME: undefined, XDG_STATE_HOME: '', ...homeless() }, /since this user has no home; name a/],
+  ])('%s', async (_, env, message) => {
+    for (const args of [['ls'], RUN]) {
+      const { exitCode, stdout, stderr } = await finished(bench().startIn(env, args))
+      expect(lines(stderr)).toEqual([expect.stringMatching(message)])
+      expect([exitCode, stdout]).toEqual([2, ''])
+    }
+    expect((await finished(bench().startIn({ ...env, SOLOIST_URL: bench().store }, ['ls']))).exitCode).toBe(0)
+  })
+})
+
+/** As for a user that the system does not know, in whose name only root could start a process. */
+function homeless(): NodeJS.ProcessEnv {
+  const module = `
+    import os from 'node:os'
+    import { syncBuiltinESMExports } from 'node:module'
+    os.homedir = () => { throw Object.assign(new Error('uv_os_homedir returned ENOENT'), { code: 'ERR_SYSTEM_ERROR' }) }
+    syncBuiltinESMExports()`
+  return { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(module)}` }
+}
 
 describe('a command that cannot be run leaves the lock free', () => {
   test('127 when it is not found, even with --hold-for', async () => {

@@ -149,6 +149,13 @@ describe('CMD', () => {
     expect(JSON.parse(ended.stdout)).toEqual(args)
   })
 
+  test('stands behind the -- that is no value of an option', async () => {
+    const running = bench().start('run', 'job', '--meta', '--', '--', 'sh', '-c', 'echo "$0"; cat', '--')
+    await running.printed('--\n')
+    expect((await bench().get('job'))?.holders[0]?.meta).toBe('--')
+    expect(await finished(running)).toEqual({ exitCode: 0, stdout: '--\n', stderr: '' })
+  })
+
   test('finds the lock, the owner and the fence in its environment', async () => {
     const script = 'printf "%s\\n" "$SOLOIST_LOCK" "$SOLOIST_OWNER" "$SOLOIST_FENCE"; cat'
     const running = bench().start('run', 'a job: *', '--', 'sh', '-c', script)
