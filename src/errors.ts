@@ -78,7 +78,8 @@ export class DuplicateJobError extends SoloistError {
   constructor(details: { job: string; id: string; state: JobState; ageMs: number | null }) {
     const { job, id, state, ageMs } = details
     const since = ageMs === null ? '' : ` for ${Math.round(ageMs)} ms`
-    super('DUPLICATE_JOB', `job ${JSON.stringify(job)} is live already: ${id} is ${state}${since}`)
+    const why = state === 'finished' ? 'may not run again yet' : 'is live already'
+    super('DUPLICATE_JOB', `job ${JSON.stringify(job)} ${why}: ${id} is ${state}${since}`)
     this.name = 'DuplicateJobError'
     this.id = id
     this.state = state

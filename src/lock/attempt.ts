@@ -227,8 +227,9 @@ export class Attempt {
   }
 
   #limitMismatch(limit: number | null): SoloistError {
-    const asked = this.claim.limit ?? 'none'
     const name = JSON.stringify(this.claim.name)
-    return new SoloistError('LIMIT_MISMATCH', `lock ${name} is in use with the limit ${limit ?? 'none'}, not ${asked}`)
+    const kind = (of: number | null) => (of === null ? 'a read lock' : `a semaphore of ${of}`)
+    const message = `lock ${name} is in use as ${kind(limit)}, not as ${kind(this.claim.limit)}`
+    return new SoloistError('LIMIT_MISMATCH', message)
   }
 }

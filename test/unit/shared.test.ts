@@ -25,6 +25,9 @@ describe('semaphore', () => {
     const lease = await solo.semaphore('s', 2).lock()
     await expect(solo.semaphore('s', 3).lock()).rejects.toMatchObject({ code: 'LIMIT_MISMATCH' })
     await expect(solo.semaphore('s', 3).tryLock()).rejects.toMatchObject({ code: 'LIMIT_MISMATCH' })
+    await expect(solo.rwLock('s').read.lock()).rejects.toMatchObject({
+      ...{ code: 'LIMIT_MISMATCH', message: 'lock "s" is in use as a semaphore of 2, not as a read lock' },
+    })
     expect(world.owners('s')).toEqual([lease.owner])
     expect(world.waiters('s')).toEqual([])
     await lease.release()
