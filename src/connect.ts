@@ -1,10 +1,10 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import type { Backend } from './backend.js'
 import { memoryBackend } from './backends/memory/backend.js'
 import { redisBackend } from './backends/redis/backend.js'
 import { sqliteBackend } from './backends/sqlite/backend.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, SoloistError } from './errors.js'
 import { checkPrefix } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
@@ -41,9 +41,31 @@ export function connect(target?: string | Backend, options: ConnectOptions = {})
   return new Soloist(backendFor(store, prefix), options)
 }
 
-/** The store used when none is named: `soloist.db` in this user's state folder (`$XDG_STATE_HOME`, else `~/.local/state`). */
+/**
+ * The store used when none is named: `soloist.db` in this user's state folder (`$XDG_STATE_HOME`, else `~/.local/state`),
+ * whatever the working directory is.
+ *
+ * @throws SoloistError `INVALID_ARGUMENT` when this user has no home folder with an absolute path
+ */
 export function defaultUrl(): string {
-  return `sqlite:${join(process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'soloist', 'soloist.db')}`
+  const { XDG_STATE_HOME: stateHome = '' } = process.env
+  // A relative one is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+  const folder = isAbsolute(stateHome) ? stateHome : join(homeFolder(), '.local', 'state')
+  return `sqlite:${join(folder, 'soloist', 'soloist.db')}`
+}
+
+function homeFolder(): string {
+  const why = 'there is no place for the default store, since this user has no home folder with an absolute path'
+  const message = `${why}; name a store, or set SOLOIST_URL`
+  let home: string
+  try {
+    home = homedir()
+  } catch (cause) {
+    // HOME is not set, and the system does not know this user.
+    throw new SoloistError('INVALID_ARGUMENT', message, { cause })
+  }
+  if (!isAbsolute(home)) throw invalidArgument(message)
+  return home
 }
 
 function backendFor(target: string | Backend, prefix: string | undefined): Backend {

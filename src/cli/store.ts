@@ -1,8 +1,7 @@
-import { isAbsolute } from 'node:path'
 import type { Command } from 'commander'
 import { connect, defaultUrl, type Soloist, SoloistError } from '../index.js'
 import { keyPrefix } from './arguments.js'
-import { DefaultStoreError, explain, systemCode, UsageError } from './failure.js'
+import { DefaultStoreError, explain, UsageError } from './failure.js'
 import type { Notices } from './notices.js'
 import { withoutLogins } from './text.js'
 
@@ -41,7 +40,7 @@ export async function withStore<T>(
   work: (store: OpenStore) => Promise<T>,
 ): Promise<T> {
   const chosen = options.store ?? (process.env.SOLOIST_URL || undefined)
-  const url = chosen ?? defaultStore()
+  const url = chosen ?? defaultUrl()
   if (url.startsWith('memory:')) {
     throw new UsageError('the memory: store is gone when this command ends, so it cannot guard anything')
   }
@@ -59,26 +58,6 @@ export async function withStore<T>(
   // The result stands, whatever became of the connection.
   if (closed.status === 'rejected') notices.problem('close', explain(closed.reason).message)
   return worked.value
-}
-
-/** The default store, if that is the same file whatever the working directory is: else two would not exclude each other. */
-function defaultStore(): string {
-  const { XDG_STATE_HOME: stateHome } = process.env
-  if (stateHome && !isAbsolute(stateHome)) throw noDefaultStore('XDG_STATE_HOME is no absolute path')
-  let url: string
-  try {
-    url = defaultUrl()
-  } catch (error) {
-    // What the system answers when HOME is not set and the user has no entry in its list.
-    if (systemCode(error) === 'ERR_SYSTEM_ERROR') throw noDefaultStore('this user has no home')
-    throw error
-  }
-  if (!isAbsolute(url.slice('sqlite:'.length))) throw noDefaultStore('HOME is no absolute path')
-  return url
-}
-
-function noDefaultStore(why: string): UsageError {
-  return new UsageError(`there is no place for the default store, since ${why}; name a store by --store or SOLOIST_URL`)
 }
 
 function openDefault(url: string, prefix: string | undefined): Soloist {

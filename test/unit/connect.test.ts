@@ -48,9 +48,15 @@ describe('connect', () => {
   it('has a default of one file per user', () => {
     vi.stubEnv('XDG_STATE_HOME', join('/', 'state'))
     expect(defaultUrl()).toBe(`sqlite:${join('/', 'state', 'soloist', 'soloist.db')}`)
-    vi.stubEnv('XDG_STATE_HOME', '')
     vi.stubEnv('HOME', join('/', 'home', 'someone'))
-    expect(defaultUrl()).toBe(`sqlite:${join('/', 'home', 'someone', '.local', 'state', 'soloist', 'soloist.db')}`)
+    for (const none of ['', 'relative']) {
+      vi.stubEnv('XDG_STATE_HOME', none)
+      expect(defaultUrl()).toBe(`sqlite:${join('/', 'home', 'someone', '.local', 'state', 'soloist', 'soloist.db')}`)
+    }
+    for (const none of ['', 'relative']) {
+      vi.stubEnv('HOME', none)
+      expect(refusal(() => connect()).message).toContain('no home folder with an absolute path; name a store')
+    }
   })
 
   it.each<[string, unknown]>([
