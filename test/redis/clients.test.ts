@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
@@ -15,6 +18,9 @@ const tlsFile = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`
 /** Takes a lock, waits for it a second time, gives it back, closes, and is done. */
 const HAND_OVER = `
   import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
   import { connect } from 'soloist'
   const solo = connect(process.argv[1])
   const held = await solo.lock('ends', { ttlMs: 60_000 })
@@ -33,6 +39,11 @@ async function runScript(script: string, argument: string, env: NodeJS.ProcessEn
     env: { ...process.env, ...env },
   })
   return stdout
+}
+
+async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'soloist-clients-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) }
 }
 
 async function started(options: RedisOptions) {
@@ -187,4 +198,21 @@ describe('a URL', () => {
 
 test('a process that has closed its locks ends by itself', async () => {
   expect(await runScript(HAND_OVER, url)).toBe('closed\n')
+})
+
+/** Holds a lock, closes nothing, and tells if it ends by itself. What keeps it is given a second. */
+const LEFT_OPEN = `
+  import { connect } from 'soloist'
+  await connect(process.argv[1]).lock('left', { ttlMs: 3_000 })
+  process.once('beforeExit', () => console.log('ended by itself'))
+  setTimeout(() => process.exit(), 1_000).unref()`
+
+test.each([
+  ['memory:', 'ended by itself\n'],
+  ['sqlite:', 'ended by itself\n'],
+  ['redis:', ''],
+])('a process that has not closed its locks is kept by a connection alone: %s', async (kind, printed) => {
+  await using folder = await temporaryFolder()
+  const targets: Record<string, string> = { 'redis:': url, 'sqlite:': `sqlite:${folder.path}/locks.db` }
+  expect(await runScript(LEFT_OPEN, targets[kind] ?? kind)).toBe(printed)
 })
