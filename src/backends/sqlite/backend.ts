@@ -31,9 +31,9 @@ export interface SqliteBackendOptions {
  * to the working directory; the file and its folders are made, for this user alone, at the first call.
  *
  * **When the file is deleted or replaced** while it is in use, the next call notices and rejects, and the one after it
- * works on the new file, where nothing is held. A lease of before is lost at its next renewal at the latest, a third of
- * its ttl. Until then a process that opened the new file earlier can hold the same lock: with a higher fence, since
- * fences start from the clock.
+ * works on the new file, where nothing is held; core repeats an acquire and a release by itself, so their callers see no
+ * error. A lease of before is lost at its next renewal at the latest, a third of its ttl. Until then a process that opened
+ * the new file earlier can hold the same lock: with a higher fence, since fences start from the clock.
  *
  * @throws SoloistError `INVALID_ARGUMENT` for a path, prefix or driver it cannot take, `BACKEND_UNAVAILABLE` when there
  *   is no driver
