@@ -5,7 +5,7 @@ import { memoryBackend } from './backends/memory/backend.js'
 import { redisBackend } from './backends/redis/backend.js'
 import { sqliteBackend } from './backends/sqlite/backend.js'
 import { invalidArgument, SoloistError } from './errors.js'
-import { checkPrefix } from './internal/check.js'
+import { checkOptionNames, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
 export interface ConnectOptions extends SoloistOptions {
@@ -15,6 +15,8 @@ export interface ConnectOptions extends SoloistOptions {
    */
   readonly prefix?: string | undefined
 }
+
+const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs: true, clock: true, random: true }
 
 /**
  * Opens a datastore for locks.
@@ -35,6 +37,7 @@ export interface ConnectOptions extends SoloistOptions {
  */
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
   checkSoloistOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const { prefix } = options
   if (prefix !== undefined) checkPrefix(prefix)
   const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target

@@ -66,7 +66,7 @@ export function checkOptions(options: unknown): void {
 export type OptionNames<Options> = { readonly [name in keyof Required<Options>]: true }
 
 /**
- * Options where a misspelt name would change what is unique, and nobody would notice. `undefined` is no option.
+ * Options where a misspelt name would change what excludes what, and nobody would notice. `undefined` is no option.
  *
  * @param of what messages begin with
  */

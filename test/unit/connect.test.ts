@@ -59,6 +59,11 @@ describe('connect', () => {
     }
   })
 
+  it('takes no option that there is not', () => {
+    const error = refusal(() => connect('memory:', { perfix: 'a' } as never))
+    expect(error.message).toBe('there is no option "perfix"; there are prefix, callTimeoutMs, clock, random')
+  })
+
   it.each<[string, unknown]>([
     ['an empty string', ''],
     ['no URL', 'localhost'],
