@@ -26,7 +26,7 @@ describe('docs/adapters/celery.md', () => {
   const redis = new Redis(url)
 
   beforeAll(async () => {
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', files }))
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: [], files }))
     await redis.flushdb()
   })
 

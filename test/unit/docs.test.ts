@@ -17,7 +17,7 @@ const files = examples.map((code, i) => {
   writeFileSync(file, code)
   return file
 })
-writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', files }))
+writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: [], files }))
 
 afterAll(() => {
   vi.restoreAllMocks()
