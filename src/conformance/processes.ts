@@ -12,7 +12,7 @@ import type { Recorded } from './recorder.js'
 import type { Suite, Trial } from './trial.js'
 
 /** Long enough to look at the lock once more after its holder was stopped, before it runs out. */
-const TTL_MS = 1_500
+const TTL_MS = 3_000
 /** A ttl that is meant to run out at once. */
 const SHORT_MS = 200
 /** How long a successor may take, whatever the backend has to find out first: a failure, not a measurement. */
