@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Command } from 'commander'
 import { type Lease, LockTimeoutError, type Soloist } from '../index.js'
 import { duration, exitCode, lockName, meta } from './arguments.js'
@@ -135,7 +136,7 @@ async function takeLock(
   try {
     // Whether the store is there shows in a question that leaves nothing behind: after a claim without an answer, closing
     // the store would take as long again, to give back what may have been noted of it.
-    await Promise.race([solo.inspect(name), aborted(stop.signal)])
+    await Promise.race([solo.inspect(name), once(stop.signal, 'abort')])
     const lease = await solo.lock(name, { ttlMs, holdForMs, waitMs, meta, signal: stop.signal })
     if (received === undefined) return lease
     await abandon(solo, lease, notices)
@@ -150,10 +151,6 @@ async function takeLock(
     signal: received,
   })
   return signalExitCode(received)
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 /** Says who has the lock, as far as the store still knows. */

@@ -18,9 +18,6 @@ const tlsFile = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`
 /** Takes a lock, waits for it a second time, gives it back, closes, and is done. */
 const HAND_OVER = `
   import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
   import { connect } from 'soloist'
   const solo = connect(process.argv[1])
   const held = await solo.lock('ends', { ttlMs: 60_000 })

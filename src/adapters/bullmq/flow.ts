@@ -61,9 +61,8 @@ export class SingletonFlowProducer extends FlowProducer {
       qualifiedName: '',
       queue: null as unknown as MinimalQueue,
       open: opener(opts, backendFactory, onError),
-      locksBeside: settings.solo === undefined,
     }
-    this.#lives = new Lives(home, solo.jobs, graceMs)
+    this.#lives = new Lives(home, this.#store, graceMs)
     this.#triggers = new Triggers({ solo, lives: this.#lives, graceMs })
   }
 

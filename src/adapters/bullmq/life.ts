@@ -1,6 +1,7 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq'
 import type { JobLocks } from '../../index.js'
 import { type Owner, parseOwner, RUN_MARK, SET_MARK } from './owner.js'
+import type { Store } from './store.js'
 
 /** What became of whoever holds a lock. */
 export type Life =
@@ -19,22 +20,22 @@ export interface Home {
   readonly queue: MinimalQueue
   /** Opens another queue on the same connection. */
   open(name: string, prefix: string): Queue
-  /** Whether the locks are on the queue's own server, so that every queue that shares them is there, too. */
-  readonly locksBeside: boolean
 }
 
 /** Finds jobs by their owner text, and judges with BullMQ's own objects whether they are alive. */
 export class Lives {
   readonly #home: Home
   readonly #locks: JobLocks
+  readonly #beside: boolean
   readonly #graceMs: number
   /** By qualified name. */
   readonly #others = new Map<string, Queue>()
 
   /** @param graceMs how long after its lock was taken a job may take to appear in its queue */
-  constructor(home: Home, locks: JobLocks, graceMs: number) {
+  constructor(home: Home, { solo, beside }: Store, graceMs: number) {
     this.#home = home
-    this.#locks = locks
+    this.#locks = solo.jobs
+    this.#beside = beside
     this.#graceMs = graceMs
   }
 
@@ -60,7 +61,7 @@ export class Lives {
     const other = this.#other(owner.queue)
     const job = await Job.fromId(other as MinimalQueue, owner.jobId)
     if (job !== undefined) return job
-    if (this.#home.locksBeside) return null
+    if (this.#beside) return null
     // A queue that is in use has its description; one that has none lives on another server, or was obliterated.
     return (await other.getMeta()).maxLenEvents === undefined ? 'elsewhere' : null
   }

@@ -52,13 +52,7 @@ export class QueueSide {
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
     const open = opener(queue.opts, backendFactory, onError)
-    const home = {
-      qualifiedName,
-      queue: queue as unknown as MinimalQueue,
-      open,
-      locksBeside: settings.solo === undefined,
-    }
-    this.#lives = new Lives(home, solo.jobs, graceMs)
+    this.#lives = new Lives({ qualifiedName, queue: queue as unknown as MinimalQueue, open }, this.#store, graceMs)
     this.producer = new Producer({
       qualifiedName,
       solo,

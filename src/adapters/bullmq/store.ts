@@ -6,6 +6,8 @@ import { invalid } from './definition.js'
 /** Where the locks are, and how to let go of what was opened for them. */
 export interface Store {
   readonly solo: Soloist
+  /** Whether it is on the queue's own Redis, so that every queue that shares its locks is there, too. */
+  readonly beside: boolean
   close(): Promise<void>
 }
 
@@ -29,10 +31,10 @@ export function checkConnection(solo: Soloist | undefined, connection: unknown, 
  * @throws SoloistError `BACKEND_UNAVAILABLE` when ioredis is needed and not installed
  */
 export function openStore(solo: Soloist | undefined, connection: unknown, onError: (error: Error) => void): Store {
-  if (solo !== undefined) return { solo, close: async () => {} }
+  if (solo !== undefined) return { solo, beside: false, close: async () => {} }
   if (isClient(connection)) {
     const own = connect(redisBackend(connection))
-    return { solo: own, close: () => own.close() }
+    return { solo: own, beside: true, close: () => own.close() }
   }
   const { url, ...options } = connection as { url?: string }
   const Redis = ioredis()
@@ -42,6 +44,7 @@ export function openStore(solo: Soloist | undefined, connection: unknown, onErro
   const own = connect(redisBackend(client as unknown as RedisClient))
   return {
     solo: own,
+    beside: true,
     close: async () => {
       await own.close()
       client.disconnect()

@@ -38,13 +38,7 @@ export class WorkerSide {
     this.singleton = new Singleton(solo)
     const { qualifiedName } = worker
     const open = opener(worker.opts, backendFactory, onError)
-    const home = {
-      qualifiedName,
-      queue: worker as unknown as MinimalQueue,
-      open,
-      locksBeside: settings.solo === undefined,
-    }
-    this.#lives = new Lives(home, solo.jobs, graceMs)
+    this.#lives = new Lives({ qualifiedName, queue: worker as unknown as MinimalQueue, open }, this.#store, graceMs)
     this.runs = new Runs({
       qualifiedName,
       solo,
