@@ -17,9 +17,9 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // The tests mostly wait, for leases to run out and for processes, so twice as many files as two cores can run share
-    // the time. With more of them a lease may run out while its holder waits for its turn.
-    maxWorkers: 4,
+    // The tests mostly wait, for leases to run out and for processes, so more files than two cores can run share the time.
+    // With many more a lease may run out while its holder waits for its turn.
+    maxWorkers: 5,
     maxConcurrency: 12,
     sequence: { sequencer: LongestFirst },
     // By default a second, which is over when a busy machine stops a process for that long.
