@@ -1,74 +1,65 @@
-import { Queue } from 'bullmq'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
-import { SingletonQueue } from 'soloist/bullmq'
 
-const ADDS_AT_ONCE = 50
-const ROUNDS = 9
+const KINDS = ['Queue.add', 'SingletonQueue.add', 'SingletonQueue.add with a solo']
+/** Short, so that a machine whose speed changes is as fast for one as for the other. */
+const TURN_MS = 200
+const ADDER = fileURLToPath(new URL('bullmq-adder.js', import.meta.url))
 
 /**
- * Adds distinct jobs to a queue of BullMQ's and to ours of either scope, by turns, 50 at a time.
+ * Adds distinct jobs to a queue of BullMQ's, to ours, and to ours with the locks where `solo` has them: each in a process of
+ * its own, by turns, 50 at a time.
  *
  * @param {string} redisUrl @param {number} seconds for each
  */
 export async function bullmqAdds(redisUrl, seconds) {
-  const { hostname: host, port } = new URL(redisUrl)
-  const connection = { host, port: Number(port) }
   const admin = new Redis(redisUrl)
-  const plain = new Queue('bench-plain', { connection })
-  /** @param {'store' | 'queue'} scope */
-  const singleton = scope =>
-    new SingletonQueue(`bench-${scope}`, {
-      connection,
-      singleton: { jobs: { sync: { uniqueOn: ['key'], scope } } },
-    })
-  const queues = [plain, singleton('queue'), singleton('store')]
-  await Promise.all(queues.map(queue => queue.waitUntilReady()))
-  let key = 0
-  /** @param {Queue | SingletonQueue} queue @param {number} ms */
-  const round = async (queue, ms) => {
-    const startedAt = performance.now()
-    const cpu = process.cpuUsage()
-    let added = 0
-    const adder = async () => {
-      while (performance.now() - startedAt < ms) {
-        key += 1
-        await queue.add('sync', { key, text: 'some data that is a little longer', at: startedAt })
-        added += 1
-      }
-    }
-    await Promise.all(Array.from({ length: ADDS_AT_ONCE }, adder))
-    const { user, system } = process.cpuUsage(cpu)
-    const perSecond = added / ((performance.now() - startedAt) / 1_000)
+  const adders = KINDS.map(kind => fork(ADDER, [redisUrl, kind]))
+  await Promise.all(adders.map(adder => once(adder, 'message')))
+  /** @param {import('node:child_process').ChildProcess} adder */
+  const turn = async adder => {
+    const before = await redisCpuUs(admin)
+    adder.send(TURN_MS)
+    const [{ added, ms, cpuUs }] = await once(adder, 'message')
+    const redisUs = (await redisCpuUs(admin)) - before
     await admin.flushall()
-    return { perSecond, cpuUs: (user + system) / added }
+    return { added, ms, cpuUs, redisUs }
   }
-  const ms = (seconds * 1_000) / ROUNDS
-  const rounds = queues.map(() => /** @type {Round[]} */ ([]))
-  // The first round warms up.
-  for (let i = 0; i <= ROUNDS; i += 1) {
-    for (const [k, queue] of queues.entries()) {
-      const measured = await round(queue, ms)
-      if (i > 0) rounds[k]?.push(measured)
+  const sums = KINDS.map(() => ({ added: 0, ms: 0, cpuUs: 0, redisUs: 0 }))
+  const turns = Math.ceil((seconds * 1_000) / TURN_MS)
+  // The first turns warm up.
+  for (let i = -3; i < turns; i += 1) {
+    for (const [k, adder] of adders.entries()) {
+      const measured = await turn(adder)
+      const sum = sums[k]
+      if (i < 0 || sum === undefined) continue
+      sum.added += measured.added
+      sum.ms += measured.ms
+      sum.cpuUs += measured.cpuUs
+      sum.redisUs += measured.redisUs
     }
   }
-  await Promise.all(queues.map(queue => queue.close()))
+  for (const adder of adders) adder.disconnect()
+  await Promise.all(adders.map(adder => once(adder, 'exit')))
   admin.disconnect()
-  const [before, ...ours] = rounds.map(median)
-  const compared = ours.map(now => ({
-    ...now,
-    'of Queue.add': Math.round((now['adds/s'] / (before?.['adds/s'] ?? 0)) * 100) / 100,
-  }))
-  return {
-    'Queue.add': before,
-    'SingletonQueue.add, scope queue': compared[0],
-    'SingletonQueue.add, scope store': compared[1],
-  }
+  const rates = sums.map(({ added, ms }) => added / (ms / 1_000))
+  return Object.fromEntries(
+    sums.map(({ added, cpuUs, redisUs }, k) => [
+      KINDS[k],
+      {
+        'adds/s': Math.round(rates[k] ?? 0),
+        'CPU µs': Math.round(cpuUs / added),
+        "Redis' CPU µs": Math.round(redisUs / added),
+        'of Queue.add': Math.round(((rates[k] ?? 0) / (rates[0] ?? 1)) * 1000) / 1000,
+      },
+    ]),
+  )
 }
 
-/** @typedef {{ perSecond: number, cpuUs: number }} Round */
-
-/** @param {Round[]} rounds */
-function median(rounds) {
-  const middle = rounds.toSorted((a, b) => a.perSecond - b.perSecond)[Math.floor(rounds.length / 2)]
-  return { 'adds/s': Math.round(middle?.perSecond ?? 0), 'CPU µs': Math.round(middle?.cpuUs ?? 0) }
+/** The CPU time the server has used. @param {Redis} redis */
+async function redisCpuUs(redis) {
+  const used = [...(await redis.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)]
+  return used.reduce((sum, [, seconds]) => sum + Number(seconds) * 1_000_000, 0)
 }

@@ -36,7 +36,14 @@ export type { JobMode, JobStrategy } from './internal/job-modes.js'
 export type { Job, JobArguments, JobOutcome } from './job/job.js'
 export { type JobKeyOptions, jobKey, type UniqueOn } from './job/key.js'
 export type { JobClaimOptions, JobHolder, JobLocks, JobTakeOptions, Taken } from './job/locks.js'
-export { type JobLockNames, type JobLockPart, jobLockNames, type ParsedJobLock, parseJobLock } from './job/names.js'
+export {
+  type JobLockNames,
+  type JobLockPart,
+  jobLockNames,
+  jobLockNaming,
+  type ParsedJobLock,
+  parseJobLock,
+} from './job/names.js'
 export type {
   DecideStrategy,
   DuplicateTrigger,

@@ -22,6 +22,8 @@ const MAY_IMPORT = {
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
+  // A job of BullMQ's and its lock are one step of one script.
+  'adapters/bullmq': ['backends/redis/claiming', 'internal/check', 'internal/job-modes', 'public'],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],

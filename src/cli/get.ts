@@ -3,7 +3,7 @@ import type { LockState } from '../index.js'
 import { lockName } from './arguments.js'
 import { formatDuration } from './duration.js'
 import { EXIT } from './exit-codes.js'
-import { ageOf, expiryOf, lockJson, modeOf, momentOf } from './locks.js'
+import { ageOf, expiryOf, heldSinceMs, lockJson, modeOf, momentOf } from './locks.js'
 import { Notices } from './notices.js'
 import { dim, outputWidth, print, printJson } from './output.js'
 import { addStoreOptions, type StoreOptions, withStore } from './store.js'
@@ -34,7 +34,8 @@ async function get(name: string, options: StoreOptions): Promise<number> {
 function details(state: LockState): readonly string[] {
   const lines = [field('name', state.name)]
   for (const holder of state.holders) {
-    const since = holder.acquiredAtMs === null ? '' : ` (since ${momentOf(holder.acquiredAtMs)})`
+    const sinceMs = heldSinceMs(holder)
+    const since = sinceMs === null ? '' : ` (since ${momentOf(sinceMs)})`
     lines.push(
       '',
       field('owner', holder.owner),

@@ -1,7 +1,7 @@
 import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../adapters/bullmq/owner.js'
 import { type Holder, type JobLockPart, type LockState, parseJobLock, type Soloist } from '../index.js'
 import { PERIOD_META } from '../internal/job-modes.js'
-import { holderJson } from './locks.js'
+import { heldSinceMs, holderJson } from './locks.js'
 
 /**
  * How far a job is, as its locks tell:
@@ -119,7 +119,9 @@ export interface LiveJobJson {
 export type JobHoldJson = { readonly name: string } & Holder
 
 export function liveJobJson({ job, key, state, holds, waiting, atMs }: LiveJob): LiveJobJson {
-  const { owner = null, acquiredAtMs = null, expiresAtMs = null } = holds[0]?.holder ?? {}
+  const holder = holds[0]?.holder
+  const { owner = null, expiresAtMs = null } = holder ?? {}
+  const acquiredAtMs = holder === undefined ? null : heldSinceMs(holder)
   return { job, key, state, owner, acquiredAtMs, expiresAtMs, waiting, locks: holds.map(holdJson), atMs }
 }
 

@@ -1,3 +1,4 @@
+import { addedAtMs } from '../adapters/bullmq/owner.js'
 import type { Holder, LockState, Soloist } from '../index.js'
 import { formatDuration } from './duration.js'
 import { bold } from './output.js'
@@ -46,9 +47,18 @@ export function modeOf(state: LockState, holder: Holder): string {
   return limited ? `shared ${state.holders.length}/${state.limit}` : holder.mode
 }
 
+/**
+ * Since when the holder has had the lock, in epoch milliseconds; `null` where nobody noted it. A job that was added in one
+ * step with its lock tells by its id.
+ */
+export function heldSinceMs({ acquiredAtMs, owner }: Holder): number | null {
+  return acquiredAtMs ?? addedAtMs(owner)
+}
+
 /** How long the holder has had the lock. */
 export function ageOf(holder: Holder, atMs: number): string {
-  return holder.acquiredAtMs === null ? 'unknown' : formatDuration(atMs - holder.acquiredAtMs)
+  const sinceMs = heldSinceMs(holder)
+  return sinceMs === null ? 'unknown' : formatDuration(Math.max(atMs - sinceMs, 0))
 }
 
 /** How long the holder has left unless it renews. */
@@ -65,9 +75,10 @@ export function momentOf(epochMs: number): string {
 export function holderPhrase(holder: Holder, atMs: number): string {
   const owner = visible(holder.owner)
   const meta = holder.meta === null ? [] : [quoted(holder.meta)]
-  if (holder.acquiredAtMs === null) return [`${owner}, nobody noted since when`, ...meta].join(', ')
+  const sinceMs = heldSinceMs(holder)
+  if (sinceMs === null) return [`${owner}, nobody noted since when`, ...meta].join(', ')
   const details = [`${ageOf(holder, atMs)} ago`, ...meta].join(', ')
-  return `${owner} since ${momentOf(holder.acquiredAtMs)} (${details})`
+  return `${owner} since ${momentOf(sinceMs)} (${details})`
 }
 
 /** The lock as `--json` shows it: the same members whatever the store. */
@@ -84,8 +95,8 @@ export function lockJson(state: LockState): LockState {
 }
 
 export function holderJson(holder: Holder): Holder {
-  const { owner, mode, fence, acquiredAtMs, expiresAtMs, meta } = holder
-  return { owner, mode, fence, acquiredAtMs, expiresAtMs, meta }
+  const { owner, mode, fence, expiresAtMs, meta } = holder
+  return { owner, mode, fence, acquiredAtMs: heldSinceMs(holder), expiresAtMs, meta }
 }
 
 /** What `ls` and `watch` print with `--json`. */

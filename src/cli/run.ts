@@ -5,7 +5,7 @@ import { duration, exitCode, lockName, meta } from './arguments.js'
 import { EXIT, signalExitCode } from './exit-codes.js'
 import { explain, UsageError } from './failure.js'
 import { abandon, runGuarded } from './guard.js'
-import { holderPhrase } from './locks.js'
+import { heldSinceMs, holderPhrase } from './locks.js'
 import { Notices } from './notices.js'
 import { SignalInbox } from './signals.js'
 import { addStoreOptions, type StoreOptions, withStore } from './store.js'
@@ -164,7 +164,7 @@ async function busy(solo: Soloist, timeout: LockTimeoutError, options: RunOption
   notices.info('busy', `${quoted(name)} is busy, ${who}; CMD was not started`, {
     name,
     owner: holder?.owner ?? timeout.holder,
-    acquiredAtMs: holder?.acquiredAtMs ?? null,
+    acquiredAtMs: holder === undefined ? null : heldSinceMs(holder),
     meta: holder?.meta ?? null,
     waitedMs: Math.round(waitedMs),
   })

@@ -30,13 +30,19 @@ export interface JsonStyle {
  *   values are refused
  * @throws SoloistError `INVALID_ARGUMENT` for what is not JSON data, saying what is where, and for cycles; and when
  *   `serialize` threw, with what it threw as `cause`
+ * @param at where the value itself stands, for messages
  */
 export function jsonText(
   value: unknown,
   style: JsonStyle,
   serialize: ((value: unknown) => unknown) | undefined,
+  at: string = '',
 ): string {
-  return new Writer(style, serialize).write(value, '', 0)
+  return scalarText(value, style, at) ?? new Writer(style, serialize).write(value, at, 0)
+}
+
+function scalarText(value: unknown, { string, scalar }: JsonStyle, at: string): string | null {
+  return typeof value === 'string' ? string(value) : scalar(value, at)
 }
 
 class Writer {
@@ -51,9 +57,9 @@ class Writer {
   }
 
   write(value: unknown, at: string, depth: number): string {
-    const { what, string, scalar } = this.#style
+    const { what } = this.#style
     if (depth > DEEPEST) throw invalidArgument(`${what} must not be nested deeper than ${DEEPEST} levels`)
-    const text = typeof value === 'string' ? string(value) : scalar(value, at)
+    const text = scalarText(value, this.#style, at)
     if (text !== null) return text
     if (typeof value === 'object' && value !== null) {
       if (this.#around.includes(value)) throw this.#refused('a cycle', at)

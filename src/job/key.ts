@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { invalidArgument } from '../errors.js'
 import { checkKeyOptions } from '../internal/job-modes.js'
-import { called, jsonText, shortened } from '../internal/json.js'
+import { called, type JsonStyle, jsonText, shortened } from '../internal/json.js'
 
 /**
  * The part of a job's arguments that makes it unique: some of their fields by name, each of which must be there, or
@@ -29,10 +29,14 @@ export interface JobKeyOptions<A> {
  *   `uniqueOn` or `serialize` threw, with what they threw as `cause`
  */
 export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
-  const { uniqueOn, serialize } = options
+  return jobKeying(options)(args)
+}
+
+/** As {@link jobKey} for many arguments. @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken */
+export function jobKeying<A>(options: JobKeyOptions<A>): (args: A) => string {
   checkKeyOptions(options)
-  const text = canonicalJson(uniqueOn === undefined ? (args ?? null) : selected(args, uniqueOn), serialize)
-  return `v1:${hash('sha256', text)}`
+  const text = canonicalPart(options)
+  return args => `v1:${hash('sha256', text(args))}`
 }
 
 /**
@@ -44,25 +48,30 @@ export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
 export function canonicalJson(
   value: unknown,
   serialize?: (value: unknown) => unknown,
-  what: string = 'job arguments',
+  what: string = ARGUMENTS.what,
 ): string {
-  const style = { what, comma: ',', colon: ':', sort, string: JSON.stringify, scalar }
-  return jsonText(value, style, serialize)
+  return jsonText(value, what === ARGUMENTS.what ? ARGUMENTS : { ...ARGUMENTS, what }, serialize)
 }
 
-function selected<A>(args: A, uniqueOn: UniqueOn<A>): unknown {
+const ARGUMENTS: JsonStyle = { what: 'job arguments', comma: ',', colon: ':', sort, string: JSON.stringify, scalar }
+
+/** The canonical JSON of the part of the arguments that counts. */
+function canonicalPart<A>({ uniqueOn, serialize }: JobKeyOptions<A>): (args: A) => string {
+  if (uniqueOn === undefined) return args => canonicalJson(args ?? null, serialize)
   if (typeof uniqueOn === 'function') {
-    const value = called('uniqueOn', uniqueOn, args)
-    if (value === undefined) throw invalidArgument('uniqueOn returned undefined')
-    return value
+    return args => {
+      const value = called('uniqueOn', uniqueOn, args)
+      if (value === undefined) throw invalidArgument('uniqueOn returned undefined')
+      return canonicalJson(value, serialize)
+    }
   }
-  const fields: Record<string, unknown> = Object.create(null)
-  for (const field of uniqueOn) {
-    const value = args === null || typeof args !== 'object' || !Object.hasOwn(args, field) ? undefined : args[field]
-    if (value === undefined) throw invalidArgument(`uniqueOn names the field "${shortened(field)}", which is not there`)
-    fields[field] = value
+  const names = [...new Set(uniqueOn)].sort()
+  const member = (args: A, name: keyof A & string): string => {
+    const value = args === null || typeof args !== 'object' || !Object.hasOwn(args, name) ? undefined : args[name]
+    if (value === undefined) throw invalidArgument(`uniqueOn names the field "${shortened(name)}", which is not there`)
+    return `${JSON.stringify(name)}:${jsonText(value, ARGUMENTS, serialize, `.${shortened(name)}`)}`
   }
-  return fields
+  return args => `{${names.map(name => member(args, name)).join(',')}}`
 }
 
 function sort(keys: string[]): void {

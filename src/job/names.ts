@@ -1,5 +1,6 @@
 import { invalidArgument } from '../errors.js'
 import { checkText } from '../internal/check.js'
+import { type JobKeyOptions, jobKeying } from './key.js'
 
 /** The longest job name, in bytes of UTF-8, so that every lock name made of it is one a backend can store. */
 const LONGEST_JOB_NAME_BYTES = 900
@@ -32,6 +33,19 @@ export function checkJobName(name: unknown): string {
     throw invalidArgument(`a job name must not be longer than ${LONGEST_JOB_NAME_BYTES} bytes; it has ${bytes}`)
   }
   return text
+}
+
+/**
+ * Names the locks of one job: from its arguments, as {@link jobKey} and {@link jobLockNames} do, but with name and options
+ * checked once.
+ *
+ * @returns throws as `jobKey`
+ * @throws SoloistError `INVALID_ARGUMENT` for a name or options that cannot be taken
+ */
+export function jobLockNaming<A>(job: string, options: JobKeyOptions<A> = {}): (args: A) => JobLockNames {
+  const start = `${JOB_PREFIX}${checkJobName(job)}:`
+  const keyOf = jobKeying(options)
+  return args => new LockNames(start + keyOf(args))
 }
 
 /**

@@ -61,6 +61,8 @@ describe('options that are refused when the queue is made', () => {
     'a grace time of nothing': { jobs: {}, graceMs: 0 },
     'an unknown onBackendFault': { jobs: {}, onBackendFault: 'ignore' },
     'something else for solo': { jobs: {}, solo: {} },
+    'a prefix that is no string': { jobs: {}, prefix: 7 },
+    'a prefix that leaves no hash tag': { jobs: {}, prefix: 'a{}' },
   }
   for (const [name, singleton] of Object.entries(settings)) {
     test(name, () => {
@@ -70,9 +72,22 @@ describe('options that are refused when the queue is made', () => {
     })
   }
 
+  test('a prefix for locks that have one already', async () => {
+    expect(refusal(() => bench.queue({}, { solo: bench.solo, prefix: 'other:' }))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('contradicts singleton.solo'),
+    })
+  })
+
   test('of a worker', () => {
     const connection = connectionTo(bench.url)
-    for (const singleton of [{ onLapsed: 'run' }, { snoozeMs: -1 }, { graceMs: Number.NaN }, { solo: 1 }]) {
+    for (const singleton of [
+      { onLapsed: 'run' },
+      { snoozeMs: -1 },
+      { graceMs: Number.NaN },
+      { solo: 1 },
+      { prefix: 1 },
+    ]) {
       const make = () => new SingletonWorker('work', async () => 0, { connection, singleton: singleton as never })
       expect(refusal(make)).toMatchObject({ code: 'INVALID_ARGUMENT' })
     }
@@ -134,21 +149,6 @@ test('uniqueOn is checked against the data of the jobs', () => {
     { uniqueOn: ({ name }) => name },
   ]
   expect(typed).toHaveLength(4)
-})
-
-test('what scope queue cannot do is no option of it', () => {
-  const typed: SingletonJobOptions<Data>[] = [
-    { scope: 'queue', mode: 'untilExecuted', onDuplicate: 'skip' },
-    // @ts-expect-error: only untilExecuted
-    { scope: 'queue', mode: 'whileExecuting' },
-    // @ts-expect-error: nothing that would put a duplicate into the queue
-    { scope: 'queue', onDuplicate: 'rerun' },
-    // @ts-expect-error: nor a function, which might
-    { scope: 'queue', onDuplicate: () => 'join' },
-  ]
-  for (const options of typed.slice(1)) {
-    expect(() => bench.queue(options)).toThrow('scope "queue" needs the mode untilExecuted')
-  }
 })
 
 test("a queue without types takes jobs of any name and data, as BullMQ's own", async () => {

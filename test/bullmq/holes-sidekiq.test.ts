@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import type { Job, JobsOptions } from 'bullmq'
-import { SingletonQueue, type SingletonWorkerSettings } from 'soloist/bullmq'
+import type { Job } from 'bullmq'
+import type { SingletonWorkerSettings } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, type Data, haltAfterTake, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // The holes of sidekiq-unique-jobs that a queue of jobs can have, each shown to be closed here.
 
@@ -14,32 +14,11 @@ useBench('must not fail', (...fresh) => {
 
 const data = (value: number) => ({ key: 1, value })
 
-/** A queue whose jobs come when they are let in: later than the grace time, as those of a producer that was paused. */
-class LateQueue extends SingletonQueue<Data, number> {
-  #letIn: () => void = () => {}
-  readonly #gate = new Promise<void>(resolve => {
-    this.#letIn = resolve
-  })
-
-  letIn(): void {
-    this.#letIn()
-  }
-
-  protected override async addJob(name: string, jobData: Data, opts?: JobsOptions): Promise<Job<Data, number>> {
-    await this.#gate
-    return await super.addJob(name, jobData, opts)
-  }
-}
-
 /** A job whose place was taken before it came into the queue, and which is picked up while the other one runs. */
 async function lapse(singleton: SingletonWorkerSettings): Promise<{ job: Job; told: unknown }> {
-  const late = new LateQueue('work', {
-    connection: connectionTo(bench.url),
-    prefix: bench.prefix,
-    singleton: { solo: bench.solo, jobs: { sync: { uniqueOn: ['key'] } } },
-  })
-  bench.closeLater(() => late.close())
-  const adding = late.add('sync', data(1))
+  const solo = bench.client()
+  const letIn = haltAfterTake(solo)
+  const adding = bench.queue({}, { solo }).add('sync', data(1))
   await until(async () => Object.keys(await bench.held()).length === 1)
   const queue = bench.queue({})
   expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('recovered')
@@ -47,7 +26,7 @@ async function lapse(singleton: SingletonWorkerSettings): Promise<{ job: Job; to
   const worker = bench.worker(runs.run, { singleton })
   await runs.untilStarted(1)
   const lapsed = once(worker.singleton, 'lapsed')
-  late.letIn()
+  letIn()
   const job = await adding
   const [told] = await lapsed
   return { job, told }

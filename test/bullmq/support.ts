@@ -73,7 +73,12 @@ export class Bench {
     const queue: TestQueue = new SingletonQueue<Data, number, string>(name, {
       connection: connectionTo(this.url),
       prefix: this.prefix,
-      singleton: { solo: this.solo, graceMs: GRACE_MS, jobs: { sync: { uniqueOn: ['key'], ...job } }, ...settings },
+      singleton: {
+        ...(settings.solo === undefined ? { prefix: this.lockPrefix } : {}),
+        graceMs: GRACE_MS,
+        jobs: { sync: { uniqueOn: ['key'], ...job } },
+        ...settings,
+      },
     })
     queue.on('error', error => this.faults.push(error))
     queue.singleton.on('fault', fault => this.faults.push(fault))
@@ -178,6 +183,24 @@ export class Recorder {
       return false
     })
   }
+}
+
+/**
+ * Lets whoever takes a job's lock with `solo` get on only when the function that is returned was called: a producer that is
+ * held up between its lock and its job.
+ */
+export function haltAfterTake(solo: Soloist): () => void {
+  let letOn: () => void = () => {}
+  const gate = new Promise<void>(resolve => {
+    letOn = resolve
+  })
+  const take = solo.jobs.take.bind(solo.jobs)
+  solo.jobs.take = async (...args) => {
+    const taken = await take(...args)
+    await gate
+    return taken
+  }
+  return letOn
 }
 
 /** Resolves when nothing is left to be done in the queue and no lock that does not expire is held. */

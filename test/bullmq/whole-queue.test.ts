@@ -297,7 +297,8 @@ test('a sandboxed processor gets the fence and is stopped by the signal', async 
   const results: unknown[] = []
   worker.on('completed', (_job: Job, result: unknown) => results.push(result))
   await queue.add('sync', data(1))
-  await until(async () => (await queue.getJobCounts()).active === 1)
+  // A worker that has fetched it has not started it yet.
+  await until(async () => Object.values(await bench.held()).some(owner => owner.endsWith('#run')))
   await queue.add('sync', data(2))
   await until(() => results.length === 2)
   expect(results).toEqual([

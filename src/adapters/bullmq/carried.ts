@@ -13,13 +13,16 @@ export type Part =
   /** It was made by a scheduler: its strategy is applied when a worker picks it up. */
   | 'tick'
 
-/** What a job takes along in its `opts.singleton`, written once when it is triggered. */
+const DEFAULT_MODE: SingletonMode = 'untilExecuted'
+
+/**
+ * What a job takes along in its `opts.singleton`, written once when it is triggered. A job of the default mode that carries
+ * nothing but its lock has the name of that alone.
+ */
 export interface Carried {
   /** The name of the trigger lock; those of the run lock and of the follow-up's slot are made of it. */
   readonly lock: string
   readonly mode: SingletonMode
-  /** `'queue'`: BullMQ's own deduplication keeps it unique while it waits. */
-  readonly scope?: 'queue'
   /** Default `'holder'`. */
   readonly part?: Part
   /** The fence of the lock it took when it was triggered, for modes whose runs have none of their own. */
@@ -38,23 +41,17 @@ export interface Carried {
   readonly strategy?: SingletonStrategy
 }
 
-export function withCarried(opts: JobsOptions | undefined, jobId: string, singleton: Carried): JobsOptions {
-  if (singleton.scope === undefined) return { ...opts, jobId, singleton } as JobsOptions
-  // BullMQ stores all of this several times: the lock's name is that of the deduplication, and there is one mode.
-  return { ...opts, jobId, deduplication: { id: singleton.lock }, singleton: 'queue' } as JobsOptions
+export function withCarried(opts: JobsOptions | undefined, jobId: string, carried: Carried): JobsOptions {
+  // Most jobs are of this kind, and what they carry is packed, unpacked and stored with each.
+  const short = carried.mode === DEFAULT_MODE && Object.keys(carried).length === 2
+  return { ...opts, jobId, singleton: short ? carried.lock : carried } as JobsOptions
 }
 
 /** What the job carries, or `null` when it is no singleton job. */
 export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
-  const { singleton, deduplication } = (job.opts ?? {}) as {
-    singleton?: Partial<Carried> | 'queue'
-    deduplication?: { id?: unknown }
-  }
-  if (singleton !== 'queue') {
-    return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
-  }
-  if (typeof deduplication?.id !== 'string') return null
-  return { lock: deduplication.id, mode: 'untilExecuted', scope: 'queue', part: 'waiter' }
+  const { singleton } = (job.opts ?? {}) as { singleton?: Partial<Carried> | string }
+  if (typeof singleton === 'string') return { lock: singleton, mode: DEFAULT_MODE }
+  return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
 }
 
 /** @throws SoloistError `INVALID_ARGUMENT` when what it carries was not written by this adapter */
@@ -67,6 +64,11 @@ export function namesOf({ lock }: Carried): JobLockNames {
 /** The job's name as its locks know it. */
 export function jobNameOf({ lock }: Carried): string {
   return parseJobLock(lock)?.job ?? lock
+}
+
+/** Whether a job of this mode takes its trigger lock, and carries nothing that is known only when it has it. */
+export function takesAnyFence(mode: SingletonMode): boolean {
+  return mode === 'untilExecuted' || mode === 'untilAndWhileExecuting'
 }
 
 /** Whether runs of this mode exclude each other. */

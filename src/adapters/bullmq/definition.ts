@@ -1,9 +1,10 @@
 import {
   type JobKeyOptions,
+  type JobLockNames,
   type JobMode,
   type JobState,
   type JobStrategy,
-  jobKey,
+  jobLockNaming,
   SoloistError,
   type UniqueOn,
 } from '../../index.js'
@@ -29,24 +30,11 @@ export interface Duplicate<Data = unknown> {
 }
 
 /**
- * Among whom a job is unique while it waits. `'store'`: among all who share the locks' store, whatever queue, flow,
- * scheduler or function they come from. `'queue'`: among what `add` and `addBulk` put into this queue, by BullMQ's own
- * deduplication, which is one step with adding it and costs less. What else there is of its name and key, such a job meets
- * when it starts, and waits for.
- */
-export type SingletonScope = 'store' | 'queue'
-
-/**
  * How the jobs of one name are unique. Every field is optional. `serialize` is for the key only: BullMQ stores the data its
  * own way.
  */
 // biome-ignore lint/suspicious/noExplicitAny: as BullMQ's own default for a job's data
-export type SingletonJobOptions<Data = any> = UniqueInStore<Data> | UniqueInQueue<Data>
-
-/** Jobs that are unique among all who share the locks' store. */
-export interface UniqueInStore<Data> extends JobKeyOptions<Data> {
-  /** Default `'store'`. */
-  readonly scope?: 'store' | undefined
+export interface SingletonJobOptions<Data = any> extends JobKeyOptions<Data> {
   /** Default `'untilExecuted'`. */
   readonly mode?: SingletonMode | undefined
   /** Default `'join'`. */
@@ -65,34 +53,22 @@ export interface UniqueInStore<Data> extends JobKeyOptions<Data> {
   readonly onRunning?: 'follow' | 'stop' | undefined
 }
 
-/** Jobs that are unique in their queue. */
-export interface UniqueInQueue<Data> extends JobKeyOptions<Data> {
-  readonly scope: 'queue'
-  /** Default, and only choice: `'untilExecuted'`. */
-  readonly mode?: 'untilExecuted' | undefined
-  /** Default `'join'`. */
-  readonly onDuplicate?: 'join' | 'reject' | 'skip' | undefined
-}
-
 /** Options after validation. */
 export interface Definition {
   readonly name: string
-  readonly scope: SingletonScope
   readonly mode: SingletonMode
   readonly strategy: SingletonStrategy | ((duplicate: Duplicate) => SingletonStrategy | Promise<SingletonStrategy>)
   readonly expiryMs: number | null
   readonly merge: ((older: unknown, newer: unknown) => unknown) | null
   readonly stops: boolean
-  key(data: unknown): string
+  /** The names of the locks of a job with this data. @throws SoloistError `INVALID_ARGUMENT` for data that has no key */
+  locks(data: unknown): JobLockNames
 }
 
-const OPTION_NAMES: OptionNames<UniqueInStore<unknown>> = {
-  ...{ uniqueOn: true, serialize: true, scope: true, mode: true, onDuplicate: true },
+const OPTION_NAMES: OptionNames<SingletonJobOptions> = {
+  ...{ uniqueOn: true, serialize: true, mode: true, onDuplicate: true },
   ...{ expiryMs: true, merge: true, onRunning: true },
 }
-
-/** What can become of a duplicate that BullMQ itself turned away: nothing that would put it into the queue. */
-const IN_QUEUE: ReadonlySet<unknown> = new Set<SingletonStrategy>(['join', 'reject', 'skip'])
 
 /** @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken or contradict each other */
 export function definitions(jobs: unknown): ReadonlyMap<string, Definition> {
@@ -111,19 +87,14 @@ function definition(name: string, options: SingletonJobOptions): Definition {
   if ('onRunning' in options && options.onRunning !== undefined && mode === 'untilExpired') {
     throw invalid(`${of}onRunning contradicts untilExpired: there no run is in the way`)
   }
-  const scope = choiceOption<SingletonScope>(`${of}scope`, options.scope, ['store', 'queue'])
-  if (scope === 'queue' && !(mode === 'untilExecuted' && IN_QUEUE.has(onDuplicate))) {
-    throw invalid(`${of}scope "queue" needs the mode untilExecuted and onDuplicate ${[...IN_QUEUE].join(', ')}`)
-  }
   return {
     name,
-    scope,
     mode,
     strategy: onDuplicate as Definition['strategy'],
     expiryMs,
     merge,
     stops,
-    key: data => jobKey(data, { uniqueOn: uniqueOn as UniqueOn<unknown> | undefined, serialize }),
+    locks: jobLockNaming<unknown>(name, { uniqueOn: uniqueOn as UniqueOn<unknown> | undefined, serialize }),
   }
 }
 

@@ -8,18 +8,16 @@ import {
   type JobNode,
   type MinimalQueue,
 } from 'bullmq'
-import { jobLockNames } from '../../index.js'
 import { withCarried } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import { Singleton } from './events.js'
-import { newJobId } from './ids.js'
 import type { SingletonJob } from './job.js'
 import { Lives } from './life.js'
 import type { Addition } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
 import { checkSettings, type SingletonSettings } from './queue-side.js'
 import { checkConnection, openStore, type Store } from './store.js'
-import { type Trigger, Triggers } from './trigger.js'
+import { Trigger, Triggers } from './trigger.js'
 import { opener } from './worker-side.js'
 
 export interface SingletonFlowProducerOptions extends FlowProducerOptions {
@@ -49,11 +47,11 @@ export class SingletonFlowProducer extends FlowProducer {
   constructor(options: SingletonFlowProducerOptions, backendFactory?: BackendFactory) {
     const { singleton: settings, ...opts } = options
     const { graceMs, jobs } = checkSettings(settings)
-    checkConnection(settings.solo, opts.connection, backendFactory)
+    checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
     const onError = (error: Error): void => void this.emit('error', error)
     this.#definitions = jobs
-    this.#store = openStore(settings.solo, opts.connection, onError)
+    this.#store = openStore(settings, opts.connection, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     // Every job is looked for in its own queue.
@@ -137,11 +135,7 @@ export class SingletonFlowProducer extends FlowProducer {
 
   #trigger({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
     const definition = this.#definitions.get(name)
-    if (definition === undefined) return null
-    const jobId = opts?.jobId || newJobId()
-    const names = jobLockNames(name, definition.key(data))
-    const owner = queuedOwner(this.#qualifiedName(queueName, prefix), jobId)
-    return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }
+    return definition === undefined ? null : new Trigger(definition, this.#qualifiedName(queueName, prefix), data, opts)
   }
 
   #qualifiedName(queueName: string, prefix = this.opts.prefix): string {

@@ -2,7 +2,6 @@ export type {
   Duplicate,
   SingletonJobOptions,
   SingletonMode,
-  SingletonScope,
   SingletonStrategy,
 } from './definition.js'
 export type { Singleton, SingletonEvent, SingletonEvents } from './events.js'

@@ -1,10 +1,11 @@
 import { type FinishedStatus, Job } from 'bullmq'
 import { carriedBy } from './carried.js'
+import { isMadeHere } from './ids.js'
 import type { SingletonOutcome } from './outcome.js'
 import type { Producer } from './producer.js'
 
 /** Where a job finds the producer of the queue it was read from. */
-export const producers: WeakMap<object, Producer> = new WeakMap()
+export const producers: WeakMap<object, Producer<unknown>> = new WeakMap()
 
 /** A job of a `SingletonQueue`. */
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
@@ -15,6 +16,13 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 > {
   /** What the trigger that answered this job came to; absent on a job that was read, and on one that is no singleton. */
   declare singleton?: SingletonOutcome
+
+  constructor(...args: ConstructorParameters<typeof Job<DataType, ResultType, NameType>>) {
+    super(...args)
+    // BullMQ would store an id among the options, too; nobody chose this one, and other jobs may be given these options.
+    const own: { jobId?: string | undefined } = this.opts
+    if (own.jobId !== undefined && isMadeHere(own.jobId)) own.jobId = undefined
+  }
 
   /** As BullMQ's; the job's locks are given up, too. */
   override async remove(opts?: Parameters<Job['remove']>[0]): Promise<void> {
@@ -39,4 +47,14 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
       throw error
     }
   }
+}
+
+const plainAddJob = (Job.prototype as { addJob?: (runner: unknown, ...rest: unknown[]) => Promise<string> }).addJob
+if (plainAddJob !== undefined) {
+  // So BullMQ 5 adds it; BullMQ 6 asks the queue's backend to.
+  const addJob = function (this: SingletonJob, runner: unknown, ...rest: unknown[]): Promise<string> {
+    const through = producers.get(this.queue)?.through(runner, this.id)
+    return plainAddJob.call(this, through ?? runner, ...rest)
+  }
+  Object.defineProperty(SingletonJob.prototype, 'addJob', { value: addJob, writable: true, configurable: true })
 }

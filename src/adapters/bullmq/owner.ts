@@ -1,3 +1,5 @@
+import { madeAtMs } from './ids.js'
+
 /**
  * Who holds a lock on behalf of a BullMQ job: `bullmq:<prefix>:<queue>:<job id>`, so the part after `bullmq:` is the key
  * of the job's hash on Redis. While the job waits in its queue that is all; afterwards a mark follows:
@@ -32,6 +34,12 @@ export function queuedOwner(queue: string, jobId: string): string {
 
 export function marked(owner: string, mark: string): string {
   return `${owner}#${mark}`
+}
+
+/** When the job of an owner was added, by the clock of who added it, in epoch milliseconds; `null` where its id does not tell. */
+export function addedAtMs(text: string): number | null {
+  const owner = parseOwner(text)
+  return owner === null || owner.mark !== null ? null : madeAtMs(owner.jobId)
 }
 
 /** The mark on an owner, or `null`, and the owner without it. */

@@ -1,9 +1,10 @@
 import type { Job, JobsOptions } from 'bullmq'
-import type { Soloist } from '../../index.js'
+import { type Soloist, SoloistError } from '../../index.js'
 import { carriedBy, withCarried } from './carried.js'
 import type { Singleton } from './events.js'
 import type { Lives } from './life.js'
-import { type Addition, outcomeOf, type Unique } from './outcome.js'
+import { Held, isHeldInstead, type OneStep } from './one-step.js'
+import { type Addition, outcomeOf, type SingletonOutcome } from './outcome.js'
 import { queuedOwner } from './owner.js'
 import type { Trigger } from './trigger.js'
 
@@ -14,95 +15,144 @@ export interface Item {
   readonly opts?: JobsOptions | undefined
 }
 
-/** How BullMQ itself adds to a queue. */
-export interface Adding {
+/** How BullMQ itself adds to a queue, and what who adds is answered. */
+export interface Adding<A> {
   add: (item: Item) => Promise<Job>
   addBulk: (items: readonly Item[]) => Promise<Job[]>
+  /** @param job the one that covers the item; `null` where there is none to answer */
+  answer: (item: Item, job: Job | null, outcome: SingletonOutcome) => A
+  /** For a job that is no singleton. */
+  answerPlain: (job: Job) => A
 }
 
 /** What {@link Placing} needs of the queue it adds to. */
-export interface PlacingHost extends Adding {
+export interface PlacingHost<A> extends Adding<A> {
   readonly qualifiedName: string
   readonly solo: Soloist
   readonly lives: Lives
   readonly singleton: Singleton
+  /** `null` where the lock of a job and the job are always two steps. */
+  readonly oneStep: OneStep | null
 }
 
 /** A trigger for which a job is to be added. */
 export interface Decided {
   readonly trigger: Trigger
   readonly addition: Addition
+  /** The lock is to be taken in the step that adds the job. */
+  readonly together?: true
 }
 
 /** Puts jobs in their queue after it was decided that they belong there, and gives up the locks of those that are not there. */
-export class Placing {
-  readonly #host: PlacingHost
+export class Placing<A> {
+  readonly #host: PlacingHost<A>
 
-  constructor(host: PlacingHost) {
+  constructor(host: PlacingHost<A>) {
     this.#host = host
   }
 
-  async add(decided: Decided): Promise<Unique<Job>> {
-    return await this.added(decided, await this.put(decided))
+  /** Whether a lock can be taken now in the step that adds its job. */
+  get inOneStep(): boolean {
+    return this.#host.oneStep?.ready === true
   }
 
-  /** @returns the job that was added, or the one by which BullMQ's own deduplication turned it away */
-  async put({ trigger, addition }: Decided): Promise<Job> {
+  async add(decided: Decided): Promise<A> {
+    let job: Job
     try {
-      return await this.#host.add(itemOf({ trigger, addition }))
+      job = await this.#host.add(itemOf(decided))
     } catch (error) {
-      const job = await this.#thereAfterAll({ trigger, addition })
-      if (job === null) throw error
-      return job
+      job = await this.#orThrow(error, decided)
     }
+    return this.#added(decided, job)
+  }
+
+  /**
+   * Takes the lock and adds the job in one step.
+   *
+   * @param held called instead when somebody holds the lock
+   */
+  async addTakingLock(decided: Decided, held: (holder: string) => Promise<A>): Promise<A> {
+    const { oneStep } = this.#host
+    let job: Job
+    oneStep?.begin(decided.trigger)
+    try {
+      job = await this.#host.add(itemOf(decided))
+      oneStep?.end(decided.trigger)
+    } catch (error) {
+      // What is added after this has its lock.
+      oneStep?.end(decided.trigger)
+      if (error instanceof Held) return await held(error.holder)
+      job = await this.#orThrow(error, decided)
+    }
+    return this.#added(decided, job)
   }
 
   /**
    * By one call of `addBulk`.
    *
    * @param jobs those that are unique, and any others
-   * @returns in the same order; `null` for a job that is unique in its queue and was turned away: that is to be looked at
+   * @returns in the same order; `null` for a job whose lock was to be taken with it and is held
    */
-  async addTogether(jobs: readonly (Decided | Item)[]): Promise<(Unique<Job> | null)[]> {
+  async addTogether(jobs: readonly (Decided | Item)[]): Promise<({ readonly answer: A } | null)[]> {
     if (jobs.length === 0) return []
     let placed: (Job | null)[]
+    const { oneStep, answerPlain } = this.#host
+    const taking = jobs.flatMap(job => ('together' in job ? [job.trigger] : []))
     try {
-      placed = await this.#host.addBulk(jobs.map(job => ('trigger' in job ? itemOf(job) : job)))
+      const items = jobs.map(job => ('trigger' in job ? itemOf(job) : job))
+      for (const trigger of taking) oneStep?.begin(trigger)
+      placed = await this.#host.addBulk(items)
     } catch (error) {
       // Some may be there and some not.
       placed = await Promise.all(jobs.map(job => ('trigger' in job ? this.#thereAfterAll(job) : null)))
       if (placed.includes(null)) throw error
+    } finally {
+      for (const trigger of taking) oneStep?.end(trigger)
     }
     return await Promise.all(
       jobs.map(async (one, i) => {
         const job = placed[i] as Job
-        if (!('trigger' in one)) return { job, outcome: outcomeOf('started', job.id as string) }
-        const { definition, jobId } = one.trigger
-        return definition.scope === 'queue' && job.id !== jobId ? null : await this.added(one, job)
+        if (!('trigger' in one)) return { answer: answerPlain(job) }
+        return isHeldInstead(job.id) ? null : { answer: await this.#added(one, job) }
       }),
     )
   }
 
-  /** @param job what {@link Placing.put} returned */
-  async added({ trigger, addition }: Decided, job: Job): Promise<Unique<Job>> {
-    const { definition, jobId } = trigger
-    const { outcome, holds, after } = addition
-    const { singleton } = this.#host
-    if (job.id !== jobId) {
-      await this.giveBack(holds, jobId)
-      singleton.count(definition.name, 'duplicate')
-      return { job, outcome: outcomeOf('duplicate', job.id as string) }
+  /** The job, if it is there although its `add` failed. */
+  async #orThrow(error: unknown, decided: Decided): Promise<Job> {
+    // Whether it is there could not be asked either.
+    if (error instanceof SoloistError) throw error
+    const job = await this.#thereAfterAll(decided)
+    if (job === null) throw error
+    return job
+  }
+
+  /** @param job what BullMQ answered: the one that was added, or the one by which its own deduplication turned it away */
+  #added({ trigger, addition }: Decided, job: Job): A | Promise<A> {
+    const { outcome, after } = addition
+    if (job.id !== trigger.jobId) return this.#turnedAway({ trigger, addition }, job)
+    return after === null ? this.answer(trigger, job, outcome) : this.#thereThen(after, trigger, job, outcome)
+  }
+
+  async #turnedAway({ trigger, addition: { holds } }: Decided, job: Job): Promise<A> {
+    await this.giveBack(holds, trigger.jobId)
+    return this.answer(trigger, job, outcomeOf('duplicate', job.id as string))
+  }
+
+  async #thereThen(after: () => Promise<void>, trigger: Trigger, job: Job, outcome: SingletonOutcome): Promise<A> {
+    try {
+      await after()
+    } catch (error) {
+      // The worker that starts the job sees to it.
+      this.#host.singleton.emit('fault', { during: 'trigger', error, id: trigger.jobId })
     }
-    if (after !== null) {
-      try {
-        await after()
-      } catch (error) {
-        // The worker that starts the job sees to it.
-        singleton.emit('fault', { during: 'trigger', error, id: jobId })
-      }
-    }
-    singleton.count(definition.name, outcome.status)
-    return { job, outcome }
+    return this.answer(trigger, job, outcome)
+  }
+
+  /** Counts what became of a trigger, and answers it. */
+  answer(trigger: Trigger, job: Job | null, outcome: SingletonOutcome): A {
+    this.#host.singleton.count(trigger.name, outcome.status)
+    return this.#host.answer(trigger, job, outcome)
   }
 
   /** Gives up a lock that was taken for a job that is not there. */

@@ -1,33 +1,34 @@
 import type { Job } from 'bullmq'
-import { DuplicateJobError, jobLockNames, SoloistError } from '../../index.js'
+import { DuplicateJobError, SoloistError } from '../../index.js'
 import { type Carried, carriedBy, jobNameOf, namesOf } from './carried.js'
 import { type Definition, invalid } from './definition.js'
-import { newJobId } from './ids.js'
-import { checkInQueue, inQueue, metInQueue, sightingInQueue } from './in-queue.js'
-import { type Addition, type Met, outcomeOf, sighting, type Unique } from './outcome.js'
+import { type Addition, type Met, outcomeOf, sighting } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
 import { type Decided, type Item, Placing, type PlacingHost } from './placing.js'
-import { type Trigger, Triggers } from './trigger.js'
+import { Trigger, Triggers } from './trigger.js'
 
 /** What a {@link Producer} needs of the queue it adds to. */
-export interface ProducerHost extends PlacingHost {
+export interface ProducerHost<A> extends PlacingHost<A> {
   readonly definitions: ReadonlyMap<string, Definition>
   readonly graceMs: number
   readonly onBackendFault: 'fail' | 'enqueue'
-  /** Which job holds a deduplication id of BullMQ's. */
-  deduplicated(id: string): Promise<string | null>
 }
 
 /** Adds jobs that are unique: each takes its lock first, and goes into the queue with what a worker needs to know of it. */
-export class Producer {
-  readonly #host: ProducerHost
+export class Producer<A> {
+  readonly #host: ProducerHost<A>
   readonly #triggers: Triggers
-  readonly #placing: Placing
+  readonly #placing: Placing<A>
 
-  constructor(host: ProducerHost) {
+  constructor(host: ProducerHost<A>) {
     this.#host = host
     this.#triggers = new Triggers(host)
     this.#placing = new Placing(host)
+  }
+
+  /** What a job of the queue is to be added by in place of `runner`, where it takes its lock in the same step. */
+  through<R>(runner: R, jobId: string | undefined): R {
+    return this.#host.oneStep?.through(runner, jobId) ?? runner
   }
 
   /** @returns whether jobs of this name are singletons */
@@ -35,18 +36,26 @@ export class Producer {
     return this.#host.definitions.has(name)
   }
 
-  async addUnique(item: Item): Promise<Unique<Job>> {
+  /** @throws SoloistError `INVALID_ARGUMENT` when they are not */
+  assertHas(name: string): Definition {
+    const definition = this.#host.definitions.get(name)
+    if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
+    return definition
+  }
+
+  /** @throws SoloistError at once for what cannot be taken; what it returns rejects with all else */
+  add(item: Item): Promise<A> {
     const trigger = this.trigger(item)
-    if (trigger.definition.scope === 'queue') return await this.#addInQueue(trigger)
-    const step = (await this.#sameId(trigger)) ?? (await this.#decide(trigger))
-    return step.kind === 'add' ? await this.#placing.add({ trigger, addition: step }) : this.#met(trigger, step)
+    const addition = this.#together(trigger)
+    if (addition === null) return this.#inTwoSteps(trigger)
+    return this.#placing.addTakingLock({ trigger, addition }, holder => this.#inTwoSteps(trigger, holder))
   }
 
   /**
    * In the order of the items; those whose key is free are added in one call. What one item fails with is thrown after
    * the others were added.
    */
-  async addBulk(items: readonly Item[]): Promise<Unique<Job>[]> {
+  async addBulk(items: readonly Item[]): Promise<A[]> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
     const seen = new Set<string>()
     const firsts = triggers.map(trigger => {
@@ -58,39 +67,31 @@ export class Producer {
       triggers.map((trigger, i) => (trigger !== null && firsts[i] === true ? this.#tryTake(trigger) : null)),
     )
     const together = items.flatMap((item, i): { readonly i: number; readonly job: Decided | Item }[] => {
-      const [trigger, addition] = [triggers[i] ?? null, taken[i] ?? null]
-      if (trigger === null) return [{ i, job: item }]
-      return addition === null ? [] : [{ i, job: { trigger, addition } }]
+      if (triggers[i] === null) return [{ i, job: item }]
+      const decided = taken[i] ?? null
+      return decided === null ? [] : [{ i, job: decided }]
     })
     const placed = await this.#placing.addTogether(together.map(({ job }) => job))
-    const results: Unique<Job>[] = []
+    const answers = new Map<number, A>()
     for (const [k, { i }] of together.entries()) {
       const added = placed[k] ?? null
-      if (added !== null) results[i] = added
+      if (added !== null) answers.set(i, added.answer)
     }
     const refusals: unknown[] = []
     for (const [i, item] of items.entries()) {
-      if (results[i] !== undefined) continue
+      if (answers.has(i)) continue
       try {
-        results[i] = await this.addUnique(item)
+        answers.set(i, await this.add(item))
       } catch (error) {
         refusals.push(error)
       }
     }
     if (refusals.length > 0) throw refusals[0]
-    return results
+    return items.map((_, i) => answers.get(i) as A)
   }
 
-  /** The key is computed here, and nowhere else. */
   trigger({ name, data, opts }: Item): Trigger {
-    const definition = this.#host.definitions.get(name)
-    if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
-    const names = jobLockNames(name, definition.key(data))
-    if (definition.scope === 'queue') checkInQueue({ definition, opts })
-    // BullMQ takes an empty one for none.
-    const jobId = opts?.jobId || newJobId()
-    const owner = queuedOwner(this.#host.qualifiedName, jobId)
-    return { definition, data, opts, names, jobId, owner, sinceMs: performance.now() }
+    return new Trigger(this.assertHas(name), this.#host.qualifiedName, data, opts)
   }
 
   /** What the jobs of a scheduler carry. */
@@ -121,7 +122,6 @@ export class Producer {
     if (carried.mode === 'whileExecuting' || carried.mode === 'untilExpired') return async () => {}
     const { trigger } = namesOf(carried)
     const owner = queuedOwner(qualifiedName, job.id as string)
-    if (carried.scope === 'queue') await this.#assertAlone(job, carried)
     const sinceMs = performance.now()
     let replaces: string | undefined
     do {
@@ -148,46 +148,34 @@ export class Producer {
     await Promise.all([trigger, next].map(lock => this.#placing.giveBack(lock, job.id as string)))
   }
 
-  /** @throws DuplicateJobError when another job of this key is live in the queue */
-  async #assertAlone(job: Job, carried: Carried): Promise<void> {
-    const { deduplicated, lives } = this.#host
-    const other = await deduplicated(carried.lock)
-    const live = other === null || other === job.id ? undefined : await lives.own(other)
-    if (live === undefined || live.finishedOn) return
-    throw new DuplicateJobError({ job: jobNameOf(carried), ...sightingInQueue(live) })
+  /** @param holder who is known to hold the trigger lock, if anybody is */
+  async #inTwoSteps(trigger: Trigger, holder?: string): Promise<A> {
+    const step = (await this.#sameId(trigger)) ?? (await this.#decide(trigger, holder))
+    if (step.kind === 'add') return await this.#placing.add({ trigger, addition: step })
+    return this.#placing.answer(trigger, step.job, step.outcome)
   }
 
-  async #addInQueue(trigger: Trigger): Promise<Unique<Job>> {
-    const same = await this.#sameId(trigger)
-    if (same !== null) return this.#met(trigger, same)
-    const addition = inQueue(trigger)
-    let job = await this.#placing.put({ trigger, addition })
-    if (job.id !== trigger.jobId) {
-      const step = await this.#triggers.until(trigger, async () => {
-        const met = await metInQueue(this.#host.lives, trigger, job)
-        if (met !== null) return met
-        job = await this.#placing.put({ trigger, addition })
-        return job.id === trigger.jobId ? addition : null
-      })
-      if (step.kind === 'met') return this.#met(trigger, step)
-    }
-    return await this.#placing.added({ trigger, addition }, job)
+  #together(trigger: Trigger): Addition | null {
+    return this.#placing.inOneStep ? this.#triggers.together(trigger) : null
   }
 
-  async #decide(trigger: Trigger): Promise<Addition | Met> {
+  async #decide(trigger: Trigger, holder: string | undefined): Promise<Addition | Met> {
     try {
-      return await this.#triggers.decide(trigger)
+      return await this.#triggers.decide(trigger, holder)
     } catch (error) {
       return this.#unguarded(trigger, error)
     }
   }
 
-  async #tryTake(trigger: Trigger): Promise<Addition | null> {
-    if (trigger.definition.scope === 'queue') return inQueue(trigger)
+  /** Takes the lock if it is free, or is to take it in the step that adds the job; `null` when it has to be decided. */
+  async #tryTake(trigger: Trigger): Promise<Decided | null> {
+    const together = this.#together(trigger)
+    if (together !== null) return { trigger, addition: together, together: true }
     try {
-      return await this.#triggers.tryTake(trigger)
+      const addition = await this.#triggers.tryTake(trigger)
+      return addition === null ? null : { trigger, addition }
     } catch (error) {
-      return this.#unguarded(trigger, error)
+      return { trigger, addition: this.#unguarded(trigger, error) }
     }
   }
 
@@ -206,10 +194,5 @@ export class Producer {
     const seen = sighting(owner, parseOwner(owner), job)
     if (definition.strategy === 'reject') throw new DuplicateJobError({ job: definition.name, ...seen })
     return { kind: 'met', outcome: outcomeOf('duplicate', jobId, seen), job }
-  }
-
-  #met({ definition }: Trigger, { outcome, job }: Met): Unique<Job> {
-    this.#host.singleton.count(definition.name, outcome.status)
-    return { job, outcome }
   }
 }

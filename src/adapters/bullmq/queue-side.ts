@@ -10,6 +10,7 @@ import {
 } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
+import type { OneStep } from './one-step.js'
 import type { Adding } from './placing.js'
 import { Producer } from './producer.js'
 import { openStore, type Store } from './store.js'
@@ -24,6 +25,11 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
   /** Where the locks are: the same for every queue and worker. Default: on the queue's Redis, opened and closed with it. */
   readonly solo?: Soloist | undefined
   /**
+   * What the keys of the locks on the queue's Redis start with: the same for every queue and worker; default `'soloist:'`.
+   * Not with `solo`, which has its own.
+   */
+  readonly prefix?: string | undefined
+  /**
    * How long a job may take to appear in its queue after its lock was taken, in milliseconds; default 5,000. After that
    * others take it that its producer has died.
    */
@@ -36,18 +42,25 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
 }
 
 /** What a queue of singleton jobs has beside BullMQ's own. */
-export class QueueSide {
+export class QueueSide<A> {
   readonly singleton: Singleton
-  readonly producer: Producer
+  readonly producer: Producer<A>
   readonly #queue: Queue
   readonly #store: Store
   readonly #lives: Lives
 
-  constructor(queue: Queue, settings: SingletonSettings, backendFactory: BackendFactory | undefined, adding: Adding) {
+  /** @param oneStep how `adding` can be told to take locks as it adds jobs, if it can */
+  constructor(
+    queue: Queue,
+    settings: SingletonSettings,
+    backendFactory: BackendFactory | undefined,
+    adding: Adding<A>,
+    oneStep: OneStep | null = null,
+  ) {
     const { graceMs, onBackendFault, jobs } = checkSettings(settings)
     const onError = (error: Error): void => void queue.emit('error', error)
     this.#queue = queue
-    this.#store = openStore(settings.solo, queue.opts.connection, onError)
+    this.#store = openStore(settings, queue.opts.connection, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
@@ -61,7 +74,7 @@ export class QueueSide {
       definitions: jobs,
       graceMs,
       onBackendFault,
-      deduplicated: id => queue.getDeduplicationJobId(id),
+      oneStep,
       ...adding,
     })
   }

@@ -12,7 +12,9 @@ import {
 } from 'bullmq'
 import type { Singleton } from './events.js'
 import { producers, SingletonJob } from './job.js'
+import { backendThrough, OneStep } from './one-step.js'
 import type { SingletonOutcome, Unique } from './outcome.js'
+import type { Adding, Item } from './placing.js'
 import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
 import { checkConnection } from './store.js'
 
@@ -32,18 +34,27 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   NameType
 > {
   readonly singleton: Singleton
-  readonly #side: QueueSide
+  readonly #side: QueueSide<SingletonJob<DataType, ResultType, NameType>>
+  /** The jobs that were answered where there was none to answer. */
+  readonly #standIns = new WeakSet<object>()
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
   constructor(name: string, options: SingletonQueueOptions<DataType, NameType>, backendFactory?: BackendFactory) {
     const { singleton: settings, ...opts } = options
     checkSettings(settings)
-    checkConnection(settings.solo, opts.connection, backendFactory)
-    super(name, opts, backendFactory as undefined)
-    this.#side = new QueueSide(this as unknown as Queue, settings, backendFactory, {
-      add: ({ name, data, opts }) => super.add(name as NameType, data as DataType, opts) as Promise<Job>,
+    const claiming = checkConnection(settings, opts.connection, backendFactory)
+    const oneStep = claiming === null ? null : new OneStep(claiming)
+    const factory = backendFactory ?? (oneStep === null ? undefined : backendThrough(oneStep))
+    super(name, opts, factory as undefined)
+    // BullMQ 5 has no backend that would have told it.
+    oneStep?.use((this as { readonly client?: Promise<unknown> }).client)
+    const adding: Adding<SingletonJob<DataType, ResultType, NameType>> = {
+      add: ({ name, data, opts }) => super.addJob(name as NameType, data as DataType, opts) as Promise<Job>,
       addBulk: items => super.addBulk(items as never) as unknown as Promise<Job[]>,
-    })
+      answer: (item, job, outcome) => this.#answer(item, job, outcome),
+      answerPlain: job => job as SingletonJob<DataType, ResultType, NameType>,
+    }
+    this.#side = new QueueSide(this as unknown as Queue, settings, backendFactory, adding, oneStep)
     this.singleton = this.#side.singleton
     producers.set(this, this.#side.producer)
   }
@@ -59,14 +70,12 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * @throws SoloistError `DUPLICATE_JOB` where `onDuplicate` is `reject`; `INVALID_ARGUMENT` for data that has no key;
    *   `BACKEND_UNAVAILABLE` when the locks' store is down; `LOCK_TIMEOUT` when others kept changing what it saw
    */
-  override async add(
+  override add(
     name: NameType,
     data: DataType,
     opts?: JobsOptions,
   ): Promise<SingletonJob<DataType, ResultType, NameType>> {
-    const { producer } = this.#side
-    if (!producer.has(name)) return (await super.add(name, data, opts)) as never
-    return this.#answer(name, data, opts, await producer.addUnique({ name, data, opts }))
+    return super.add(name, data, opts) as Promise<SingletonJob<DataType, ResultType, NameType>>
   }
 
   /**
@@ -79,8 +88,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     data: DataType,
     opts?: JobsOptions,
   ): Promise<Unique<SingletonJob<DataType, ResultType, NameType>>> {
-    const { job, outcome } = await this.#side.producer.addUnique({ name, data, opts })
-    return { job: job === null ? null : withOutcome<DataType, ResultType, NameType>(job, outcome), outcome }
+    this.#side.producer.assertHas(name)
+    const job = await this.add(name, data, opts)
+    return { job: this.#standIns.has(job) ? null : job, outcome: job.singleton as SingletonOutcome }
   }
 
   /**
@@ -90,11 +100,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   override async addBulk(
     jobs: { name: NameType; data: DataType; opts?: BulkJobOptions }[],
   ): Promise<SingletonJob<DataType, ResultType, NameType>[]> {
-    const added = await this.#side.producer.addBulk(jobs)
-    return added.map((unique, i) => {
-      const { name, data, opts } = jobs[i] as (typeof jobs)[number]
-      return this.#side.producer.has(name) ? this.#answer(name, data, opts, unique) : (unique.job as never)
-    })
+    return await this.#side.producer.addBulk(jobs)
   }
 
   /**
@@ -141,23 +147,26 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     await this.#side.close()
   }
 
-  #answer(
+  /** What BullMQ's own `add` calls, within its telemetry. */
+  protected override addJob(
     name: NameType,
     data: DataType,
-    opts: JobsOptions | undefined,
-    { job, outcome }: Unique<Job>,
+    opts?: JobsOptions,
+  ): Promise<SingletonJob<DataType, ResultType, NameType>> {
+    const { producer } = this.#side
+    return producer.has(name) ? producer.add({ name, data, opts }) : (super.addJob(name, data, opts) as never)
+  }
+
+  #answer(
+    { name, data, opts }: Item,
+    job: Job | null,
+    outcome: SingletonOutcome,
   ): SingletonJob<DataType, ResultType, NameType> {
     // BullMQ, too, answers a duplicate with the live one's id and the data it was given.
-    const answered = job ?? (new this.Job(this as unknown as MinimalQueue, name, data, opts ?? {}, outcome.id) as Job)
-    return withOutcome<DataType, ResultType, NameType>(answered, outcome)
+    const answered = job ?? new this.Job(this as unknown as MinimalQueue, name, data, opts ?? {}, outcome.id)
+    if (job === null) this.#standIns.add(answered)
+    const singleton = answered as SingletonJob<DataType, ResultType, NameType>
+    singleton.singleton = outcome
+    return singleton
   }
-}
-
-function withOutcome<DataType, ResultType, NameType extends string>(
-  job: Job,
-  outcome: SingletonOutcome,
-): SingletonJob<DataType, ResultType, NameType> {
-  const singleton = job as unknown as SingletonJob<DataType, ResultType, NameType>
-  singleton.singleton = outcome
-  return singleton
 }

@@ -6,7 +6,7 @@ import { type Carried, carriedBy, jobNameOf, namesOf, runsAlone } from './carrie
 import type { Singleton, SingletonEvents } from './events.js'
 import { type Gate, Gates, ownerOf } from './gate.js'
 import type { Lives } from './life.js'
-import { marked, parseOwner, RUN_MARK } from './owner.js'
+import { addedAtMs, marked, parseOwner, RUN_MARK } from './owner.js'
 import { Run } from './run.js'
 import { Sleepers } from './sleepers.js'
 import { removeQueued } from './trigger.js'
@@ -251,8 +251,11 @@ export class Runs {
    */
   async #takenWhileRunning(job: Job, { stoppable }: Carried, lock: string, me: string): Promise<boolean> {
     const holder = await this.#host.solo.jobs.holder(lock)
-    if (holder === null || holder.ageMs === null) return false
-    if (holder.ageMs <= Date.now() - (job.finishedOn as number)) return false
+    if (holder === null) return false
+    // A job that took it in the step that added it tells by its id.
+    const addedMs = addedAtMs(holder.owner)
+    const ageMs = holder.ageMs ?? (addedMs === null ? null : Date.now() - addedMs)
+    if (ageMs === null || ageMs <= Date.now() - (job.finishedOn as number)) return false
     if (stoppable !== true) return true
     const owner = parseOwner(holder.owner)
     const newer = owner === null ? null : await this.#host.lives.find(owner)

@@ -1,7 +1,14 @@
 import { createRequire } from 'node:module'
+import { Claiming } from '../../backends/redis/claiming.js'
 import { type RedisClient, redisBackend } from '../../backends/redis/index.js'
 import { connect, type Soloist, SoloistError } from '../../index.js'
 import { invalid } from './definition.js'
+
+/** Where the locks are to be. */
+export interface StoreSettings {
+  readonly solo?: Soloist | undefined
+  readonly prefix?: string | undefined
+}
 
 /** Where the locks are, and how to let go of what was opened for them. */
 export interface Store {
@@ -16,13 +23,24 @@ interface Disconnectable {
   disconnect(): void
 }
 
-/** @throws SoloistError `INVALID_ARGUMENT` when there is no telling where the locks are to be */
-export function checkConnection(solo: Soloist | undefined, connection: unknown, backendFactory: unknown): void {
+/**
+ * @returns how scripts on the queue's own Redis claim its locks; `null` when they are where `solo` says
+ * @throws SoloistError `INVALID_ARGUMENT` when there is no telling where the locks are to be
+ */
+export function checkConnection(
+  { solo, prefix }: StoreSettings,
+  connection: unknown,
+  backendFactory: unknown,
+): Claiming | null {
   if (solo !== undefined) {
     if (typeof solo?.jobs?.take !== 'function') throw invalid('singleton.solo must be what connect() returned')
-  } else if (backendFactory !== undefined || connection === null || typeof connection !== 'object') {
+    if (prefix !== undefined) throw invalid('singleton.prefix contradicts singleton.solo, which has its own')
+    return null
+  }
+  if (backendFactory !== undefined || connection === null || typeof connection !== 'object') {
     throw invalid('singleton.solo is needed: this connection does not say where a Redis is')
   }
+  return new Claiming({ prefix })
 }
 
 /**
@@ -30,10 +48,14 @@ export function checkConnection(solo: Soloist | undefined, connection: unknown, 
  *
  * @throws SoloistError `BACKEND_UNAVAILABLE` when ioredis is needed and not installed
  */
-export function openStore(solo: Soloist | undefined, connection: unknown, onError: (error: Error) => void): Store {
+export function openStore(
+  { solo, prefix }: StoreSettings,
+  connection: unknown,
+  onError: (error: Error) => void,
+): Store {
   if (solo !== undefined) return { solo, beside: false, close: async () => {} }
   if (isClient(connection)) {
-    const own = connect(redisBackend(connection))
+    const own = connect(redisBackend(connection, { prefix }))
     return { solo: own, beside: true, close: () => own.close() }
   }
   const { url, ...options } = connection as { url?: string }
@@ -41,7 +63,7 @@ export function openStore(solo: Soloist | undefined, connection: unknown, onErro
   const settings = { ...options, maxRetriesPerRequest: 8, connectionName: 'soloist' }
   const client = url === undefined ? new Redis(settings) : new Redis(url, settings)
   client.on('error', onError)
-  const own = connect(redisBackend(client as unknown as RedisClient))
+  const own = connect(redisBackend(client as unknown as RedisClient, { prefix }))
   return {
     solo: own,
     beside: true,

@@ -2,22 +2,48 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, JobsOptions } from 'bullmq'
 import { DuplicateJobError, type JobLockNames, LockTimeoutError, type Soloist } from '../../index.js'
 import { checkStrategy } from '../../internal/job-modes.js'
-import { type Carried, carriedBy, runsAlone } from './carried.js'
+import { type Carried, carriedBy, runsAlone, takesAnyFence } from './carried.js'
 import type { Definition, SingletonStrategy } from './definition.js'
+import { newJobId } from './ids.js'
 import type { Life, Lives } from './life.js'
 import { type Addition, type Met, outcomeOf, type Sighting, sighting } from './outcome.js'
 import { marked, parseOwner, queuedOwner, SET_MARK } from './owner.js'
 
 /** One call of `add`, with its key computed. */
-export interface Trigger {
+export class Trigger {
   readonly definition: Definition
   readonly data: unknown
   readonly opts: JobsOptions | undefined
   readonly names: JobLockNames
   readonly jobId: string
-  readonly owner: string
   /** On this process's monotonic clock. */
-  readonly sinceMs: number
+  readonly sinceMs: number = performance.now()
+  readonly #queue: string
+
+  /**
+   * @param queue the qualified name of the queue it is for
+   * @throws SoloistError `INVALID_ARGUMENT` for data that has no key
+   */
+  constructor(definition: Definition, queue: string, data: unknown, opts: JobsOptions | undefined) {
+    this.definition = definition
+    this.data = data
+    this.opts = opts
+    // The key is computed here, and nowhere else.
+    this.names = definition.locks(data)
+    // BullMQ takes an empty one for none.
+    this.jobId = opts?.jobId || newJobId()
+    this.#queue = queue
+  }
+
+  /** The job's name. */
+  get name(): string {
+    return this.definition.name
+  }
+
+  /** Whom its locks are taken for. */
+  get owner(): string {
+    return queuedOwner(this.#queue, this.jobId)
+  }
 }
 
 /** What a trigger needs of the queue it is made on. */
@@ -47,9 +73,26 @@ export class Triggers {
     this.#host = host
   }
 
-  /** @throws SoloistError `DUPLICATE_JOB`, `BACKEND_UNAVAILABLE`, or `LOCK_TIMEOUT` when others kept changing what it saw */
-  async decide(trigger: Trigger): Promise<Addition | Met> {
-    return await this.until(trigger, () => this.#look(trigger))
+  /**
+   * @param holder who is known to hold the trigger lock, if anybody is
+   * @throws SoloistError `DUPLICATE_JOB`, `BACKEND_UNAVAILABLE`, or `LOCK_TIMEOUT` when others kept changing what it saw
+   */
+  async decide(trigger: Trigger, holder?: string): Promise<Addition | Met> {
+    let known = holder
+    return await this.until(trigger, async () => {
+      const step = await this.#look(trigger, known)
+      known = undefined
+      return step
+    })
+  }
+
+  /** What to add if the lock is taken in the step that adds it; `null` when it is to be taken before. */
+  together(trigger: Trigger): Addition | null {
+    const { definition, jobId, names, opts } = trigger
+    // A job whose id is the caller's may be there already.
+    if (opts?.jobId || !takesAnyFence(definition.mode)) return null
+    const carried = this.#carried(trigger)
+    return { kind: 'add', outcome: outcomeOf('started', jobId), carried, holds: names.trigger, after: null }
   }
 
   /**
@@ -101,7 +144,7 @@ export class Triggers {
     }
   }
 
-  async #look(trigger: Trigger): Promise<Step> {
+  async #look(trigger: Trigger, known?: string): Promise<Step> {
     const { definition, names } = trigger
     if (definition.mode === 'whileExecuting') {
       const running = await this.#host.solo.jobs.holder(names.run)
@@ -112,14 +155,16 @@ export class Triggers {
       const job = 'job' in life ? life.job : null
       return await this.#conflict(trigger, names.run, running.owner, { state: 'live', owner, job })
     }
-    return await this.#lookAtTrigger(trigger, (holder, live) => this.#conflict(trigger, names.trigger, holder, live))
+    const conflict = (holder: string, live: Live) => this.#conflict(trigger, names.trigger, holder, live)
+    return await this.#lookAtTrigger(trigger, conflict, known)
   }
 
   async #lookAtTrigger<S>(
     trigger: Trigger,
     conflict: (holder: string, live: Live) => Promise<S | null>,
+    known?: string,
   ): Promise<Addition | S | null> {
-    const taken = await this.#take(trigger)
+    const taken = known ? ({ status: 'busy', holder: known } as const) : await this.#take(trigger)
     if (taken.status === 'granted') return started(trigger, this.#holding(trigger, taken.fence), 'started')
     if (taken.holder === null) return null
     const life = await this.#host.lives.of(trigger.names.trigger, taken.holder)
@@ -273,16 +318,17 @@ export class Triggers {
 
   #holding(trigger: Trigger, fence: number): Pick<Addition, 'carried' | 'holds' | 'after'> {
     const { definition, names, owner, sinceMs } = trigger
+    const { expiryMs, mode } = definition
     const after = async () => {
       // From here on it stands whatever becomes of the job.
-      const leftMs = (definition.expiryMs ?? 0) - (performance.now() - sinceMs)
+      const leftMs = (expiryMs ?? 0) - (performance.now() - sinceMs)
       if (leftMs < 1) return
       await this.#host.solo.jobs.take(names.trigger, marked(owner, SET_MARK), { ttlMs: leftMs, replaces: owner })
     }
     return {
-      carried: runsAlone(definition.mode) ? this.#carried(trigger) : { ...this.#carried(trigger), fence },
+      carried: runsAlone(mode) ? this.#carried(trigger) : { ...this.#carried(trigger), fence },
       holds: names.trigger,
-      after: definition.expiryMs === null ? null : after,
+      after: expiryMs === null ? null : after,
     }
   }
 
@@ -291,14 +337,12 @@ export class Triggers {
     const chooses = typeof strategy === 'function'
     const merges = chooses || strategy === 'rerun'
     const follows = merges || strategy === 'replace'
-    return {
-      lock: names.trigger,
-      mode,
-      ...(expiryMs === null ? {} : { expiryMs }),
-      ...(merges && mode !== 'whileExecuting' ? { mutable: true as const } : {}),
-      ...(follows ? { followed: true as const } : {}),
-      ...(stops ? { stoppable: true as const } : {}),
-    }
+    const carried: { -readonly [field in keyof Carried]: Carried[field] } = { lock: names.trigger, mode }
+    if (expiryMs !== null) carried.expiryMs = expiryMs
+    if (merges && mode !== 'whileExecuting') carried.mutable = true
+    if (follows) carried.followed = true
+    if (stops) carried.stoppable = true
+    return carried
   }
 
   /** The job as it is now, or `null` when it is gone or has finished. */

@@ -10,6 +10,8 @@ import { openStore, type Store } from './store.js'
 export interface SingletonWorkerSettings {
   /** Where the locks are: the same as for the queue. Default: on the worker's Redis, opened and closed with it. */
   readonly solo?: Soloist | undefined
+  /** As the queue's. */
+  readonly prefix?: string | undefined
   /**
    * What becomes of a job that comes to its start and finds its place taken by another live job: it waits until that one
    * has ended (`'snooze'`, the default), fails, or ends without being run (`'drop'`). The event `lapsed` tells.
@@ -33,7 +35,7 @@ export class WorkerSide {
   constructor(worker: Worker, settings: SingletonWorkerSettings, backendFactory: BackendFactory | undefined) {
     const { graceMs, snoozeMs, onLapsed } = checkWorkerSettings(settings)
     const onError = (error: Error): void => void worker.emit('error', error)
-    this.#store = openStore(settings.solo, worker.opts.connection, onError)
+    this.#store = openStore(settings, worker.opts.connection, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = worker

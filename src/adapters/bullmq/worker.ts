@@ -34,7 +34,7 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
   ) {
     const { singleton: settings = {}, ...opts } = options
     checkWorkerSettings(settings)
-    checkConnection(settings.solo, opts.connection, backendFactory)
+    checkConnection(settings, opts.connection, backendFactory)
     super(name, processor, opts, backendFactory as undefined)
     this.#side = new WorkerSide(this as unknown as Worker, settings, backendFactory)
     this.singleton = this.#side.singleton

@@ -12,7 +12,7 @@ import {
 import { carriedBy } from './carried.js'
 import { invalid } from './definition.js'
 import type { Singleton } from './events.js'
-import type { Unique } from './outcome.js'
+import { outcomeOf, type Unique } from './outcome.js'
 import type { Adding } from './placing.js'
 import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
 import { NOT_RUN } from './runs.js'
@@ -25,7 +25,7 @@ const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitErr
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
 export class SingletonAdder<DataType = any, ResultType = any, NameType extends string = string> {
   readonly singleton: Singleton
-  readonly #side: QueueSide
+  readonly #side: QueueSide<Unique<Job>>
 
   /** @param settings `solo` is needed when the queue has a backend of its own */
   constructor(
@@ -34,11 +34,13 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     settings: SingletonSettings<NoInfer<DataType>, NoInfer<NameType>>,
   ) {
     checkSettings(settings)
-    checkConnection(settings.solo, queue.opts.connection, undefined)
+    checkConnection(settings, queue.opts.connection, undefined)
     const plain = queue as unknown as Queue
-    const adding: Adding = {
+    const adding: Adding<Unique<Job>> = {
       add: ({ name, data, opts }) => plain.add(name, data, opts),
       addBulk: items => plain.addBulk(items as Parameters<Queue['addBulk']>[0]),
+      answer: (_, job, outcome) => ({ job, outcome }),
+      answerPlain: job => ({ job, outcome: outcomeOf('started', job.id as string) }),
     }
     this.#side = new QueueSide(plain, settings, undefined, adding)
     this.singleton = this.#side.singleton
@@ -50,7 +52,7 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     data: DataType,
     opts?: JobsOptions,
   ): Promise<Unique<Job<DataType, ResultType, NameType>>> {
-    return (await this.#side.producer.addUnique({ name, data, opts })) as Unique<Job<DataType, ResultType, NameType>>
+    return (await this.#side.producer.add({ name, data, opts })) as Unique<Job<DataType, ResultType, NameType>>
   }
 
   /** As `SingletonQueue.addBulk`, with what became of each. @throws as there */
@@ -116,7 +118,7 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
    */
   attach<W extends Worker<DataType, ResultType, NameType>>(worker: W): W {
     if (this.#side !== null) throw invalid('a SingletonProcessor belongs to one worker')
-    checkConnection(this.#settings.solo, worker.opts.connection, undefined)
+    checkConnection(this.#settings, worker.opts.connection, undefined)
     this.#side = new WorkerSide(worker as unknown as Worker, this.#settings, undefined)
     this.#leaseMs = worker.opts.lockDuration ?? 30_000
     const ended = (job: Job | undefined) => {

@@ -16,7 +16,7 @@ import { Acquires, type Question } from './acquires.js'
 import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
 import { Grants } from './grants.js'
 import { openIoredis } from './ioredis.js'
-import { KeySpace } from './keys.js'
+import { KeySpace, prefixOf } from './keys.js'
 import { acquireReplies, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
@@ -24,7 +24,6 @@ export interface RedisBackendOptions {
   readonly prefix?: string | undefined
 }
 
-const DEFAULT_PREFIX = 'soloist:'
 /** Below the 5 s for which `_lock.lua` holds a pushed grant, and a third of the 12 s for which a client counts as alive. */
 const BEAT_MS = 4_000
 const RENEW_AT_ONCE = 500
@@ -43,9 +42,7 @@ const MOST_DATABASES = 2 ** 31 - 1
  * @throws SoloistError `INVALID_ARGUMENT` for a target or a prefix it cannot take; a URL is not repeated in the message
  */
 export function redisBackend(target: string | RedisClient, options: RedisBackendOptions = {}): Backend {
-  const prefix = options.prefix ?? DEFAULT_PREFIX
-  if (typeof prefix !== 'string' || !prefix.isWellFormed())
-    throw invalidArgument('the prefix must be a well-formed string')
+  const prefix = prefixOf(options)
   if (typeof target === 'string') {
     checkUrl(target)
     return new RedisBackend(() => openIoredis(target), prefix)

@@ -10,6 +10,16 @@ const ESCAPED_SIDE = /:[sqwdfr]~+$/
 const SIDE_IN_USE = /:[sq]$/
 const SIDE = /:[sqwdfr]$/
 
+const DEFAULT_PREFIX = 'soloist:'
+
+/** @throws SoloistError `INVALID_ARGUMENT` for a prefix that is no well-formed string */
+export function prefixOf({ prefix = DEFAULT_PREFIX }: { readonly prefix?: string | undefined }): string {
+  if (typeof prefix !== 'string' || !prefix.isWellFormed()) {
+    throw invalidArgument('the prefix must be a well-formed string')
+  }
+  return prefix
+}
+
 /**
  * The keys of the locks under one prefix.
  *
@@ -27,16 +37,23 @@ export class KeySpace {
     this.#prefix = prefix
   }
 
+  /** The lock's own key. */
+  own(name: string): string {
+    let key = this.#prefix + name
+    if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
+    return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
+  }
+
   /** The lock's own key and its side keys. */
   keys(name: string): readonly string[] {
-    const key = this.#key(name)
+    const key = this.own(name)
     const side = sideOf(key)
     return [key, ...SIDES.map(end => side + end)]
   }
 
   /** The key of what an owner of this lock left, in the same slot. Owners may hold anything, their digests do not. */
   result(name: string, owner: string): string {
-    return `${sideOf(this.#key(name))}:${createHash('sha1').update(owner).digest('hex')}:r`
+    return `${sideOf(this.own(name))}:${createHash('sha1').update(owner).digest('hex')}:r`
   }
 
   /** The glob patterns which together match every key of every lock whose name starts with `start`, taken literally. */
@@ -59,12 +76,6 @@ export class KeySpace {
     const name = own.slice(this.#prefix.length)
     const plain = name.startsWith(TAG) ? name.slice(TAG.length) : name
     return plain === '' ? null : plain
-  }
-
-  #key(name: string): string {
-    let key = this.#prefix + name
-    if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
-    return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
   }
 }
 

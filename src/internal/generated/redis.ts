@@ -1,5 +1,5 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'acquire' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'acquire' | 'claiming' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   acquire: {
     sha1: '9fc4f3825d0640b35953bd19546497a700292977',
     source: `-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
@@ -394,6 +394,32 @@ for i = first_long, #KEYS / 6 do
   replies[i] = acquire(lock_at(6 * i - 5), claims[i])
 end
 return replies
+`,
+  },
+  claiming: {
+    sha1: 'deb18140a78cb345ab654f2d567852e3e451a2ce',
+    source: `-- Claims a lock exclusively, for as long as nobody gives it up, in the same step as a script of somebody else's, whose
+-- text stands in place of the line \`-- @body\`. That script answers the id of what it made; the lock is claimed if its
+-- owner's name ends with a colon and this id. It is claimed as by a plain SET NX, without a fence and whoever waits or
+-- reads: who needs more than to be found here takes the lock over.
+--
+-- KEYS  those of the other script, then the lock
+-- ARGV  those of the other script, then the owner
+-- reply what the other script answers | {'held', holder} when the lock is not free: then that script was not run
+local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
+local holder = redis.call('GET', lock)
+-- An owner asks again when the reply was lost.
+if holder and holder ~= owner then return { 'held', holder } end
+
+local function body()
+-- @body
+end
+
+local answer = body()
+if type(answer) == 'string' and string.sub(owner, -#answer - 1) == ':' .. answer then
+  redis.call('SET', lock, owner)
+end
+return answer
 `,
   },
   inspect: {

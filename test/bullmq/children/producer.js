@@ -1,4 +1,4 @@
-// A producer in a process of its own that comes to a halt when it has its lock, before it adds its job.
+// A producer in a process of its own whose lock and job are two steps, and which comes to a halt between them.
 import { once } from 'node:events'
 import { connect } from 'soloist'
 import { SingletonQueue } from 'soloist/bullmq'
@@ -8,16 +8,15 @@ const { url, prefix, lockPrefix, job, graceMs } = JSON.parse(String(process.env.
 const { hostname: host, port } = new URL(url)
 const solo = connect(url, { prefix: lockPrefix })
 
-class HaltingQueue extends SingletonQueue {
-  /** @override @param {Parameters<SingletonQueue['addJob']>} args */
-  async addJob(...args) {
-    process.send?.('locked')
-    await once(process, 'message')
-    return await super.addJob(...args)
-  }
+const take = solo.jobs.take.bind(solo.jobs)
+solo.jobs.take = async (...args) => {
+  const taken = await take(...args)
+  process.send?.('locked')
+  await once(process, 'message')
+  return taken
 }
 
-const queue = new HaltingQueue('work', {
+const queue = new SingletonQueue('work', {
   connection: { host, port: Number(port) },
   prefix,
   singleton: { solo, graceMs, jobs: { sync: job } },
