@@ -52,7 +52,7 @@ export async function bullmqAdds(redisUrl, seconds) {
         'adds/s': Math.round(rates[k] ?? 0),
         'CPU µs': Math.round(cpuUs / added),
         "Redis' CPU µs": Math.round(redisUs / added),
-        'of Queue.add': Math.round(((rates[k] ?? 0) / (rates[0] ?? 1)) * 1000) / 1000,
+        'of Queue.add': Math.round(((rates[k] ?? 0) / (rates[0] ?? 1)) * 100) / 100,
       },
     ]),
   )

@@ -174,7 +174,7 @@ export type WatchReply =
 export interface Holder {
   readonly owner: string
   readonly mode: ClaimMode
-  /** `0` when the lock was taken by something that is no Soloist client, such as a plain `SET NX` on Redis. */
+  /** `0` when the lock was taken without one, as by a plain `SET NX` on Redis, or by a BullMQ job in the step that adds it. */
   readonly fence: number
   /** When the lock was granted, in epoch milliseconds of the datastore's clock; `null` where nobody noted it. */
   readonly acquiredAtMs: number | null

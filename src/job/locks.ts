@@ -15,7 +15,7 @@ const LONGEST_RESULT_BYTES = 1024 * 1024
 /** Who holds a job lock. */
 export interface JobHolder {
   readonly owner: string
-  /** `0` when something that is no Soloist client took the lock. */
+  /** `0` when the lock was taken without one: by something that is no Soloist client, or by a job in the step that adds it. */
   readonly fence: number
   /** How long it has held the lock, in milliseconds of the datastore's clock; `null` where nobody noted it. */
   readonly ageMs: number | null

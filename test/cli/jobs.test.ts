@@ -32,6 +32,7 @@ interface Listed {
   readonly key: string
   readonly state: string
   readonly owner: string | null
+  readonly acquiredAtMs: number | null
   readonly locks: readonly { readonly name: string; readonly owner: string }[]
 }
 
@@ -149,6 +150,34 @@ describe('jobs', () => {
       const plain = new Queue(name, options)
       await plain.obliterate({ force: true })
       await plain.close()
+    }
+  })
+
+  test('tells when a BullMQ job was added that took its lock in the same step, and gives the lock up', async () => {
+    const url = String(process.env.SOLOIST_TEST_REDIS)
+    const { hostname: host, port } = new URL(url)
+    const prefix = `t${randomUUID().slice(0, 8)}`
+    const options = { connection: { host, port: Number(port) }, prefix }
+    const singleton = { prefix: `${prefix}-locks:`, jobs: { sync: {} } }
+    const queue = new SingletonQueue<{ id: number }, void, string>('work', { ...options, singleton })
+    try {
+      await queue.waitUntilReady()
+      const fromMs = Date.now()
+      const { id } = await queue.add('sync', { id: 1 })
+      const store = ['--store', url, '--key-prefix', `${prefix}-locks:`]
+      const [job, ...others] = await listed(...store)
+      const toMs = Date.now()
+      expect([job?.state, job?.owner, others]).toEqual(['queued', `bullmq:${prefix}:work:${id}`, []])
+      expect(job?.acquiredAtMs).toBeGreaterThanOrEqual(fromMs - 1)
+      expect(job?.acquiredAtMs).toBeLessThanOrEqual(toMs)
+      expect(job?.locks).toMatchObject([{ fence: 0, acquiredAtMs: job?.acquiredAtMs }])
+      const { stdout } = await bench().run('jobs', ...store)
+      expect(stdout).not.toContain('unknown')
+      const released = await bench().run('jobs', 'release', String(job?.key), '--yes', ...store)
+      expect([released.exitCode, await listed(...store)]).toEqual([0, []])
+    } finally {
+      await queue.obliterate({ force: true })
+      await queue.close()
     }
   })
 
