@@ -3,7 +3,7 @@
 // With a folder as its argument, vitest's JSON report of each version is written there.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { delimiter, dirname, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheFolder, fetchPackages } from './fetched.js'
 
@@ -33,8 +33,13 @@ function test(node, reporters) {
   const { status } = spawnSync(node, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
-    // Commands such as npm and npx, which the tests start by name, run on this Node too.
-    env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` },
+    env: {
+      ...process.env,
+      // Commands such as npm and npx, which the tests start by name, run on this Node too.
+      PATH: `${dirname(node)}${delimiter}${process.env.PATH}`,
+      // The tests start the command some hundred times.
+      NODE_COMPILE_CACHE: cacheFolder('compiled', basename(dirname(dirname(node)))),
+    },
   })
   return status === 0
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type JobsOptions, Queue } from 'bullmq'
 import { jobKey, jobLockNames } from 'soloist'
@@ -6,7 +5,17 @@ import { SingletonAdder, SingletonFlowProducer, SingletonQueue } from 'soloist/b
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { Bench, connectionTo, type Data, haltAfterTake, type Recorder, until, untilIdle, useBench } from './support.js'
+import {
+  Bench,
+  bullmqMajor,
+  connectionTo,
+  type Data,
+  haltAfterTake,
+  type Recorder,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
 
 // A job and its lock are one step where the locks are on the queue's own Redis: neither is ever there without the other.
 
@@ -247,14 +256,22 @@ describe('two steps, as ever, take', () => {
 
   test('a queue that has no connection: the wait for the lock has an end', { timeout: 20_000 }, async () => {
     const { server, alone } = await ownServer()
-    const queue = alone.queue({})
+    const queue = new SingletonQueue<Data>('work', {
+      connection: { ...connectionTo(server.url), retryStrategy: () => 50 },
+      prefix: alone.prefix,
+      singleton: { prefix: alone.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } },
+    })
+    queue.on('error', () => {})
+    alone.closeLater(() => queue.close())
     await queue.waitUntilReady()
-    const lost = once(queue, 'error')
+    const { client } =
+      bullmqMajor >= 6 ? queue.getBackend() : (queue as unknown as { client: Promise<{ status: string }> })
+    const connection = await client
     await server.kill()
-    await lost
+    await until(() => connection.status !== 'ready')
     await expect(queue.add('sync', data(1))).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
     await server.restart()
-    await until(async () => (await queue.getWaitingCount()) === 0)
+    expect(await queue.getWaitingCount()).toBe(0)
   })
 
   test('a queue whose Redis does not answer: only those under way wait for it', { timeout: 30_000 }, async () => {

@@ -28,7 +28,7 @@ export class Claiming {
    * @returns `null` for a script that would take that key and argument for its own
    */
   around(script: string): string | null {
-    return COUNTS_THEM.test(script) ? null : scripts.claiming.source.replace('-- @body\n', () => script)
+    return COUNTS_THEM.test(script) ? null : scripts.claiming.source.replace(/^-- @body$/m, () => script)
   }
 
   keyOf(lock: string): string {
