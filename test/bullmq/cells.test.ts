@@ -76,45 +76,60 @@ async function trigger(queue: TestQueue, value: number): Promise<Answer> {
   }
 }
 
-for (const [mode, strategies] of Object.entries(cells) as [SingletonMode, (typeof cells)[SingletonMode]][]) {
+/** The modes in which a job and its lock can be one step. */
+const ONE_STEP: ReadonlySet<SingletonMode> = new Set(['untilExecuted', 'untilAndWhileExecuting'])
+
+const grid = (Object.keys(cells) as SingletonMode[]).flatMap((mode): [SingletonMode, 'one step' | 'two steps'][] =>
+  ONE_STEP.has(mode)
+    ? [
+        [mode, 'one step'],
+        [mode, 'two steps'],
+      ]
+    : [[mode, 'two steps']],
+)
+
+describe.each(grid)('%s, lock and job in %s', (mode, steps) => {
   // Runs exclude each other in these modes, also when there is room for both.
   const alone = mode !== 'untilExecuting' && mode !== 'untilExpired'
   const concurrency = alone ? 5 : 1
+  const open = async (options: Parameters<Bench['queue']>[0]) => {
+    const queue = bench.queue(options, steps === 'one step' ? {} : { solo: bench.solo })
+    await queue.waitUntilReady()
+    return queue
+  }
 
-  describe(mode, () => {
-    for (const [onDuplicate, { queued, running }] of Object.entries(strategies) as [SingletonStrategy, Cell][]) {
-      // The period has to last until all triggers are made. Only where something waits for its end, it has to end.
-      const ends = onDuplicate === 'rerun' || onDuplicate === 'delay'
-      const expiry = mode === 'untilExpired' ? { expiryMs: ends ? 2_000 : 60_000 } : {}
-      test(`${onDuplicate}: a trigger while the job is queued`, async () => {
-        const queue = bench.queue({ mode, onDuplicate, ...expiry })
-        expect(await trigger(queue, 1)).toBe('started')
-        const [answer, ran] = queued
-        expect(await trigger(queue, 2)).toBe(answer)
-        bench.worker(runs.run, { concurrency })
-        await runs.untilStarted(ran.length)
-        await untilIdle(bench, queue)
-        expect(runs.started.toSorted()).toEqual(ran)
-        if (alone) expect(runs.mostAtOnce).toBe(1)
-      })
+  for (const [onDuplicate, { queued, running }] of Object.entries(cells[mode]) as [SingletonStrategy, Cell][]) {
+    // The period has to last until all triggers are made. Only where something waits for its end, it has to end.
+    const ends = onDuplicate === 'rerun' || onDuplicate === 'delay'
+    const expiry = mode === 'untilExpired' ? { expiryMs: ends ? 2_000 : 60_000 } : {}
+    test(`${onDuplicate}: a trigger while the job is queued`, async () => {
+      const queue = await open({ mode, onDuplicate, ...expiry })
+      expect(await trigger(queue, 1)).toBe('started')
+      const [answer, ran] = queued
+      expect(await trigger(queue, 2)).toBe(answer)
+      bench.worker(runs.run, { concurrency })
+      await runs.untilStarted(ran.length)
+      await untilIdle(bench, queue)
+      expect(runs.started.toSorted()).toEqual(ran)
+      if (alone) expect(runs.mostAtOnce).toBe(1)
+    })
 
-      test(`${onDuplicate}: two triggers while the job runs`, async () => {
-        const queue = bench.queue({ mode, onDuplicate, ...expiry })
-        runs.hold()
-        bench.worker(runs.run, { concurrency })
-        expect(await trigger(queue, 1)).toBe('started')
-        await runs.untilStarted(1)
-        const [second, third, ran] = running
-        expect(await trigger(queue, 2)).toBe(second)
-        expect(await trigger(queue, 3)).toBe(third)
-        runs.letGo()
-        await runs.untilStarted(ran.length)
-        await untilIdle(bench, queue)
-        expect(runs.started.toSorted()).toEqual(ran)
-        expect(runs.started[0]).toBe(1)
-        if (alone) expect(runs.mostAtOnce).toBe(1)
-        if (alone) expect(runs.fences).toEqual(runs.fences.toSorted((a, b) => a - b))
-      })
-    }
-  })
-}
+    test(`${onDuplicate}: two triggers while the job runs`, async () => {
+      const queue = await open({ mode, onDuplicate, ...expiry })
+      runs.hold()
+      bench.worker(runs.run, { concurrency })
+      expect(await trigger(queue, 1)).toBe('started')
+      await runs.untilStarted(1)
+      const [second, third, ran] = running
+      expect(await trigger(queue, 2)).toBe(second)
+      expect(await trigger(queue, 3)).toBe(third)
+      runs.letGo()
+      await runs.untilStarted(ran.length)
+      await untilIdle(bench, queue)
+      expect(runs.started.toSorted()).toEqual(ran)
+      expect(runs.started[0]).toBe(1)
+      if (alone) expect(runs.mostAtOnce).toBe(1)
+      if (alone) expect(runs.fences).toEqual(runs.fences.toSorted((a, b) => a - b))
+    })
+  }
+})
