@@ -1,7 +1,7 @@
 import { DuplicateJobError, SoloistError } from '../errors.js'
 import { checkStrategy, type JobStrategy } from '../internal/job-modes.js'
 import type { Locker } from '../lock/locker.js'
-import { jobKey } from './key.js'
+import { jobKeying } from './key.js'
 import type { JobLocks } from './locks.js'
 import { jobLockNames } from './names.js'
 import type { JobDefinition } from './options.js'
@@ -24,6 +24,7 @@ export class Triggers<A, R> {
   readonly #locker: Locker
   readonly #jobs: JobLocks
   readonly #definition: JobDefinition<A, R>
+  readonly #keyOf: (args: A) => string
   readonly #runs: Runs<A, R>
   /** A run that starts serves whoever came before it did; one that was met may have been over when they came. */
   readonly #joining = new Turnstile<Entered<R>>(({ outcome }) => outcome.status !== 'duplicate')
@@ -32,13 +33,14 @@ export class Triggers<A, R> {
     this.#locker = locker
     this.#jobs = jobs
     this.#definition = definition
+    this.#keyOf = jobKeying(definition.key)
     this.#runs = new Runs(locker, jobs, definition, (trigger, strategy) => {
       return strategy === 'join' ? this.#join(trigger) : this.#enter(trigger, strategy)
     })
   }
 
   key(args: A): string {
-    return jobKey(args, this.#definition.key)
+    return this.#keyOf(args)
   }
 
   /** Does what the job's mode and strategy say. */

@@ -50,7 +50,9 @@ export function withCarried(opts: JobsOptions | undefined, jobId: string, carrie
 /** What the job carries, or `null` when it is no singleton job. */
 export function carriedBy(job: Pick<Job, 'opts'>): Carried | null {
   const { singleton } = (job.opts ?? {}) as { singleton?: Partial<Carried> | string }
-  if (typeof singleton === 'string') return { lock: singleton, mode: DEFAULT_MODE }
+  if (typeof singleton === 'string') {
+    return parseJobLock(singleton) === null ? null : { lock: singleton, mode: DEFAULT_MODE }
+  }
   return typeof singleton?.lock === 'string' && typeof singleton.mode === 'string' ? (singleton as Carried) : null
 }
 
@@ -67,7 +69,7 @@ export function jobNameOf({ lock }: Carried): string {
 }
 
 /** Whether a job of this mode takes its trigger lock, and carries nothing that is known only when it has it. */
-export function takesAnyFence(mode: SingletonMode): boolean {
+export function canLockWhenAdded(mode: SingletonMode): boolean {
   return mode === 'untilExecuted' || mode === 'untilAndWhileExecuting'
 }
 

@@ -8,7 +8,6 @@ import { type JobLockNames, SoloistError } from '../../index.js'
 const SCRIPTS = ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob'] as const
 /** When Redis counts as one that does not answer, as by `callTimeoutMs` of `connect`. */
 const LATE_MS = 5_000
-const NOT_THERE = new Set(['MODULE_NOT_FOUND', 'ERR_PACKAGE_PATH_NOT_EXPORTED'])
 
 /** What BullMQ runs its scripts on: a client, or a pipeline of one. */
 interface Runner {
@@ -50,6 +49,7 @@ export class Held extends Error {
 /**
  * Adds jobs by BullMQ's own scripts, each run within one of ours that claims the lock of the job: so lock and job are one
  * step. That takes locks on the queue's own Redis, which is no cluster, and a BullMQ whose scripts can be found.
+ * What it costs, and why so: docs/decisions/one-step-for-bullmq.md.
  */
 export class OneStep {
   readonly #claiming: Claiming
@@ -153,12 +153,12 @@ export function backendThrough(oneStep: OneStep): BackendFactory | undefined {
 
 type Scripts = Partial<Record<string, { readonly content?: unknown; readonly keys?: number }>>
 
-/** The text of BullMQ's scripts, which it does not export; `null` where it is not found, as in a bundle. */
+/** The text of BullMQ's scripts, which it does not export; `null` where it cannot be had, as in a bundle. */
 function bullmqScripts(): Scripts | null {
   try {
     return createRequire(import.meta.url)('bullmq/dist/cjs/scripts/index.js') as Scripts
-  } catch (error) {
-    if (NOT_THERE.has((error as NodeJS.ErrnoException).code ?? '')) return null
-    throw error
+  } catch {
+    // Whatever the reason is: then there are two steps.
+    return null
   }
 }

@@ -1,5 +1,5 @@
 import type { Job, JobsOptions } from 'bullmq'
-import { type Soloist, SoloistError } from '../../index.js'
+import type { Soloist } from '../../index.js'
 import { carriedBy, withCarried } from './carried.js'
 import type { Singleton } from './events.js'
 import type { Lives } from './life.js'
@@ -120,8 +120,6 @@ export class Placing<A> {
 
   /** The job, if it is there although its `add` failed. */
   async #orThrow(error: unknown, decided: Decided): Promise<Job> {
-    // Whether it is there could not be asked either.
-    if (error instanceof SoloistError) throw error
     const job = await this.#thereAfterAll(decided)
     if (job === null) throw error
     return job

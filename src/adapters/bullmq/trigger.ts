@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, JobsOptions } from 'bullmq'
 import { DuplicateJobError, type JobLockNames, LockTimeoutError, type Soloist } from '../../index.js'
 import { checkStrategy } from '../../internal/job-modes.js'
-import { type Carried, carriedBy, runsAlone, takesAnyFence } from './carried.js'
+import { type Carried, canLockWhenAdded, carriedBy, runsAlone } from './carried.js'
 import type { Definition, SingletonStrategy } from './definition.js'
 import { newJobId } from './ids.js'
 import type { Life, Lives } from './life.js'
@@ -90,7 +90,7 @@ export class Triggers {
   together(trigger: Trigger): Addition | null {
     const { definition, jobId, names, opts } = trigger
     // A job whose id is the caller's may be there already.
-    if (opts?.jobId || !takesAnyFence(definition.mode)) return null
+    if (opts?.jobId || !canLockWhenAdded(definition.mode)) return null
     const carried = this.#carried(trigger)
     return { kind: 'add', outcome: outcomeOf('started', jobId), carried, holds: names.trigger, after: null }
   }
