@@ -8,6 +8,8 @@ import { type JobLockNames, SoloistError } from '../../index.js'
 const SCRIPTS = ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob'] as const
 /** When Redis counts as one that does not answer, as by `callTimeoutMs` of `connect`. */
 const LATE_MS = 5_000
+/** For how long what was seen of the connection is taken to be so. */
+const SEEN_FOR_MS = 2
 
 /** What BullMQ runs its scripts on: a client, or a pipeline of one. */
 interface Runner {
@@ -55,19 +57,31 @@ export class OneStep {
   readonly #claiming: Claiming
   /** By job id, in the order in which they were made. */
   readonly #claims = new Map<string, Claim>()
-  /** By the name BullMQ knows them by. */
+  /** By the name BullMQ knows them by, without its version. */
   readonly #scripts = new Map<string, Script>()
   #client: Client | null = null
+  #ready = false
+  #seenMs = Number.NEGATIVE_INFINITY
+  /** The script that was run last, by the name BullMQ gave it. */
+  #last: { readonly name: string; readonly script: Script } | null = null
 
   constructor(claiming: Claiming) {
     this.#claiming = claiming
   }
 
-  /** Whether it can be done now. While Redis does not answer it is better to ask for the lock first, for so long. */
-  get ready(): boolean {
-    if (this.#client?.status !== 'ready') return false
-    const { value: oldest } = this.#claims.values().next()
-    return oldest === undefined || performance.now() - oldest.sinceMs < LATE_MS
+  /**
+   * Whether it can be done. While Redis does not answer it is better to ask for the lock first, which has a bound.
+   *
+   * @param nowMs the present time of the monotonic clock
+   */
+  isReady(nowMs: number): boolean {
+    if (nowMs - this.#seenMs >= SEEN_FOR_MS) {
+      this.#seenMs = nowMs
+      const { value: oldest } = this.#claims.values().next()
+      const late = oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS
+      this.#ready = this.#client?.status === 'ready' && !late
+    }
+    return this.#ready
   }
 
   /** @param client what a queue sends its commands by, when it is connected */
@@ -99,12 +113,19 @@ export class OneStep {
   }
 
   #run(runner: Runner, claim: Claim, name: string, args: unknown[]): unknown {
-    const script = this.#scripts.get(name.slice(0, name.indexOf(':')))
-    if (script === undefined) throw new SoloistError('BACKEND_UNAVAILABLE', `BullMQ has no known script ${name}`)
+    const script = this.#scriptFor(name)
     args.splice(script.keys, 0, this.#claiming.keyOf(claim.names.trigger))
     args.push(claim.owner)
     const answer = runner.runCommand(script.name, args)
     return runner === this.#client ? (answer as Promise<unknown>).then(jobIdOf) : answer
+  }
+
+  #scriptFor(name: string): Script {
+    if (this.#last?.name === name) return this.#last.script
+    const script = this.#scripts.get(name.slice(0, name.indexOf(':')))
+    if (script === undefined) throw new SoloistError('BACKEND_UNAVAILABLE', `BullMQ has no known script ${name}`)
+    this.#last = { name, script }
+    return script
   }
 
   #define(client: Partial<Client>): void {

@@ -51,9 +51,9 @@ export class Placing<A> {
     this.#host = host
   }
 
-  /** Whether a lock can be taken now in the step that adds its job. */
-  get inOneStep(): boolean {
-    return this.#host.oneStep?.ready === true
+  /** Whether the lock of a trigger that was made just now can be taken in the step that adds its job. */
+  inOneStep({ sinceMs }: Trigger): boolean {
+    return this.#host.oneStep?.isReady(sinceMs) === true
   }
 
   async add(decided: Decided): Promise<A> {

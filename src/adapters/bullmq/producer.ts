@@ -156,7 +156,7 @@ export class Producer<A> {
   }
 
   #together(trigger: Trigger): Addition | null {
-    return this.#placing.inOneStep ? this.#triggers.together(trigger) : null
+    return this.#placing.inOneStep(trigger) ? this.#triggers.together(trigger) : null
   }
 
   async #decide(trigger: Trigger, holder: string | undefined): Promise<Addition | Met> {
