@@ -14,7 +14,10 @@ export interface ProducerHost<A> extends PlacingHost<A> {
   readonly onBackendFault: 'fail' | 'enqueue'
 }
 
-/** Adds jobs that are unique: each takes its lock first, and goes into the queue with what a worker needs to know of it. */
+/**
+ * Adds jobs that are unique: each takes its lock, before it goes into the queue or in the step that puts it there, and carries
+ * what a worker needs to know of it.
+ */
 export class Producer<A> {
   readonly #host: ProducerHost<A>
   readonly #triggers: Triggers
