@@ -1,7 +1,7 @@
 import { Job } from 'bullmq'
 import { SingletonWorker } from 'soloist/bullmq'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { removeQueued } from '../../dist/adapters/bullmq/trigger.js'
+import { removeQueued } from '../../dist/adapters/bullmq/triggers.js'
 import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // A trigger that changes a waiting job's data, against a worker that starts that job: at every point between their steps.

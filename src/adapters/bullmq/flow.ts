@@ -17,7 +17,8 @@ import type { Addition } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
 import { checkSettings, type SingletonSettings } from './queue-side.js'
 import { checkConnection, openStore, type Store } from './store.js'
-import { Trigger, Triggers } from './trigger.js'
+import { Trigger } from './trigger.js'
+import { Triggers } from './triggers.js'
 import { opener } from './worker-side.js'
 
 export interface SingletonFlowProducerOptions extends FlowProducerOptions {

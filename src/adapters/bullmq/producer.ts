@@ -5,7 +5,8 @@ import { type Definition, invalid } from './definition.js'
 import { type Addition, type Met, outcomeOf, sighting } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
 import { type Decided, type Item, Placing, type PlacingHost } from './placing.js'
-import { Trigger, Triggers } from './trigger.js'
+import { Trigger } from './trigger.js'
+import { Triggers } from './triggers.js'
 
 /** What a {@link Producer} needs of the queue it adds to. */
 export interface ProducerHost<A> extends PlacingHost<A> {

@@ -9,7 +9,7 @@ import type { Lives } from './life.js'
 import { addedAtMs, marked, parseOwner, RUN_MARK } from './owner.js'
 import { Run } from './run.js'
 import { Sleepers } from './sleepers.js'
-import { removeQueued } from './trigger.js'
+import { removeQueued } from './triggers.js'
 
 /** What to do with a job whose place was taken before it came into its queue. */
 export type OnLapsed = 'snooze' | 'fail' | 'drop'
