@@ -31,12 +31,13 @@ export class Claiming {
     return COUNTS_THEM.test(script) ? null : scripts.claiming.source.replace(/^-- @body$/m, () => script)
   }
 
+  /** What the script is to be given for the lock. */
   keyOf(lock: string): string {
     return this.#keys.own(lock)
   }
 }
 
-/** Who holds the lock, if that is the answer of a script of {@link Claiming}; `''` when it is nobody in particular. */
+/** Who holds the lock, if that is the answer of a script of {@link Claiming}; else `null`. */
 export function heldBy(answer: unknown): string | null {
   return Array.isArray(answer) && answer[0] === 'held' ? String(answer[1]) : null
 }
