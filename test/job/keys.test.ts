@@ -62,6 +62,7 @@ describe('the key of a job', () => {
     const args = { user: { id: 7, name: 'x' }, at: 123, again: true }
     expect(jobKey(args, { uniqueOn: ['user', 'again'] })).toBe(hashOf('{"again":true,"user":{"id":7,"name":"x"}}'))
     expect(jobKey(args, { uniqueOn: ['again', 'user'] })).toBe(jobKey(args, { uniqueOn: ['user', 'again'] }))
+    expect(jobKey(args, { uniqueOn: ['again', 'again'] })).toBe(hashOf('{"again":true}'))
     expect(jobKey(args, { uniqueOn: [] })).toBe(hashOf('{}'))
     expect(jobKey(args, { uniqueOn: ({ user }) => user.id })).toBe(hashOf('7'))
   })
