@@ -1,75 +1,103 @@
 /**
  * The port: everything a datastore must be able to do to be a Soloist backend.
  *
- * A backend executes one atomic step per call and answers at once. It never waits for a lock, never retries a claim
- * and never starts a lease's renewal: waiting, confirming, renewing, aborting and closing are written once, in
- * `lock/`, on top of this file. Whoever writes a backend runs `soloist/conformance` against it; the suite, not this
- * prose, has the last word.
+ * A backend is given a list of steps and answers each of them at once. It never waits for a lock, never retries a claim
+ * and never starts a lease's renewal: collecting steps, waiting, confirming, renewing, aborting and closing are written
+ * once, in `lock/`, on top of this file. Whoever writes a backend runs `soloist/conformance` against it; the suite, not
+ * this prose, has the last word.
  *
  * ## The model
  *
- * A *lock* is a name. A *claim* asks for it, `exclusive` or `shared`; shared claims may carry a `limit`. A claim that
- * was granted is *held* by its owner until it is released, or until its ttl has passed since the last grant or
- * renewal, judged by the datastore's clock alone.
+ * A *lock* is a name. A *claim* asks for it, `exclusive` or `shared`; shared claims may carry a `limit`. A claim is
+ * identified by its name and its owner; everything else that is known of it was said when it was acquired. A claim that
+ * was granted is *held* by its owner until it is released, or until its ttl has passed since the last grant or renewal,
+ * judged by the datastore's clock alone.
  *
  * **The grant rule.** A claim is granted when nothing waits before it, and
  * - exclusive: nobody holds the lock;
  * - shared: nobody holds it exclusively, and fewer than `limit` owners hold it (no limit: any number).
  *
+ * Each claim is judged by its own limit, so that two versions of a program with different limits can run side by side.
+ *
  * A step that frees a lock grants the claims at the head of its queue in the same step: one exclusive claim, or as
  * many consecutive shared ones as fit. Strictly first come, first served, by ticket.
  *
- * **Fences.** Every grant of a lock gets a fence greater than every fence of that lock before it:
- * `max(last + 1, the datastore's time in microseconds)`, always below 2^53. Since it starts from the clock, it still
- * rises when the datastore forgot the last one, and it tells when the lock was granted.
+ * **Fences.** Every grant of a lock gets a fence greater than every fence of that lock before it: at least the
+ * datastore's time in microseconds, always below 2^53. Since it starts from the clock, it still rises when the datastore
+ * forgot the last one, and it tells when the lock was granted.
  *
- * **The limit.** The first shared claim that is granted or queued fixes the lock's limit for as long as the lock has any
- * holder or waiter; a shared claim with another limit is answered `limit` and changes nothing.
- *
- * **Safe to repeat.** Any reply may be lost, so any call may be sent again: an `acquire` by who already holds is a
- * grant with the same fence and a fresh ttl; a `release` of what is not held changes nothing.
+ * **Safe to repeat.** Any answer may be lost, so any step may be sent again: an `acquire` by who already holds is a
+ * grant with a fresh ttl, and with the same fence or a higher one; a `release` of what is not held changes nothing.
  */
 
 /** What a claim asks for: the lock alone, or together with others of its kind. */
 export type ClaimMode = 'exclusive' | 'shared'
 
-/** One request for one lock. Core validates every field before a backend sees it. */
-export interface Claim {
+/** What tells a claim from every other. */
+export interface ClaimId {
   /** The lock's name without any prefix: 1 to 1,024 bytes of UTF-8, no lone surrogate, otherwise arbitrary. */
   readonly name: string
-  /**
-   * Who asks; unique per claim unless a caller chose otherwise. Opaque to the backend: two claims with the same name
-   * and owner are the same claim, sent twice.
-   */
+  /** Who asks; unique per claim unless a caller chose otherwise. Opaque to the backend. */
   readonly owner: string
-  /** The client that asks, and the address its grants are pushed to. Never contains a space. */
-  readonly client: string
+}
+
+/** One request for one lock. Core validates every field before a backend sees it. */
+export interface Claim extends ClaimId {
   readonly mode: ClaimMode
   /** For a shared claim: how many owners may hold the lock together; `null`: any number, and for an exclusive one. */
   readonly limit: number | null
-  /** The lease's length in milliseconds, or `null` for a lock that does not expire. */
+  /**
+   * The lease's length in milliseconds, or `null` for a lock that does not expire. It counts from the grant, also for a
+   * claim that waited first and was granted in the answer to another step of its client.
+   */
   readonly ttlMs: number | null
   /** A short text for operators, shown by `inspect` and `list`; `null`: nothing extra is stored. */
   readonly meta: string | null
 }
 
-/** What `acquire` may do beyond taking a free lock. */
-export interface AcquireOptions {
+/** Grant, queue or refuse a claim. */
+export interface AcquireStep {
+  readonly kind: 'acquire'
+  readonly claim: Claim
   /**
    * Queue the claim when it cannot be granted now. `'new'` asks for a ticket behind everybody else; a number is a
-   * ticket handed out before, and gives back that place if the datastore lost it.
+   * ticket handed out before, and gives back that place if the datastore lost it; `null`: it is not queued.
    *
-   * Such a call is also the client's *beat*: it shows the client alive, expires holders whose time is up and grants
-   * what that allows. Core sends one for the oldest waiting claim per lock and client, at most
-   * {@link Backend.beatMs} apart; the backend need not remember a client that was silent for three beats.
+   * Such a step is also the client's *beat*: it shows the client alive, expires holders whose time is up and grants
+   * what that allows. Core sends one for the oldest waiting claim per lock, at most {@link Backend.beatMs} apart; the
+   * backend need not remember a client that was silent for three beats.
    */
-  readonly ticket?: 'new' | number | undefined
+  readonly ticket: 'new' | number | null
   /**
    * Take the lock from exactly this owner, with a new fence: compare-and-set. Waiters stay where they are. If somebody
    * else holds the lock the answer is busy; if nobody does, the grant rule decides. Exclusive claims only.
    */
-  readonly replaces?: string | undefined
+  readonly replaces: string | null
 }
+
+/**
+ * Start the ttl of a held claim again, counted from the datastore's now; `ttlMs` may differ from before, also shorter.
+ * Also what confirms a pushed grant.
+ */
+export interface RenewStep extends ClaimId {
+  readonly kind: 'renew'
+  readonly ttlMs: number | null
+  /** The fence its owner was told, which a backend may note for operators from now on; `null`: not known. */
+  readonly fence: number | null
+}
+
+/**
+ * Give up a claim, held or waiting, and grant what that allows, in the same step. If the owner held the lock until now,
+ * `result` is kept under the lock's name and this owner, also in the same step; else it is not kept at all.
+ */
+export interface ReleaseStep extends ClaimId {
+  readonly kind: 'release'
+  /** Only given to a backend with {@link Backend.results}. */
+  readonly result: KeptResult | null
+}
+
+/** One atomic change of one lock. */
+export type Step = AcquireStep | RenewStep | ReleaseStep
 
 export interface Granted {
   readonly status: 'granted'
@@ -81,8 +109,9 @@ export interface Busy {
   /** One of the present holders, or `null` when only waiters stand before this claim. */
   readonly holder: string | null
   /**
-   * When asking again could help if no grant is pushed before: the time until the first present lease runs out.
-   * `0`: the step had more to do than one call may take, ask again at once. `null`: no lease is going to run out.
+   * When asking again could help if no grant is told before: the time until the first present lease runs out, in
+   * milliseconds. `0`: the step had more to do than one call may take, ask again at once. `null`: no lease is going to
+   * run out.
    */
   readonly retryAfterMs: number | null
   /** The place of a queued claim: lower is earlier. `null` when the claim was not to be queued. */
@@ -91,52 +120,62 @@ export interface Busy {
   readonly requeued: boolean
 }
 
-export interface LimitMismatch {
-  readonly status: 'limit'
-  /** The limit that stands. */
-  readonly limit: number | null
+export interface Held {
+  readonly status: 'held'
+  /** The fence of this grant where the datastore noted it: always that of a grant that was pushed and not confirmed before. */
+  readonly fence: number | null
 }
 
-export type AcquireReply = Granted | Busy | LimitMismatch
+/** Not held by this owner any more. Renewing never revives. */
+export interface Lost {
+  readonly status: 'lost'
+}
 
-/** What became of one claim in a batch of renewals. */
-export type RenewReply =
-  | { readonly status: 'held'; readonly fence: number }
-  /** Not held by this owner any more. Renewing never revives. */
-  | { readonly status: 'lost' }
-  /** This claim's part of the batch got no answer; the others' answers stand. */
-  | { readonly status: 'fault'; readonly error: unknown }
+export interface Released {
+  readonly status: 'released'
+  /** Whether this owner held the lock until now. `false` on a repetition, which is a success. */
+  readonly held: boolean
+}
 
-export interface ReleaseReply {
-  /** Whether this owner held the lock until now. `false` on a replay, which is a success. */
-  readonly released: boolean
-  /**
-   * The claims of the releasing client that this step granted, for a backend that tells them here and not by a push.
-   * Default: none.
-   */
-  readonly handed?: readonly HandedGrant[]
+/** The datastore did nothing for this step, since the call had too much to do: it is to be sent again, behind none of its lock. */
+export interface Again {
+  readonly status: 'again'
+}
+
+/** This step failed, or it is unknown whether it was done; the others' answers stand. */
+export interface Fault {
+  readonly status: 'fault'
+  readonly error: unknown
+}
+
+export type AcquireAnswer = Granted | Busy | Again | Fault
+export type RenewAnswer = Held | Lost | Again | Fault
+export type ReleaseAnswer = Released | Again | Fault
+export type Answer = AcquireAnswer | RenewAnswer | ReleaseAnswer
+
+/** What a list of steps came to. */
+export interface Answers {
+  /** One for each step, in their order. */
+  readonly steps: readonly Answer[]
+  /** Waiting claims of this client that these steps granted, for a backend that tells them here and not by a push. */
+  readonly handed: readonly HandedGrant[]
 }
 
 /**
- * A queued claim was granted. It is held for a *grant lease*, a little longer than a beat, and counts only once its
- * owner confirmed it with `renew` (or a repeated `acquire`), which also starts its real ttl.
+ * A waiting claim was granted in a call of its own client. Since the call was sent before the grant was made, the owner may
+ * rely on the claim's own ttl, counted from the moment of sending, without confirming anything.
  */
-export interface PushedGrant {
-  readonly type: 'granted'
-  readonly name: string
-  readonly owner: string
+export interface HandedGrant extends ClaimId {
   readonly fence: number
-  readonly mode: ClaimMode
-  readonly limit: number | null
 }
 
 /**
- * A grant told in the answer to a release. Since the release was sent before the step that granted it, its owner may rely
- * on the grant lease, counted from then, before it has confirmed the grant.
+ * A waiting claim was granted. It is held for a *grant lease*, a little longer than a beat and at most as long as its ttl,
+ * and counts only once its owner confirmed it with a renewal (or a repeated `acquire`), which also starts its own ttl.
  */
-export interface HandedGrant extends PushedGrant {
-  /** The length of the grant lease, in milliseconds. */
-  readonly leaseMs: number
+export interface PushedGrant extends ClaimId {
+  readonly type: 'granted'
+  readonly fence: number
 }
 
 /** Pushes may have been missed, for instance by a lost connection: core sends a beat for everything that waits. */
@@ -145,14 +184,18 @@ export interface PushGap {
 }
 
 /** A claim that this client watches is over: `watch` answers now with what it left. */
-export interface Ended {
+export interface Ended extends ClaimId {
   readonly type: 'ended'
-  readonly name: string
-  readonly owner: string
 }
 
-/** News a backend pushes to the one client it was opened for. */
-export type GrantEvent = PushedGrant | PushGap | Ended
+/** Something on the way to the datastore is wrong that no step can be told of; it was mended, or an operator has to know. */
+export interface StoreFault {
+  readonly type: 'fault'
+  readonly error: unknown
+}
+
+/** News a backend tells the one client it was opened for. */
+export type StoreEvent = PushedGrant | PushGap | Ended | StoreFault
 
 /** What the owner of a claim leaves with its release, for whoever watched it. */
 export interface KeptResult {
@@ -171,12 +214,28 @@ export type WatchReply =
   /** It is over and left nothing, or what it left was kept long enough: expired, taken over, released without, or never there. */
   | { readonly status: 'gone' }
 
+/** What jobs need beyond locks: results that are kept, and claims of others that are watched until they end. */
+export interface ResultStore {
+  /**
+   * What became of a claim. While it is live, this client is told once when it ends ({@link Ended}): by a release, with
+   * or without a result, at once; after a lease that ran out or was taken over at the latest when it asks again. Core
+   * asks again at most {@link Backend.beatMs} apart; the backend need not remember a client that was silent for three
+   * beats.
+   */
+  watch(claim: ClaimId): Promise<WatchReply>
+}
+
 export interface Holder {
   readonly owner: string
   readonly mode: ClaimMode
-  /** `0` when the lock was taken without one, as by a plain `SET NX` on Redis, or by a BullMQ job in the step that adds it. */
+  /** The limit this claim was judged by; `null`: none. */
+  readonly limit: number | null
+  /**
+   * `0` while it is not noted: of a lock taken by something that is no Soloist client, or, on Redis, of one that has not
+   * been renewed yet and has no `meta`.
+   */
   readonly fence: number
-  /** When the lock was granted, in epoch milliseconds of the datastore's clock; `null` where nobody noted it. */
+  /** When the lock was granted, in epoch milliseconds of the datastore's clock; `null` where the fence is `0`. */
   readonly acquiredAtMs: number | null
   /** When it runs out unless it is renewed, in epoch milliseconds of the datastore's clock; `null`: never. */
   readonly expiresAtMs: number | null
@@ -186,6 +245,8 @@ export interface Holder {
 export interface Waiter {
   readonly owner: string
   readonly mode: ClaimMode
+  /** The limit this claim will be judged by; `null`: none. */
+  readonly limit: number | null
   /** Since when it waits, in epoch milliseconds of the datastore's clock. */
   readonly waitingSinceMs: number
   readonly meta: string | null
@@ -194,20 +255,20 @@ export interface Waiter {
 /** A lock as an operator sees it, at one moment of the datastore. */
 export interface LockState {
   readonly name: string
-  /** In the order they were granted; empty when the lock is free but claims wait for it. */
+  /** How many claims hold it. */
+  readonly holding: number
+  /** The first of them, in the order they were granted: at most 100. Empty when the lock is free but claims wait for it. */
   readonly holders: readonly Holder[]
   /** How many claims wait. */
   readonly waiting: number
   /** The first of them, in their order: at most 100. */
   readonly waiters: readonly Waiter[]
-  /** The limit its shared claims agreed on, `null` when there is none. */
-  readonly limit: number | null
   /** The datastore's time when it was looked at, in epoch milliseconds: ages are differences to this. */
   readonly atMs: number
 }
 
 /**
- * One client's connection to a datastore. Every method is one atomic step (`list`: one per lock) and safe to repeat.
+ * One client's connection to a datastore. Safe to repeat, all of it.
  *
  * Faults are rejections, with whatever error the datastore's own client gave; core wraps them. Contention is an answer.
  * A call may take as long as the datastore does: core bounds it.
@@ -217,33 +278,26 @@ export interface Backend {
   readonly kind: string
   /** How often core must repeat the oldest claim that waits, in milliseconds. Below the grant lease's length. */
   readonly beatMs: number
-
-  /** Grant, queue or refuse a claim. */
-  acquire(claim: Claim, options?: AcquireOptions): Promise<AcquireReply>
-
-  /**
-   * Start the ttl of each claim again, counted from the datastore's now; `ttlMs` may differ from before, also shorter.
-   * Also what confirms a pushed grant. Replies are in the order of the claims.
-   */
-  renew(claims: readonly Claim[]): Promise<readonly RenewReply[]>
+  /** The most steps core puts into one call, so that no call occupies the datastore for long. From 1 on. */
+  readonly mostSteps: number
+  /** How many calls of steps core has under way at once. From 1 on. */
+  readonly callsAtOnce: number
+  /** Absent where nothing is kept for jobs. */
+  readonly results?: ResultStore | undefined
 
   /**
-   * Give up a claim, held or waiting, and grant what that allows, in the same step. If the owner held the lock until
-   * now, `result` is kept under the lock's name and this owner, also in the same step; else it is not kept at all.
-   * Whoever watches the claim is told that it ended.
+   * Name the one client this backend works for, and hear of what is told to it. Called once, before anything else.
+   *
+   * @param client unique among all clients of the datastore; never contains a space
    */
-  release(claim: Claim, result?: KeptResult): Promise<ReleaseReply>
+  open(client: string, listener: (event: StoreEvent) => void): void
 
   /**
-   * What became of the claim of `owner` on the lock `name`. While it is live, `client` is told once when it ends: by a
-   * release, with or without a result, at once; after a lease that ran out or was taken over at the latest when it asks
-   * again. Core asks again at most {@link Backend.beatMs} apart; the backend need not remember a client that was silent
-   * for three beats.
+   * Do these steps in their order, at most {@link Backend.mostSteps}. Each is atomic by itself, is answered by itself and
+   * fails by itself; the list as a whole promises nothing, and other clients' steps may come in between. Steps of one lock
+   * take effect in their order. The call rejects only when nothing is known of any step.
    */
-  watch(name: string, owner: string, client: string): Promise<WatchReply>
-
-  /** Set the one listener for what is pushed. Called once, before the first claim. */
-  onGrant(listener: (event: GrantEvent) => void): void
+  run(steps: readonly Step[]): Promise<Answers>
 
   /** The lock's state, or `null` when nobody holds it or waits for it. */
   inspect(name: string): Promise<LockState | null>
