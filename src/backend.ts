@@ -82,7 +82,10 @@ export interface AcquireStep {
 export interface RenewStep extends ClaimId {
   readonly kind: 'renew'
   readonly ttlMs: number | null
-  /** The fence its owner was told, which a backend may note for operators from now on; `null`: not known. */
+  /**
+   * The fence its owner was told, which a backend may note for operators where it has none noted; it never replaces one.
+   * `null`: not known, also when a pushed grant is confirmed, for its fence is the datastore's to tell.
+   */
   readonly fence: number | null
 }
 
@@ -122,7 +125,10 @@ export interface Busy {
 
 export interface Held {
   readonly status: 'held'
-  /** The fence of this grant where the datastore noted it: always that of a grant that was pushed and not confirmed before. */
+  /**
+   * The fence of this grant where the datastore noted it, never one the step brought: always that of a grant that was
+   * pushed and not confirmed before.
+   */
   readonly fence: number | null
 }
 
@@ -137,7 +143,10 @@ export interface Released {
   readonly held: boolean
 }
 
-/** The datastore did nothing for this step, since the call had too much to do: it is to be sent again, behind none of its lock. */
+/**
+ * The datastore did nothing for this step, since the call had too much to do, nor for the later steps of its lock in the
+ * same list, which are answered so as well: they are sent again, before any other of their lock.
+ */
 export interface Again {
   readonly status: 'again'
 }
@@ -280,7 +289,10 @@ export interface Backend {
   readonly beatMs: number
   /** The most steps core puts into one call, so that no call occupies the datastore for long. From 1 on. */
   readonly mostSteps: number
-  /** How many calls of steps core has under way at once. From 1 on. */
+  /**
+   * How many calls of steps core has under way at once, from 1 on. One that had no answer for a second does not count any
+   * more, so that leases can be renewed while a call hangs.
+   */
   readonly callsAtOnce: number
   /** Absent where nothing is kept for jobs. */
   readonly results?: ResultStore | undefined
@@ -296,6 +308,9 @@ export interface Backend {
    * Do these steps in their order, at most {@link Backend.mostSteps}. Each is atomic by itself, is answered by itself and
    * fails by itself; the list as a whole promises nothing, and other clients' steps may come in between. Steps of one lock
    * take effect in their order. The call rejects only when nothing is known of any step.
+   *
+   * Of one lock core has steps in one call at a time, renewals apart; a step waits for the call before it, for a second at
+   * the most. So calls may be carried out in any order.
    */
   run(steps: readonly Step[]): Promise<Answers>
 
