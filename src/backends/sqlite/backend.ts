@@ -1,21 +1,20 @@
 import { resolve } from 'node:path'
 import type {
-  AcquireOptions,
-  AcquireReply,
+  Answer,
+  Answers,
   Backend,
-  Claim,
-  GrantEvent,
-  KeptResult,
+  ClaimId,
   LockState,
-  ReleaseReply,
-  RenewReply,
+  ResultStore,
+  Step,
+  StoreEvent,
   WatchReply,
 } from '../../backend.js'
-import { invalidArgument } from '../../errors.js'
+import { invalidArgument, SoloistError } from '../../errors.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { BEAT_MS } from './rows.js'
-import { Steps } from './steps.js'
-import { Store } from './store.js'
+import { type News, type Outcome, Store } from './store.js'
+import { Transactions } from './transactions.js'
 import { View } from './view.js'
 import { PushWatch } from './watch.js'
 
@@ -30,10 +29,10 @@ export interface SqliteBackendOptions {
  * Locks for all processes of one machine, in one SQLite database file on a local disk. `target` is its path, relative
  * to the working directory; the file and its folders are made, for this user alone, at the first call.
  *
- * **When the file is deleted or replaced** while it is in use, the next call notices and rejects, and the one after it
- * works on the new file, where nothing is held; core repeats an acquire and a release by itself, so their callers see no
- * error. A lease of before is lost at its next renewal at the latest, a third of its ttl. Until then a process that opened
- * the new file earlier can hold the same lock: with a higher fence, since fences start from the clock.
+ * **When the file or its write-ahead log (`-wal`) is deleted or replaced** while it is in use, the next call notices and
+ * rejects, and the one after it works on what is there now; core repeats an acquire and a release by itself, so their
+ * callers see no error. A lease of before is lost at its next renewal at the latest, a third of its ttl. Until then a
+ * process that opened the new file earlier can hold the same lock: with a higher fence, since fences start from the clock.
  *
  * @throws SoloistError `INVALID_ARGUMENT` for a path, prefix or driver it cannot take, `BACKEND_UNAVAILABLE` when there
  *   is no driver
@@ -42,81 +41,80 @@ export function sqliteBackend(target: string, options: SqliteBackendOptions = {}
   return new SqliteBackend(checkPath(target), checkPrefix(options.prefix ?? 'soloist:'), loadDriver(options.driver))
 }
 
-class SqliteBackend implements Backend {
+class SqliteBackend implements Backend, ResultStore {
   readonly kind = 'sqlite'
   readonly beatMs: number = BEAT_MS
-  readonly #steps: Steps
+  /** One transaction of this many takes about a millisecond. */
+  readonly mostSteps: number = 128
+  /** A call runs to its end at once, so a second one would only make two transactions of one. */
+  readonly callsAtOnce: number = 1
+  readonly results: ResultStore = this
+  readonly #transactions: Transactions
   readonly #store: Store
   readonly #view: View
   readonly #pushes: PushWatch
-  /** When the next step also sweeps, on `performance.now()`'s clock. */
+  #client = ''
+  /** When the next list of steps also sweeps, on `performance.now()`'s clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
   constructor(path: string, prefix: string, open: (path: string) => Database) {
-    const steps = new Steps(path, open, () => this.#pushes.gap())
+    const transactions = new Transactions(path, open, () => this.#pushes.gap())
     const view = new View(prefix)
-    this.#steps = steps
+    this.#transactions = transactions
     this.#view = view
     this.#store = new Store(prefix)
     this.#pushes = new PushWatch({
-      version: () => steps.peek(db => db.get('PRAGMA data_version')?.data_version as number),
-      granted: client => steps.peek(db => view.granted(db, client)),
-      ended: client => steps.peek(db => view.ended(db, client)),
-      // A busy database is looked at again. Any other fault is for the next step, at the latest a beat away: it opens
+      version: () => transactions.peek(db => db.get('PRAGMA data_version')?.data_version as number),
+      granted: () => transactions.peek(db => view.granted(db, this.#client)),
+      ended: () => transactions.peek(db => view.ended(db, this.#client)),
+      // A busy database is looked at again. Any other fault is for the next transaction, at the latest a beat away: it opens
       // the database anew and rejects if the fault still stands.
-      failed: error => isBusy(error) || steps.discard(),
+      failed: error => isBusy(error) || transactions.discard(),
     })
   }
 
-  async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
+  open(client: string, listener: (event: StoreEvent) => void): void {
+    this.#client = client
+    this.#pushes.open(client, listener)
+  }
+
+  async run(steps: readonly Step[]): Promise<Answers> {
     const sweeps = performance.now() >= this.#sweepDueMs
-    const { reply, news } = await this.#steps.run('write', db => {
-      const swept = sweeps ? this.#store.sweep(db) : []
-      const outcome = this.#store.acquire(db, claim, options)
-      return { reply: outcome.reply, news: [...swept, ...outcome.news] }
-    })
+    const work = (db: Database): Outcome => {
+      const swept: readonly News[] = sweeps ? this.#store.sweep(db) : []
+      const outcome = this.#store.run(db, this.#client, steps)
+      return swept.length === 0 ? outcome : { ...outcome, news: [...swept, ...outcome.news] }
+    }
+    let outcome: Outcome
+    try {
+      outcome = await this.#transactions.run('write', work)
+    } catch (error) {
+      if (steps.length === 1 || isBusy(error) || error instanceof SoloistError) throw error
+      return await this.#oneByOne(steps)
+    }
     if (sweeps) this.#sweepDueMs = performance.now() + BEAT_MS
-    if (reply.status === 'busy' && reply.ticket !== null) this.#pushes.addWaiting(claim)
-    else this.#pushes.removeWaiting(claim)
-    this.#pushes.deliver(news)
+    this.#follow(steps, outcome.steps)
+    for (const grant of outcome.handed) this.#pushes.removeWaiting(grant)
+    this.#pushes.deliver(outcome.news)
+    return outcome
+  }
+
+  async watch(claim: ClaimId): Promise<WatchReply> {
+    const reply = await this.#transactions.run('write', db => this.#store.watch(db, this.#client, claim))
+    if (reply.status === 'live') this.#pushes.addWatching(claim)
+    else this.#pushes.removeWatching(claim)
     return reply
-  }
-
-  async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
-    const replies = await this.#steps.run('write', db => this.#store.renew(db, claims))
-    replies.forEach((reply, i) => {
-      if (reply.status === 'held') this.#pushes.removeWaiting(claims[i] as Claim)
-    })
-    return replies
-  }
-
-  async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
-    this.#pushes.removeWaiting(claim)
-    const { reply, news } = await this.#steps.run('write', db => this.#store.release(db, claim, result))
-    this.#pushes.deliver(news)
-    return { released: reply }
-  }
-
-  async watch(name: string, owner: string, client: string): Promise<WatchReply> {
-    const reply = await this.#steps.run('write', db => this.#store.watch(db, name, owner, client))
-    if (reply.status === 'live') this.#pushes.addWatching({ name, owner, client })
-    else this.#pushes.removeWatching({ name, owner, client })
-    return reply
-  }
-
-  onGrant(listener: (event: GrantEvent) => void): void {
-    this.#pushes.listener = listener
   }
 
   async inspect(name: string): Promise<LockState | null> {
-    return await this.#steps.run('read', db => this.#view.inspect(db, name))
+    return await this.#transactions.run('read', db => this.#view.inspect(db, name))
   }
 
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
     let from: Uint8Array | null = this.#view.firstPage(prefix)
     while (from !== null) {
       const start: Uint8Array = from
-      const page = await this.#steps.run('read', db => this.#view.page(db, prefix, start))
+      const page = await this.#transactions.run('read', db => this.#view.page(db, prefix, start))
       yield* page.states
       from = page.next
     }
@@ -124,7 +122,28 @@ class SqliteBackend implements Backend {
 
   async close(): Promise<void> {
     this.#pushes.close()
-    this.#steps.close()
+    this.#transactions.close()
+  }
+
+  /** A step that fails undoes the whole transaction, so each gets one of its own. */
+  async #oneByOne(steps: readonly Step[]): Promise<Answers> {
+    const parts: Answers[] = []
+    for (const step of steps) {
+      const alone = this.run([step])
+      parts.push(await alone.catch((error: unknown) => ({ steps: [{ status: 'fault', error }], handed: [] })))
+    }
+    return { steps: parts.flatMap(part => part.steps), handed: parts.flatMap(part => part.handed) }
+  }
+
+  /** Which claims are waited with, and so looked for, after these steps. */
+  #follow(steps: readonly Step[], answers: readonly Answer[]): void {
+    for (const [i, step] of steps.entries()) {
+      const answer = answers[i] as Answer
+      if (step.kind !== 'acquire') {
+        if (step.kind === 'release' || answer.status === 'held') this.#pushes.removeWaiting(step)
+      } else if (answer.status === 'busy' && answer.ticket !== null) this.#pushes.addWaiting(step.claim)
+      else this.#pushes.removeWaiting(step.claim)
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Ended, KeptResult } from '../../backend.js'
 import { type Database, text, toBytes } from './client.js'
-import { ALIVE_MS, type Subject } from './rows.js'
+import { ALIVE_MS, type Subject as At } from './rows.js'
+
+type Subject = Pick<At, 'name' | 'key' | 'nowMs'>
 
 /** How many results that were kept long enough go with each new one: more than come, so that they do not pile up. */
 const DROPPED_PER_RESULT = 2
@@ -32,8 +34,9 @@ export function keptResult(db: Database, { key, nowMs }: Subject, owner: string)
 /** Whether the owner holds the lock or waits for it. */
 export function isLive(db: Database, { key, nowMs }: Subject, owner: string): boolean {
   const row = db.get(
-    `SELECT 1 FROM soloist_holder WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
-     UNION ALL SELECT 1 FROM soloist_waiter WHERE name = ?1 AND owner = ?2`,
+    `SELECT 1 FROM soloist_lock WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
+     UNION ALL SELECT 1 FROM soloist_shared WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
+     UNION ALL SELECT 1 FROM soloist_queue WHERE name = ?1 AND owner = ?2`,
     key,
     toBytes(owner),
     nowMs,

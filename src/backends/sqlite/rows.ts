@@ -1,5 +1,6 @@
-import type { Claim, ClaimMode, PushedGrant } from '../../backend.js'
+import type { Claim, ClaimMode, HandedGrant, PushedGrant } from '../../backend.js'
 import { bytes, type Database, type Row, text, toBytes } from './client.js'
+import type { Fences } from './fences.js'
 
 /** How often a client that waits is to be heard of. */
 export const BEAT_MS = 1_000
@@ -15,11 +16,18 @@ export interface Subject {
   readonly key: Uint8Array
   /** The machine's time, in epoch milliseconds, read within the transaction. */
   readonly nowMs: number
+  readonly fences: Fences
 }
 
 /** A grant to a claim that waited, and the client it is to be pushed to. */
 export interface Grant extends PushedGrant {
   readonly client: string
+}
+
+/** Whose steps these are, and the claims of theirs that were granted meanwhile. */
+export interface Caller {
+  readonly client: string
+  readonly handed: HandedGrant[]
 }
 
 /** The holders of a lock, summed up. */
@@ -34,18 +42,22 @@ export interface Present {
 export function expire(db: Database, { key, nowMs }: Subject): Present {
   const before = present(db, key)
   if (before.soonestMs === null || before.soonestMs > nowMs) return before
-  db.run('DELETE FROM soloist_holder WHERE name = ? AND expires_ms <= ?', key, nowMs)
-  forgetLimit(db, key)
+  db.run('DELETE FROM soloist_lock WHERE name = ? AND expires_ms <= ?', key, nowMs)
+  db.run('DELETE FROM soloist_shared WHERE name = ? AND expires_ms <= ?', key, nowMs)
+  db.run(
+    `DELETE FROM soloist_grant WHERE name = ?1
+     AND NOT EXISTS (SELECT 1 FROM soloist_lock WHERE name = ?1 AND fence = soloist_grant.fence)
+     AND NOT EXISTS (SELECT 1 FROM soloist_shared WHERE name = ?1 AND fence = soloist_grant.fence)`,
+    key,
+  )
   return present(db, key)
 }
 
 export function present(db: Database, key: Uint8Array): Present {
-  const row = db.get(
-    `SELECT count(*) AS count, max(exclusive) AS exclusive, min(expires_ms) AS soonest
-     FROM soloist_holder WHERE name = ?`,
-    key,
-  ) as Row
-  return { count: row.count as number, exclusive: row.exclusive === 1, soonestMs: row.soonest as number | null }
+  const alone = db.get('SELECT expires_ms FROM soloist_lock WHERE name = ?', key)
+  if (alone !== undefined) return { count: 1, exclusive: true, soonestMs: alone.expires_ms as number | null }
+  const row = db.get('SELECT count(*) AS count, min(expires_ms) AS soonest FROM soloist_shared WHERE name = ?', key) as Row
+  return { count: row.count as number, exclusive: false, soonestMs: row.soonest as number | null }
 }
 
 /** The grant rule, apart from the queue. */
@@ -55,128 +67,145 @@ export function fits(here: Present, mode: ClaimMode, limit: number | null): bool
 }
 
 /** Starts the ttl of a claim again, which also confirms a pushed grant. @returns its fence; `null`: it is not held */
-export function extend(db: Database, claim: Claim, { key, nowMs }: Subject): number | null {
-  const row = db.get(
-    `UPDATE soloist_holder SET expires_ms = ?, pushed = 0
-     WHERE name = ? AND owner = ? AND exclusive = ? AND (expires_ms IS NULL OR expires_ms > ?) RETURNING fence`,
-    until(nowMs, claim.ttlMs),
-    key,
-    toBytes(claim.owner),
-    flag(claim.mode),
-    nowMs,
-  )
-  return (row?.fence as number | undefined) ?? null
+export function extend(db: Database, owner: string, ttlMs: number | null, { key, nowMs }: Subject): number | null {
+  const holder = toBytes(owner)
+  for (const table of ['lock', 'shared'] as const) {
+    const row = db.get(EXTEND[table], until(nowMs, ttlMs), key, holder, nowMs)
+    if (row === undefined) continue
+    db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', key, holder)
+    return row.fence as number
+  }
+  return null
+}
+
+const EXTEND = {
+  lock: `UPDATE soloist_lock SET expires_ms = ?
+         WHERE name = ? AND owner = ? AND (expires_ms IS NULL OR expires_ms > ?) RETURNING fence`,
+  shared: `UPDATE soloist_shared SET expires_ms = ?
+           WHERE name = ? AND owner = ? AND (expires_ms IS NULL OR expires_ms > ?) RETURNING fence`,
 }
 
 /** Grants a claim that is asking. @returns its fence */
 export function hold(db: Database, claim: Claim, subject: Subject): number {
-  return insertHolder(db, subject, fields(claim), until(subject.nowMs, claim.ttlMs), false)
+  return insertHolder(db, subject, fields(claim), claim.ttlMs)
 }
 
 /** A claim as the columns have it. */
 interface Fields {
   readonly owner: Uint8Array
-  readonly client: Uint8Array
   readonly mode: ClaimMode
   readonly limit: number | null
   readonly meta: Uint8Array | null
 }
 
-function fields({ owner, client, mode, limit, meta }: Claim): Fields {
-  return { owner: toBytes(owner), client: toBytes(client), mode, limit, meta: meta === null ? null : toBytes(meta) }
+function fields({ owner, mode, limit, meta }: Claim): Fields {
+  return { owner: toBytes(owner), mode, limit, meta: meta === null ? null : toBytes(meta) }
 }
 
-function insertHolder(
-  db: Database,
-  { key, nowMs }: Subject,
-  { owner, client, mode, limit, meta }: Fields,
-  expiresMs: number | null,
-  pushed: boolean,
-): number {
-  // One counter for all locks: rising for the file is rising for each.
-  const row = db.get(
-    'UPDATE soloist_store SET fence = max(fence + 1, CAST(? AS INTEGER)) RETURNING fence',
-    nowMs * 1000,
-  ) as Row
-  const fence = row.fence as number
-  // An owner that held it in the other mode holds it in this one now.
-  db.run(
-    `INSERT OR REPLACE INTO soloist_holder
-       (name, owner, client, exclusive, fence, acquired_ms, expires_ms, pushed, meta)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[key, owner, client, flag(mode), fence, nowMs, expiresMs, pushed ? 1 : 0, meta],
-  )
-  if (mode === 'shared') agreeOn(db, key, limit)
+function insertHolder(db: Database, { key, nowMs, fences }: Subject, claim: Fields, ttlMs: number | null): number {
+  const { owner, mode, limit, meta } = claim
+  const fence = fences.next()
+  const expiresMs = until(nowMs, ttlMs)
+  if (mode === 'exclusive') {
+    const sql = 'INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta) VALUES (?, ?, ?, ?, ?)'
+    db.run(sql, key, owner, fence, expiresMs, meta)
+  } else {
+    const sql = 'INSERT INTO soloist_shared (name, owner, most, fence, expires_ms, meta) VALUES (?, ?, ?, ?, ?, ?)'
+    db.run(sql, key, owner, limit, fence, expiresMs, meta)
+  }
   return fence
 }
 
+/** Removes a holder, whatever its mode. @returns whether it was there */
+export function removeHolder(db: Database, key: Uint8Array, owner: string): boolean {
+  const holder = toBytes(owner)
+  const removed =
+    db.run('DELETE FROM soloist_lock WHERE name = ? AND owner = ?', key, holder) > 0 ||
+    db.run('DELETE FROM soloist_shared WHERE name = ? AND owner = ?', key, holder) > 0
+  if (removed) db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', key, holder)
+  return removed
+}
+
 /** Queues a claim, and notes that its client is alive. @returns the ticket, which is the wanted one unless it is `'new'` */
-export function enqueue(db: Database, claim: Claim, { key, nowMs }: Subject, wanted: 'new' | number): number {
-  const last = db.get('SELECT max(ticket) AS ticket FROM soloist_waiter WHERE name = ?', key)?.ticket as number | null
+export function enqueue(db: Database, claim: Claim, client: string, at: Subject, wanted: 'new' | number): number {
+  const { key, nowMs } = at
+  const last = db.get('SELECT max(ticket) AS ticket FROM soloist_queue WHERE name = ?', key)?.ticket as number | null
   const ticket = wanted === 'new' ? Math.max((last ?? 0) + 1, nowMs * 1000) : wanted
-  const { owner, client, mode, limit, meta } = fields(claim)
+  const { owner, mode, limit, meta } = fields(claim)
   db.run(
-    `INSERT INTO soloist_waiter (name, ticket, owner, client, exclusive, most, meta) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    ...[key, ticket, owner, client, flag(mode), limit, meta],
+    `INSERT INTO soloist_queue (name, ticket, owner, client, exclusive, most, ttl_ms, meta)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[key, ticket, owner, toBytes(client), mode === 'exclusive' ? 1 : 0, limit, claim.ttlMs, meta],
   )
-  if (mode === 'shared') agreeOn(db, key, limit)
   db.run(
     `INSERT INTO soloist_client (client, seen_ms) VALUES (?, ?)
      ON CONFLICT (client) DO UPDATE SET seen_ms = excluded.seen_ms`,
-    client,
+    toBytes(client),
     nowMs,
   )
   return ticket
 }
 
 /** Takes a claim out of the queue. @returns whether it was there */
-export function leave(db: Database, key: Uint8Array, owner: string): boolean {
-  const row = db.get('DELETE FROM soloist_waiter WHERE name = ? AND owner = ? RETURNING client', key, toBytes(owner))
+export function dequeue(db: Database, key: Uint8Array, owner: string): boolean {
+  const row = db.get('DELETE FROM soloist_queue WHERE name = ? AND owner = ? RETURNING client', key, toBytes(owner))
   if (row === undefined) return false
   forgetClient(db, bytes(row.client))
   return true
 }
 
 export function isWaitedFor(db: Database, key: Uint8Array): boolean {
-  return db.get('SELECT 1 FROM soloist_waiter WHERE name = ? LIMIT 1', key) !== undefined
+  return db.get('SELECT 1 FROM soloist_queue WHERE name = ? LIMIT 1', key) !== undefined
 }
 
 /**
- * Grants what the head of the queue allows, passing over clients that fell silent. Each grant stands for its grant
- * lease, until it is confirmed; that of the owner who is asking is left to be extended.
+ * Grants what the head of the queue allows, passing over clients that fell silent. The caller's own claims get their own
+ * ttl and are added to what it is handed, except the owner who is asking: that is told in the answer to its step. Each
+ * other grant stands for its grant lease, until it is confirmed.
  *
- * @returns the grants to be pushed: all but that of the owner who is asking
+ * @returns the grants to be pushed to other clients
  */
-export function advance(db: Database, subject: Subject, asking: string | null): readonly Grant[] {
+export function advance(
+  db: Database,
+  subject: Subject,
+  caller: Caller | null,
+  asking: string | null = null,
+): readonly Grant[] {
   const { name, key, nowMs } = subject
   const grants: Grant[] = []
   for (let head = headOf(db, key); head !== undefined; head = headOf(db, key)) {
-    const client = bytes(head.client)
+    const client = text(head.client)
+    const own = client === caller?.client
     const seenMs = head.seen_ms as number | null
-    if (seenMs === null || nowMs - seenMs > ALIVE_MS) {
-      db.run('DELETE FROM soloist_waiter WHERE name = ? AND client = ?', key, client)
-      forgetClient(db, client)
-      forgetLimit(db, key)
+    if (!own && (seenMs === null || nowMs - seenMs > ALIVE_MS)) {
+      db.run('DELETE FROM soloist_queue WHERE name = ? AND client = ?', key, bytes(head.client))
+      forgetClient(db, bytes(head.client))
       continue
     }
     const mode = head.exclusive === 1 ? 'exclusive' : 'shared'
     const limit = head.most as number | null
     if (!fits(present(db, key), mode, limit)) break
-    db.run('DELETE FROM soloist_waiter WHERE id = ?', head.id as number)
-    forgetClient(db, client)
-    const meta = head.meta === null ? null : bytes(head.meta)
-    const holder = { owner: bytes(head.owner), client, mode, limit, meta } as const
-    const fence = insertHolder(db, subject, holder, nowMs + GRANT_MS, true)
+    db.run('DELETE FROM soloist_queue WHERE id = ?', head.id as number)
+    forgetClient(db, bytes(head.client))
     const owner = text(head.owner)
-    if (owner !== asking) grants.push({ type: 'granted', name, owner, fence, mode, limit, client: text(client) })
+    const holder = { owner: bytes(head.owner), mode, limit, meta: head.meta === null ? null : bytes(head.meta) } as const
+    const ttlMs = head.ttl_ms as number | null
+    const fence = insertHolder(db, subject, holder, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
+    if (!own) {
+      db.run(
+        'INSERT OR REPLACE INTO soloist_grant (name, owner, client, fence) VALUES (?, ?, ?, ?)',
+        ...[key, holder.owner, bytes(head.client), fence],
+      )
+      grants.push({ type: 'granted', name, owner, fence, client })
+    } else if (owner !== asking) caller.handed.push({ name, owner, fence })
   }
   return grants
 }
 
 function headOf(db: Database, key: Uint8Array): Row | undefined {
   return db.get(
-    `SELECT id, owner, client, exclusive, most, meta, seen_ms
-     FROM soloist_waiter LEFT JOIN soloist_client USING (client) WHERE name = ? ORDER BY ticket, id LIMIT 1`,
+    `SELECT id, owner, client, exclusive, most, ttl_ms, meta, seen_ms
+     FROM soloist_queue LEFT JOIN soloist_client USING (client) WHERE name = ? ORDER BY ticket, id LIMIT 1`,
     key,
   )
 }
@@ -190,33 +219,9 @@ export function markAlive(db: Database, client: string, nowMs: number): void {
 export function forgetClient(db: Database, client: Uint8Array): void {
   db.run(
     `DELETE FROM soloist_client WHERE client = ?
-     AND NOT EXISTS (SELECT 1 FROM soloist_waiter WHERE soloist_waiter.client = soloist_client.client)`,
+     AND NOT EXISTS (SELECT 1 FROM soloist_queue WHERE soloist_queue.client = soloist_client.client)`,
     client,
   )
-}
-
-/** What the shared claims agreed on; `undefined` before the first. */
-export function limitOf(db: Database, key: Uint8Array): number | null | undefined {
-  return db.get('SELECT most FROM soloist_limit WHERE name = ?', key)?.most as number | null | undefined
-}
-
-function agreeOn(db: Database, key: Uint8Array, limit: number | null): void {
-  db.run('INSERT OR IGNORE INTO soloist_limit (name, most) VALUES (?, ?)', key, limit)
-}
-
-/** Removes a lock's limit unless somebody holds the lock or waits for it. */
-export function forgetLimit(db: Database, key: Uint8Array): void {
-  db.run(
-    `DELETE FROM soloist_limit WHERE name = ?
-     AND NOT EXISTS (SELECT 1 FROM soloist_holder WHERE soloist_holder.name = soloist_limit.name)
-     AND NOT EXISTS (SELECT 1 FROM soloist_waiter WHERE soloist_waiter.name = soloist_limit.name)`,
-    key,
-  )
-}
-
-/** A claim's mode as it stands in the column `exclusive`. */
-export function flag(mode: ClaimMode): 0 | 1 {
-  return mode === 'exclusive' ? 1 : 0
 }
 
 function until(nowMs: number, ttlMs: number | null): number | null {

@@ -1,5 +1,19 @@
-import type { AcquireOptions, AcquireReply, Busy, Claim, KeptResult, RenewReply, WatchReply } from '../../backend.js'
+import type {
+  AcquireAnswer,
+  AcquireStep,
+  Answer,
+  Answers,
+  Busy,
+  ClaimId,
+  ReleaseStep,
+  RenewAnswer,
+  RenewStep,
+  Step,
+  WatchReply,
+} from '../../backend.js'
 import { bytes, type Database, text, toBytes } from './client.js'
+import { Fences } from './fences.js'
+import { giveFree, keepFree, takeFree } from './free.js'
 import {
   addWatcher,
   dropResults,
@@ -14,115 +28,62 @@ import {
 import {
   ALIVE_MS,
   advance,
+  type Caller,
+  dequeue,
   enqueue,
   expire,
   extend,
   fits,
-  flag,
   forgetClient,
-  forgetLimit,
   type Grant,
   hold,
   isWaitedFor,
-  leave,
-  limitOf,
   markAlive,
   type Present,
   present,
+  removeHolder,
   type Subject,
 } from './rows.js'
 
 /** How much of what the dead left behind one sweep looks at, in rows of each kind. */
 const SWEEP_ROWS = 64
+/** How many locks one sweep looks at, whose leases may have run out. */
+const SWEEP_LOCKS = 256
 
-/** What a client is to be told of. */
+/** What another client is to be told of. */
 export type News = Grant | End
 
-/** What a step answers, and what it brought about for others. */
-export interface Outcome<T> {
-  readonly reply: T
+/** What a list of steps answers, and what it brought about for others. */
+export interface Outcome extends Answers {
   readonly news: readonly News[]
 }
 
-/** The queued part of a busy reply. */
-type Place = Pick<Busy, 'ticket' | 'requeued'>
-
-/** The atomic steps that change a lock, each to be run in one write transaction. `MemoryStore` is their reference. */
+/** The changes of locks, to be made in write transactions. `MemoryStore` is the reference for them. */
 export class Store {
   readonly #prefix: string
+  /** The lock at which the last sweep stopped. */
+  #sweptTo: Uint8Array = new Uint8Array()
 
   constructor(prefix: string) {
     this.#prefix = prefix
   }
 
-  acquire(db: Database, claim: Claim, options: AcquireOptions): Outcome<AcquireReply> {
-    const { ticket, replaces } = options
-    const subject = this.#subject(claim.name)
-    const { key, nowMs } = subject
-    let here = expire(db, subject)
-    let waitedFor = isWaitedFor(db, key)
-    let news: readonly News[] = []
-    if (waitedFor) {
-      if (ticket !== undefined) markAlive(db, claim.client, nowMs)
-      news = advance(db, subject, claim.owner)
-      here = present(db, key)
-      waitedFor = isWaitedFor(db, key)
-    }
-    const granted = (fence: number) => ({ reply: { status: 'granted', fence }, news }) as const
-
-    const held = here.count === 0 ? null : extend(db, claim, subject)
-    if (held !== null) return granted(held)
-    if (replaces !== undefined && removeHolder(db, key, replaces, 1)) {
-      if (waitedFor) leave(db, key, claim.owner)
-      news = [...news, ...end(db, subject, replaces)]
-      return granted(hold(db, claim, subject))
-    }
-    if (claim.mode === 'shared') {
-      const limit = limitOf(db, key)
-      if (limit !== undefined && limit !== claim.limit) return { reply: { status: 'limit', limit }, news }
-    }
-    if (!waitedFor && fits(here, claim.mode, claim.limit)) return granted(hold(db, claim, subject))
-    const busy = (place: Place): Outcome<AcquireReply> => ({
-      reply: { status: 'busy', holder: firstHolder(db, key), retryAfterMs: retryAfter(here, nowMs), ...place },
-      news,
+  /** Does the steps of one client in their order. */
+  run(db: Database, client: string, steps: readonly Step[]): Outcome {
+    const nowMs = Date.now()
+    const caller: Caller = { client, handed: [] }
+    const news: News[] = []
+    const acquires = steps.reduce((count, { kind }) => (kind === 'acquire' ? count + 1 : count), 0)
+    const fences = new Fences(db, nowMs, acquires)
+    const answers = steps.map(step => {
+      const name = step.kind === 'acquire' ? step.claim.name : step.name
+      return this.#step(db, step, { name, key: toBytes(this.#prefix + name), nowMs, fences }, caller, news)
     })
-    if (ticket === undefined) return busy({ ticket: null, requeued: false })
-
-    const queued = db.get('SELECT ticket FROM soloist_waiter WHERE name = ? AND owner = ?', key, toBytes(claim.owner))
-    if (queued !== undefined) return busy({ ticket: queued.ticket as number, requeued: false })
-    const place = { ticket: enqueue(db, claim, subject, ticket), requeued: ticket !== 'new' }
-    if (place.requeued) {
-      // Its old ticket may stand before one that does not fit.
-      news = [...news, ...advance(db, subject, claim.owner)]
-      const fence = extend(db, claim, subject)
-      if (fence !== null) return granted(fence)
-      here = present(db, key)
-    }
-    return busy(place)
+    return { steps: answers, handed: caller.handed, news }
   }
 
-  renew(db: Database, claims: readonly Claim[]): readonly RenewReply[] {
-    return claims.map(claim => {
-      const fence = extend(db, claim, this.#subject(claim.name))
-      return fence === null ? { status: 'lost' } : { status: 'held', fence }
-    })
-  }
-
-  release(db: Database, claim: Claim, result: KeptResult | null = null): Outcome<boolean> {
-    const subject = this.#subject(claim.name)
-    const { key } = subject
-    expire(db, subject)
-    const released = removeHolder(db, key, claim.owner, flag(claim.mode))
-    const left = leave(db, key, claim.owner)
-    if (released && result !== null) keep(db, subject, claim.owner, result)
-    const ends = released || left ? end(db, subject, claim.owner) : []
-    const grants = advance(db, subject, null)
-    forgetLimit(db, key)
-    return { reply: released, news: [...ends, ...grants] }
-  }
-
-  watch(db: Database, name: string, owner: string, client: string): WatchReply {
-    const subject = this.#subject(name)
+  watch(db: Database, client: string, { name, owner }: ClaimId): WatchReply {
+    const subject = { name, key: toBytes(this.#prefix + name), nowMs: Date.now() }
     const result = keptResult(db, subject, owner)
     if (result === null && isLive(db, subject, owner)) {
       addWatcher(db, subject, owner, client)
@@ -139,47 +100,115 @@ export class Store {
    */
   sweep(db: Database): readonly Grant[] {
     const nowMs = Date.now()
-    const rows = [...db.all('SELECT name FROM soloist_holder WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)]
+    const names = [...this.#expiredLocks(db, nowMs)]
+    const shared = db.all('SELECT name FROM soloist_shared WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)
+    names.push(...shared.map(row => text(row.name)))
     const silent = db.all('SELECT client FROM soloist_client WHERE seen_ms < ? LIMIT ?', nowMs - ALIVE_MS, SWEEP_ROWS)
     for (const { client } of silent) {
       const waiters = db.all(
-        `DELETE FROM soloist_waiter WHERE id IN (SELECT id FROM soloist_waiter WHERE client = ? LIMIT ?)
+        `DELETE FROM soloist_queue WHERE id IN (SELECT id FROM soloist_queue WHERE client = ? LIMIT ?)
          RETURNING name`,
         bytes(client),
         SWEEP_ROWS,
       )
-      rows.push(...waiters)
+      names.push(...waiters.map(row => text(row.name)))
       forgetClient(db, bytes(client))
     }
     const grants: Grant[] = []
-    for (const rowName of new Set(rows.map(row => text(row.name)))) {
-      const subject = { name: rowName.slice(this.#prefix.length), key: toBytes(rowName), nowMs }
+    const fences = new Fences(db, nowMs, 1)
+    for (const rowName of new Set(names)) {
+      const subject = { name: rowName.slice(this.#prefix.length), key: toBytes(rowName), nowMs, fences }
       expire(db, subject)
       const pushed = advance(db, subject, null)
       // Clients of another prefix find theirs in the database.
       if (rowName.startsWith(this.#prefix)) grants.push(...pushed)
-      forgetLimit(db, subject.key)
     }
     dropResults(db, nowMs, SWEEP_ROWS)
     dropWatchers(db, nowMs, SWEEP_ROWS)
     return grants
   }
 
-  #subject(name: string): Subject {
-    return { name, key: toBytes(this.#prefix + name), nowMs: Date.now() }
+  /** Goes on where the last sweep stopped, and from the end to the beginning. */
+  #expiredLocks(db: Database, nowMs: number): readonly string[] {
+    const sql = 'SELECT name, expires_ms FROM soloist_lock WHERE name > ? ORDER BY name LIMIT ?'
+    const rows = db.all(sql, this.#sweptTo, SWEEP_LOCKS)
+    const last = rows.at(-1)
+    this.#sweptTo = last === undefined || rows.length < SWEEP_LOCKS ? new Uint8Array() : bytes(last.name)
+    return rows.filter(row => ((row.expires_ms as number | null) ?? Infinity) <= nowMs).map(row => text(row.name))
+  }
+
+  #step(db: Database, step: Step, at: Subject, caller: Caller, news: News[]): Answer {
+    switch (step.kind) {
+      case 'acquire':
+        return this.#acquire(db, step, at, caller, news)
+      case 'renew':
+        return this.#renew(db, step, at)
+      case 'release':
+        return { status: 'released', held: this.#release(db, step, at, caller, news) }
+    }
+  }
+
+  #acquire(db: Database, step: AcquireStep, at: Subject, caller: Caller, news: News[]): AcquireAnswer {
+    const { claim, ticket, replaces } = step
+    const { key, nowMs } = at
+    const free = claim.mode === 'exclusive' ? takeFree(db, claim, at) : null
+    if (free !== null) return { status: 'granted', fence: free }
+
+    let here = expire(db, at)
+    let waitedFor = isWaitedFor(db, key)
+    if (waitedFor) {
+      if (ticket !== null) markAlive(db, caller.client, nowMs)
+      news.push(...advance(db, at, caller, claim.owner))
+      here = present(db, key)
+      waitedFor = isWaitedFor(db, key)
+    }
+    const held = here.count === 0 ? null : extend(db, claim.owner, claim.ttlMs, at)
+    if (held !== null) return { status: 'granted', fence: held }
+    if (replaces !== null && here.exclusive && removeHolder(db, key, replaces)) {
+      if (waitedFor) dequeue(db, key, claim.owner)
+      news.push(...end(db, at, replaces))
+      return { status: 'granted', fence: hold(db, claim, at) }
+    }
+    if (!waitedFor && fits(here, claim.mode, claim.limit)) return { status: 'granted', fence: hold(db, claim, at) }
+    if (ticket === null) return busy(db, at, here, null, false)
+
+    const queued = db.get('SELECT ticket FROM soloist_queue WHERE name = ? AND owner = ?', key, toBytes(claim.owner))
+    if (queued !== undefined) return busy(db, at, here, queued.ticket as number, false)
+    const place = enqueue(db, claim, caller.client, at, ticket)
+    if (ticket === 'new') return busy(db, at, here, place, false)
+    // Its old ticket may stand before one that does not fit.
+    news.push(...advance(db, at, caller, claim.owner))
+    const granted = extend(db, claim.owner, claim.ttlMs, at)
+    return granted === null ? busy(db, at, present(db, key), place, true) : { status: 'granted', fence: granted }
+  }
+
+  #renew(db: Database, step: RenewStep, at: Subject): RenewAnswer {
+    const fence = keepFree(db, step, at) ?? extend(db, step.owner, step.ttlMs, at)
+    return fence === null ? { status: 'lost' } : { status: 'held', fence }
+  }
+
+  /** @returns whether the owner held the lock until now */
+  #release(db: Database, step: ReleaseStep, at: Subject, caller: Caller, news: News[]): boolean {
+    if (giveFree(db, step, at)) return true
+    const { owner, result } = step
+    expire(db, at)
+    const held = removeHolder(db, at.key, owner)
+    const waited = dequeue(db, at.key, owner)
+    if (held && result !== null) keep(db, at, owner, result)
+    if (held || waited) news.push(...end(db, at, owner))
+    news.push(...advance(db, at, caller))
+    return held
   }
 }
 
-function removeHolder(db: Database, key: Uint8Array, owner: string, exclusive: 0 | 1): boolean {
-  const sql = 'DELETE FROM soloist_holder WHERE name = ? AND owner = ? AND exclusive = ?'
-  return db.run(sql, key, toBytes(owner), exclusive) > 0
+function busy(db: Database, at: Subject, here: Present, ticket: number | null, requeued: boolean): Busy {
+  const retryAfterMs = here.soonestMs === null ? null : Math.max(here.soonestMs - at.nowMs, 1)
+  return { status: 'busy', holder: firstHolder(db, at.key), retryAfterMs, ticket, requeued }
 }
 
 function firstHolder(db: Database, key: Uint8Array): string | null {
-  const row = db.get('SELECT owner FROM soloist_holder WHERE name = ? ORDER BY fence LIMIT 1', key)
+  const row =
+    db.get('SELECT owner FROM soloist_lock WHERE name = ?', key) ??
+    db.get('SELECT owner FROM soloist_shared WHERE name = ? ORDER BY fence LIMIT 1', key)
   return row === undefined ? null : text(row.owner)
-}
-
-function retryAfter({ soonestMs }: Present, nowMs: number): number | null {
-  return soonestMs === null ? null : Math.max(soonestMs - nowMs, 1)
 }

@@ -1,10 +1,10 @@
-import type { ClaimMode, Holder, LockState, Waiter } from '../../backend.js'
+import type { Holder, LockState, Waiter } from '../../backend.js'
 import { type Database, type Row, text, toBytes } from './client.js'
 import type { End } from './results.js'
-import { ALIVE_MS, type Grant, limitOf } from './rows.js'
+import { ALIVE_MS, type Grant } from './rows.js'
 
-/** How many waiters a `LockState` lists. */
-const SHOWN_WAITERS = 100
+/** How many holders and how many waiters a `LockState` shows. */
+const SHOWN = 100
 /** How many locks one read of `list` covers. */
 const PAGE = 100
 
@@ -23,32 +23,27 @@ export class View {
   inspect(db: Database, name: string): LockState | null {
     const key = toBytes(this.#prefix + name)
     const atMs = Date.now()
-    const holders = db.all(
-      `SELECT owner, exclusive, fence, acquired_ms, expires_ms, meta FROM soloist_holder
-       WHERE name = ? AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY fence`,
-      key,
-      atMs,
-    )
+    const { holding } = db.get(COUNT_HOLDERS, key, atMs) as Row
     const aliveMs = atMs - ALIVE_MS
-    const { count } = db.get(
-      'SELECT count(*) AS count FROM soloist_waiter JOIN soloist_client USING (client) WHERE name = ? AND seen_ms >= ?',
+    const { waiting } = db.get(
+      'SELECT count(*) AS waiting FROM soloist_queue JOIN soloist_client USING (client) WHERE name = ? AND seen_ms >= ?',
       key,
       aliveMs,
     ) as Row
-    if (holders.length === 0 && count === 0) return null
+    if (holding === 0 && waiting === 0) return null
     const waiters = db.all(
-      `SELECT owner, exclusive, ticket, meta FROM soloist_waiter JOIN soloist_client USING (client)
+      `SELECT owner, exclusive, most, ticket, meta FROM soloist_queue JOIN soloist_client USING (client)
        WHERE name = ? AND seen_ms >= ? ORDER BY ticket, id LIMIT ?`,
       key,
       aliveMs,
-      SHOWN_WAITERS,
+      SHOWN,
     )
     return {
       name,
-      holders: holders.map(holderOf),
-      waiting: count as number,
+      holding: holding as number,
+      holders: db.all(FIRST_HOLDERS, key, atMs, SHOWN).map(holderOf),
+      waiting: waiting as number,
       waiters: waiters.map(waiterOf),
-      limit: limitOf(db, key) ?? null,
       atMs,
     }
   }
@@ -67,10 +62,9 @@ export class View {
   page(db: Database, prefix: string, from: Uint8Array): { states: readonly LockState[]; next: Uint8Array | null } {
     const end = endOfRange(toBytes(this.#prefix + prefix))
     const rows = db.all(
-      `SELECT name FROM soloist_holder WHERE name >= ? AND name < ?
-       UNION SELECT name FROM soloist_waiter WHERE name >= ? AND name < ? ORDER BY name LIMIT ?`,
-      from,
-      end,
+      `SELECT name FROM soloist_lock WHERE name >= ?1 AND name < ?2
+       UNION SELECT name FROM soloist_shared WHERE name >= ?1 AND name < ?2
+       UNION SELECT name FROM soloist_queue WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3`,
       from,
       end,
       PAGE,
@@ -82,19 +76,13 @@ export class View {
 
   /** The grants that were pushed to this client and that it has not confirmed. */
   granted(db: Database, client: string): readonly Grant[] {
-    const rows = db.all(
-      `SELECT name, owner, fence, exclusive, most FROM soloist_holder LEFT JOIN soloist_limit USING (name)
-       WHERE client = ? AND pushed = 1`,
-      toBytes(client),
-    )
+    const rows = db.all(UNCONFIRMED, toBytes(client))
     const mine = rows.filter(row => text(row.name).startsWith(this.#prefix))
     return mine.map(row => ({
       type: 'granted',
       name: this.#nameOf(row),
       owner: text(row.owner),
       fence: row.fence as number,
-      mode: modeOf(row),
-      limit: modeOf(row) === 'shared' ? (row.most as number | null) : null,
       client,
     }))
   }
@@ -125,26 +113,42 @@ function endOfRange(start: Uint8Array): Uint8Array {
   return end
 }
 
+const STANDS = '(expires_ms IS NULL OR expires_ms > ?2)'
+
+const COUNT_HOLDERS = `SELECT
+  (SELECT count(*) FROM soloist_lock WHERE name = ?1 AND ${STANDS}) +
+  (SELECT count(*) FROM soloist_shared WHERE name = ?1 AND ${STANDS}) AS holding`
+
+const FIRST_HOLDERS = `SELECT owner, 1 AS exclusive, NULL AS most, fence, expires_ms, meta
+    FROM soloist_lock WHERE name = ?1 AND ${STANDS}
+  UNION ALL SELECT owner, 0, most, fence, expires_ms, meta FROM soloist_shared WHERE name = ?1 AND ${STANDS}
+  ORDER BY fence LIMIT ?3`
+
+/** A grant stands as long as its fence is that of a holder. */
+const UNCONFIRMED = `SELECT name, owner, fence FROM soloist_grant AS pushed WHERE client = ? AND (
+    EXISTS (SELECT 1 FROM soloist_lock AS held WHERE held.name = pushed.name AND held.fence = pushed.fence) OR
+    EXISTS (SELECT 1 FROM soloist_shared AS held WHERE held.name = pushed.name AND held.fence = pushed.fence))`
+
 function holderOf(row: Row): Holder {
+  const fence = row.fence as number
   return {
-    owner: text(row.owner),
-    mode: modeOf(row),
-    fence: row.fence as number,
-    acquiredAtMs: row.acquired_ms as number,
+    ...claimOf(row),
+    fence,
+    // A fence starts from the moment of its grant, in microseconds.
+    acquiredAtMs: Math.floor(fence / 1000),
     expiresAtMs: row.expires_ms as number | null,
-    meta: metaOf(row),
   }
 }
 
 function waiterOf(row: Row): Waiter {
-  const waitingSinceMs = Math.floor((row.ticket as number) / 1000)
-  return { owner: text(row.owner), mode: modeOf(row), waitingSinceMs, meta: metaOf(row) }
+  return { ...claimOf(row), waitingSinceMs: Math.floor((row.ticket as number) / 1000) }
 }
 
-function modeOf(row: Row): ClaimMode {
-  return row.exclusive === 1 ? 'exclusive' : 'shared'
-}
-
-function metaOf(row: Row): string | null {
-  return row.meta === null ? null : text(row.meta)
+function claimOf(row: Row): Pick<Holder, 'owner' | 'mode' | 'limit' | 'meta'> {
+  return {
+    owner: text(row.owner),
+    mode: row.exclusive === 1 ? 'exclusive' : 'shared',
+    limit: row.most as number | null,
+    meta: row.meta === null ? null : text(row.meta),
+  }
 }

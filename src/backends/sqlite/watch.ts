@@ -1,4 +1,4 @@
-import type { Claim, GrantEvent } from '../../backend.js'
+import type { ClaimId, StoreEvent } from '../../backend.js'
 import { ALIVE_MS, BEAT_MS } from './rows.js'
 import type { News } from './store.js'
 
@@ -9,29 +9,27 @@ const POLL_MS = 5
 export interface Watched {
   /** A number that changes whenever another connection has changed the database. */
   version(): number | null
-  /** The unconfirmed grants of a client. */
-  granted(client: string): readonly News[] | null
-  /** The claims that a client watched and that are over. */
-  ended(client: string): readonly News[] | null
+  /** The client's unconfirmed grants. */
+  granted(): readonly News[] | null
+  /** The claims that the client watched and that are over. */
+  ended(): readonly News[] | null
   /** A look threw this. */
   failed(error: unknown): void
 }
 
-/** A claim, for whoever asks about it. */
-type Subject = Pick<Claim, 'name' | 'owner' | 'client'>
-
 /**
- * Finds the grants that were made to this backend's waiting claims and the ends of the claims it watches, and hands each
- * to the listener once. What other connections did it finds by looking at the database, and it looks only while a claim
- * waits or is watched.
+ * Finds the grants that were made to this client's waiting claims and the ends of the claims it watches, and hands each to
+ * the listener once. What other connections did it finds by looking at the database, and it looks only while a claim waits
+ * or is watched.
  */
 export class PushWatch {
   readonly #watched: Watched
-  listener: (event: GrantEvent) => void = () => {}
-  /** By client, then by name and owner: the claims that wait, with the fence of the grant that was handed on already. */
-  readonly #waiting = new Map<string, Map<string, number | null>>()
-  /** By client, then by name and owner: the claims that are watched, with the time when they were last asked about. */
-  readonly #watching = new Map<string, Map<string, number>>()
+  #client = ''
+  #listener: (event: StoreEvent) => void = () => {}
+  /** By name and owner: the claims that wait, with the fence of the grant that was handed on already. */
+  readonly #waiting = new Map<string, number | null>()
+  /** By name and owner: the claims that are watched, with the time when they were last asked about. */
+  readonly #watching = new Map<string, number>()
   #seenVersion: number | null = null
   #timer: NodeJS.Timeout | null = null
   #pruneDueMs = 0
@@ -41,51 +39,55 @@ export class PushWatch {
     this.#watched = watched
   }
 
+  open(client: string, listener: (event: StoreEvent) => void): void {
+    this.#client = client
+    this.#listener = listener
+  }
+
   /** The claim waits in the queue. */
-  addWaiting(claim: Subject): void {
-    const claims = entries(this.#waiting, claim.client)
+  addWaiting(claim: ClaimId): void {
     const key = keyOf(claim)
-    if (!claims.has(key)) claims.set(key, null)
+    if (!this.#waiting.has(key)) this.#waiting.set(key, null)
     this.#start()
   }
 
   /** The claim does not wait any more: it was granted, confirmed or given up. */
-  removeWaiting(claim: Subject): void {
-    if (remove(this.#waiting, claim.client, keyOf(claim))) this.#rest()
+  removeWaiting(claim: ClaimId): void {
+    if (this.#waiting.size > 0 && this.#waiting.delete(keyOf(claim))) this.#rest()
   }
 
   /** The client asked about the claim, which is live. */
-  addWatching(claim: Subject): void {
-    entries(this.#watching, claim.client).set(keyOf(claim), performance.now())
+  addWatching(claim: ClaimId): void {
+    this.#watching.set(keyOf(claim), performance.now())
     this.#start()
   }
 
   /** The client knows that the claim is over. */
-  removeWatching(claim: Subject): void {
-    if (remove(this.#watching, claim.client, keyOf(claim))) this.#rest()
+  removeWatching(claim: ClaimId): void {
+    if (this.#watching.delete(keyOf(claim))) this.#rest()
   }
 
   /** Hands on what is for a claim that waits here or is watched, and was not handed on before. */
   deliver(news: readonly News[]): void {
     for (const { client, ...event } of news) {
+      if (client !== this.#client) continue
       const key = keyOf(event)
       if (event.type === 'ended') {
-        if (!remove(this.#watching, client, key)) continue
+        if (!this.#watching.delete(key)) continue
         this.#rest()
       } else {
-        const claims = this.#waiting.get(client)
-        const delivered = claims?.get(key)
-        if (claims === undefined || delivered === undefined || delivered === event.fence) continue
-        claims.set(key, event.fence)
+        const delivered = this.#waiting.get(key)
+        if (delivered === undefined || delivered === event.fence) continue
+        this.#waiting.set(key, event.fence)
       }
-      this.listener(event)
+      this.#listener(event)
     }
   }
 
   /** What was seen so far means nothing any more, and news may have been missed. */
   gap(): void {
     this.#seenVersion = null
-    this.listener({ type: 'gap' })
+    this.#listener({ type: 'gap' })
   }
 
   /** For good. */
@@ -113,8 +115,8 @@ export class PushWatch {
     try {
       const version = this.#watched.version()
       if (version === this.#seenVersion) return
-      const granted = [...this.#waiting.keys()].flatMap(client => this.#watched.granted(client) ?? [])
-      const ended = [...this.#watching.keys()].flatMap(client => this.#watched.ended(client) ?? [])
+      const granted = this.#waiting.size > 0 ? (this.#watched.granted() ?? []) : []
+      const ended = this.#watching.size > 0 ? (this.#watched.ended() ?? []) : []
       this.#seenVersion = version
       this.deliver([...granted, ...ended])
     } catch (error) {
@@ -128,30 +130,11 @@ export class PushWatch {
     const nowMs = performance.now()
     if (nowMs < this.#pruneDueMs) return
     this.#pruneDueMs = nowMs + BEAT_MS
-    for (const [client, claims] of this.#watching) {
-      for (const [key, seenMs] of claims) if (nowMs - seenMs > ALIVE_MS) remove(this.#watching, client, key)
-    }
+    for (const [key, seenMs] of this.#watching) if (nowMs - seenMs > ALIVE_MS) this.#watching.delete(key)
     this.#rest()
   }
 }
 
-function entries<T>(clients: Map<string, Map<string, T>>, client: string): Map<string, T> {
-  let claims = clients.get(client)
-  if (claims === undefined) {
-    claims = new Map()
-    clients.set(client, claims)
-  }
-  return claims
-}
-
-/** @returns whether it was there */
-function remove<T>(clients: Map<string, Map<string, T>>, client: string, key: string): boolean {
-  const claims = clients.get(client)
-  if (claims?.delete(key) !== true) return false
-  if (claims.size === 0) clients.delete(client)
-  return true
-}
-
-function keyOf({ name, owner }: { readonly name: string; readonly owner: string }): string {
+function keyOf({ name, owner }: ClaimId): string {
   return `${name.length} ${name}${owner}`
 }

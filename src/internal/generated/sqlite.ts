@@ -1,10 +1,10 @@
 // Made by scripts/embed.js from the files of src/backends/sqlite; edit those.
-export const sql: Readonly<Record<'schema', string>> = {
+export const sql: Readonly<Record<'schema' | 'upgrade', string>> = {
   schema: `-- The tables of a Soloist database, created by whoever opens the file first. Run in one transaction.
 --
 -- Names, owners, clients and notes are UTF-8 in BLOB columns: some drivers cut TEXT at the first NUL when they read it.
--- Times are epoch milliseconds of the machine's clock. Nothing here outlives its use: a lock that nobody holds, waits for
--- or watches and that left no result has no row in any table.
+-- Times are epoch milliseconds of the machine's clock; \`expires_ms\` NULL: never. Nothing here outlives its use: a lock that
+-- nobody holds, waits for or watches and that left no result has no row in any table.
 
 -- One row: which tables these are, and the last fence of the whole file, so that no lock needs one of its own.
 CREATE TABLE IF NOT EXISTS soloist_store (
@@ -12,28 +12,41 @@ CREATE TABLE IF NOT EXISTS soloist_store (
   version INTEGER NOT NULL,
   fence   INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 2, 0);
--- Version 1 had no results and no watchers, and nothing else was different.
-UPDATE soloist_store SET version = 2 WHERE version = 1;
+INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 3, 0);
 
--- Who holds what. \`expires_ms\` NULL: never. \`pushed\` 1: granted from the queue and not confirmed yet.
-CREATE TABLE IF NOT EXISTS soloist_holder (
-  name        BLOB    NOT NULL,
-  owner       BLOB    NOT NULL,
-  client      BLOB    NOT NULL,
-  exclusive   INTEGER NOT NULL,
-  fence       INTEGER NOT NULL,
-  acquired_ms INTEGER NOT NULL,
-  expires_ms  INTEGER,
-  pushed      INTEGER NOT NULL,
-  meta        BLOB,
+-- Who holds what alone. A lock that nobody else wants has this row and no other, and no index besides the key.
+CREATE TABLE IF NOT EXISTS soloist_lock (
+  name       BLOB    PRIMARY KEY,
+  owner      BLOB    NOT NULL,
+  fence      INTEGER NOT NULL,
+  expires_ms INTEGER,
+  meta       BLOB
+) STRICT, WITHOUT ROWID;
+
+-- Who holds what together with others. \`most\` is the limit that the claim was judged by, NULL: none.
+CREATE TABLE IF NOT EXISTS soloist_shared (
+  name       BLOB    NOT NULL,
+  owner      BLOB    NOT NULL,
+  most       INTEGER,
+  fence      INTEGER NOT NULL,
+  expires_ms INTEGER,
+  meta       BLOB,
   PRIMARY KEY (name, owner)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS soloist_holder_expires ON soloist_holder (expires_ms) WHERE expires_ms IS NOT NULL;
-CREATE INDEX IF NOT EXISTS soloist_holder_pushed ON soloist_holder (client) WHERE pushed = 1;
+CREATE INDEX IF NOT EXISTS soloist_shared_expires ON soloist_shared (expires_ms) WHERE expires_ms IS NOT NULL;
 
--- Who waits for what, served by \`ticket\`, then \`id\`. \`most\` is the claim's limit.
-CREATE TABLE IF NOT EXISTS soloist_waiter (
+-- Grants from the queue that their owners have not confirmed yet, and the clients that are to find them here.
+CREATE TABLE IF NOT EXISTS soloist_grant (
+  name   BLOB    NOT NULL,
+  owner  BLOB    NOT NULL,
+  client BLOB    NOT NULL,
+  fence  INTEGER NOT NULL,
+  PRIMARY KEY (name, owner)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS soloist_grant_client ON soloist_grant (client);
+
+-- Who waits for what, served by \`ticket\`, then \`id\`. \`most\` is the claim's limit, \`ttl_ms\` NULL: a lease without end.
+CREATE TABLE IF NOT EXISTS soloist_queue (
   id        INTEGER PRIMARY KEY,
   name      BLOB    NOT NULL,
   ticket    INTEGER NOT NULL,
@@ -41,22 +54,17 @@ CREATE TABLE IF NOT EXISTS soloist_waiter (
   client    BLOB    NOT NULL,
   exclusive INTEGER NOT NULL,
   most      INTEGER,
+  ttl_ms    INTEGER,
   meta      BLOB,
   UNIQUE (name, owner)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS soloist_waiter_queue ON soloist_waiter (name, ticket);
-CREATE INDEX IF NOT EXISTS soloist_waiter_client ON soloist_waiter (client);
+CREATE INDEX IF NOT EXISTS soloist_queue_ticket ON soloist_queue (name, ticket);
+CREATE INDEX IF NOT EXISTS soloist_queue_client ON soloist_queue (client);
 
 -- When each client that waits was last heard of.
 CREATE TABLE IF NOT EXISTS soloist_client (
   client  BLOB    PRIMARY KEY,
   seen_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
--- The limit (NULL: none) that the shared claims of a lock agreed on. No row: none was made yet.
-CREATE TABLE IF NOT EXISTS soloist_limit (
-  name BLOB PRIMARY KEY,
-  most INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- What owners left with their release.
@@ -82,5 +90,21 @@ CREATE TABLE IF NOT EXISTS soloist_watcher (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS soloist_watcher_ended ON soloist_watcher (client) WHERE ended = 1;
 CREATE INDEX IF NOT EXISTS soloist_watcher_seen ON soloist_watcher (seen_ms);
+`,
+  upgrade: `-- From version 1 or 2, after the schema: what is held stays held. Those who wait ask again by themselves, for their place is
+-- kept by their clients. A process of the older version finds its tables gone, so it fails instead of granting what is held
+-- here.
+INSERT OR IGNORE INTO soloist_lock (name, owner, fence, expires_ms, meta)
+  SELECT name, owner, fence, expires_ms, meta FROM soloist_holder WHERE exclusive = 1;
+INSERT OR IGNORE INTO soloist_shared (name, owner, most, fence, expires_ms, meta)
+  SELECT name, owner, most, fence, expires_ms, meta FROM soloist_holder LEFT JOIN soloist_limit USING (name)
+  WHERE exclusive = 0;
+INSERT OR IGNORE INTO soloist_grant (name, owner, client, fence)
+  SELECT name, owner, client, fence FROM soloist_holder WHERE pushed = 1;
+DROP TABLE soloist_holder;
+DROP TABLE soloist_waiter;
+DROP TABLE soloist_limit;
+DELETE FROM soloist_client;
+UPDATE soloist_store SET version = 3;
 `,
 }

@@ -1,43 +1,43 @@
 import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
 import { type Database, isBusy } from './client.js'
-import { type FileId, fileAt, isSameFile, openFile, replacedError } from './file.js'
+import { type DatabaseId, databaseAt, isSameDatabase, openFile, replacedError } from './file.js'
 
-/** How long a step tries to get at a busy database. Below the 5 s that core gives a call by default. */
+/** How long a transaction tries to get at a busy database. Below the 5 s that core gives a call by default. */
 const BUSY_LIMIT_MS = 4_000
 /** A busy database is tried again after this long, plus up to as much again as `RETRY_SPREAD_MS`. */
 const RETRY_MS = 1
 const RETRY_SPREAD_MS = 4
-/** Steps that were held up run in slices of this length, so that other work gets its turn between them. */
+/** Transactions that were held up run in slices of this length, so that other work gets its turn between them. */
 const SLICE_MS = 5
 /** The tables this code knows, as `soloist_store.version` has it. */
-const VERSION = 2
+const VERSION = 3
 
-/** `write` takes the database's one write lock for the step; `read` sees one moment of it and waits for nobody. */
-export type StepKind = 'write' | 'read'
+/** `write` takes the database's one write lock; `read` sees one moment of it and waits for nobody. */
+export type TransactionKind = 'write' | 'read'
 
 interface Pending {
   readonly dueMs: number
-  /** Runs the step; throws when the database is busy, settles the call otherwise. */
+  /** Runs the work; throws when the database is busy, settles the call otherwise. */
   readonly run: () => void
   readonly reject: (error: unknown) => void
 }
 
 /**
- * The connection to one database file, and the one queue of steps on it. SQLite is synchronous, so a step runs to its
- * end within the call, unless another process has the database at that moment: then it is tried again from a timer,
- * with the steps that came after it behind it. The event loop never waits.
+ * The connection to one database file, and the one queue of transactions on it. SQLite is synchronous, so a transaction runs
+ * to its end within the call, unless another process has the database at that moment: then it is tried again from a timer,
+ * with those that came after it behind it. The event loop never waits.
  */
-export class Steps {
+export class Transactions {
   readonly #path: string
   readonly #openPath: (path: string) => Database
   readonly #onReplaced: () => void
-  #current: { readonly db: Database; readonly id: FileId } | null = null
+  #current: { readonly db: Database; readonly id: DatabaseId } | null = null
   readonly #pending: Pending[] = []
   #timer: NodeJS.Timeout | null = null
   #closed = false
 
-  /** Nothing is opened before the first step. `onReplaced` is called after the file turned out to be another one. */
+  /** Nothing is opened before the first transaction. `onReplaced` is called after the file turned out to be another one. */
   constructor(path: string, open: (path: string) => Database, onReplaced: () => void) {
     this.#path = path
     this.#openPath = open
@@ -45,16 +45,16 @@ export class Steps {
   }
 
   /**
-   * Runs a step in one transaction: all of it takes effect, or nothing does and the call rejects. A step may run more
-   * than once, so it touches nothing but the database.
+   * Does work in one transaction: all of it takes effect, or nothing does and the call rejects. It may run more than once,
+   * so it touches nothing but the database.
    */
-  run<T>(kind: StepKind, step: (db: Database) => T): Promise<T> {
+  run<T>(kind: TransactionKind, work: (db: Database) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closedError()
       const run = () => {
         let result: T
         try {
-          result = this.#transaction(kind, step)
+          result = this.#transaction(kind, work)
         } catch (error) {
           if (isBusy(error)) throw error
           return reject(error)
@@ -66,9 +66,7 @@ export class Steps {
     })
   }
 
-  /**
-   * Looks at the database outside of any step; `null` when it is not open. Throws what SQLite throws.
-   */
+  /** Looks at the database outside of any transaction; `null` when it is not open. Throws what SQLite throws. */
   peek<T>(look: (db: Database) => T): T | null {
     return this.#current === null ? null : look(this.#current.db)
   }
@@ -81,7 +79,7 @@ export class Steps {
     this.discard()
   }
 
-  /** Closes the connection; the next step opens another. */
+  /** Closes the connection; the next transaction opens another. */
   discard(): void {
     const current = this.#current
     this.#current = null
@@ -115,12 +113,12 @@ export class Steps {
     }
   }
 
-  #transaction<T>(kind: StepKind, step: (db: Database) => T): T {
+  #transaction<T>(kind: TransactionKind, work: (db: Database) => T): T {
     const db = this.#open()
-    db.exec(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
+    db.run(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
     try {
-      const result = step(db)
-      db.exec('COMMIT')
+      const result = work(db)
+      db.run('COMMIT')
       return result
     } catch (error) {
       this.#rollBack(db)
@@ -140,20 +138,22 @@ export class Steps {
 
   #open(): Database {
     if (this.#current !== null) {
-      if (isSameFile(this.#current.id, fileAt(this.#path))) return this.#current.db
+      if (isSameDatabase(this.#current.id, databaseAt(this.#path))) return this.#current.db
       this.discard()
       queueMicrotask(this.#onReplaced)
       throw replacedError(this.#path)
     }
-    const opened = openFile(this.#path, this.#openPath)
+    const db = openFile(this.#path, this.#openPath)
     try {
-      setUp(opened.db)
+      setUp(db)
+      const id = databaseAt(this.#path)
+      if (id === null) throw replacedError(this.#path)
+      this.#current = { db, id }
     } catch (error) {
-      opened.db.close()
+      db.close()
       throw error
     }
-    this.#current = opened
-    return opened.db
+    return db
   }
 }
 
@@ -168,13 +168,19 @@ function setUp(db: Database): void {
   db.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
   db.exec('BEGIN IMMEDIATE')
   db.exec(sql.schema)
-  const version = db.get('SELECT version FROM soloist_store')?.version
+  const before = versionOf(db)
+  if (before === 1 || before === 2) db.exec(sql.upgrade)
+  const version = versionOf(db)
   db.exec(version === VERSION ? 'COMMIT' : 'ROLLBACK')
   const journal = db.get('PRAGMA journal_mode')?.journal_mode as unknown
   if (journal !== 'wal') throw new Error(`the database file cannot be switched to WAL; its journal mode is ${journal}`)
   if (version !== VERSION) {
     throw new Error(`the database was made by another version of Soloist: its tables are of version ${version}`)
   }
+}
+
+function versionOf(db: Database): number {
+  return db.get('SELECT version FROM soloist_store')?.version as number
 }
 
 function closedError(): SoloistError {

@@ -1,0 +1,47 @@
+import type { Claim, ReleaseStep, RenewStep } from '../../backend.js'
+import { type Database, toBytes } from './client.js'
+import type { Subject } from './rows.js'
+
+// The steps of a lock that nobody waits for, shares or watches, in one statement each. What they cannot do they leave to the
+// longer way, having changed nothing.
+
+const TAKE = `INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta)
+  SELECT ?1, ?2, ?3, ?4, ?5
+  WHERE NOT EXISTS (SELECT 1 FROM soloist_queue WHERE name = ?1)
+    AND NOT EXISTS (SELECT 1 FROM soloist_shared WHERE name = ?1)
+    AND NOT EXISTS (SELECT 1 FROM soloist_grant WHERE name = ?1)
+  ON CONFLICT (name) DO UPDATE
+    SET owner = excluded.owner, fence = excluded.fence, expires_ms = excluded.expires_ms, meta = excluded.meta
+    WHERE expires_ms <= ?6`
+
+/** Takes a free lock, or one whose lease has run out, alone. @returns its fence; `null`: it is not as free as that */
+export function takeFree(db: Database, { owner, ttlMs, meta }: Claim, at: Subject): number | null {
+  const { key, nowMs, fences } = at
+  const fence = fences.peek()
+  const expiresMs = ttlMs === null ? null : nowMs + ttlMs
+  const note = meta === null ? null : toBytes(meta)
+  if (db.run(TAKE, key, toBytes(owner), fence, expiresMs, note, nowMs) === 0) return null
+  return fences.next()
+}
+
+const GIVE = `DELETE FROM soloist_lock
+  WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
+    AND NOT EXISTS (SELECT 1 FROM soloist_queue WHERE name = ?1)
+    AND NOT EXISTS (SELECT 1 FROM soloist_grant WHERE name = ?1)
+    AND NOT EXISTS (SELECT 1 FROM soloist_watcher WHERE name = ?1)`
+
+/** Gives back what is held alone, for nobody else. @returns whether that was all there was to do */
+export function giveFree(db: Database, { owner, result }: ReleaseStep, { key, nowMs }: Subject): boolean {
+  return result === null && db.run(GIVE, key, toBytes(owner), nowMs) > 0
+}
+
+const KEEP = `UPDATE soloist_lock SET expires_ms = ?4
+  WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
+    AND NOT EXISTS (SELECT 1 FROM soloist_grant WHERE name = ?1)
+  RETURNING fence`
+
+/** Starts the ttl of what is held alone again. @returns its fence; `null`: it is not held so */
+export function keepFree(db: Database, { owner, ttlMs }: RenewStep, { key, nowMs }: Subject): number | null {
+  const row = db.get(KEEP, key, toBytes(owner), nowMs, ttlMs === null ? null : nowMs + ttlMs)
+  return (row?.fence as number | undefined) ?? null
+}
