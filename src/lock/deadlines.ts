@@ -19,6 +19,8 @@ export class Deadlines {
   readonly #clock: Clock
   readonly #ring = new Link()
   #timer: Timer | null = null
+  /** While some are told that their time is up, others may come: only then the next is known. */
+  #firing = false
 
   constructor(clock: Clock, afterMs: number) {
     this.#clock = clock
@@ -27,7 +29,7 @@ export class Deadlines {
 
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
-    this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
+    if (!this.#firing) this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
     append(this.#ring, bounded)
   }
 
@@ -49,11 +51,16 @@ export class Deadlines {
     this.#timer = null
     const now = this.#clock.monotonicMs()
     let first = this.#first()
-    for (; first !== null && first.dueMs <= now; first = this.#first()) {
-      unlink(first)
-      first.expire()
+    this.#firing = true
+    try {
+      for (; first !== null && first.dueMs <= now; first = this.#first()) {
+        unlink(first)
+        first.expire()
+      }
+    } finally {
+      this.#firing = false
+      if (first !== null) this.#timer = this.#clock.setTimer(Math.max(first.dueMs - now, 0), this.#fire)
     }
-    if (first !== null) this.#timer ??= this.#clock.setTimer(first.dueMs - now, this.#fire)
   }
 
   #first(): Bounded | null {

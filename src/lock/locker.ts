@@ -190,9 +190,8 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   async #close(): Promise<void> {
     for (const standing of this.locks.standing()) {
-      if (standing instanceof Expiring) standing.timer.cancel()
-      else if (standing instanceof HeldLease) standing.lose(closed())
-      else standing.fail(closed())
+      if (standing instanceof HeldLease) standing.lose(closed())
+      else if (standing instanceof Attempt) standing.fail(closed())
     }
     this.watching.close(closed())
     await this.#releaseEnded()
@@ -200,6 +199,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
     this.#closed = true
     this.collector.cut(closed())
+    for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
   }
 
