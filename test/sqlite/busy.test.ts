@@ -1,10 +1,20 @@
-import { type Backend, connect, SoloistError } from 'soloist'
+import { connect, SoloistError } from 'soloist'
 import { sqliteBackend } from 'soloist/sqlite'
 import { describe, expect, test } from 'vitest'
 import { isBusy } from '../../dist/backends/sqlite/client.js'
-import { claim, drivers, newPath, openRaw, temporaryFolder } from './support.js'
+import {
+  type Client,
+  claim,
+  closeClientsAfterEach,
+  drivers,
+  newPath,
+  openClient,
+  openRaw,
+  temporaryFolder,
+} from './support.js'
 
 const folder = temporaryFolder()
+closeClientsAfterEach()
 
 /** Resolves after the event loop has come round `count` times, a millisecond apart or more. */
 async function ticks(count: number): Promise<void> {
@@ -12,24 +22,23 @@ async function ticks(count: number): Promise<void> {
 }
 
 describe.each(drivers)('a database that somebody else is writing to, through %s', driver => {
-  async function withWriter(work: (backend: Backend, commit: () => void, path: string) => Promise<void>) {
+  async function withWriter(work: (client: Client, commit: () => void, path: string) => Promise<void>) {
     const path = newPath(folder)
-    const backend = sqliteBackend(path, { driver })
-    await backend.inspect('anything')
+    const client = openClient(path, driver)
+    await client.inspect('anything')
     const writer = openRaw(path, driver)
     writer.exec('BEGIN IMMEDIATE')
     try {
-      await work(backend, () => writer.exec('COMMIT'), path)
+      await work(client, () => writer.exec('COMMIT'), path)
     } finally {
       writer.close()
-      await backend.close()
     }
   }
 
   test('a step waits for it without holding up the event loop', async () => {
-    await withWriter(async (backend, commit) => {
+    await withWriter(async (client, commit) => {
       let settled = false
-      const held = backend.acquire(claim('job', 'owner')).finally(() => {
+      const held = client.acquire(claim('job', 'owner')).finally(() => {
         settled = true
       })
       await ticks(20)
@@ -40,8 +49,8 @@ describe.each(drivers)('a database that somebody else is writing to, through %s'
   })
 
   test('steps that are held up run in the order they came', async () => {
-    await withWriter(async (backend, commit) => {
-      const replies = ['a', 'b', 'c'].map(owner => backend.acquire(claim('job', owner), { ticket: 'new' }))
+    await withWriter(async (client, commit) => {
+      const replies = ['a', 'b', 'c'].map(owner => client.acquire(claim('job', owner), { ticket: 'new' }))
       await ticks(5)
       commit()
       expect(await Promise.all(replies)).toMatchObject([
@@ -49,29 +58,28 @@ describe.each(drivers)('a database that somebody else is writing to, through %s'
         { status: 'busy', holder: 'a' },
         { status: 'busy', holder: 'a' },
       ])
-      expect((await backend.inspect('job'))?.waiters.map(({ owner }) => owner)).toEqual(['b', 'c'])
+      expect((await client.inspect('job'))?.waiters.map(({ owner }) => owner)).toEqual(['b', 'c'])
     })
   })
 
   test('looking needs no turn', async () => {
-    await withWriter(async backend => {
-      expect(await backend.inspect('job')).toBeNull()
+    await withWriter(async client => {
+      expect(await client.inspect('job')).toBeNull()
     })
   })
 
   test('opening waits for it too', async () => {
     await withWriter(async (_, commit, path) => {
-      const other = sqliteBackend(path, { driver })
+      const other = openClient(path, driver)
       const held = other.acquire(claim('job', 'owner'))
       await ticks(20)
       commit()
       expect(await held).toMatchObject({ status: 'granted' })
-      await other.close()
     })
   })
 
   test('a step that gets no turn for four seconds is a fault, and changes nothing afterwards', async () => {
-    await withWriter(async (backend, commit, path) => {
+    await withWriter(async (client, commit, path) => {
       const solo = connect(sqliteBackend(path, { driver }))
       const since = performance.now()
       const refused = solo.tryLock('job')
@@ -81,19 +89,19 @@ describe.each(drivers)('a database that somebody else is writing to, through %s'
       expect(isBusy((error as SoloistError).cause)).toBe(true)
       commit()
       await solo.close()
-      expect(await backend.inspect('job')).toBeNull()
+      expect(await client.inspect('job')).toBeNull()
     })
   })
 
   test('close ends a step that waits', async () => {
-    await withWriter(async backend => {
-      const refused = backend.acquire(claim('job', 'owner'))
+    await withWriter(async client => {
+      const refused = client.acquire(claim('job', 'owner'))
       await Promise.all([
         expect(refused).rejects.toSatisfy(error => error instanceof SoloistError && error.code === 'CLOSED'),
-        backend.close(),
+        client.backend.close(),
       ])
-      await backend.close()
-      await expect(backend.renew([claim('job', 'owner')])).rejects.toMatchObject({ code: 'CLOSED' })
+      await client.backend.close()
+      await expect(client.renew(claim('job', 'owner'))).rejects.toMatchObject({ code: 'CLOSED' })
     })
   })
 })

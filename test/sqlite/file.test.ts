@@ -1,23 +1,27 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Backend, connect, type GrantEvent } from 'soloist'
+import { connect, type Step } from 'soloist'
 import { type SqliteDriver, sqliteBackend } from 'soloist/sqlite'
-import { afterEach, describe, expect, test } from 'vitest'
-import { Steps } from '../../dist/backends/sqlite/steps.js'
+import { describe, expect, test } from 'vitest'
 import { Store } from '../../dist/backends/sqlite/store.js'
-import { claim, drivers, newPath, openRaw, temporaryFolder, until } from './support.js'
+import { Transactions } from '../../dist/backends/sqlite/transactions.js'
+import {
+  type Client,
+  claim,
+  closeClientsAfterEach,
+  drivers,
+  newPath,
+  openClient,
+  openRaw,
+  temporaryFolder,
+  until,
+} from './support.js'
 
 const folder = temporaryFolder()
-const opened: Backend[] = []
+closeClientsAfterEach()
 
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map(backend => backend.close()))
-})
-
-function open(path: string, driver: SqliteDriver): Backend {
-  const backend = sqliteBackend(path, { driver })
-  opened.push(backend)
-  return backend
+function open(path: string, driver: SqliteDriver): Client {
+  return openClient(path, driver)
 }
 
 function removeDatabase(path: string): void {
@@ -33,9 +37,9 @@ function resultCode(error: unknown): number {
 describe.each(drivers)('the database file, through %s', driver => {
   test('is made at the first call, with its folders, for this user alone', async () => {
     const path = join(dirname(newPath(folder)), 'state', 'soloist', 'soloist.db')
-    const backend = open(path, driver)
+    const client = open(path, driver)
     expect(existsSync(dirname(path))).toBe(false)
-    await backend.acquire(claim('job', 'owner'))
+    await client.acquire(claim('job', 'owner'))
     expect(statSync(dirname(path)).mode & 0o777).toBe(0o700)
     for (const file of readdirSync(dirname(path))) {
       expect([file, statSync(join(dirname(path), file)).mode & 0o777]).toEqual([file, 0o600])
@@ -54,10 +58,10 @@ describe.each(drivers)('the database file, through %s', driver => {
     'deleted, but not its side files': async path => rmSync(path),
     replaced: async path => {
       const other = newPath(folder)
-      const replacement = sqliteBackend(other, { driver })
+      const replacement = open(other, driver)
       await replacement.acquire(claim('job', 'somebody'))
       await replacement.release(claim('job', 'somebody'))
-      await replacement.close()
+      await replacement.backend.close()
       removeDatabase(path)
       for (const end of ['', '-wal']) if (existsSync(other + end)) renameSync(other + end, path + end)
     },
@@ -67,26 +71,43 @@ describe.each(drivers)('the database file, through %s', driver => {
     'when it is %s, one call rejects and the next works on the new one',
     async (_, act) => {
       const path = newPath(folder)
-      const backend = open(path, driver)
-      const events: GrantEvent[] = []
-      backend.onGrant(event => events.push(event))
-      const before = await backend.acquire(claim('job', 'before'))
+      const client = open(path, driver)
+      const { events } = client
+      const before = await client.acquire(claim('job', 'before'))
       await act(path)
-      await expect(backend.renew([claim('job', 'before')])).rejects.toThrow('was deleted or replaced')
+      await expect(client.renew(claim('job', 'before'))).rejects.toThrow('was deleted or replaced')
       await until(() => events.length > 0)
       expect(events).toEqual([{ type: 'gap' }])
-      expect(await backend.renew([claim('job', 'before')])).toEqual([{ status: 'lost' }])
-      const after = await backend.acquire(claim('job', 'after'))
+      expect(await client.renew(claim('job', 'before'))).toEqual({ status: 'lost' })
+      const after = await client.acquire(claim('job', 'after'))
       expect(before).toMatchObject({ status: 'granted' })
       expect(after).toMatchObject({ status: 'granted' })
       if (before.status === 'granted' && after.status === 'granted') expect(after.fence).toBeGreaterThan(before.fence)
     },
   )
 
+  test('when its write-ahead log is deleted, each client has one call rejected, and what was held stays held', async () => {
+    const path = newPath(folder)
+    const [a, b] = [open(path, driver), open(path, driver)]
+    await a.acquire(claim('job', 'before'))
+    expect(await b.acquire(claim('job', 'other'))).toMatchObject({ status: 'busy', holder: 'before' })
+    rmSync(`${path}-wal`)
+    for (const client of [a, b]) {
+      await expect(client.renew(claim('job', 'before'))).rejects.toThrow('was deleted or replaced')
+      await until(() => client.events.length > 0)
+      expect(client.events).toEqual([{ type: 'gap' }])
+    }
+    expect(await b.acquire(claim('job', 'other'))).toMatchObject({ status: 'busy', holder: 'before' })
+    expect(await a.renew(claim('job', 'before'))).toMatchObject({ status: 'held' })
+    expect(await a.release(claim('job', 'before'))).toMatchObject({ held: true })
+    expect(await b.acquire(claim('job', 'other'))).toMatchObject({ status: 'granted' })
+    expect((await a.inspect('job'))?.holders.map(({ owner }) => owner)).toEqual(['other'])
+  })
+
   test('when it is deleted, a holder is told within a renewal and those that wait go on', async () => {
     const path = newPath(folder)
-    const holding = connect(open(path, driver))
-    const waiting = connect(open(path, driver))
+    const holding = connect(sqliteBackend(path, { driver }))
+    const waiting = connect(sqliteBackend(path, { driver }))
     const lease = await holding.lock('job', { ttlMs: 6_000 })
     const lost = new Promise<unknown>(resolve => {
       lease.signal.addEventListener('abort', () => resolve(lease.signal.reason), { once: true })
@@ -108,7 +129,7 @@ describe.each(drivers)('the database file, through %s', driver => {
   test('that is no database is left as it is, and is the cause of a fault', async () => {
     const path = newPath(folder)
     writeFileSync(path, 'this is no database '.repeat(500))
-    await using solo = connect(open(path, driver))
+    await using solo = connect(sqliteBackend(path, { driver }))
     const error = await solo.tryLock('job').catch((error: unknown) => error)
     expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
     expect(resultCode((error as Error).cause)).toBe(26)
@@ -119,58 +140,84 @@ describe.each(drivers)('the database file, through %s', driver => {
     const path = newPath(folder)
     await open(path, driver).inspect('job')
     const raw = openRaw(path, driver)
-    raw.exec('UPDATE soloist_store SET version = 3; DROP TABLE soloist_result')
+    raw.exec('UPDATE soloist_store SET version = 4; DROP TABLE soloist_result')
     await expect(open(path, driver).inspect('job')).rejects.toThrow('made by another version of Soloist')
     expect(raw.get("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'soloist_result'")).toMatchObject({ n: 0 })
     raw.exec('BEGIN IMMEDIATE')
     raw.close()
   })
 
-  test('of version 1 gets what it lacks, and keeps what is held', async () => {
+  test('of an older version is upgraded: what is held stays held, and the older version grants nothing any more', async () => {
     const path = newPath(folder)
-    await open(path, driver).acquire(claim('job', 'old'))
-    const raw = openRaw(path, driver)
-    raw.exec('DROP TABLE soloist_result; DROP TABLE soloist_watcher; UPDATE soloist_store SET version = 1')
-    const backend = open(path, driver)
-    expect(await backend.watch('job', 'old', 'c')).toEqual({ status: 'live' })
-    expect(await backend.release(claim('job', 'old'), { text: 'done', keepMs: 60_000 })).toEqual({ released: true })
-    expect(await backend.watch('job', 'old', 'c')).toEqual({ status: 'result', text: 'done' })
-    expect(raw.get('SELECT version FROM soloist_store')).toMatchObject({ version: 2 })
-    raw.close()
+    const older = openRaw(path, driver)
+    older.exec(VERSION_2)
+    const laterMs = Date.now() + 60_000
+    const insert = 'INSERT INTO soloist_holder VALUES (?, ?, ?, ?, ?, ?, ?, 0, NULL)'
+    const row = (name: string, owner: string, exclusive: 0 | 1, fence: number) =>
+      older.run(insert, ...[name, owner, 'old'].map(text => Buffer.from(text)), exclusive, fence, 0, laterMs)
+    row('soloist:job', 'old', 1, 7)
+    row('soloist:pool', 'a', 0, 8)
+    row('soloist:pool', 'b', 0, 9)
+    const client = open(path, driver)
+    expect(await client.acquire(claim('job', 'new'))).toMatchObject({ status: 'busy', holder: 'old' })
+    const third = claim('pool', 'c', { mode: 'shared', limit: 2 })
+    expect(await client.acquire(third)).toMatchObject({ status: 'busy', holder: 'a' })
+    expect(() => row('soloist:other', 'old', 1, 10)).toThrow('soloist_holder')
+    expect(await client.release({ name: 'job', owner: 'old' }, { text: 'done', keepMs: 60_000 })).toMatchObject({
+      held: true,
+    })
+    expect(await client.watch('job', 'old')).toEqual({ status: 'result', text: 'done' })
+    expect(older.get('SELECT version FROM soloist_store')).toMatchObject({ version: 3 })
+    older.close()
   })
 
   test('that is a folder, or lies under a file, is a fault; once it can be made, the same backend works', async () => {
     const path = newPath(folder)
     mkdirSync(path)
-    const backend = open(path, driver)
-    await expect(backend.acquire(claim('job', 'owner'))).rejects.toThrow()
+    const client = open(path, driver)
+    await expect(client.acquire(claim('job', 'owner'))).rejects.toThrow()
     rmSync(path, { recursive: true })
-    expect(await backend.acquire(claim('job', 'owner'))).toMatchObject({ status: 'granted' })
+    expect(await client.acquire(claim('job', 'owner'))).toMatchObject({ status: 'granted' })
     await expect(open(join(path, 'under.db'), driver).inspect('job')).rejects.toThrow()
   })
 
-  test('a step that fails half way is undone, and the next one works', async () => {
+  test('work that fails half way is undone, and the next works', async () => {
     const path = newPath(folder)
     const store = new Store('soloist:')
-    const steps = new Steps(
+    const transactions = new Transactions(
       path,
       path => openRaw(path, driver),
       () => {},
     )
-    const failing = steps.run('write', db => {
-      store.acquire(db, claim('job', 'half'), {})
+    const failing = transactions.run('write', db => {
+      store.run(db, 'c', [acquire('half')])
       throw new Error('half way')
     })
     await expect(failing).rejects.toThrow('half way')
-    const { reply } = await steps.run('write', db => store.acquire(db, claim('job', 'whole'), {}))
-    expect(reply).toMatchObject({ status: 'granted' })
-    steps.close()
+    const { steps } = await transactions.run('write', db => store.run(db, 'c', [acquire('whole')]))
+    expect(steps).toMatchObject([{ status: 'granted' }])
+    transactions.close()
+  })
+
+  test('a step that fails harms no other of its list', async () => {
+    const path = newPath(folder)
+    const client = open(path, driver)
+    await client.inspect('anything')
+    const raw = openRaw(path, driver)
+    raw.exec(`CREATE TRIGGER poisoned BEFORE INSERT ON soloist_lock WHEN NEW.owner = CAST('bad' AS BLOB)
+              BEGIN SELECT RAISE(ABORT, 'poisoned'); END`)
+    raw.close()
+    const { steps } = await client.backend.run(['a', 'bad', 'b'].map(owner => acquire(owner, `lock-${owner}`)))
+    expect(steps).toMatchObject([{ status: 'granted' }, { status: 'fault' }, { status: 'granted' }])
+    const owners: (string | undefined)[] = []
+    for (const owner of ['a', 'bad', 'b']) owners.push((await client.inspect(`lock-${owner}`))?.holders[0]?.owner)
+    expect(owners).toEqual(['a', undefined, 'b'])
   })
 
   test('when it is full, a step changes nothing, and what was held can still be released', async () => {
     const path = newPath(folder)
-    const backend = open(path, driver)
-    await backend.acquire(claim('held', 'owner'))
+    const client = open(path, driver)
+    await client.acquire(claim('held', 'owner'))
     let db: ReturnType<typeof openRaw> | undefined
     const openFull = (path: string) => {
       db = openRaw(path, driver)
@@ -178,16 +225,33 @@ describe.each(drivers)('the database file, through %s', driver => {
       return db
     }
     const store = new Store('soloist:')
-    const steps = new Steps(path, openFull, () => {})
-    const big = claim('big', 'owner', { meta: 'x'.repeat(20_000) })
-    const error = await steps.run('write', db => store.acquire(db, big, {})).catch((error: unknown) => error)
+    const transactions = new Transactions(path, openFull, () => {})
+    const big = acquire('owner', 'big', 'x'.repeat(20_000))
+    const error = await transactions.run('write', db => store.run(db, 'c', [big])).catch((error: unknown) => error)
     expect(resultCode(error)).toBe(13)
     expect(db?.inTransaction).toBe(false)
-    expect(await backend.inspect('big')).toBeNull()
-    expect((await backend.inspect('held'))?.holders.map(({ owner }) => owner)).toEqual(['owner'])
-    const { reply } = await steps.run('write', db => store.release(db, claim('held', 'owner')))
-    expect(reply).toBe(true)
-    expect(await backend.inspect('held')).toBeNull()
-    steps.close()
+    expect(await client.inspect('big')).toBeNull()
+    expect((await client.inspect('held'))?.holders.map(({ owner }) => owner)).toEqual(['owner'])
+    const release: Step = { kind: 'release', name: 'held', owner: 'owner', result: null }
+    const { steps } = await transactions.run('write', db => store.run(db, 'c', [release]))
+    expect(steps).toEqual([{ status: 'released', held: true }])
+    expect(await client.inspect('held')).toBeNull()
+    transactions.close()
   })
 })
+
+function acquire(owner: string, name = 'job', meta: string | null = null): Step {
+  return { kind: 'acquire', claim: claim(name, owner, { meta }), ticket: null, replaces: null }
+}
+
+/** The tables of the version before, as far as they were read. */
+const VERSION_2 = `
+  CREATE TABLE soloist_store (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, fence INTEGER NOT NULL) STRICT;
+  INSERT INTO soloist_store VALUES (1, 2, 9);
+  CREATE TABLE soloist_holder (name BLOB NOT NULL, owner BLOB NOT NULL, client BLOB NOT NULL, exclusive INTEGER NOT NULL,
+    fence INTEGER NOT NULL, acquired_ms INTEGER NOT NULL, expires_ms INTEGER, pushed INTEGER NOT NULL, meta BLOB,
+    PRIMARY KEY (name, owner)) STRICT, WITHOUT ROWID;
+  CREATE TABLE soloist_waiter (id INTEGER PRIMARY KEY, name BLOB NOT NULL, client BLOB NOT NULL) STRICT;
+  CREATE TABLE soloist_limit (name BLOB PRIMARY KEY, most INTEGER) STRICT, WITHOUT ROWID;
+  INSERT INTO soloist_limit VALUES (CAST('soloist:pool' AS BLOB), 2);
+`

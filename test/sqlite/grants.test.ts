@@ -1,131 +1,149 @@
-import type { Backend, GrantEvent, PushedGrant } from 'soloist'
-import { sqliteBackend } from 'soloist/sqlite'
-import { afterEach, describe, expect, test } from 'vitest'
-import { claim, drivers, newPath, noRows, openRaw, rowCounts, temporaryFolder } from './support.js'
+import type { StoreEvent } from 'soloist'
+import { describe, expect, test } from 'vitest'
+import { Store } from '../../dist/backends/sqlite/store.js'
+import {
+  type Client,
+  claim,
+  closeClientsAfterEach,
+  drivers,
+  newPath,
+  noRows,
+  openClient,
+  openRaw,
+  rowCounts,
+  temporaryFolder,
+} from './support.js'
 
 const folder = temporaryFolder()
-const opened: Backend[] = []
-
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map(backend => backend.close()))
-})
+closeClientsAfterEach()
 
 /** Which comes first: the event, or the beat that would repair a lost one. */
-async function beforeTheBeat(backend: Backend, event: Promise<PushedGrant>): Promise<PushedGrant | 'too late'> {
+async function beforeTheBeat(client: Client, event: Promise<StoreEvent>): Promise<StoreEvent | 'too late'> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<'too late'>(resolve => {
-    timer = setTimeout(resolve, backend.beatMs, 'too late')
+    timer = setTimeout(resolve, client.backend.beatMs, 'too late')
   })
   return await Promise.race([event, late]).finally(() => clearTimeout(timer))
 }
 
 describe.each(drivers)('grants, through %s', driver => {
-  function open(path: string): { backend: Backend; events: GrantEvent[]; next: () => Promise<PushedGrant> } {
-    const backend = sqliteBackend(path, { driver })
-    opened.push(backend)
-    const events: GrantEvent[] = []
-    let notify = () => {}
-    backend.onGrant(event => {
-      events.push(event)
-      notify()
-    })
-    const next = () =>
-      new Promise<PushedGrant>(resolve => {
-        notify = () => resolve(events.at(-1) as PushedGrant)
-      })
-    return { backend, events, next }
-  }
+  const open = (path: string, client?: string) => openClient(path, driver, client === undefined ? {} : { client })
 
   test('a grant made by another connection is found without any call', async () => {
     const path = newPath(folder)
     const a = open(path)
     const b = open(path)
-    await a.backend.acquire(claim('job', 'first'))
-    expect((await b.backend.acquire(claim('job', 'second'), { ticket: 'new' })).status).toBe('busy')
+    await a.acquire(claim('job', 'first'))
+    expect((await b.acquire(claim('job', 'second'), { ticket: 'new' })).status).toBe('busy')
     const event = b.next()
-    await a.backend.release(claim('job', 'first'))
-    expect(await beforeTheBeat(b.backend, event)).toMatchObject({ name: 'job', owner: 'second', mode: 'exclusive' })
-    expect(await b.backend.renew([claim('job', 'second')])).toMatchObject([{ status: 'held' }])
+    await a.release(claim('job', 'first'))
+    expect(await beforeTheBeat(b, event)).toMatchObject({ name: 'job', owner: 'second' })
+    expect(await b.renew(claim('job', 'second'))).toMatchObject({ status: 'held' })
     expect(a.events).toEqual([])
   })
 
-  test('a grant this backend made itself is delivered with the release', async () => {
+  test('a grant of the client that released is told in the answer, with its own ttl', async () => {
     const path = newPath(folder)
-    const { backend, events } = open(path)
-    await backend.acquire(claim('job', 'first'))
-    await backend.acquire(claim('job', 'second'), { ticket: 'new' })
-    await backend.release(claim('job', 'first'))
-    expect(events).toMatchObject([{ type: 'granted', name: 'job', owner: 'second' }])
+    const a = open(path)
+    await a.acquire(claim('job', 'first'))
+    await a.acquire(claim('job', 'second', { ttlMs: 40_000 }), { ticket: 'new' })
+    await a.release(claim('job', 'first'))
+    const state = await a.inspect('job')
+    expect(a.handed).toEqual([{ name: 'job', owner: 'second', fence: state?.holders[0]?.fence }])
+    const [holder] = state?.holders ?? []
+    expect((holder?.expiresAtMs ?? 0) - (holder?.acquiredAtMs ?? 0)).toBe(40_000)
+    expect(a.events).toEqual([])
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1 })
   })
 
   test('a grant is delivered once, however often the database changes before it is confirmed', async () => {
     const path = newPath(folder)
     const a = open(path)
     const b = open(path)
-    await a.backend.acquire(claim('job', 'first'))
-    await b.backend.acquire(claim('job', 'second', { client: 'b' }), { ticket: 'new' })
-    await a.backend.acquire(claim('other', 'first'))
-    await b.backend.acquire(claim('other', 'third', { client: 'b' }), { ticket: 'new' })
+    await a.acquire(claim('job', 'first'))
+    await b.acquire(claim('job', 'second'), { ticket: 'new' })
+    await a.acquire(claim('other', 'first'))
+    await b.acquire(claim('other', 'third'), { ticket: 'new' })
     const event = b.next()
-    await a.backend.release(claim('job', 'first'))
-    expect(await beforeTheBeat(b.backend, event)).toMatchObject({ owner: 'second' })
+    await a.release(claim('job', 'first'))
+    expect(await beforeTheBeat(b, event)).toMatchObject({ owner: 'second' })
     const another = b.next()
-    await a.backend.release(claim('other', 'first'))
-    expect(await beforeTheBeat(b.backend, another)).toMatchObject({ owner: 'third' })
+    await a.release(claim('other', 'first'))
+    expect(await beforeTheBeat(b, another)).toMatchObject({ owner: 'third' })
     expect(b.events).toHaveLength(2)
   })
 
-  test('shared claims at the head are granted together, each with the limit they agreed on', async () => {
+  test('shared claims at the head are granted together, as many as the limit of each allows', async () => {
     const path = newPath(folder)
     const a = open(path)
     const b = open(path)
-    const shared = { mode: 'shared', limit: 3, client: 'b' } as const
-    await a.backend.acquire(claim('pool', 'writer'))
+    const shared = { mode: 'shared', limit: 3 } as const
+    await a.acquire(claim('pool', 'writer'))
     for (const owner of ['r1', 'r2', 'r3', 'r4']) {
-      await b.backend.acquire(claim('pool', owner, shared), { ticket: 'new' })
+      await b.acquire(claim('pool', owner, shared), { ticket: 'new' })
     }
     const event = b.next()
-    await a.backend.release(claim('pool', 'writer'))
-    await beforeTheBeat(b.backend, event)
-    expect(b.events).toMatchObject(['r1', 'r2', 'r3'].map(owner => ({ owner, mode: 'shared', limit: 3 })))
+    await a.release(claim('pool', 'writer'))
+    await beforeTheBeat(b, event)
+    expect(b.events).toMatchObject(['r1', 'r2', 'r3'].map(owner => ({ type: 'granted', owner })))
   })
 
   test('claims of a client that fell silent are passed over in the same step', async () => {
     const path = newPath(folder)
-    const a = open(path)
-    const b = open(path)
-    await a.backend.acquire(claim('job', 'first', { client: 'a' }))
-    for (const owner of ['d1', 'd2', 'd3']) {
-      await a.backend.acquire(claim('job', owner, { client: 'dead' }), { ticket: 'new' })
-    }
-    await b.backend.acquire(claim('job', 'second'), { ticket: 'new' })
+    const [a, dead, b] = [open(path), open(path, 'dead'), open(path)]
+    await a.acquire(claim('job', 'first'))
+    for (const owner of ['d1', 'd2', 'd3']) await dead.acquire(claim('job', owner), { ticket: 'new' })
+    await b.acquire(claim('job', 'second'), { ticket: 'new' })
     const raw = openRaw(path, driver)
     const silentMs = 3 * a.backend.beatMs + 1
     raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ? WHERE client = ?', silentMs, Buffer.from('dead'))
     raw.close()
-    expect(await b.backend.inspect('job')).toMatchObject({ waiting: 1, waiters: [{ owner: 'second' }] })
+    expect(await b.inspect('job')).toMatchObject({ waiting: 1, waiters: [{ owner: 'second' }] })
     const event = b.next()
-    await a.backend.release(claim('job', 'first', { client: 'a' }))
-    expect(await beforeTheBeat(b.backend, event)).toMatchObject({ owner: 'second' })
-    expect(rowCounts(path, driver)).toMatchObject({ waiter: 0, client: 0 })
+    await a.release(claim('job', 'first'))
+    expect(await beforeTheBeat(b, event)).toMatchObject({ owner: 'second' })
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1, grant: 1 })
+    await b.renew(claim('job', 'second'))
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1 })
   })
 
   test('what the dead left behind is swept away by whoever takes a lock', async () => {
     const path = newPath(folder)
-    const a = open(path)
-    await a.backend.acquire(claim('forgotten', 'holder'))
-    await a.backend.acquire(claim('pool', 'reader', { mode: 'shared', limit: 2 }))
-    await a.backend.acquire(claim('busy', 'holder', { ttlMs: null }))
-    await a.backend.acquire(claim('busy', 'dead', { mode: 'shared', limit: 7 }), { ticket: 'new' })
+    const [a, b] = [open(path), open(path)]
+    await a.acquire(claim('forgotten', 'holder'))
+    await a.acquire(claim('pool', 'reader', { mode: 'shared', limit: 2 }))
+    await a.acquire(claim('busy', 'holder', { ttlMs: null }))
+    await a.acquire(claim('busy', 'dead', { mode: 'shared', limit: 7 }), { ticket: 'new' })
+    await a.acquire(claim('handed', 'holder'))
+    await b.acquire(claim('handed', 'dead'), { ticket: 'new' })
+    await a.release(claim('handed', 'holder'))
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 3, shared: 1, grant: 1, queue: 1, client: 1 })
     const raw = openRaw(path, driver)
     raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ?', 3 * a.backend.beatMs + 1)
-    raw.run('UPDATE soloist_holder SET expires_ms = expires_ms - ?', 60_001)
+    for (const table of ['lock', 'shared']) raw.run(`UPDATE soloist_${table} SET expires_ms = expires_ms - 60001`)
     raw.close()
-    const b = open(path)
-    await b.backend.acquire(claim('mine', 'owner'))
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, holder: 2, limit: 1 })
-    await b.backend.release(claim('mine', 'owner'))
-    await b.backend.release(claim('busy', 'holder', { ttlMs: null }))
+    const c = open(path)
+    await c.acquire(claim('mine', 'owner'))
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 2 })
+    await c.release(claim('mine', 'owner'))
+    await a.release(claim('busy', 'holder'))
     expect(rowCounts(path, driver)).toEqual(noRows)
+  })
+
+  test('a sweep goes on where the last one stopped, whatever lies before it', async () => {
+    const path = newPath(folder)
+    const a = open(path)
+    for (let i = 0; i < 300; i += 1) await a.acquire(claim(`kept-${i}`, 'holder', { ttlMs: null }))
+    await a.acquire(claim('last', 'holder'))
+    const raw = openRaw(path, driver)
+    raw.run('UPDATE soloist_lock SET expires_ms = expires_ms - 60001 WHERE expires_ms IS NOT NULL')
+    raw.close()
+    const store = new Store('soloist:')
+    const db = openRaw(path, driver)
+    store.sweep(db)
+    expect(rowCounts(path, driver)).toMatchObject({ lock: 301 })
+    store.sweep(db)
+    db.close()
+    expect(rowCounts(path, driver)).toMatchObject({ lock: 300 })
   })
 })

@@ -1,84 +1,86 @@
-import type { Backend, GrantEvent } from 'soloist'
-import { sqliteBackend } from 'soloist/sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { PushWatch } from '../../dist/backends/sqlite/watch.js'
-import { claim, drivers, newPath, noRows, openRaw, rowCounts, temporaryFolder, until } from './support.js'
+import {
+  type Client,
+  claim,
+  closeClientsAfterEach,
+  drivers,
+  newPath,
+  noRows,
+  openClient,
+  openRaw,
+  rowCounts,
+  temporaryFolder,
+  until,
+} from './support.js'
 
 const folder = temporaryFolder()
-const opened: Backend[] = []
-
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map(backend => backend.close()))
-})
+closeClientsAfterEach()
 
 const done = { text: 'done', keepMs: 60_000 }
 
 describe.each(drivers)('what an owner leaves, through %s', driver => {
-  function open(path: string, prefix?: string): { backend: Backend; events: GrantEvent[] } {
-    const backend = sqliteBackend(path, { driver, prefix })
-    opened.push(backend)
-    const events: GrantEvent[] = []
-    backend.onGrant(event => events.push(event))
-    return { backend, events }
+  function open(path: string, options: { prefix?: string; client?: string } = {}): Client {
+    return openClient(path, driver, options)
   }
 
   test('an end that another connection brought about is found without any call', async () => {
     const path = newPath(folder)
-    const [a, b, other] = [open(path), open(path), open(path, 'other:')]
-    for (const { backend } of [a, other]) await backend.acquire(claim('job', 'first'))
-    expect(await b.backend.watch('job', 'first', 'b')).toEqual({ status: 'live' })
-    expect(await other.backend.watch('job', 'first', 'b')).toEqual({ status: 'live' })
-    await a.backend.release(claim('job', 'first'), done)
+    const [a, b, other] = [open(path), open(path), open(path, { prefix: 'other:' })]
+    for (const client of [a, other]) await client.acquire(claim('job', 'first'))
+    expect(await b.watch('job', 'first')).toEqual({ status: 'live' })
+    expect(await other.watch('job', 'first')).toEqual({ status: 'live' })
+    await a.release(claim('job', 'first'), done)
     await until(() => b.events.length > 0)
     expect(b.events).toEqual([{ type: 'ended', name: 'job', owner: 'first' }])
-    expect(await b.backend.watch('job', 'first', 'b')).toEqual({ status: 'result', text: 'done' })
-    expect(await other.backend.watch('job', 'first', 'b')).toEqual({ status: 'live' })
+    expect(await b.watch('job', 'first')).toEqual({ status: 'result', text: 'done' })
+    expect(await other.watch('job', 'first')).toEqual({ status: 'live' })
     expect([a.events, other.events]).toEqual([[], []])
   })
 
   test('an end that this backend brought about itself is delivered with it', async () => {
-    const { backend, events } = open(newPath(folder))
-    await backend.acquire(claim('job', 'first'))
-    await backend.watch('job', 'first', 'c')
-    await backend.acquire(claim('job', 'second'), { replaces: 'first' })
-    expect(events).toEqual([{ type: 'ended', name: 'job', owner: 'first' }])
-    await backend.watch('job', 'second', 'c')
-    await backend.release(claim('job', 'second'), done)
-    expect(events).toEqual(['first', 'second'].map(owner => ({ type: 'ended', name: 'job', owner })))
+    const client = open(newPath(folder))
+    await client.acquire(claim('job', 'first'))
+    await client.watch('job', 'first')
+    await client.acquire(claim('job', 'second'), { replaces: 'first' })
+    expect(client.events).toEqual([{ type: 'ended', name: 'job', owner: 'first' }])
+    await client.watch('job', 'second')
+    await client.release(claim('job', 'second'), done)
+    expect(client.events).toEqual(['first', 'second'].map(owner => ({ type: 'ended', name: 'job', owner })))
   })
 
   test('results and watchers go when their time is over', async () => {
     const path = newPath(folder)
-    const { backend } = open(path)
-    await backend.acquire(claim('job', 'owner', { ttlMs: null }))
-    for (const client of ['a', 'b']) await backend.watch('job', 'owner', client)
+    const [client, silent] = [open(path), open(path, { client: 'silent' })]
+    await client.acquire(claim('job', 'owner', { ttlMs: null }))
+    for (const watcher of [client, silent]) await watcher.watch('job', 'owner')
     for (const owner of ['1', '2', '3']) {
-      await backend.acquire(claim(owner, owner))
-      await backend.release(claim(owner, owner), done)
+      await client.acquire(claim(owner, owner))
+      await client.release(claim(owner, owner), done)
     }
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, holder: 1, result: 3, watcher: 2 })
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1, result: 3, watcher: 2 })
     const raw = openRaw(path, driver)
     raw.run('UPDATE soloist_result SET until_ms = until_ms - ? WHERE owner <> ?', 60_001, Buffer.from('3'))
-    const silentMs = 3 * backend.beatMs + 1
-    raw.run('UPDATE soloist_watcher SET seen_ms = seen_ms - ? WHERE client = ?', silentMs, Buffer.from('a'))
+    const silentMs = 3 * client.backend.beatMs + 1
+    raw.run('UPDATE soloist_watcher SET seen_ms = seen_ms - ? WHERE client = ?', silentMs, Buffer.from('silent'))
     raw.close()
-    expect(await backend.watch('1', '1', 'c')).toEqual({ status: 'gone' })
-    expect(await backend.watch('3', '3', 'c')).toEqual({ status: 'result', text: 'done' })
+    expect(await client.watch('1', '1')).toEqual({ status: 'gone' })
+    expect(await client.watch('3', '3')).toEqual({ status: 'result', text: 'done' })
     // Who comes next sweeps.
-    await open(path).backend.acquire(claim('job', 'next'))
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, holder: 1, result: 1, watcher: 1 })
-    await backend.release(claim('job', 'owner', { ttlMs: null }))
-    expect(await backend.watch('job', 'owner', 'b')).toEqual({ status: 'gone' })
+    await open(path).acquire(claim('job', 'next'))
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1, result: 1, watcher: 1 })
+    await client.release(claim('job', 'owner', { ttlMs: null }))
+    expect(await client.watch('job', 'owner')).toEqual({ status: 'gone' })
     expect(rowCounts(path, driver)).toEqual({ ...noRows, result: 1 })
   })
 
   test('results that come faster than anybody sweeps do not pile up', async () => {
     const path = newPath(folder)
-    const { backend } = open(path)
+    const client = open(path)
     const raw = openRaw(path, driver)
     for (let i = 0; i < 300; i++) {
-      await backend.acquire(claim('job', `owner-${i}`))
-      await backend.release(claim('job', `owner-${i}`), done)
+      await client.acquire(claim('job', `owner-${i}`))
+      await client.release(claim('job', `owner-${i}`), done)
       raw.run('UPDATE soloist_result SET until_ms = 0')
     }
     raw.close()
@@ -105,20 +107,20 @@ describe('the watch of an SQLite database', () => {
       return looks - before
     }
     expect(looksIn(1_000)).toBe(0)
-    watch.addWaiting({ name: 'a', owner: 'o', client: 'c' })
-    watch.addWatching({ name: 'b', owner: 'o', client: 'c' })
+    watch.addWaiting({ name: 'a', owner: 'o' })
+    watch.addWatching({ name: 'b', owner: 'o' })
     expect(looksIn(1_000)).toBe(200)
-    watch.removeWaiting({ name: 'a', owner: 'o', client: 'c' })
+    watch.removeWaiting({ name: 'a', owner: 'o' })
     expect(looksIn(1_000)).toBe(200)
-    watch.addWatching({ name: 'b', owner: 'o', client: 'c' })
+    watch.addWatching({ name: 'b', owner: 'o' })
     expect(looksIn(2_500)).toBe(500)
     expect(looksIn(2_500)).toBeLessThan(400)
     expect(looksIn(1_000)).toBe(0)
-    watch.addWatching({ name: 'b', owner: 'o', client: 'c' })
-    watch.removeWatching({ name: 'b', owner: 'o', client: 'c' })
+    watch.addWatching({ name: 'b', owner: 'o' })
+    watch.removeWatching({ name: 'b', owner: 'o' })
     expect(looksIn(1_000)).toBe(0)
     watch.close()
-    watch.addWaiting({ name: 'a', owner: 'o', client: 'c' })
+    watch.addWaiting({ name: 'a', owner: 'o' })
     expect(looksIn(1_000)).toBe(0)
   })
 })

@@ -6,9 +6,20 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Claim } from 'soloist'
-import type { SqliteDriver } from 'soloist/sqlite'
-import { afterAll } from 'vitest'
+import type {
+  Answer,
+  Backend,
+  Claim,
+  ClaimId,
+  HandedGrant,
+  KeptResult,
+  LockState,
+  Step,
+  StoreEvent,
+  WatchReply,
+} from 'soloist'
+import { type SqliteDriver, sqliteBackend } from 'soloist/sqlite'
+import { afterAll, afterEach } from 'vitest'
 import { type Database, loadDriver } from '../../dist/backends/sqlite/client.js'
 
 /** Every driver this Node.js has: on 20 that is `libsql` alone. */
@@ -35,17 +46,89 @@ export function openRaw(path: string, driver: SqliteDriver): Database {
 /** How many rows each table has, apart from the one of `soloist_store`. */
 export function rowCounts(path: string, driver: SqliteDriver): Record<string, number> {
   const db = openRaw(path, driver)
-  const tables = ['holder', 'waiter', 'client', 'limit', 'result', 'watcher']
+  const tables = Object.keys(noRows)
   const counts = tables.map(table => [table, db.get(`SELECT count(*) AS n FROM soloist_${table}`)?.n as number])
   db.close()
   return Object.fromEntries(counts)
 }
 
-export const noRows = { holder: 0, waiter: 0, client: 0, limit: 0, result: 0, watcher: 0 }
+export const noRows = { lock: 0, shared: 0, grant: 0, queue: 0, client: 0, result: 0, watcher: 0 }
 
-/** A claim by a client of the same name as its owner, unless told otherwise. */
 export function claim(name: string, owner: string, changes: Partial<Claim> = {}): Claim {
-  return { name, owner, client: owner, mode: 'exclusive', limit: null, ttlMs: 60_000, meta: null, ...changes }
+  return { name, owner, mode: 'exclusive', limit: null, ttlMs: 60_000, meta: null, ...changes }
+}
+
+const clients: Client[] = []
+let count = 0
+
+/** One client of a database, closed after the test that opened it. */
+export function openClient(
+  path: string,
+  driver: SqliteDriver,
+  options: { prefix?: string; client?: string } = {},
+): Client {
+  count += 1
+  const { prefix, client = `client-${count}` } = options
+  const opened = new Client(sqliteBackend(path, { driver, prefix }), client)
+  clients.push(opened)
+  return opened
+}
+
+/** To be called once in a file that uses {@link openClient}. */
+export function closeClientsAfterEach(): void {
+  afterEach(async () => {
+    await Promise.all(clients.splice(0).map(client => client.backend.close()))
+  })
+}
+
+/** A backend, step by step. */
+export class Client {
+  readonly backend: Backend
+  readonly events: StoreEvent[] = []
+  readonly handed: HandedGrant[] = []
+  #notify: () => void = () => {}
+
+  constructor(backend: Backend, client: string) {
+    this.backend = backend
+    backend.open(client, event => {
+      this.events.push(event)
+      this.#notify()
+    })
+  }
+
+  /** Resolves with the next event. */
+  next(): Promise<StoreEvent> {
+    return new Promise(resolve => {
+      this.#notify = () => resolve(this.events.at(-1) as StoreEvent)
+    })
+  }
+
+  acquire(claim: Claim, options: { ticket?: 'new' | number; replaces?: string } = {}): Promise<Answer> {
+    const { ticket = null, replaces = null } = options
+    return this.#one({ kind: 'acquire', claim, ticket, replaces })
+  }
+
+  renew({ name, owner, ttlMs }: Claim): Promise<Answer> {
+    return this.#one({ kind: 'renew', name, owner, ttlMs, fence: null })
+  }
+
+  release({ name, owner }: ClaimId, result: KeptResult | null = null): Promise<Answer> {
+    return this.#one({ kind: 'release', name, owner, result })
+  }
+
+  watch(name: string, owner: string): Promise<WatchReply> | undefined {
+    return this.backend.results?.watch({ name, owner })
+  }
+
+  inspect(name: string): Promise<LockState | null> {
+    return this.backend.inspect(name)
+  }
+
+  async #one(step: Step): Promise<Answer> {
+    const { steps, handed } = await this.backend.run([step])
+    this.handed.push(...handed)
+    return steps[0] as Answer
+  }
 }
 
 /** Waits until `condition` holds, at most ten seconds. */

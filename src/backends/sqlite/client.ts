@@ -138,11 +138,16 @@ function loadLibsql(): Open {
 
 const SQLITE_BUSY = 5
 
-/** Whether somebody else is using the database right now, by SQLite's result code (whose low byte is the kind). */
-export function isBusy(error: unknown): boolean {
+/** The kind of an error of SQLite's, which is the low byte of its result code; `null` for an error of something else. */
+export function resultCode(error: unknown): number | null {
   const { errcode, rawCode } = Object(error) as { errcode?: unknown; rawCode?: unknown }
   const code = errcode ?? rawCode
-  return typeof code === 'number' && (code & 0xff) === SQLITE_BUSY
+  return typeof code === 'number' ? code & 0xff : null
+}
+
+/** Whether somebody else is using the database right now. */
+export function isBusy(error: unknown): boolean {
+  return resultCode(error) === SQLITE_BUSY
 }
 
 export function toBytes(text: string): Uint8Array {

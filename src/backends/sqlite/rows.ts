@@ -56,7 +56,10 @@ export function expire(db: Database, { key, nowMs }: Subject): Present {
 export function present(db: Database, key: Uint8Array): Present {
   const alone = db.get('SELECT expires_ms FROM soloist_lock WHERE name = ?', key)
   if (alone !== undefined) return { count: 1, exclusive: true, soonestMs: alone.expires_ms as number | null }
-  const row = db.get('SELECT count(*) AS count, min(expires_ms) AS soonest FROM soloist_shared WHERE name = ?', key) as Row
+  const row = db.get(
+    'SELECT count(*) AS count, min(expires_ms) AS soonest FROM soloist_shared WHERE name = ?',
+    key,
+  ) as Row
   return { count: row.count as number, exclusive: false, soonestMs: row.soonest as number | null }
 }
 
@@ -188,7 +191,12 @@ export function advance(
     db.run('DELETE FROM soloist_queue WHERE id = ?', head.id as number)
     forgetClient(db, bytes(head.client))
     const owner = text(head.owner)
-    const holder = { owner: bytes(head.owner), mode, limit, meta: head.meta === null ? null : bytes(head.meta) } as const
+    const holder = {
+      owner: bytes(head.owner),
+      mode,
+      limit,
+      meta: head.meta === null ? null : bytes(head.meta),
+    } as const
     const ttlMs = head.ttl_ms as number | null
     const fence = insertHolder(db, subject, holder, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
     if (!own) {

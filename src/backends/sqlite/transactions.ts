@@ -1,6 +1,6 @@
 import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
-import { type Database, isBusy } from './client.js'
+import { type Database, isBusy, resultCode } from './client.js'
 import { type DatabaseId, databaseAt, isSameDatabase, openFile, replacedError } from './file.js'
 
 /** How long a transaction tries to get at a busy database. Below the 5 s that core gives a call by default. */
@@ -86,6 +86,18 @@ export class Transactions {
     current?.db.close()
   }
 
+  /** Lets go of a database whose files are not those at the path any more. */
+  #abandon(db: Database): void {
+    try {
+      // Where only the log was deleted, what it held goes into the file at the path, which the next connection opens.
+      db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      // Busy, or there is nothing to write it to. What was committed last is lost then, as if the file had been replaced.
+      if (resultCode(error) === null) throw error
+    }
+    this.discard()
+  }
+
   #drain(): void {
     this.#timer = null
     const sliceEndMs = performance.now() + SLICE_MS
@@ -139,7 +151,7 @@ export class Transactions {
   #open(): Database {
     if (this.#current !== null) {
       if (isSameDatabase(this.#current.id, databaseAt(this.#path))) return this.#current.db
-      this.discard()
+      this.#abandon(this.#current.db)
       queueMicrotask(this.#onReplaced)
       throw replacedError(this.#path)
     }
