@@ -166,16 +166,16 @@ export class StepCollector {
     if (leaving.length === 0) return
     flight.steps = leaving
     this.#underWay += 1
-    this.#stalls.add(flight, flight.monotonicMs)
-    this.#call(list).then(
+    this.#call(flight, list).then(
       answers => this.#answered(flight, answers),
       (error: unknown) => this.#rejected(flight, error),
     )
   }
 
-  /** A backend that throws instead of rejecting is treated alike. */
-  #call(list: readonly Step[]): Promise<Answers> {
+  /** A backend that throws instead of rejecting is treated alike, as is a clock that fails. */
+  #call(flight: Flight, list: readonly Step[]): Promise<Answers> {
     try {
+      this.#stalls.add(flight, flight.monotonicMs)
       return this.#backend.run(list)
     } catch (error) {
       return Promise.reject(error)
@@ -238,7 +238,14 @@ export class StepCollector {
   #done(pending: PendingStep, answer: Done<Answer>, flight: Flight): void {
     if (pending.over) return pending.answerLate(answer, flight)
     this.#deadlines.remove(pending)
-    pending.answer(answer, flight)
+    try {
+      pending.answer(answer, flight)
+    } catch (error) {
+      // A defect, which must not keep the other answers from their steps.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
 
   /** One step failed: it is sent once more, or was. */

@@ -225,7 +225,7 @@ export class HeldLease implements Lease {
    *
    * @returns whether anybody waited for it
    */
-  endRelease(held: boolean, error: SoloistError | null): boolean {
+  endRelease(held: boolean, error: unknown): boolean {
     const releasing = this.#releasing
     this.#releasing = null
     if (error === null && this.#state === 'releasing') this.#state = 'released'
@@ -245,7 +245,11 @@ export class HeldLease implements Lease {
     }
     this.#releasing = [asker]
     this.#state = 'releasing'
-    this.#host.releaseLease(this, result)
+    try {
+      this.#host.releaseLease(this, result)
+    } catch (error) {
+      this.endRelease(false, error)
+    }
   }
 
   #expireIfDue(): void {
