@@ -53,6 +53,7 @@ export class StepCollector {
   #batches: Batch[] = []
   #underWay = 0
   #scheduled = false
+  /** When `#scheduled` became so: the moment of all that is added until it is not any more. */
   #nowMs = 0
 
   constructor(options: CollectorOptions) {
@@ -73,7 +74,6 @@ export class StepCollector {
    */
   add<A extends Answer>(step: Step, lane: Lane | null, repeats: boolean, listener: StepListener<A>): PendingStep {
     const pending = new PendingStep(step, lane, repeats, listener, this.#late)
-    // All that is added in one turn has one moment.
     if (!this.#scheduled) this.#nowMs = this.#clock.monotonicMs()
     this.#deadlines.add(pending, this.#nowMs)
     if (lane !== null) lane.steps += 1
@@ -125,6 +125,7 @@ export class StepCollector {
   #schedule(): void {
     if (this.#scheduled || this.#underWay >= this.#backend.callsAtOnce || this.#batches.length === 0) return
     this.#scheduled = true
+    this.#nowMs = this.#clock.monotonicMs()
     nextTick(this.#flush)
   }
 
@@ -290,6 +291,7 @@ export class StepCollector {
     // A datastore that does nothing must not keep the event loop from everything else.
     if (undone && !this.#scheduled) {
       this.#scheduled = true
+      this.#nowMs = this.#clock.monotonicMs()
       setImmediate(this.#flush)
     } else this.#schedule()
   }
