@@ -1,9 +1,9 @@
 import type { Answer, Answers, Backend, HandedGrant, Step } from '../backend.js'
 import type { SoloistError } from '../errors.js'
-import type { Clock, Instant } from '../internal/clock.js'
+import type { Clock } from '../internal/clock.js'
 import { Deadlines } from './deadlines.js'
 import { type Failures, mayPass } from './failures.js'
-import { type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
+import { type CallTimes, type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
 
 /** A call without an answer for this long keeps no other waiting any more, neither for its turn nor for their order. */
 const STALLED_MS = 1_000
@@ -23,8 +23,8 @@ export interface CollectorOptions {
   /** Where steps wait for their time to be up. */
   readonly deadlines: Deadlines
   readonly failures: Failures
-  /** A claim that waits was granted in a call that left at `sentAt`. */
-  readonly onHanded: (grant: HandedGrant, sentAt: Instant) => void
+  /** A claim that waits was granted in this call. */
+  readonly onHanded: (grant: HandedGrant, call: CallTimes) => void
 }
 
 /** Steps that leave together. */
@@ -74,12 +74,16 @@ export class StepCollector {
    */
   add<A extends Answer>(step: Step, lane: Lane | null, repeats: boolean, listener: StepListener<A>): PendingStep {
     const pending = new PendingStep(step, lane, repeats, listener, this.#late)
-    if (!this.#scheduled) this.#nowMs = this.#clock.monotonicMs()
-    this.#deadlines.add(pending, this.#nowMs)
+    this.#deadlines.add(pending, this.nowMs)
     if (lane !== null) lane.steps += 1
     this.#put(pending)
     this.#schedule()
     return pending
+  }
+
+  /** This moment on the monotonic clock, or when what leaves at the end of this turn was first made. */
+  get nowMs(): number {
+    return this.#scheduled ? this.#nowMs : this.#clock.monotonicMs()
   }
 
   /** Takes a step back that has not left yet; its listener hears nothing. @returns whether that was possible */
@@ -186,6 +190,7 @@ export class StepCollector {
   #answered(flight: Flight, { steps: answers, handed }: Answers): void {
     const { steps } = flight
     this.#failures.last = undefined
+    flight.answered(this.#clock)
     this.#land(flight)
     const again: PendingStep[] = []
     let undone = false

@@ -36,7 +36,8 @@ export class Releases {
   /** Gives a lease up, and tells it what came of it. */
   release(lease: HeldLease, result: KeptResult | null): void {
     const { name, owner } = lease
-    const lock = this.#host.locks.at(name)
+    // Where an earlier release failed, its lock may not be known any more.
+    const lock = lease.lock.find(owner) === lease ? lease.lock : this.#host.locks.at(name)
     const keepForMs = lease.keptForMs
     if (keepForMs > 0) this.#letExpire(lease, keepForMs)
     else {
