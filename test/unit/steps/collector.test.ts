@@ -205,6 +205,21 @@ describe('a call that hangs', () => {
     expect(later.error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
   })
 
+  it('counts the time-out of each step from when it was made, also where calls never stop', async () => {
+    const { world } = use
+    const { solo, link } = world.client({ callTimeoutMs: 1_000 }, { mostSteps: 4, callsAtOnce: 2 })
+    link.fate = { answersAfterMs: 50 }
+    let ended = false
+    const loop = async (name: string) => {
+      while (!ended) await solo.withLock(name, () => null)
+    }
+    const loops = names(12).map(name => watch(loop(name)))
+    await world.clock.advance(10_000)
+    ended = true
+    await world.clock.advance(1_000)
+    for (const loop of loops) expect(loop).toEqual({ settled: true, value: undefined })
+  })
+
   it('and answers late still gives back what it granted', async () => {
     const { world } = use
     const { solo, link } = world.client()
