@@ -10,6 +10,8 @@ export interface RedisConnection {
   readonly cluster: boolean
   /** Sends a command to the server that has `key`. */
   send(key: string, args: readonly string[]): Promise<unknown>
+  /** The same for an `EVALSHA` that is encoded as it goes over the wire, in ASCII; absent where the client cannot. */
+  sendReady?(key: string, encoded: string): Promise<unknown>
   /** One for every primary of a cluster; else for the one server. */
   primaries(): Promise<readonly Send[]>
   /** Opens a connection of its own for subscriptions. */

@@ -1,14 +1,14 @@
-import type { GrantEvent } from '../../backend.js'
+import type { StoreEvent } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import type { RedisConnection, Subscriber } from './client.js'
-import { pushed } from './replies.js'
+import { pushed } from './protocol/push.js'
 
 /** The pushes for the clients of one backend: one connection of its own, opened when the first claim has to wait. */
 export class Grants {
   readonly #connect: () => Promise<RedisConnection>
   readonly #prefix: string
   readonly #nameOf: (key: string) => string | null
-  readonly #listener: (event: GrantEvent) => void
+  readonly #listener: (event: StoreEvent) => void
   /** By client, since when its channel is asked for. */
   #subscribed = new Map<string, Promise<void>>()
   readonly #confirmed = new Set<string>()
@@ -19,7 +19,7 @@ export class Grants {
   constructor(
     connect: () => Promise<RedisConnection>,
     prefix: string,
-    listener: (event: GrantEvent) => void,
+    listener: (event: StoreEvent) => void,
     nameOf: (key: string) => string | null,
   ) {
     this.#connect = connect
@@ -63,10 +63,7 @@ export class Grants {
 
   #open(connection: RedisConnection): Subscriber {
     const subscriber = connection.subscriber({
-      onMessage: message => {
-        const event = pushed(message, this.#nameOf)
-        if (event !== null) this.#listener(event)
-      },
+      onMessage: message => this.#listener(pushed(message, this.#nameOf)),
       onReconnect: () => this.#listener({ type: 'gap' }),
       onEnd: () => {
         if (this.#subscriber === subscriber) this.#forget()

@@ -1,5 +1,6 @@
 import { SoloistError } from '../../errors.js'
 import type { RedisConnection, Send, Subscriber, SubscriberEvents } from './client.js'
+import { type Command, type CommandClass, readyCommandClass } from './ready-command.js'
 
 /** The members of ioredis' `Redis` and `Cluster` that are used here. */
 export interface IoredisClient {
@@ -14,17 +15,12 @@ export interface IoredisClient {
   nodes?(role: 'master'): readonly IoredisClient[]
 }
 
-type CommandClass = new (
-  name: string,
-  args: readonly string[],
-  options: { replyEncoding: 'utf8' },
-) => { readonly promise: Promise<unknown> }
-
 /** Uses a client of the application's as it is. It is never closed here. */
 export function ioredisConnection(client: IoredisClient): RedisConnection {
   return {
     cluster: client.isCluster === true,
     send: (_key, args) => send(client, args),
+    sendReady: (key, encoded) => sendReady(client, key, encoded),
     primaries: async () => {
       const nodes = client.nodes?.('master') ?? [client]
       return nodes.map(
@@ -55,19 +51,21 @@ export async function openIoredis(url: string): Promise<RedisConnection> {
     // ioredis would go on in database 0. It says this before it sends what waits, which so fails unsent.
     if (isRefusedSelect(error)) client.disconnect()
   })
-  const explained: Send = async args => {
+  const explain = async (sent: (client: IoredisClient) => Promise<unknown>) => {
     // After a refused database. What becomes of the connection shows in the command that waits for it.
     if (client.status === 'end' && !closed) void Promise.allSettled([client.connect()])
     try {
-      return await send(client as IoredisClient, args)
+      return await sent(client as IoredisClient)
     } catch (error) {
       // Without a connection ioredis only tells that it gave up; why is what it last reported.
       throw client.status === 'ready' ? error : (lastFault ?? error)
     }
   }
+  const explained: Send = args => explain(own => send(own, args))
   return {
     ...ioredisConnection(client as IoredisClient),
     send: (_key, args) => explained(args),
+    sendReady: (key, encoded) => explain(own => sendReady(own, key, encoded)),
     primaries: async () => [explained],
     close: () => {
       closed = true
@@ -88,7 +86,15 @@ function isRefusedSelect(error: Error): boolean {
  */
 async function send(client: IoredisClient, [name, ...args]: readonly string[]): Promise<unknown> {
   const Command = ownCommandClass(client) ?? (await installedCommandClass())
-  const command = new Command(name as string, args, { replyEncoding: 'utf8' })
+  return await answerOf(client, new Command(name as string, args, { replyEncoding: 'utf8' }))
+}
+
+async function sendReady(client: IoredisClient, key: string, encoded: string): Promise<unknown> {
+  const Ready = readyCommandClass(ownCommandClass(client) ?? (await installedCommandClass()))
+  return await answerOf(client, new Ready(client.isCluster === true ? key : null, encoded))
+}
+
+async function answerOf(client: IoredisClient, command: Command): Promise<unknown> {
   client.sendCommand(command as never)
   try {
     return await command.promise

@@ -1,0 +1,40 @@
+-- '<1 when pushes to the client can be heard> <1 on a cluster> <ms a pushed grant stands unconfirmed> <ms a client counts
+-- as alive after it was heard of> <how many long steps a call may do> <how many results there are to keep>'
+local client, idle_ms = ARGV[2], tonumber(ARGV[3])
+local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
+  string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
+hears, on_cluster = hears == '1', on_cluster == '1'
+grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
+local count = (#KEYS - 1 - results) / 3
+
+local first_fence = fence_after(try('GET', KEYS[1]), now_us)
+local next_fence, marked_up_to = first_fence, first_fence
+
+local function new_fence()
+  next_fence = next_fence + 1
+  return next_fence - 1
+end
+
+-- To be called before anybody can hear of a fence.
+local function mark()
+  if next_fence == marked_up_to then return end
+  set_mark(next_fence - 1, idle_ms)
+  marked_up_to = next_fence
+end
+
+-- What becomes of each step: its letter, and what the letter leaves open.
+local letters, extras, handed = {}, {}, {}
+
+local function reply()
+  mark()
+  local all = { digits(first_fence), '' }
+  for j = 1, count do
+    if extras[j] then all[#all + 1] = extras[j] end
+  end
+  if #handed > 0 then
+    letters[count + 1] = '+'
+    all[#all + 1] = handed
+  end
+  all[2] = table.concat(letters)
+  return all
+end
