@@ -151,8 +151,14 @@ export interface Ended {
   readonly owner: string
 }
 
+/** Something on the way to the datastore is wrong that no step can be told of; it was mended, or an operator has to know. */
+export interface StoreFault {
+  readonly type: 'fault'
+  readonly error: unknown
+}
+
 /** News a backend pushes to the one client it was opened for. */
-export type GrantEvent = PushedGrant | PushGap | Ended
+export type GrantEvent = PushedGrant | PushGap | Ended | StoreFault
 
 /** What the owner of a claim leaves with its release, for whoever watched it. */
 export interface KeptResult {

@@ -1,10 +1,7 @@
 import type { AcquireOptions, AcquireReply, Claim } from '../../backend.js'
-import type { RedisConnection } from './client.js'
 
 /** A claim that is about to be sent. */
 export interface Question {
-  /** The one there is. It is open, so what is collected can leave at once. */
-  readonly connection: RedisConnection
   readonly claim: Claim
   readonly options: AcquireOptions
 }
@@ -32,9 +29,9 @@ export class Acquires {
 
   acquire(question: Question): Promise<AcquireReply> {
     if (this.#collected[0]?.claim.client !== question.claim.client) this.flush()
-    const { connection, claim, options } = question
+    const { claim, options } = question
     return new Promise((resolve, reject) => {
-      const count = this.#collected.push({ connection, claim, options, resolve, reject })
+      const count = this.#collected.push({ claim, options, resolve, reject })
       if (count === 1) process.nextTick(() => this.flush())
       if (count === TOGETHER) this.flush()
     })

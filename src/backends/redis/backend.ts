@@ -10,14 +10,16 @@ import type {
   RenewReply,
   WatchReply,
 } from '../../backend.js'
-import { invalidArgument, SoloistError } from '../../errors.js'
+import { SoloistError } from '../../errors.js'
 import { scripts } from '../../internal/generated/redis.js'
 import { Acquires, type Question } from './acquires.js'
-import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
-import { Grants } from './grants.js'
-import { openIoredis } from './ioredis.js'
 import { KeySpace, prefixOf } from './keys.js'
-import { acquireReplies, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
+import type { IoredisOptions } from './link/ioredis.js'
+import type { Send } from './link/library.js'
+import type { Link } from './link/link.js'
+import { openLink, type RedisClient } from './link/open.js'
+import { replyCode } from './link/replies.js'
+import { acquireReplies, lockState, pushed, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
   /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
@@ -30,25 +32,23 @@ const RENEW_AT_ONCE = 500
 const INSPECT_AT_ONCE = 100
 const SHOWN_WAITERS = 100
 const SCAN_COUNT = '1000'
-/** As many as a server can be set up to have. */
-const MOST_DATABASES = 2 ** 31 - 1
 
 /**
  * Locks on Redis 7 or later, or anything that speaks and behaves like it.
  *
- * @param target a `redis:` or `rediss:` URL, for which a client of ioredis is opened at the first call and closed with
- *   the backend; or a client the application has (ioredis or node-redis, for one server or a cluster), which is used
- *   as it is, is never blocked, and stays open. For pushed grants a duplicate of it is opened when the first claim waits.
+ * @param target where to connect to at the first call, with a client of ioredis that is closed with the backend: a URL
+ *   (`redis:`, `rediss:`, `redis+sentinel:`, `rediss+sentinel:`, `redis+unix:`, `unix:`) or options of ioredis, which may
+ *   name sentinels; or a client the application has (ioredis or node-redis, for one server, a cluster, or what sentinels
+ *   know), which is used as it is, is never blocked, and stays open. For pushed grants a duplicate of it is opened when the
+ *   first claim waits.
  * @throws SoloistError `INVALID_ARGUMENT` for a target or a prefix it cannot take; a URL is not repeated in the message
  */
-export function redisBackend(target: string | RedisClient, options: RedisBackendOptions = {}): Backend {
-  const prefix = prefixOf(options)
-  if (typeof target === 'string') {
-    checkUrl(target)
-    return new RedisBackend(() => openIoredis(target), prefix)
-  }
-  const client = checkClient(target)
-  return new RedisBackend(async () => connectionTo(client), keyPrefixOf(client) + prefix)
+export function redisBackend(
+  target: string | IoredisOptions | RedisClient,
+  options: RedisBackendOptions = {},
+): Backend {
+  const link = openLink(target)
+  return new RedisBackend(link, link.keyPrefix + prefixOf(options))
 }
 
 class RedisBackend implements Backend {
@@ -56,38 +56,37 @@ class RedisBackend implements Backend {
   readonly beatMs: number = BEAT_MS
   readonly #keys: KeySpace
   readonly #channels: string
-  readonly #open: () => Promise<RedisConnection>
-  readonly #grants: Grants
+  readonly #link: Link
   readonly #acquires: Acquires = new Acquires(questions => this.#send(questions))
-  #connection: Promise<RedisConnection> | null = null
-  #listener: (event: GrantEvent) => void = () => {}
   #closed = false
 
   /** @param prefix all that comes before a name in its key */
-  constructor(open: () => Promise<RedisConnection>, prefix: string) {
-    this.#open = open
+  constructor(link: Link, prefix: string) {
+    this.#link = link
     this.#keys = new KeySpace(prefix)
     this.#channels = `${prefix}grants:`
-    this.#grants = new Grants(
-      () => this.#connected(),
-      this.#channels,
-      event => this.#listener(event),
-      key => this.#keys.nameOf(key),
-    )
   }
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
-    if (options.ticket === undefined || this.#grants.reaches(claim.client)) return await this.#acquire(claim, options)
+    if (options.ticket === undefined) return await this.#acquire(claim, options)
+    const channel = this.#channels + claim.client
+    if (this.#link.hears(channel)) {
+      const reply = await this.#acquire(claim, options)
+      // Its place was given up because nobody heard of it, or the queue is gone.
+      if (reply.status === 'busy' && reply.requeued)
+        this.#link.suspect('pushes', new Error('a waiting claim lost its place'))
+      return reply
+    }
     // A free lock needs no subscription; but a claim must not be queued before its grant can be heard.
     const { ticket: _, ...unqueued } = options
     const reply = await this.#acquire(claim, unqueued)
     if (reply.status !== 'busy') return reply
-    await this.#grants.subscribe(claim.client)
+    await this.#link.hear(channel)
     return await this.#acquire(claim, options)
   }
 
   async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
-    const connection = await this.#connected()
+    this.#assertOpen()
     const replies: RenewReply[] = []
     const renewBatch = async (batch: readonly number[]) => {
       const some = batch.map(i => claims[i] as Claim)
@@ -104,16 +103,18 @@ class RedisBackend implements Backend {
           replies[i] = answers[k] as RenewReply
         })
       } catch (error) {
+        // It was not known before that the server is one of a cluster.
+        if (some.length > 1 && this.#isToBeSplit(error))
+          return void (await Promise.all(batch.map(i => renewBatch([i]))))
         for (const i of batch) replies[i] = { status: 'fault', error }
       }
     }
-    await Promise.all(batches(claims, connection.cluster).map(renewBatch))
+    await Promise.all(batches(claims, this.#link.cluster).map(renewBatch))
     return replies
   }
 
   async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
-    const connection = await this.#connected()
-    const args = [...this.#push(connection), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
+    const args = [...this.#push(), letter(claim.mode), text(claim.limit), claim.owner, claim.client]
     const keys = [...this.#keys.keys(claim.name)]
     if (result !== undefined) {
       keys.push(this.#keys.result(claim.name, claim.owner))
@@ -132,13 +133,21 @@ class RedisBackend implements Backend {
   }
 
   async watch(name: string, owner: string, client: string): Promise<WatchReply> {
-    if (!this.#grants.reaches(client)) await this.#grants.subscribe(client)
+    const channel = this.#channels + client
+    if (!this.#link.hears(channel)) await this.#link.hear(channel)
     const keys = [...this.#keys.keys(name), this.#keys.result(name, owner)]
     return watchReply(await this.#run('watch', keys, [owner, client]))
   }
 
   onGrant(listener: (event: GrantEvent) => void): void {
-    this.#listener = listener
+    this.#link.listen({
+      onMessage: message => {
+        const event = pushed(message, key => this.#keys.nameOf(key))
+        if (event !== null) listener(event)
+      },
+      onGap: () => listener({ type: 'gap' }),
+      onFault: error => listener({ type: 'fault', error }),
+    })
   }
 
   async inspect(name: string): Promise<LockState | null> {
@@ -146,9 +155,9 @@ class RedisBackend implements Backend {
   }
 
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
-    const connection = await this.#connected()
+    this.#assertOpen()
     const listed = new Set<string>()
-    for (const primary of await connection.primaries()) {
+    for (const primary of await this.#link.primaries()) {
       for await (const keys of this.#scan(primary, prefix)) {
         const names = new Set(keys.map(key => this.#keys.nameOf(key)))
         const fresh = [...names].filter(name => name?.startsWith(prefix) && !listed.has(name)) as string[]
@@ -163,10 +172,7 @@ class RedisBackend implements Backend {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#grants.close()
-    if (this.#connection === null) return
-    const [opened] = await Promise.allSettled([this.#connection])
-    if (opened?.status === 'fulfilled') opened.value.close()
+    this.#link.close()
   }
 
   async *#scan(send: Send, prefix: string): AsyncGenerator<readonly string[], void, undefined> {
@@ -182,60 +188,54 @@ class RedisBackend implements Backend {
   }
 
   async #acquire(claim: Claim, options: AcquireOptions): Promise<AcquireReply> {
-    const connection = await this.#connected()
-    if (!connection.cluster) return await this.#acquires.acquire({ connection, claim, options })
-    const [reply] = await this.#send([{ connection, claim, options }])
+    this.#assertOpen()
+    if (!this.#link.cluster) return await this.#acquires.acquire({ claim, options })
+    const [reply] = await this.#send([{ claim, options }])
     return reply as AcquireReply
   }
 
   /** Of one client. Sends at once. */
   async #send(questions: readonly Question[]): Promise<readonly AcquireReply[]> {
     this.#assertOpen()
-    const { connection, claim: first } = questions[0] as Question
+    const { claim: first } = questions[0] as Question
     const keys: string[] = []
-    const args = [...this.#push(connection), first.client]
+    const args = [...this.#push(), first.client]
     for (const { claim, options } of questions) {
       keys.push(...this.#keys.keys(claim.name))
       args.push(claim.owner, terms(claim, options))
       if (claim.meta !== null) args.push(claim.meta)
       if (options.replaces !== undefined) args.push(options.replaces)
     }
-    return acquireReplies(await this.#evaluate(connection, 'acquire', keys, args))
+    return acquireReplies(await this.#evaluate('acquire', keys, args))
   }
 
   /** What a script needs to tell others of their grants. */
-  #push({ cluster }: RedisConnection): readonly string[] {
-    return [this.#channels, flag(cluster)]
+  #push(): readonly string[] {
+    return [this.#channels, flag(this.#link.cluster)]
   }
 
   /** After the claims that were made before. */
   async #run(script: keyof typeof scripts, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    const connection = await this.#connected()
+    this.#assertOpen()
     this.#acquires.flush()
-    return await this.#evaluate(connection, script, keys, args)
+    return await this.#evaluate(script, keys, args)
   }
 
   /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
-  async #evaluate(
-    connection: RedisConnection,
-    script: keyof typeof scripts,
-    keys: readonly string[],
-    args: readonly string[],
-  ): Promise<unknown> {
+  async #evaluate(script: keyof typeof scripts, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     const { sha1, source } = scripts[script]
     const rest = [String(keys.length), ...keys, ...args]
     try {
-      return await connection.send(keys[0] as string, ['evalsha', sha1, ...rest])
+      return await this.#link.send(keys[0] as string, ['evalsha', sha1, ...rest])
     } catch (error) {
-      if (errorCode(error) !== 'NOSCRIPT') throw error
-      return await connection.send(keys[0] as string, ['eval', source, ...rest])
+      if (replyCode(error) !== 'NOSCRIPT') throw error
+      return await this.#link.send(keys[0] as string, ['eval', source, ...rest])
     }
   }
 
-  #connected(): Promise<RedisConnection> {
-    this.#assertOpen()
-    this.#connection ??= this.#open()
-    return this.#connection
+  /** Whether a call with keys in several slots met a cluster. */
+  #isToBeSplit(error: unknown): boolean {
+    return this.#link.cluster && ['CROSSSLOT', 'MOVED', 'ASK'].includes(replyCode(error) ?? '')
   }
 
   #assertOpen(): void {
@@ -257,24 +257,6 @@ function batches(claims: readonly Claim[], cluster: boolean): readonly (readonly
     for (let i = 0; i < batch.length; i += RENEW_AT_ONCE) parts.push(batch.slice(i, i + RENEW_AT_ONCE))
   }
   return parts
-}
-
-/** The code of an error reply: by the protocol, the first word of what the server says. */
-function errorCode(error: unknown): string | undefined {
-  return error instanceof Error ? error.message.split(' ', 1)[0] : undefined
-}
-
-/** @throws SoloistError `INVALID_ARGUMENT`; the URL is not repeated in the message */
-export function checkUrl(url: string): void {
-  const parsed = URL.canParse(url) ? new URL(url) : null
-  if (parsed === null || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') {
-    throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
-  }
-  const database = parsed.pathname.replace(/^\//, '')
-  // ioredis would take a `db` of the query too, whatever it says.
-  if (!/^\d*$/.test(database) || Number(database) >= MOST_DATABASES || parsed.searchParams.has('db')) {
-    throw invalidArgument('a Redis URL names its database by its path alone, which is a number')
-  }
 }
 
 /** As `acquire.lua` reads them. */
