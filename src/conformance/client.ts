@@ -190,7 +190,7 @@ export class TrialClient {
   }
 
   #pushed(event: GrantEvent): void {
-    if (event.type === 'gap') return
+    if (event.type === 'gap' || event.type === 'fault') return
     if (event.type === 'granted') this.pushes.push(event)
     else this.endings.push(event)
     for (const wake of this.#onPush) wake()

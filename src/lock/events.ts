@@ -20,13 +20,35 @@ export interface SoloistEvents {
   released: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
   lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
-  /**
-   * The backend failed where no caller could be told: renewing in the background or asking for a queued claim (both are
-   * tried again), or giving up a lock in the background (it expires by itself).
-   */
-  fault: [ClaimEvent & { readonly during: 'renew' | 'wait' | 'release'; readonly error: unknown }]
+  /** The backend failed where no caller could be told. */
+  fault: [ClaimFault | StoreFaultEvent]
   /** A job's run failed in this process, after its last attempt, or lost its lease; also when nobody awaits its result. */
   jobFailed: [JobFailure]
+}
+
+/**
+ * A step of one claim failed: renewing in the background or asking for a queued claim (both are tried again), or giving
+ * up a lock in the background (it expires by itself).
+ */
+export interface ClaimFault extends ClaimEvent {
+  readonly during: 'renew' | 'wait' | 'release'
+  readonly error: unknown
+}
+
+/**
+ * Something is wrong on the way to the datastore, and it is about no lock: a connection was lost or did not answer and is
+ * replaced, or the datastore is set up so that it may lose locks. `error` says which.
+ */
+export interface StoreFaultEvent {
+  readonly during: 'store'
+  readonly name: null
+  readonly owner: null
+  readonly mode: null
+  readonly error: unknown
+}
+
+export function storeFault(error: unknown): StoreFaultEvent {
+  return { during: 'store', name: null, owner: null, mode: null, error }
 }
 
 /** A run of a job that failed. */

@@ -4,7 +4,7 @@ import { invalidArgument, SoloistError } from '../errors.js'
 import type { Clock, Instant, Timer } from '../internal/clock.js'
 import { Attempt, type Patience } from './attempt.js'
 import { Calls, claimKey } from './calls.js'
-import { publish, type SoloistEventName, type SoloistEvents } from './events.js'
+import { type ClaimFault, publish, type SoloistEventName, type SoloistEvents, storeFault } from './events.js'
 import type { HeldLease, LeaseHost } from './lease.js'
 import { type RenewalHost, Renewer } from './renewal.js'
 import { aborted, type LockRequest } from './request.js'
@@ -55,6 +55,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     backend.onGrant(event => {
       if (event.type === 'granted') this.#granted(event)
       else if (event.type === 'ended') this.watching.ended(event)
+      else if (event.type === 'fault') this.publish('fault', () => storeFault(event.error))
       else {
         this.waiting.gap()
         this.watching.gap()
@@ -284,7 +285,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   }
 
   /** Tells of a failure that no caller can be told. */
-  fault(claim: Claim, during: SoloistEvents['fault'][0]['during'], error: unknown): void {
+  fault(claim: Claim, during: ClaimFault['during'], error: unknown): void {
     this.publish('fault', () => ({ ...subject(claim), during, error }))
   }
 }

@@ -1,43 +1,53 @@
-import type { Answers, Backend, ClaimId, LockState, ResultStore, Step, StoreEvent, WatchReply } from '../../backend.js'
-import { invalidArgument, SoloistError } from '../../errors.js'
-import { Calls } from './calls.js'
-import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
-import { Grants } from './grants.js'
-import { openIoredis } from './ioredis.js'
+import type {
+  Answer,
+  Answers,
+  Backend,
+  ClaimId,
+  LockState,
+  ResultStore,
+  Step,
+  StoreEvent,
+  WatchReply,
+} from '../../backend.js'
+import { SoloistError } from '../../errors.js'
 import { KeySpace, prefixOf } from './keys.js'
+import type { IoredisOptions } from './link/ioredis.js'
+import type { Send } from './link/library.js'
+import type { Link } from './link/link.js'
+import { openLink, type RedisClient } from './link/open.js'
 import { BEAT_MS, MOST_STEPS } from './protocol/limits.js'
+import { pushed } from './protocol/push.js'
 import { scanReply } from './protocol/replies.js'
+import { Scripts } from './scripts.js'
 
 export interface RedisBackendOptions {
   /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
   readonly prefix?: string | undefined
 }
 
-/** As many calls keep client and server at work at the same time; more would only be in the way of other clients. */
+/** As many keep client and server at work at the same time; more would only be in the way of other clients. */
 const CALLS_AT_ONCE = 2
-/** On a cluster, where the calls of one list go to several servers. */
+/** Where a list is many calls, and they go to several servers. */
 const CALLS_AT_ONCE_BY_SLOT = 16
 const INSPECT_AT_ONCE = 100
 const SCAN_COUNT = '1000'
-/** As many as a server can be set up to have. */
-const MOST_DATABASES = 2 ** 31 - 1
 
 /**
  * Locks on Redis 7 or later, or anything that speaks and behaves like it.
  *
- * @param target a `redis:` or `rediss:` URL, for which a client of ioredis is opened at the first call and closed with
- *   the backend; or a client the application has (ioredis or node-redis, for one server or a cluster), which is used
- *   as it is, is never blocked, and stays open. For pushed grants a duplicate of it is opened when the first claim waits.
+ * @param target where to connect to at the first call, with a client of ioredis that is closed with the backend: a URL
+ *   (`redis:`, `rediss:`, `redis+sentinel:`, `rediss+sentinel:`, `redis+unix:`, `unix:`) or options of ioredis, which may
+ *   name sentinels; or a client the application has (ioredis or node-redis, for one server, a cluster, or what sentinels
+ *   know), which is used as it is, is never blocked, and stays open. For pushed grants a duplicate of it is opened when the
+ *   first claim waits.
  * @throws SoloistError `INVALID_ARGUMENT` for a target or a prefix it cannot take; a URL is not repeated in the message
  */
-export function redisBackend(target: string | RedisClient, options: RedisBackendOptions = {}): Backend {
-  const prefix = prefixOf(options)
-  if (typeof target === 'string') {
-    checkUrl(target)
-    return new RedisBackend(() => openIoredis(target), prefix)
-  }
-  const client = checkClient(target)
-  return new RedisBackend(async () => connectionTo(client), keyPrefixOf(client) + prefix)
+export function redisBackend(
+  target: string | IoredisOptions | RedisClient,
+  options: RedisBackendOptions = {},
+): Backend {
+  const link = openLink(target)
+  return new RedisBackend(link, link.keyPrefix + prefixOf(options))
 }
 
 class RedisBackend implements Backend {
@@ -47,10 +57,8 @@ class RedisBackend implements Backend {
   readonly results: ResultStore = { watch: claim => this.#watch(claim) }
   readonly #keys: KeySpace
   readonly #channels: string
-  readonly #open: () => Promise<RedisConnection>
-  readonly #grants: Grants
-  readonly #calls: Calls
-  #connection: Promise<RedisConnection> | null = null
+  readonly #link: Link
+  readonly #scripts: Scripts
   #client = ''
   #listener: (event: StoreEvent) => void = () => {}
   /** Whether this client's channel is being subscribed for claims that wait already. */
@@ -58,54 +66,54 @@ class RedisBackend implements Backend {
   #closed = false
 
   /** @param prefix all that comes before a name in its key */
-  constructor(open: () => Promise<RedisConnection>, prefix: string) {
-    const tell = (event: StoreEvent) => this.#listener(event)
-    this.#open = open
+  constructor(link: Link, prefix: string) {
+    this.#link = link
     this.#keys = new KeySpace(prefix)
     this.#channels = `${prefix}grants:`
-    this.#calls = new Calls(this.#keys, tell)
-    this.#grants = new Grants(
-      () => this.#connected(),
-      this.#channels,
-      tell,
-      key => this.#keys.nameOf(key),
-    )
+    this.#scripts = new Scripts(link, this.#keys, error => this.#listener({ type: 'fault', error }))
   }
 
   get callsAtOnce(): number {
-    return this.#calls.bySlot ? CALLS_AT_ONCE_BY_SLOT : CALLS_AT_ONCE
+    return this.#link.cluster ? CALLS_AT_ONCE_BY_SLOT : CALLS_AT_ONCE
   }
 
   open(client: string, listener: (event: StoreEvent) => void): void {
     this.#client = client
     this.#listener = listener
+    this.#link.listen({
+      onMessage: message => listener(pushed(message, key => this.#keys.nameOf(key))),
+      onGap: () => listener({ type: 'gap' }),
+      onFault: error => listener({ type: 'fault', error }),
+    })
   }
 
   async run(steps: readonly Step[]): Promise<Answers> {
-    const connection = await this.#connected()
-    const hears = this.#grants.reaches(this.#client)
-    const sender = { client: this.#client, channels: this.#channels, hears, cluster: connection.cluster }
-    const answers = await this.#calls.run(connection, steps, sender)
-    if (!hears && answers.steps.some(answer => answer.status === 'busy' && answer.ticket !== null)) this.#hear()
+    this.#assertOpen()
+    const client = this.#client
+    const hears = this.#link.hears(this.#channels + client)
+    const sender = { client, channels: this.#channels, hears, cluster: this.#link.cluster }
+    const answers = await this.#scripts.run(steps, sender)
+    for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, hears)
     return answers
   }
 
   async inspect(name: string): Promise<LockState | null> {
-    const [state = null] = await this.#calls.inspect(await this.#connected(), [name])
+    this.#assertOpen()
+    const [state = null] = await this.#scripts.inspect([name])
     return state
   }
 
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
-    const connection = await this.#connected()
+    this.#assertOpen()
     const listed = new Set<string>()
-    for (const primary of await connection.primaries()) {
+    for (const primary of await this.#link.primaries()) {
       for await (const keys of this.#scan(primary, prefix)) {
         const names = new Set(keys.map(key => this.#keys.nameOf(key)))
         const fresh = [...names].filter(name => name?.startsWith(prefix) && !listed.has(name)) as string[]
         for (const name of fresh) listed.add(name)
         for (let i = 0; i < fresh.length; i += INSPECT_AT_ONCE) {
-          const some = fresh.slice(i, i + INSPECT_AT_ONCE)
-          for (const state of await this.#calls.inspect(connection, some)) if (state !== null) yield state
+          const states = await this.#scripts.inspect(fresh.slice(i, i + INSPECT_AT_ONCE))
+          for (const state of states) if (state !== null) yield state
         }
       }
     }
@@ -113,16 +121,22 @@ class RedisBackend implements Backend {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#grants.close()
-    this.#calls.close()
-    if (this.#connection === null) return
-    const [opened] = await Promise.allSettled([this.#connection])
-    if (opened?.status === 'fulfilled') opened.value.close()
+    this.#link.close()
   }
 
   async #watch(claim: ClaimId): Promise<WatchReply> {
-    if (!this.#grants.reaches(this.#client)) await this.#grants.subscribe(this.#client)
-    return await this.#calls.watch(await this.#connected(), claim, this.#client)
+    this.#assertOpen()
+    const channel = this.#channels + this.#client
+    if (!this.#link.hears(channel)) await this.#link.hear(channel)
+    return await this.#scripts.watch(claim, this.#client)
+  }
+
+  /** @param heard whether this client was told of its grants when the claim was queued */
+  #onBusy({ ticket, requeued }: Answer & { readonly status: 'busy' }, heard: boolean): void {
+    if (ticket === null) return
+    if (!heard) this.#hear()
+    // Its place was given up because nobody heard of it, or the queue is gone.
+    else if (requeued) this.#link.suspect('pushes', new Error('a waiting claim lost its place'))
   }
 
   /**
@@ -136,7 +150,7 @@ class RedisBackend implements Backend {
       this.#subscribing = false
       if (!this.#closed) this.#listener(event)
     }
-    this.#grants.subscribe(this.#client).then(
+    this.#link.hear(this.#channels + this.#client).then(
       () => done({ type: 'gap' }),
       (error: unknown) => done({ type: 'fault', error }),
     )
@@ -154,26 +168,7 @@ class RedisBackend implements Backend {
     }
   }
 
-  #connected(): Promise<RedisConnection> {
-    this.#assertOpen()
-    this.#connection ??= this.#open()
-    return this.#connection
-  }
-
   #assertOpen(): void {
     if (this.#closed) throw new SoloistError('CLOSED', 'this backend was closed')
-  }
-}
-
-/** @throws SoloistError `INVALID_ARGUMENT`; the URL is not repeated in the message */
-export function checkUrl(url: string): void {
-  const parsed = URL.canParse(url) ? new URL(url) : null
-  if (parsed === null || !/^rediss?:$/.test(parsed.protocol) || parsed.hostname === '') {
-    throw invalidArgument('the Redis URL must be like redis://user:password@host:6379/0, or rediss: for TLS')
-  }
-  const database = parsed.pathname.replace(/^\//, '')
-  // ioredis would take a `db` of the query too, whatever it says.
-  if (!/^\d*$/.test(database) || Number(database) >= MOST_DATABASES || parsed.searchParams.has('db')) {
-    throw invalidArgument('a Redis URL names its database by its path alone, which is a number')
   }
 }
