@@ -202,8 +202,26 @@ return states
 `,
   },
   steps: {
-    sha1: '495e6347a069b4fa3890a740e1400ac4c7c8bd98',
+    sha1: '728995923873ebd0237f40349208267a5b94e632',
     source: `local call, try = redis.call, redis.pcall
+if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
+local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
+if terms == '' then
+if try('GET', lock) == owner then
+call('DEL', lock)
+return '1'
+end
+else
+local ttl = string.byte(terms) == 116 and string.sub(terms, 2) or terms
+if tonumber(ttl) and ttl ~= '0' and call('SET', lock, owner, 'PX', ttl, 'NX') then
+local time = call('TIME')
+local fence = string.format('%d%06d', time[1], time[2])
+local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
+if not last or type(last) == 'string' and #last == #fence and last < fence then return fence end
+if type(last) == 'string' then call('SET', KEYS[1], last) end
+end
+end
+end
 local function digits(number)
 return string.format('%.0f', number)
 end
@@ -215,37 +233,6 @@ end
 local function set_mark(fence, idle_ms)
 call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
 end
-local function plain_ttl(terms)
-if tonumber(terms) then return terms end
-if string.byte(terms) == 116 then return string.sub(terms, 2) end
-end
-local function take(lock, owner, ttl)
-if ttl == '0' then return try('SET', lock, owner, 'NX') end
-return try('SET', lock, owner, 'PX', ttl, 'NX')
-end
-if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
-local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
-local ttl = plain_ttl(terms)
-if terms == '' then
-if try('GET', lock) == owner then
-call('DEL', lock)
-return '1'
-end
-elseif ttl then
-local taken = take(lock, owner, ttl)
-if taken and not taken.err then
-local time = call('TIME')
-local fence = string.format('%d%06d', time[1], time[2])
-local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
-if last and not (type(last) == 'string' and #last == #fence and last < fence) then
-fence = fence_after(last, tonumber(fence))
-set_mark(fence, ARGV[3])
-fence = digits(fence)
-end
-return fence
-end
-end
-end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
@@ -255,6 +242,14 @@ call('PEXPIRE', key, digits(ms))
 else
 call('PERSIST', key)
 end
+end
+local function plain_ttl(terms)
+if tonumber(terms) then return terms end
+if string.byte(terms) == 116 then return string.sub(terms, 2) end
+end
+local function take(lock, owner, ttl)
+if ttl == '0' then return try('SET', lock, owner, 'NX') end
+return try('SET', lock, owner, 'PX', ttl, 'NX')
 end
 local client, idle_ms = ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
@@ -287,27 +282,31 @@ end
 all[2] = table.concat(letters)
 return all
 end
-local function kept_ms(ttl)
-return ttl > 0 and ttl + idle_ms or nil
-end
 local function held(noted, brought)
-local fence = noted and string.match(noted, '^[^ ]* (%d+)')
-if not fence then return 'h' end
+if not noted then return 'h' end
+local fence = string.match(noted, ' (%d*)')
 if fence == brought then return 'k' end
+if fence == '' then return 'h' end
 return 'F', fence
 end
 local function extend(lock, details, has_details, owner, terms)
-local ttl, brought = string.match(terms, '^=(%d+),(%d*)$')
-ttl = tonumber(ttl)
+local ttl, brought = string.match(terms, '(%d+),(%d*)')
 local noted = has_details and try('HGET', details, 'o' .. owner)
 if noted and noted.err then return 'e', noted.err end
-expire(lock, ttl > 0 and ttl or nil)
+if ttl == '0' then
+call('PERSIST', lock)
+else
+call('PEXPIRE', lock, ttl)
+end
 local notes = not noted and brought ~= ''
-if notes then call('HSET', details, 'o' .. owner, 'x,' .. digits(ttl) .. ',' .. client .. ' ' .. brought) end
-if noted or notes then expire(details, kept_ms(ttl)) end
+if notes then call('HSET', details, 'o' .. owner, 'x,' .. ttl .. ',' .. client .. ' ' .. brought) end
+if noted or notes then expire(details, ttl ~= '0' and ttl + idle_ms or nil) end
 return held(noted, brought)
 end
 local long = {}
+local function is_all(details, owner)
+return try('HLEN', details) == 1 and call('HEXISTS', details, 'o' .. owner) == 1
+end
 if count > 1 then
 local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
 for j = 1, count do
@@ -346,7 +345,11 @@ letter = nil
 elseif kind == 61 then -- '='
 if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
 elseif has_details[j] then
-letter = nil
+if not kind and holder == owner and is_all(details[j], owner) then
+released[#released + 1] = locks[j]
+released[#released + 1] = details[j]
+letter = '1'
+end
 elseif not kind then
 if holder == owner then
 released[#released + 1] = locks[j]
@@ -709,10 +712,12 @@ if full then
 letters[j] = 'a'
 else
 work = work + (string.byte(ARGV[at + 1]) == 61 and 0.25 or 1)
+local before = next_fence
 local done, letter, extra = pcall(do_step, j, at, key)
 if done then
 letters[j], extras[j] = letter, extra
 else
+next_fence = math.max(before, marked_up_to)
 letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
 end
 end

@@ -67,10 +67,13 @@ for _, step in ipairs(long) do
     letters[j] = 'a'
   else
     work = work + (string.byte(ARGV[at + 1]) == 61 and 0.25 or 1)
+    local before = next_fence
     local done, letter, extra = pcall(do_step, j, at, key)
     if done then
       letters[j], extras[j] = letter, extra
     else
+      -- Nothing was granted: no mark is needed, which would be refused where there is no memory.
+      next_fence = math.max(before, marked_up_to)
       letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
     end
   end

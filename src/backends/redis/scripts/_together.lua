@@ -2,6 +2,11 @@
 -- list, neither is done here: they are done one after the other, among the long ones.
 local long = {}
 
+-- Whether nothing is noted but this owner's claim.
+local function is_all(details, owner)
+  return try('HLEN', details) == 1 and call('HEXISTS', details, 'o' .. owner) == 1
+end
+
 if count > 1 then
   local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
   for j = 1, count do
@@ -42,7 +47,11 @@ if count > 1 then
     elseif kind == 61 then -- '='
       if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
     elseif has_details[j] then
-      letter = nil
+      if not kind and holder == owner and is_all(details[j], owner) then
+        released[#released + 1] = locks[j]
+        released[#released + 1] = details[j]
+        letter = '1'
+      end
     elseif not kind then
       if holder == owner then
         released[#released + 1] = locks[j]

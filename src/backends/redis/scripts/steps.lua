@@ -41,10 +41,10 @@
 --       that was granted, in a row.
 local call, try = redis.call, redis.pcall
 
--- @include _fence.lua
--- @include _take.lua
 -- @include _alone.lua
+-- @include _fence.lua
 -- @include _time.lua
+-- @include _take.lua
 -- @include _settings.lua
 -- @include _renew.lua
 -- @include _together.lua
