@@ -75,7 +75,7 @@ function homeFolder(): string {
 
 function backendFor(target: string | Backend, prefix: string | undefined): Backend {
   if (typeof target !== 'string') {
-    if (typeof (target as Backend | null)?.acquire !== 'function') {
+    if (typeof (target as Backend | null)?.run !== 'function') {
       throw invalidArgument('the store must be a URL or a backend; wrap a client first: connect(redisBackend(client))')
     }
     if (prefix !== undefined) {

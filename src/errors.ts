@@ -4,7 +4,6 @@
  * | code | what happened | what is held |
  * |---|---|---|
  * | `INVALID_ARGUMENT` | an argument cannot be taken; nothing was sent | nothing |
- * | `LIMIT_MISMATCH` | a shared claim's limit differs from the one the lock's holders or waiters agreed on | nothing |
  * | `LOCK_TIMEOUT` | `waitMs` passed while somebody else held the lock | nothing |
  * | `LEASE_LOST` | ownership can no longer be proven: expired, taken over or cleared | not by you any more |
  * | `BACKEND_UNAVAILABLE` | the backend gave no answer or an error; `cause` says which | nothing you may rely on; what was left expires |
@@ -18,7 +17,6 @@
  */
 export type SoloistErrorCode =
   | 'INVALID_ARGUMENT'
-  | 'LIMIT_MISMATCH'
   | 'LOCK_TIMEOUT'
   | 'LEASE_LOST'
   | 'BACKEND_UNAVAILABLE'

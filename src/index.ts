@@ -1,22 +1,34 @@
 export type {
-  AcquireOptions,
-  AcquireReply,
+  AcquireAnswer,
+  AcquireStep,
+  Again,
+  Answer,
+  Answers,
   Backend,
   Busy,
   Claim,
+  ClaimId,
   ClaimMode,
   Ended,
-  GrantEvent,
+  Fault,
   Granted,
   HandedGrant,
+  Held,
   Holder,
   KeptResult,
-  LimitMismatch,
   LockState,
+  Lost,
   PushedGrant,
   PushGap,
-  ReleaseReply,
-  RenewReply,
+  ReleaseAnswer,
+  Released,
+  ReleaseStep,
+  RenewAnswer,
+  RenewStep,
+  ResultStore,
+  Step,
+  StoreEvent,
+  StoreFault,
   Waiter,
   WatchReply,
 } from './backend.js'
@@ -52,7 +64,7 @@ export type {
   JobRun,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
-export type { ClaimEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
+export type { ClaimEvent, FaultEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
 export type { Lease } from './lock/lease.js'
 export type { Lock, ReadWriteLock, Work } from './lock/lock.js'

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Backend, Holder, LockState } from './backend.js'
+import type { Backend, LockState } from './backend.js'
 import { invalidArgument } from './errors.js'
 import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
@@ -13,6 +13,7 @@ import type { Lease } from './lock/lease.js'
 import {
   type Lock,
   NamedLock,
+  orRejected,
   type ReadWriteLock,
   readWriteLock,
   runUnder,
@@ -80,7 +81,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
       callTimeoutMs,
       emitter: this,
     })
-    this.jobs = new JobLocks(this.#locker, this.clientId)
+    this.jobs = new JobLocks(this.#locker)
   }
 
   /** The kind of the backend: `'redis'`, `'sqlite'`, `'memory'`. */
@@ -89,13 +90,13 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   }
 
   /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
-  async lock(name: string, options?: LockOptions): Promise<Lease> {
-    return await this.#mutex(name).lock(options)
+  lock(name: string, options?: LockOptions): Promise<Lease> {
+    return orRejected(() => this.#locker.acquire(lockRequest(exclusive(name), options)))
   }
 
   /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
-  async tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
-    return await this.#mutex(name).tryLock(options)
+  tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
+    return orRejected(() => this.#locker.tryAcquire(lockRequest(exclusive(name), options)))
   }
 
   /**
@@ -113,7 +114,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   ): Promise<T> {
     if (typeof target === 'string') {
       const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
-      return await this.#mutex(target).withLock(options, work)
+      return await runUnder(await this.#locker.acquire(lockRequest(exclusive(target), options)), work)
     }
     const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
@@ -121,7 +122,10 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     return await runUnder(await acquireGroup(this.#locker, requests), work)
   }
 
-  /** At most `limit` leases at a time. Everybody must name the same limit while the semaphore is in use. */
+  /**
+   * At most `limit` leases at a time. Each call is judged by its own limit: while a new version of a program that raises
+   * it takes the place of the old one, the old one's calls wait until fewer hold it than they were told.
+   */
   semaphore(name: string, limit: number): Lock {
     return new NamedLock(this.#locker, counted(name, limit))
   }
@@ -167,10 +171,11 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   async unlock(name: string, target: UnlockTarget): Promise<boolean> {
     const byOwner = typeof target?.owner === 'string'
     if (byOwner === (target?.force === true)) throw invalidArgument('unlock needs { owner } or { force: true }')
+    checkName(name)
+    if (!byOwner) return (await this.#removeAll(name)) > 0
     const state = await this.inspect(name)
-    if (state === null) return false
-    const { holders } = state
-    return await this.#removeAll(state, byOwner ? holders.filter(({ owner }) => owner === target.owner) : holders)
+    if (state === null || !mayHold(state, target.owner)) return false
+    return await this.#locker.release({ name, owner: target.owner })
   }
 
   /**
@@ -182,14 +187,14 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   async clear(prefix: string): Promise<number> {
     checkPrefix(prefix)
     let cleared = 0
-    let batch: LockState[] = []
+    let batch: string[] = []
     const clearBatch = async () => {
-      const removed = await Promise.all(batch.map(state => this.#removeAll(state, state.holders)))
-      cleared += removed.filter(Boolean).length
+      const removed = await Promise.all(batch.map(name => this.#removeAll(name)))
+      cleared += removed.filter(count => count > 0).length
       batch = []
     }
-    for await (const state of this.list({ prefix })) {
-      if (batch.push(state) >= CLEAR_AT_ONCE) await clearBatch()
+    for await (const { name, holding } of this.list({ prefix })) {
+      if (holding > 0 && batch.push(name) >= CLEAR_AT_ONCE) await clearBatch()
     }
     await clearBatch()
     return cleared
@@ -207,28 +212,28 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     await this.close()
   }
 
-  #mutex(name: string): NamedLock {
-    return new NamedLock(this.#locker, exclusive(name))
+  /** Releases everybody who holds the lock now, in their names. @returns how many did until then */
+  async #removeAll(name: string): Promise<number> {
+    let removed = 0
+    let left: number | null = null
+    // A lock shows its first holders only. Who comes meanwhile is none of those that hold it now.
+    while (left === null || left > 0) {
+      const state = await this.inspect(name)
+      if (state === null || state.holders.length === 0) break
+      left ??= state.holding
+      const holders = state.holders.slice(0, left)
+      left -= holders.length
+      const released = await Promise.all(holders.map(({ owner }) => this.#locker.release({ name, owner })))
+      removed += released.filter(Boolean).length
+    }
+    return removed
   }
+}
 
-  /** Releases these holders in their name; whether any of them still held the lock. */
-  async #removeAll(state: LockState, holders: readonly Holder[]): Promise<boolean> {
-    const released = await Promise.all(
-      holders.map(({ owner, mode }) => {
-        const limit = mode === 'shared' ? state.limit : null
-        return this.#locker.release({
-          name: state.name,
-          owner,
-          client: this.clientId,
-          mode,
-          limit,
-          ttlMs: null,
-          meta: null,
-        })
-      }),
-    )
-    return released.some(Boolean)
-  }
+/** Whether the owner is among the holders, as far as they are shown, and not among those that wait. */
+function mayHold({ holders, holding, waiters }: LockState, owner: string): boolean {
+  if (holders.some(holder => holder.owner === owner)) return true
+  return holding > holders.length && !waiters.some(waiter => waiter.owner === owner)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { addedAtMs } from '../adapters/bullmq/owner.js'
-import type { Holder, LockState, Soloist } from '../index.js'
+import type { Holder, LockState, Soloist, Waiter } from '../index.js'
 import { formatDuration } from './duration.js'
 import { bold } from './output.js'
 import { type Column, renderTable } from './table.js'
@@ -43,8 +43,7 @@ function rowsOf(state: LockState): readonly (readonly string[])[] {
 
 /** `exclusive`, `shared`, or with a limit how much of it is taken: `shared 2/4`. */
 export function modeOf(state: LockState, holder: Holder): string {
-  const limited = holder.mode === 'shared' && state.limit !== null
-  return limited ? `shared ${state.holders.length}/${state.limit}` : holder.mode
+  return holder.limit === null ? holder.mode : `shared ${state.holding}/${holder.limit}`
 }
 
 /**
@@ -83,20 +82,24 @@ export function holderPhrase(holder: Holder, atMs: number): string {
 
 /** The lock as `--json` shows it: the same members whatever the store. */
 export function lockJson(state: LockState): LockState {
-  const { name, holders, waiting, waiters, limit, atMs } = state
+  const { name, holding, holders, waiting, waiters, atMs } = state
   return {
     name,
+    holding,
     holders: holders.map(holderJson),
     waiting,
-    waiters: waiters.map(({ owner, mode, waitingSinceMs, meta }) => ({ owner, mode, waitingSinceMs, meta })),
-    limit,
+    waiters: waiters.map(waiterJson),
     atMs,
   }
 }
 
 export function holderJson(holder: Holder): Holder {
-  const { owner, mode, fence, expiresAtMs, meta } = holder
-  return { owner, mode, fence, acquiredAtMs: heldSinceMs(holder), expiresAtMs, meta }
+  const { owner, mode, limit, fence, expiresAtMs, meta } = holder
+  return { owner, mode, limit, fence, acquiredAtMs: heldSinceMs(holder), expiresAtMs, meta }
+}
+
+function waiterJson({ owner, mode, limit, waitingSinceMs, meta }: Waiter): Waiter {
+  return { owner, mode, limit, waitingSinceMs, meta }
 }
 
 /** What `ls` and `watch` print with `--json`. */

@@ -1,21 +1,22 @@
-import { close } from './close.js'
-import { concurrency } from './concurrency.js'
-import { expiry } from './expiry.js'
-import { fences } from './fences.js'
-import { fifo } from './fifo.js'
-import { grantRule } from './grant-rule.js'
-import { inspect } from './inspect.js'
-import { limits } from './limits.js'
-import { list } from './list.js'
-import { names } from './names.js'
-import { processes } from './processes.js'
-import { push } from './push.js'
-import { renewal } from './renewal.js'
-import { replaces } from './replaces.js'
-import { replay } from './replay.js'
-import { results } from './results.js'
+import { expiry } from './claims/expiry.js'
+import { fences } from './claims/fences.js'
+import { fifo } from './claims/fifo.js'
+import { grantRule } from './claims/grant-rule.js'
+import { limits } from './claims/limits.js'
+import { lists } from './claims/lists.js'
+import { push } from './claims/push.js'
+import { renewal } from './claims/renewal.js'
+import { replaces } from './claims/replaces.js'
+import { replay } from './claims/replay.js'
+import { results } from './leaving/results.js'
 import type { ConformanceSetup } from './setup.js'
-import { Suite } from './trial.js'
+import { close } from './showing/close.js'
+import { inspect } from './showing/inspect.js'
+import { list } from './showing/list.js'
+import { names } from './showing/names.js'
+import { concurrency } from './together/concurrency.js'
+import { processes } from './together/processes.js'
+import { Suite } from './trial/suite.js'
 
 export type { HistoryCounts, HistoryRecord, HistoryReport, Violation } from './history.js'
 export { checkHistory } from './history.js'
@@ -73,6 +74,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('grant rule', grantRule)
     suite.guarantee('replay', replay)
     suite.guarantee('first come, first served', fifo)
+    suite.guarantee('lists of steps', lists)
     suite.guarantee('push', push)
     suite.guarantee('expiry and takeover', expiry)
     suite.guarantee('fences', fences)
@@ -82,7 +84,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('inspect', inspect)
     suite.guarantee('list', list)
     suite.guarantee('names', names)
-    suite.guarantee('batched renewal', renewal)
+    suite.guarantee('renewal', renewal)
     suite.guarantee('close', close)
     suite.guarantee('concurrency', concurrency)
     const { module } = suite

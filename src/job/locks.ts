@@ -1,4 +1,4 @@
-import type { Claim, KeptResult, LockState } from '../backend.js'
+import type { ClaimId, KeptResult, LockState } from '../backend.js'
 import { invalidArgument } from '../errors.js'
 import { checkMs, checkOptions, checkPrefix, checkText } from '../internal/check.js'
 import type { Lease } from '../lock/lease.js'
@@ -62,29 +62,31 @@ export type Taken =
  */
 export class JobLocks {
   readonly #locker: Locker
-  readonly #client: string
   readonly #counter = new JobCounter()
 
-  constructor(locker: Locker, client: string) {
+  constructor(locker: Locker) {
     this.#locker = locker
-    this.#client = client
   }
 
   /**
    * Takes the lock for `owner` in one step, without a lease that is kept renewed: for a job that waits in a queue.
-   * Repeating it is safe: an owner that holds the lock already is granted it with the same fence.
+   * Repeating it is safe: an owner that holds the lock already is granted it again, with the same fence or a higher one.
    *
    * After `BACKEND_UNAVAILABLE` the lock may have been taken: {@link JobLocks.release} it, or take it again.
    */
   async take(lock: string, owner: string, options: JobTakeOptions = {}): Promise<Taken> {
     const { replaces } = checked(options)
     const ttlMs = options.ttlMs === undefined || options.ttlMs === null ? null : checkMs('ttlMs', options.ttlMs, 1)
-    const claim = { ...this.#claim(lock, owner), ttlMs, meta: options.meta ?? null }
-    const replacing = replaces === undefined ? {} : { replaces }
-    this.#locker.assertOpen()
-    const reply = await this.#locker.calls.twice('acquire', backend => backend.acquire(claim, replacing))
-    if (reply.status === 'granted') return { status: 'granted', fence: reply.fence }
-    return { status: 'busy', holder: reply.status === 'busy' ? reply.holder : null }
+    const claim = {
+      ...claimOf(lock, owner),
+      mode: 'exclusive',
+      limit: null,
+      ttlMs,
+      meta: options.meta ?? null,
+    } as const
+    const answer = await this.#locker.take(claim, replaces ?? null)
+    if (answer.status === 'granted') return { status: 'granted', fence: answer.fence }
+    return { status: 'busy', holder: answer.holder }
   }
 
   /** Who holds the lock alone, or `null` when nobody does. */
@@ -110,11 +112,11 @@ export class JobLocks {
    * @returns whether it did
    */
   async release(lock: string, owner: string, result?: KeptResult): Promise<boolean> {
-    const claim = this.#claim(lock, owner)
+    const claim = claimOf(lock, owner)
     if (result !== undefined) checkResult(result)
     const lease = this.#locker.leaseOf(claim)
     this.#locker.assertOpen()
-    return await (lease === undefined ? this.#locker.release(claim, result) : lease.releaseWith(result))
+    return await (lease === undefined ? this.#locker.release(claim, result) : lease.releaseWith(result ?? null))
   }
 
   /**
@@ -125,7 +127,7 @@ export class JobLocks {
    */
   async claim(lock: string, owner: string, options: JobClaimOptions = {}): Promise<Lease | null> {
     const { replaces } = checked(options)
-    const { name } = this.#claim(lock, owner)
+    const { name } = claimOf(lock, owner)
     const { ttlMs, meta } = options
     const request = { ...lockRequest({ name, mode: 'exclusive', limit: null }, { ttlMs }), meta: meta ?? null, owner }
     return await this.#locker.tryAcquire(replaces === undefined ? request : { ...request, replaces })
@@ -145,12 +147,12 @@ export class JobLocks {
   counts(job?: string): JobCounts {
     return this.#counter.read(job)
   }
+}
 
-  #claim(lock: string, owner: string): Claim {
-    const name = checkJobLock(lock)
-    if (checkText('an owner', owner) === '') throw invalidArgument('an owner must not be empty')
-    return { name, owner, client: this.#client, mode: 'exclusive', limit: null, ttlMs: null, meta: null }
-  }
+function claimOf(lock: string, owner: string): ClaimId {
+  const name = checkJobLock(lock)
+  if (checkText('an owner', owner) === '') throw invalidArgument('an owner must not be empty')
+  return { name, owner }
 }
 
 function checked(options: JobTakeOptions): JobTakeOptions {

@@ -1,7 +1,6 @@
 import { invalidArgument } from '../errors.js'
 import type { HeldLease } from '../lock/lease.js'
 import type { Locker } from '../lock/locker.js'
-import { exclusive, shared } from '../lock/request.js'
 import { canonicalJson } from './key.js'
 import type { JobLocks } from './locks.js'
 import type { JobDefinition } from './options.js'
@@ -55,7 +54,7 @@ export async function becomePending<A>(
       carried(both)
     }
     const note = { text: takenOverText(id), keepMs: resultTtlMs }
-    const taken = await locker.release(places.claim(exclusive(places.slot), pending.owner), note)
+    const taken = await locker.release({ name: places.slot, owner: pending.owner }, note)
     if (taken) args = both
   }
   return { args, place, slot: null }
@@ -80,7 +79,7 @@ export async function askToStop<A>(
   met: Met,
   place: Place,
 ): Promise<void> {
-  const claim = places.claim(shared(names.stop), met.id)
+  const claim = { name: names.stop, owner: met.id }
   const over = new AbortController()
   const end = () => over.abort()
   place.held.then(end, end)
@@ -92,7 +91,7 @@ export async function askToStop<A>(
       await pause(locker, delayMs, over.signal)
     }
   } catch (error) {
-    locker.fault(claim, 'release', error)
+    locker.fault(claim, 'shared', 'release', error)
   }
 }
 

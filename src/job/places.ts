@@ -1,4 +1,3 @@
-import type { Claim } from '../backend.js'
 import { onAbort } from '../internal/abort.js'
 import { type JobMode, PERIOD_META } from '../internal/job-modes.js'
 import type { HeldLease } from '../lock/lease.js'
@@ -94,11 +93,6 @@ export class Places {
     return new QueuePlace(this.#locker, this.#slotRequest(id, meta))
   }
 
-  /** The claim of `id` on a lock of this job, to give it up. */
-  claim({ name, mode, limit }: Target, id: string): Claim {
-    return { name, owner: id, client: this.#locker.clientId, mode, limit, ttlMs: null, meta: null }
-  }
-
   #slotRequest(id: string, meta: string | null): LockRequest {
     return { ...this.#request(id), ...exclusive(this.slot), meta }
   }
@@ -170,9 +164,9 @@ export class Places {
     const giveBack = async () => {
       await lease[Symbol.asyncDispose]()
       try {
-        await this.#locker.calls.release(period.claim)
+        await this.#locker.release(period)
       } catch (error) {
-        this.#locker.fault(period.claim, 'release', error)
+        this.#locker.onReleaseFault(period, error)
       }
     }
     return { lease, fence: period.fence, giveBack }

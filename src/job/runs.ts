@@ -65,7 +65,7 @@ export class Runs<A, R> {
     if (ended.lapsed) this.#jobs.count(job, 'lapsed')
     if (!ended.settled.ok) {
       const { error } = ended.settled
-      this.#locker.publish('jobFailed', () => ({ job, key: trigger.key, id, error }))
+      this.#locker.publish('jobFailed', { job, key: trigger.key, id, error })
     }
     return ended.settled
   }
@@ -120,7 +120,7 @@ export class Runs<A, R> {
       const first = await Promise.race([place.held, this.#takenOver(slot)])
       if (typeof first === 'string') return first
       // Whoever changed what this run is to do has done so before this release, or finds the slot free.
-      if (await slot.releaseWith(undefined)) return first
+      if (await slot.releaseWith(null)) return first
       return (await this.#whoTook(slot)) ?? first
     } finally {
       await slot[Symbol.asyncDispose]()

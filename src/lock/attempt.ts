@@ -1,22 +1,15 @@
-import type { AcquireReply, Backend, Claim, HandedGrant } from '../backend.js'
+import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
-import { elapsedMs, type Instant, instant, type Timer } from '../internal/clock.js'
-import { driftMs, type Grant, HeldLease, type LeaseClaim } from './lease.js'
-import type { Locker } from './locker.js'
-import { aborted, type LockRequest } from './request.js'
+import { type Clock, elapsedMs, type Instant, type Timer } from '../internal/clock.js'
+import type { StepCollector } from './collector.js'
+import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from './lease.js'
+import type { LockRequest } from './request.js'
+import type { Done, Lane, PendingStep, StepListener } from './steps.js'
+import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './waiting.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
-
-/** What one question to the backend came to, for whoever plans the next one. */
-export type Asked =
-  /** The attempt has its lease. */
-  | { readonly status: 'granted' }
-  /** The attempt ended meanwhile, in whatever way. */
-  | { readonly status: 'ended' }
-  | { readonly status: 'busy'; readonly retryAfterMs: number | null; readonly requeued: boolean }
-  | { readonly status: 'fault'; readonly error: SoloistError; readonly askedAtMs: number }
 
 /** What ends a wait, apart from the request's own signal. */
 export interface Patience {
@@ -24,115 +17,156 @@ export interface Patience {
   readonly sinceMs: number
   /** Whether the claim may be queued; without, the answer to the first question decides. */
   readonly queues: boolean
+  /** Whether a lock that is not free then is an error, and not `null`. */
+  readonly insists: boolean
   /** Ends the wait with its reason. */
   readonly unless: AbortSignal | null
   /** Called once the claim is queued. */
-  readonly onQueued?: (() => void) | undefined
+  readonly onQueued: (() => void) | null
+}
+
+/** What an attempt needs from the client it belongs to. */
+export interface AttemptHost extends LeaseHost {
+  readonly clock: Clock
+  readonly collector: StepCollector
+  readonly waiting: WaitingRoom
+  /** The backend's word for itself. */
+  readonly kind: string
+  /** From now on the lease stands for the attempt's claim. */
+  hold(lease: HeldLease): void
+  onHeld(lease: HeldLease, waitedMs: number): void
+  /** The attempt ended without a lease. */
+  forget(attempt: Attempt): void
+  onQueued(attempt: Attempt, holder: string | null): void
+  /** Takes back what the backend may have noted of the claim: nobody here stands for it any more. */
+  dequeue(attempt: Attempt): PendingStep | null
 }
 
 /**
  * One pending call for a lock: from the first question until a lease, a refusal, or the caller's patience ends it.
  * It ends exactly once; whatever the backend grants it afterwards is given back.
  */
-export class Attempt {
+export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   readonly claim: LeaseClaim
+  /** The steps of its lock. */
+  readonly lane: Lane
   /** `null` when the lock is not free and the claim was not to be queued. */
   readonly result: Promise<HeldLease | null>
-  /** The place in the queue, once there is one. */
   ticket: number | null = null
+  queue: WaitingQueue | null = null
 
-  readonly #locker: Locker
+  readonly #host: AttemptHost
   readonly #request: LockRequest
   readonly #patience: Patience
-  #settle!: { resolve(lease: HeldLease | null): void; reject(error: unknown): void }
+  #resolve!: (lease: HeldLease | null) => void
+  #reject!: (error: unknown) => void
   #over = false
+  /** Whether it is in the waiting room. */
+  #waits = false
+  /** The first question, until it is answered. */
+  #first: PendingStep | null = null
+  /** What gives the claim back after the end. */
+  #leaving: PendingStep | null = null
   #timer: Timer | null = null
-  readonly #stopListening: (() => void)[] = []
-  #answered = false
+  #stopListening: (() => void)[] | null = null
   #holder: string | null = null
   #lastFault: unknown
   #lateGrants = 0
 
-  constructor(locker: Locker, claim: LeaseClaim, request: LockRequest, patience: Patience) {
-    this.#locker = locker
+  constructor(host: AttemptHost, claim: LeaseClaim, lane: Lane, request: LockRequest, patience: Patience) {
+    this.#host = host
     this.claim = claim
+    this.lane = lane
     this.#request = request
     this.#patience = patience
     this.result = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
+      this.#resolve = resolve
+      this.#reject = reject
     })
   }
 
-  /** Sends the first question and starts the bounds of the wait. */
+  get name(): string {
+    return this.claim.name
+  }
+
+  get owner(): string {
+    return this.claim.owner
+  }
+
+  /** Sends the first question. */
   start(): void {
-    const { waitMs, signal } = this.#request
-    const { queues, unless } = this.#patience
-    if (queues && waitMs !== Infinity) {
-      this.#timer = this.#locker.clock.setTimer(waitMs - this.#waitedMs(), () => this.fail(this.refusal()))
-    }
-    if (signal !== null) this.#stopListening.push(onAbort(signal, () => this.fail(aborted(signal))))
-    if (unless !== null) this.#stopListening.push(onAbort(unless, () => this.fail(unless.reason)))
-    void this.#first()
-  }
-
-  async #first(): Promise<void> {
-    const asked = await this.ask()
-    if (asked.status === 'fault') return this.fail(asked.error)
-    if (asked.status !== 'busy' || this.#over) return
-    if (this.#patience.queues) {
-      const holder = this.#holder
-      this.#locker.publish('waiting', () => ({ ...this.#subject(), holder }))
-      this.#locker.waiting.add(this, asked.retryAfterMs)
-      this.#patience.onQueued?.()
-    } else {
-      this.#end()
-      this.#settle.resolve(null)
-    }
-  }
-
-  /** Asks the backend for the lock, at this attempt's place. Never rejects. */
-  async ask(): Promise<Asked> {
-    const sentAt = instant(this.#locker.clock)
-    let reply: AcquireReply
     try {
-      reply = await this.#locker.calls.twice('acquire', backend => this.#send(backend))
+      const { signal } = this.#request
+      const { unless } = this.#patience
+      this.#first = this.#host.collector.add(this.#step(), this.lane, true, this)
+      if (signal !== null) this.#listen(signal, () => this.fail(aborted(signal)))
+      if (unless !== null) this.#listen(unless, () => this.fail(unless.reason))
     } catch (error) {
-      return this.#faulty(error as SoloistError, sentAt)
-    }
-    if (this.#over) return { status: 'ended' }
-    this.#answered = true
-    this.#lastFault = undefined
-    switch (reply.status) {
-      case 'granted':
-        return await this.#granted(reply.fence, sentAt)
-      case 'limit':
-        this.#refuse(this.#limitMismatch(reply.limit))
-        return { status: 'ended' }
-      case 'busy':
-        this.ticket = reply.ticket ?? this.ticket
-        this.#holder = reply.holder
-        return { status: 'busy', retryAfterMs: reply.retryAfterMs, requeued: reply.requeued }
+      if (this.#first === null) this.#refuse(error)
+      else this.fail(error)
     }
   }
 
-  /** A pushed grant counts once the backend confirms that it still stands; until then it is news to ask about. */
-  async confirm(): Promise<Asked> {
-    const sentAt = instant(this.#locker.clock)
-    const [reply] = await this.#locker.calls.renew([this.claim])
-    if (this.#over) return { status: 'ended' }
-    if (reply?.status === 'held') return await this.#granted(reply.fence, sentAt)
-    if (reply?.status === 'fault') return this.#faulty(reply.error, sentAt)
-    return await this.ask()
+  /** The first question was answered. */
+  answered(answer: Done<AcquireAnswer>, sentAt: Instant): void {
+    this.#first = null
+    const asked = this.#answered(answer, sentAt, again => this.#planned(again))
+    if (asked !== null) this.#planned(asked)
+  }
+
+  failed(error: SoloistError): void {
+    this.#first = null
+    this.#planned(this.#faulty(error, this.#patience.sinceMs))
+  }
+
+  /** An answer that arrives after the end may have granted or queued the claim anew. */
+  late(answer: Done<AcquireAnswer> | null): void {
+    const lingers = answer === null || answer.status === 'granted' || answer.ticket !== null
+    // What gives it back comes after this answer if it has not left yet.
+    if (lingers && this.#over && this.#leaving?.sent !== false) this.#leaving = this.#host.dequeue(this)
+  }
+
+  ask(then: (asked: Asked) => void): void {
+    if (this.#over) return then({ status: 'ended' })
+    const askedAtMs = this.#host.clock.monotonicMs()
+    this.#host.collector.add<AcquireAnswer>(this.#step(), this.lane, true, {
+      answered: (answer, sentAt) => {
+        const asked = this.#answered(answer, sentAt, then)
+        if (asked !== null) then(asked)
+      },
+      failed: error => then(this.#faulty(error, askedAtMs)),
+      late: answer => this.late(answer),
+    })
   }
 
   /**
-   * The lock was granted in answer to a release sent at `sentAt`: held from then on for the grant lease, within which the
-   * first renewal confirms it. Answers whether there is a lease now; else the grant is to be confirmed first.
+   * A pushed grant counts once the backend confirms that it still stands, and with the fence that the backend tells then:
+   * a push that comes late may be of an earlier grant.
    */
-  handed({ fence, leaseMs }: HandedGrant, sentAt: Instant): boolean {
-    const termMs = Math.min(leaseMs, this.claim.ttlMs)
-    if (elapsedMs(this.#locker.clock, sentAt) >= termMs - driftMs(termMs)) return false
-    this.#hold({ fence, sentAt, termMs })
+  confirm(then: (asked: Asked) => void): void {
+    if (this.#over) return then({ status: 'ended' })
+    const { name, owner, ttlMs } = this.claim
+    const askedAtMs = this.#host.clock.monotonicMs()
+    this.#host.collector.add<RenewAnswer>({ kind: 'renew', name, owner, ttlMs, fence: null }, null, false, {
+      answered: (answer, sentAt) => {
+        if (this.#over) then({ status: 'ended' })
+        else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
+        else {
+          const asked = this.#granted(answer.fence, sentAt, then)
+          if (asked !== null) then(asked)
+        }
+      },
+      failed: error => then(this.#faulty(error, askedAtMs)),
+    })
+  }
+
+  /**
+   * The lock was granted in a call that left at `sentAt`, and is held from then on. Answers whether there is a lease now;
+   * else the grant is to be confirmed first.
+   */
+  handed(fence: number, sentAt: Instant): boolean {
+    if (this.#isLate(sentAt)) return false
+    this.#hold(fence, sentAt)
     return true
   }
 
@@ -140,16 +174,113 @@ export class Attempt {
   fail(error: unknown): void {
     if (this.#over) return
     this.#refuse(error)
-    this.#locker.giveBack(this.claim)
+    if (this.#first !== null && this.#host.collector.withdraw(this.#first)) return
+    this.#leaving = this.#host.dequeue(this)
+  }
+
+  #step(): AcquireStep {
+    const ticket = this.#patience.queues ? (this.ticket ?? 'new') : null
+    return { kind: 'acquire', claim: this.claim, ticket, replaces: this.#request.replaces ?? null }
+  }
+
+  #listen(signal: AbortSignal, run: () => void): void {
+    this.#stopListening ??= []
+    this.#stopListening.push(onAbort(signal, run))
+  }
+
+  /** What the first question came to. */
+  #planned(asked: Asked): void {
+    if (this.#over) return
+    if (asked.status === 'fault') return this.fail(asked.error)
+    if (asked.status !== 'busy') return
+    try {
+      const { queues, insists } = this.#patience
+      if (queues) this.#wait(asked.retryAfterMs)
+      else if (insists) this.#refuse(this.#refusal())
+      else {
+        this.#end()
+        this.#host.forget(this)
+        this.#resolve(null)
+      }
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #wait(retryAfterMs: number | null): void {
+    const leftMs = this.#request.waitMs - this.#waitedMs()
+    if (leftMs <= 0) return this.fail(this.#refusal())
+    if (leftMs !== Infinity) this.#timer = this.#host.clock.setTimer(leftMs, () => this.fail(this.#refusal()))
+    this.#waits = true
+    this.lane.waiters += 1
+    this.#host.waiting.add(this, retryAfterMs)
+    this.#host.onQueued(this, this.#holder)
+    this.#patience.onQueued?.()
+  }
+
+  /** `null`: it is not over yet, and `then` hears more. */
+  #answered(answer: Done<AcquireAnswer>, sentAt: Instant, then: (asked: Asked) => void): Asked | null {
+    if (this.#over) {
+      this.late(answer)
+      return { status: 'ended' }
+    }
+    this.#lastFault = undefined
+    if (answer.status === 'granted') return this.#granted(answer.fence, sentAt, then)
+    this.ticket = answer.ticket ?? this.ticket
+    this.#holder = answer.holder
+    return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
+  }
+
+  #granted(fence: number, sentAt: Instant, then: (asked: Asked) => void): Asked | null {
+    if (!this.#isLate(sentAt)) {
+      this.#hold(fence, sentAt)
+      return { status: 'granted' }
+    }
+    // Paused, or the answer took longer than the lease. Who asks again while still holding gets a fresh ttl.
+    this.#lateGrants += 1
+    if (this.#lateGrants < LATE_GRANTS) {
+      this.ask(then)
+      return null
+    }
+    const message = `the ${this.#host.kind} backend's answers take longer than the lease's ttl of ${this.claim.ttlMs} ms`
+    this.fail(new SoloistError('BACKEND_UNAVAILABLE', message))
+    return { status: 'ended' }
+  }
+
+  /** Whether nothing is left of a lease that was granted then. */
+  #isLate(sentAt: Instant): boolean {
+    const { ttlMs } = this.claim
+    return elapsedMs(this.#host.clock, sentAt) >= ttlMs - driftMs(ttlMs)
+  }
+
+  #hold(fence: number, sentAt: Instant): void {
+    let lease: HeldLease
+    try {
+      lease = new HeldLease(this.#host, this.claim, fence, sentAt, this.#request.holdForMs)
+      this.#host.hold(lease)
+    } catch (error) {
+      return this.fail(error)
+    }
+    this.#end()
+    this.#host.onHeld(lease, this.#waitedMs())
+    this.#resolve(lease)
+  }
+
+  #faulty(error: SoloistError, askedAtMs: number): Asked {
+    if (this.#over) {
+      this.late(null)
+      return { status: 'ended' }
+    }
+    if (error.code !== 'BACKEND_UNAVAILABLE') {
+      this.#refuse(error)
+      return { status: 'ended' }
+    }
+    this.#lastFault = error
+    return { status: 'fault', error, askedAtMs }
   }
 
   /** The lock was not free, or not in time. */
-  refusal(): SoloistError {
-    const { backend, lastFailure } = this.#locker.calls
-    if (!this.#answered) {
-      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait`
-      return new SoloistError('BACKEND_UNAVAILABLE', message, causedBy(this.#lastFault ?? lastFailure))
-    }
+  #refusal(): SoloistError {
     return new LockTimeoutError({
       lockName: this.claim.name,
       holder: this.#holder,
@@ -158,78 +289,27 @@ export class Attempt {
     })
   }
 
-  #send(backend: Backend): Promise<AcquireReply> {
-    const { queues } = this.#patience
-    const { replaces } = this.#request
-    const call = backend.acquire(this.claim, { ticket: queues ? (this.ticket ?? 'new') : undefined, replaces })
-    // An answer that arrives after the end may have granted or queued the claim anew: behind a time-out, or since the
-    // client sent it once more on a new connection. After a failure it is unknown what the backend did.
-    const check = (reply: AcquireReply | null) => {
-      const lingers = reply === null || reply.status === 'granted' || (reply.status === 'busy' && queues)
-      if (lingers && this.#over) this.#locker.giveBack(this.claim)
-    }
-    call.then(check, () => check(null))
-    return call
-  }
-
-  async #granted(fence: number, sentAt: Instant): Promise<Asked> {
-    const { ttlMs } = this.claim
-    if (elapsedMs(this.#locker.clock, sentAt) >= ttlMs - driftMs(ttlMs)) {
-      // Paused, or the answer took longer than the lease. Who asks again while still holding gets a fresh ttl.
-      this.#lateGrants += 1
-      if (this.#lateGrants < LATE_GRANTS) return await this.ask()
-      const { kind } = this.#locker.calls.backend
-      const message = `the ${kind} backend's answers take longer than the lease's ttl of ${ttlMs} ms`
-      this.fail(new SoloistError('BACKEND_UNAVAILABLE', message))
-      return { status: 'ended' }
-    }
-    this.#hold({ fence, sentAt, termMs: ttlMs })
-    return { status: 'granted' }
-  }
-
-  #hold(grant: Grant): void {
-    this.#end()
-    const lease = new HeldLease(this.#locker, this.claim, grant, this.#request.holdForMs)
-    this.#locker.hold(lease, this.#waitedMs())
-    this.#settle.resolve(lease)
-  }
-
-  #faulty(error: SoloistError, sentAt: Instant): Asked {
-    if (this.#over) return { status: 'ended' }
-    if (error.code !== 'BACKEND_UNAVAILABLE') {
-      this.#refuse(error)
-      return { status: 'ended' }
-    }
-    this.#lastFault = error
-    return { status: 'fault', error, askedAtMs: sentAt.monotonicMs }
-  }
-
-  /** Ends the wait when the backend is known to have noted nothing. */
+  /** Ends the wait when the backend is known to have noted nothing, or what it noted is taken back elsewhere. */
   #refuse(error: unknown): void {
     this.#end()
-    this.#settle.reject(error)
+    this.#host.forget(this)
+    this.#reject(error)
   }
 
   #end(): void {
     this.#over = true
     this.#timer?.cancel()
-    for (const stop of this.#stopListening) stop()
-    this.#locker.waiting.remove(this)
-    this.#locker.forget(this)
+    for (const stop of this.#stopListening ?? []) stop()
+    if (!this.#waits) return
+    this.lane.waiters -= 1
+    this.#host.waiting.remove(this)
   }
 
   #waitedMs(): number {
-    return this.#locker.clock.monotonicMs() - this.#patience.sinceMs
+    return this.#host.clock.monotonicMs() - this.#patience.sinceMs
   }
+}
 
-  #subject(): { name: string; owner: string; mode: Claim['mode'] } {
-    return { name: this.claim.name, owner: this.claim.owner, mode: this.claim.mode }
-  }
-
-  #limitMismatch(limit: number | null): SoloistError {
-    const name = JSON.stringify(this.claim.name)
-    const kind = (of: number | null) => (of === null ? 'a read lock' : `a semaphore of ${of}`)
-    const message = `lock ${name} is in use as ${kind(limit)}, not as ${kind(this.claim.limit)}`
-    return new SoloistError('LIMIT_MISMATCH', message)
-  }
+export function aborted(signal: AbortSignal): SoloistError {
+  return new SoloistError('ABORTED', 'the caller gave up waiting for the lock', { cause: signal.reason })
 }

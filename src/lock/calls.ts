@@ -1,148 +1,78 @@
-import type { Backend, Claim, HandedGrant, KeptResult, RenewReply } from '../backend.js'
-import { causedBy, SoloistError } from '../errors.js'
-import { type Clock, type Instant, instant } from '../internal/clock.js'
+import type { Backend } from '../backend.js'
+import type { SoloistError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
+import { Bounded, type Deadlines } from './deadlines.js'
+import { type Failures, mayPass } from './failures.js'
 
-/** What became of one lease in a batch of renewals, with a fault in the form users get. */
-export type Renewal =
-  | Exclude<RenewReply, { status: 'fault' }>
-  | { readonly status: 'fault'; readonly error: SoloistError }
-
-/** A backend's calls, each bounded in time and each failing in one way only: with a `SoloistError`. */
+/** A backend's calls other than steps, each bounded in time and each failing in one way only: with a `SoloistError`. */
 export class Calls {
-  readonly backend: Backend
+  readonly #backend: Backend
   readonly #clock: Clock
-  readonly #timeoutMs: number
-  readonly #onHanded: (grant: HandedGrant, sentAt: Instant) => void
-  /** Ends each call under way. */
-  readonly #underWay = new Set<(reason: SoloistError) => void>()
-  #lastFailure: unknown
+  readonly #deadlines: Deadlines
+  readonly #failures: Failures
 
-  /** @param onHanded hears of each grant told in the answer to a release, and when that release was sent */
-  constructor(
-    backend: Backend,
-    clock: Clock,
-    timeoutMs: number,
-    onHanded: (grant: HandedGrant, sentAt: Instant) => void,
-  ) {
-    this.backend = backend
+  constructor(backend: Backend, clock: Clock, deadlines: Deadlines, failures: Failures) {
+    this.#backend = backend
     this.#clock = clock
-    this.#timeoutMs = timeoutMs
-    this.#onHanded = onHanded
-  }
-
-  /** The backend's last failure, until a call succeeds; else `undefined`. It says more than a time-out can. */
-  get lastFailure(): unknown {
-    return this.#lastFailure
+    this.#deadlines = deadlines
+    this.#failures = failures
   }
 
   /** Makes a call. One that throws instead of rejecting is treated alike. */
-  run<T>(what: string, call: (backend: Backend) => Promise<T>, timeoutMs?: number): Promise<T> {
-    const start = async () => await call(this.backend)
-    return this.bounded(what, start(), timeoutMs)
+  run<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
+    const start = async () => await call(this.#backend)
+    return this.bounded(what, start())
   }
 
   /**
-   * Makes a call that is safe to repeat, and repeats it once within the same bound when it failed: its reply may have
+   * Makes a call that is safe to repeat, and repeats it once within the same bound when it failed: its answer may have
    * been lost with a connection, and the same question again is answered with what became of the first.
    */
-  async twice<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
-    const until = this.#clock.monotonicMs() + this.#timeoutMs
-    try {
-      return await this.run(what, call)
-    } catch (error) {
-      const leftMs = until - this.#clock.monotonicMs()
-      if (!isUnavailable(error) || leftMs < 1) throw error
-      return await this.run(what, call, leftMs)
-    }
+  twice<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
+    const start = async () => await call(this.#backend)
+    const work = start().catch(async (error: unknown) => {
+      if (!mayPass(error)) throw error
+      return await call(this.#backend)
+    })
+    return this.bounded(what, work)
   }
 
-  /**
-   * Settles with the work, or rejects once it took too long. The work itself cannot be taken back: whoever must know
-   * what became of it keeps its promise.
-   */
-  bounded<T>(what: string, work: Promise<T>, timeoutMs: number = this.#timeoutMs): Promise<T> {
+  /** Settles with the work, or rejects once it took too long. The work itself cannot be taken back. */
+  bounded<T>(what: string, work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const end = () => {
-        timer.cancel()
-        this.#underWay.delete(cut)
-      }
-      const cut = (reason: SoloistError) => {
-        end()
-        reject(reason)
-      }
-      const timer = this.#clock.setTimer(timeoutMs, () => {
-        cut(this.#unavailable(what, `gave no answer within ${Math.round(timeoutMs)} ms`, this.#lastFailure))
-      })
-      this.#underWay.add(cut)
+      const call = new BoundedCall(reject, () => this.#failures.late(what, this.#deadlines.afterMs))
+      this.#deadlines.add(call, this.#clock.monotonicMs())
       work.then(
         value => {
-          this.#lastFailure = undefined
-          end()
+          this.#failures.last = undefined
+          this.#deadlines.remove(call)
           resolve(value)
         },
         (error: unknown) => {
-          this.#lastFailure = error
-          cut(error instanceof SoloistError ? error : this.#unavailable(what, 'failed', error))
+          this.#failures.last = error
+          this.#deadlines.remove(call)
+          reject(this.#failures.from(what, error))
         },
       )
     })
   }
+}
 
-  /** One batch of renewals, in the order of the claims. What fails as a whole failed for each. Never rejects. */
-  async renew(claims: readonly Claim[]): Promise<readonly Renewal[]> {
-    try {
-      const replies = await this.run('renew', backend => backend.renew(claims))
-      return claims.map((_, i) => this.#renewal(replies[i]))
-    } catch (error) {
-      return claims.map(() => ({ status: 'fault', error: error as SoloistError }))
-    }
+class BoundedCall extends Bounded {
+  readonly #reject: (reason: SoloistError) => void
+  readonly #late: () => SoloistError
+
+  constructor(reject: (reason: SoloistError) => void, late: () => SoloistError) {
+    super()
+    this.#reject = reject
+    this.#late = late
   }
 
-  /** Gives a claim up, held or waiting. @returns whether its owner held the lock until now, by the last answer */
-  async release(claim: Claim, result?: KeptResult): Promise<boolean> {
-    const { released } = await this.twice('release', async backend => {
-      const sentAt = instant(this.#clock)
-      const reply = await backend.release(claim, result)
-      // Also when the answer came too late for who asked.
-      for (const grant of reply.handed ?? []) this.#onHanded(grant, sentAt)
-      return reply
-    })
-    return released
+  expire(): void {
+    this.#reject(this.#late())
   }
 
-  /** Leaves a lock to run out after `ttlMs`. */
-  async leave(claim: Claim, ttlMs: number): Promise<void> {
-    await this.twice('renew', async backend => {
-      const [reply] = await backend.renew([{ ...claim, ttlMs }])
-      if (reply?.status === 'fault') throw reply.error
-    })
-  }
-
-  /** Rejects every call under way. */
   cut(reason: SoloistError): void {
-    for (const cut of this.#underWay) cut(reason)
+    this.#reject(reason)
   }
-
-  #renewal(reply: RenewReply | undefined): Renewal {
-    if (reply === undefined) return { status: 'fault', error: this.#unavailable('renew', 'gave no answer') }
-    if (reply.status !== 'fault') return reply
-    const { error } = reply
-    return {
-      status: 'fault',
-      error: error instanceof SoloistError ? error : this.#unavailable('renew', 'failed', error),
-    }
-  }
-
-  #unavailable(what: string, how: string, cause?: unknown): SoloistError {
-    return new SoloistError('BACKEND_UNAVAILABLE', `the ${this.backend.kind} backend ${how} (${what})`, causedBy(cause))
-  }
-}
-
-function isUnavailable(error: unknown): boolean {
-  return error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
-}
-
-/** What tells a claim from any other: its owner and its lock's name. */
-export function claimKey({ name, owner }: Pick<Claim, 'name' | 'owner'>): string {
-  return `${owner.length} ${owner}${name}`
 }

@@ -21,35 +21,36 @@ export interface SoloistEvents {
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
   lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
   /** The backend failed where no caller could be told. */
-  fault: [ClaimFault | StoreFaultEvent]
+  fault: [FaultEvent]
   /** A job's run failed in this process, after its last attempt, or lost its lease; also when nobody awaits its result. */
   jobFailed: [JobFailure]
 }
 
 /**
- * A step of one claim failed: renewing in the background or asking for a queued claim (both are tried again), or giving
- * up a lock in the background (it expires by itself).
+ * What failed where no caller could be told, by `during`:
+ *
+ * | | |
+ * |---|---|
+ * | `renew` | a renewal in the background; it is tried again |
+ * | `wait` | a question for a claim that waits; it is asked again |
+ * | `release` | giving up a lock in the background; it expires by itself. `mode` is `null` for a grant that nobody waited for |
+ * | `store` | something on the way to the datastore, not one claim: what and whether it was mended says the error |
  */
-export interface ClaimFault extends ClaimEvent {
-  readonly during: 'renew' | 'wait' | 'release'
-  readonly error: unknown
-}
-
-/**
- * Something is wrong on the way to the datastore, and it is about no lock: a connection was lost or did not answer and is
- * replaced, or the datastore is set up so that it may lose locks. `error` says which.
- */
-export interface StoreFaultEvent {
-  readonly during: 'store'
-  readonly name: null
-  readonly owner: null
-  readonly mode: null
-  readonly error: unknown
-}
-
-export function storeFault(error: unknown): StoreFaultEvent {
-  return { during: 'store', name: null, owner: null, mode: null, error }
-}
+export type FaultEvent =
+  | {
+      readonly name: string
+      readonly owner: string
+      readonly mode: ClaimMode | null
+      readonly during: 'renew' | 'wait' | 'release'
+      readonly error: unknown
+    }
+  | {
+      readonly name: null
+      readonly owner: null
+      readonly mode: null
+      readonly during: 'store'
+      readonly error: unknown
+    }
 
 /** A run of a job that failed. */
 export interface JobFailure {
@@ -74,20 +75,20 @@ const channels = {
   jobFailed: channel('soloist:jobFailed'),
 }
 
+/** Whether anybody hears of such an event. */
+export function isHeard(emitter: EventEmitter, event: SoloistEventName): boolean {
+  return channels[event].hasSubscribers || emitter.listenerCount(event) > 0
+}
+
 /**
- * Tells an event to the emitter's listeners and to the diagnostics channel; `detail` is called when there is one of them.
- * Listeners run in a microtask of their own: one that throws is an uncaught exception of the application, and never a lock
- * that is held by nobody.
+ * Tells an event to the emitter's listeners and to the diagnostics channel. Listeners run in a microtask of their own: one
+ * that throws is an uncaught exception of the application, and never a lock that is held by nobody.
  */
 export function publish<E extends SoloistEventName>(
   emitter: EventEmitter,
   event: E,
-  detail: () => SoloistEvents[E][0],
+  detail: SoloistEvents[E][0],
 ): void {
-  const listened = emitter.listenerCount(event) > 0
-  const diagnostics = channels[event]
-  if (!listened && !diagnostics.hasSubscribers) return
-  const told = detail()
-  if (listened) queueMicrotask(() => emitter.emit(event, told))
-  if (diagnostics.hasSubscribers) diagnostics.publish(told)
+  if (emitter.listenerCount(event) > 0) queueMicrotask(() => emitter.emit(event, detail))
+  if (channels[event].hasSubscribers) channels[event].publish(detail)
 }

@@ -22,7 +22,8 @@ export interface LeaseGroup extends AsyncDisposable {
 /**
  * Takes several locks, one after the other in the order of their names' code units. Everybody who takes several takes
  * them in that one order, so no two can wait for each other. `waitMs` bounds the wait as a whole, and a lock that is
- * lost while waiting for the next ends it. Then, and with any other failure, those taken are given back at once.
+ * lost while waiting for the next ends it. Then, and with any other failure, those taken are released at once, whatever
+ * `holdForMs` says.
  */
 export async function acquireGroup(locker: Locker, requests: readonly LockRequest[]): Promise<HeldLeaseGroup> {
   const sinceMs = locker.clock.monotonicMs()
@@ -30,12 +31,14 @@ export async function acquireGroup(locker: Locker, requests: readonly LockReques
   const group = new HeldLeaseGroup([...byName.keys()])
   try {
     for (const name of [...byName.keys()].sort()) {
-      group.add(await locker.acquire(byName.get(name) as LockRequest, { sinceMs, unless: group.signal }))
+      group.add(
+        await locker.acquire(byName.get(name) as LockRequest, { sinceMs, unless: group.signal, onQueued: null }),
+      )
     }
     group.assertValid()
   } catch (error) {
     // Not awaited: a backend that does not answer must not prolong the wait. It never rejects.
-    void group[Symbol.asyncDispose]()
+    void group.abandon()
     throw error
   }
   return group
@@ -90,6 +93,11 @@ export class HeldLeaseGroup implements LeaseGroup {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#lastTakenFirst().map(lease => lease[Symbol.asyncDispose]()))
+  }
+
+  /** As {@link HeldLease.abandon}, for every lease. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#lastTakenFirst().map(lease => lease.abandon()))
   }
 
   #lastTakenFirst(): readonly HeldLease[] {

@@ -1,6 +1,7 @@
 import type { Claim, KeptResult } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import { type Clock, elapsedMs, type Instant, type Timer } from '../internal/clock.js'
+import { type Clock, elapsedMs, type Instant } from '../internal/clock.js'
+import { WheelEntry } from './wheel.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -54,25 +55,12 @@ export interface Lease extends AsyncDisposable {
 /** What a lease was granted for. */
 export type LeaseClaim = Claim & { readonly ttlMs: number }
 
-/** How a lease was granted. */
-export interface Grant {
-  readonly fence: number
-  /** When the request was sent that was granted. */
-  readonly sentAt: Instant
-  /** How long the lock is held from then on unless it is renewed, in milliseconds: at most the claim's ttl. */
-  readonly termMs: number
-}
-
 /** What a lease needs from the one who granted it. */
 export interface LeaseHost {
   readonly clock: Clock
   renewNow(lease: HeldLease): Promise<void>
-  /**
-   * Give the lock up in the backend. Rejects with `BACKEND_UNAVAILABLE`.
-   *
-   * @returns whether it was held until now, and so whether `result` is kept
-   */
-  giveUp(lease: HeldLease, result: KeptResult | undefined): Promise<boolean>
+  /** Give the lock up in the backend, and tell the lease what came of it: {@link HeldLease.endRelease}. */
+  releaseLease(lease: HeldLease, result: KeptResult | null): void
   /** The lease ended although its owner did not release it. */
   onLost(lease: HeldLease, reason: SoloistError): void
   onReleaseFault(lease: HeldLease, error: unknown): void
@@ -83,36 +71,41 @@ export function driftMs(ttlMs: number): number {
   return Math.min(ttlMs * 0.01 + 2, ttlMs / 2)
 }
 
+/** Who waits for a release. */
+interface Releasing {
+  /** Told whether the lock was held until then. */
+  readonly resolve: (held: boolean) => void
+  readonly reject: (error: unknown) => void
+}
+
 export class HeldLease implements Lease {
   readonly claim: LeaseClaim
   readonly fence: number
-  readonly holdForMs: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
-  /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
+  /** When renewal is next due, on the monotonic clock. Kept by the renewer, as is `turn`. */
   renewalDueMs = 0
+  readonly turn: WheelEntry<HeldLease>
 
   readonly #host: LeaseHost
   /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
   readonly #heldSinceMs: number
+  #holdForMs: number
   #provenAt: Instant
-  #termMs: number
   #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
-  #releasing: Promise<boolean> | null = null
+  #releasing: Releasing[] | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
-  #deadline: Timer | null = null
 
-  constructor(host: LeaseHost, claim: LeaseClaim, grant: Grant, holdForMs: number) {
+  constructor(host: LeaseHost, claim: LeaseClaim, fence: number, grantedAt: Instant, holdForMs: number) {
     this.#host = host
     this.claim = claim
-    this.fence = grant.fence
-    this.holdForMs = holdForMs
-    this.grantedAt = grant.sentAt
-    this.#provenAt = grant.sentAt
-    this.#termMs = grant.termMs
+    this.fence = fence
+    this.grantedAt = grantedAt
+    this.#provenAt = grantedAt
+    this.#holdForMs = holdForMs
     this.#heldSinceMs = host.clock.monotonicMs()
-    this.#watch()
+    this.turn = new WheelEntry<HeldLease>(this)
   }
 
   get name(): string {
@@ -128,7 +121,7 @@ export class HeldLease implements Lease {
   }
 
   get expiresAt(): Date {
-    return new Date(this.#provenAt.wallMs + this.#termMs - driftMs(this.#termMs))
+    return new Date(this.#provenAt.wallMs + this.termMs - driftMs(this.termMs))
   }
 
   get signal(): AbortSignal {
@@ -141,7 +134,7 @@ export class HeldLease implements Lease {
 
   /** How long it is held after the last request that was granted or renewed it, in milliseconds. */
   get termMs(): number {
-    return this.#termMs
+    return this.claim.ttlMs
   }
 
   get held(): boolean {
@@ -157,6 +150,16 @@ export class HeldLease implements Lease {
   /** How long it has been held, in milliseconds. */
   get heldMs(): number {
     return this.#host.clock.monotonicMs() - this.#heldSinceMs
+  }
+
+  /** How much longer the lock is to be kept although it is released, in milliseconds; not positive: no longer. */
+  get keptForMs(): number {
+    return this.#holdForMs === 0 ? 0 : Math.ceil(this.#holdForMs - this.heldMs)
+  }
+
+  /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
+  get remainingMs(): number {
+    return this.termMs - driftMs(this.termMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 
   assertValid(): void {
@@ -179,16 +182,19 @@ export class HeldLease implements Lease {
     this.assertValid()
   }
 
-  async release(): Promise<void> {
-    await this.releaseWith(undefined)
+  release(): Promise<void> {
+    return new Promise((resolve, reject) => this.#release(null, { resolve: () => resolve(), reject }))
   }
 
   /** As `release()`, leaving a result for whoever watches. @returns whether the lock was held until now, so it is kept */
-  releaseWith(result: KeptResult | undefined): Promise<boolean> {
-    this.#expireIfDue()
-    if (this.#state === 'released' || this.#state === 'lost') return Promise.resolve(false)
-    this.#releasing ??= this.#release(result)
-    return this.#releasing
+  releaseWith(result: KeptResult | null): Promise<boolean> {
+    return new Promise((resolve, reject) => this.#release(result, { resolve, reject }))
+  }
+
+  /** The call that this lease belongs to failed: the lock is given up at once, whatever `holdForMs` says. Never rejects. */
+  async abandon(): Promise<void> {
+    this.#holdForMs = 0
+    await this[Symbol.asyncDispose]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -203,7 +209,6 @@ export class HeldLease implements Lease {
   extend(sentAt: Instant): void {
     if (this.#state !== 'held' || sentAt.monotonicMs <= this.#provenAt.monotonicMs) return
     this.#provenAt = sentAt
-    this.#termMs = this.claim.ttlMs
   }
 
   /** Ends a lease that was not released. */
@@ -211,38 +216,41 @@ export class HeldLease implements Lease {
     if (this.#state !== 'held') return
     this.#state = 'lost'
     this.#lostReason = reason
-    this.#deadline?.cancel()
     this.#host.onLost(this, reason)
     this.#controller?.abort(reason)
   }
 
-  async #release(result: KeptResult | undefined): Promise<boolean> {
-    this.#state = 'releasing'
-    this.#deadline?.cancel()
-    try {
-      const released = await this.#host.giveUp(this, result)
-      this.#state = 'released'
-      return released
-    } finally {
-      this.#releasing = null
+  /**
+   * What the release came to: whether the lock was held until then, or an error, after which it may be tried again.
+   *
+   * @returns whether anybody waited for it
+   */
+  endRelease(held: boolean, error: SoloistError | null): boolean {
+    const releasing = this.#releasing
+    this.#releasing = null
+    if (error === null && this.#state === 'releasing') this.#state = 'released'
+    for (const { resolve, reject } of releasing ?? []) {
+      if (error === null) resolve(held)
+      else reject(error)
     }
+    return releasing !== null
   }
 
-  /** A timer set once and set again for what renewals have added meanwhile. */
-  #watch(): void {
+  #release(result: KeptResult | null, asker: Releasing): void {
     this.#expireIfDue()
-    if (!this.held) return
-    this.#deadline = this.#host.clock.setTimer(this.#remainingMs(), () => this.#watch(), { background: true })
+    if (this.#state === 'released' || this.#state === 'lost') return asker.resolve(false)
+    if (this.#releasing !== null) {
+      this.#releasing.push(asker)
+      return
+    }
+    this.#releasing = [asker]
+    this.#state = 'releasing'
+    this.#host.releaseLease(this, result)
   }
 
   #expireIfDue(): void {
-    if (!this.held || this.#remainingMs() > 0) return
-    const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within ${this.#termMs} ms`
+    if (!this.held || this.remainingMs > 0) return
+    const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within ${this.termMs} ms`
     this.lose(new SoloistError('LEASE_LOST', message))
-  }
-
-  /** How much longer ownership is proven, in milliseconds; not positive when it no longer is. */
-  #remainingMs(): number {
-    return this.#termMs - driftMs(this.#termMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 }

@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.js'
-import type { HeldLease, Lease } from './lease.js'
+import type { Lease } from './lease.js'
 import type { Locker } from './locker.js'
 import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
 
@@ -10,7 +10,7 @@ export interface Lock {
    * Waits for the lock.
    *
    * @throws LockTimeoutError after `waitMs`
-   * @throws SoloistError `INVALID_ARGUMENT`, `LIMIT_MISMATCH`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
+   * @throws SoloistError `INVALID_ARGUMENT`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
    */
   lock(options?: LockOptions): Promise<Lease>
   /** Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder. */
@@ -72,21 +72,26 @@ export class NamedLock implements Lock {
     this.#target = target
   }
 
-  async lock(options?: LockOptions): Promise<Lease> {
-    return await this.#acquire(options)
+  lock(options?: LockOptions): Promise<Lease> {
+    return orRejected(() => this.#locker.acquire(lockRequest(this.#target, options)))
   }
 
-  async tryLock(options?: TryLockOptions): Promise<Lease | null> {
-    return await this.#locker.tryAcquire(lockRequest(this.#target, options))
+  tryLock(options?: TryLockOptions): Promise<Lease | null> {
+    return orRejected(() => this.#locker.tryAcquire(lockRequest(this.#target, options)))
   }
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
-    return await runUnder(await this.#acquire(options), work)
+    return await runUnder(await this.#locker.acquire(lockRequest(this.#target, options)), work)
   }
+}
 
-  async #acquire(options: LockOptions | undefined): Promise<HeldLease> {
-    return await this.#locker.acquire(lockRequest(this.#target, options))
+/** What a call came to; one that throws is a rejection. With no promise of its own, since every lock goes through here. */
+export function orRejected<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return call()
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

@@ -1,14 +1,31 @@
 import type { EventEmitter } from 'node:events'
-import type { Backend, Claim, HandedGrant, KeptResult, LockState, PushedGrant } from '../backend.js'
+import type {
+  AcquireAnswer,
+  Backend,
+  Claim,
+  ClaimId,
+  ClaimMode,
+  HandedGrant,
+  KeptResult,
+  LockState,
+  StoreEvent,
+  WatchReply,
+} from '../backend.js'
 import { invalidArgument, SoloistError } from '../errors.js'
-import type { Clock, Instant, Timer } from '../internal/clock.js'
-import { Attempt, type Patience } from './attempt.js'
-import { Calls, claimKey } from './calls.js'
-import { type ClaimFault, publish, type SoloistEventName, type SoloistEvents, storeFault } from './events.js'
-import type { HeldLease, LeaseHost } from './lease.js'
+import type { Clock, Instant } from '../internal/clock.js'
+import { Attempt, type AttemptHost, aborted, type Patience } from './attempt.js'
+import { Calls } from './calls.js'
+import { StepCollector } from './collector.js'
+import { Deadlines } from './deadlines.js'
+import { type FaultEvent, isHeard, publish, type SoloistEventName, type SoloistEvents } from './events.js'
+import { Failures } from './failures.js'
+import { HeldLease } from './lease.js'
+import { Expiring, LocalLocks } from './local-locks.js'
+import { Releases, type ReleasesHost } from './releases.js'
 import { type RenewalHost, Renewer } from './renewal.js'
-import { aborted, type LockRequest } from './request.js'
-import { type WaitingHost, WaitingRoom } from './waiting.js'
+import type { LockRequest } from './request.js'
+import type { Done, PendingStep } from './steps.js'
+import { type Waiter, type WaitingHost, WaitingRoom } from './waiting.js'
 import { type WatchingHost, WatchRoom } from './watching.js'
 
 export interface LockerOptions {
@@ -22,63 +39,78 @@ export interface LockerOptions {
   readonly emitter: EventEmitter
 }
 
+/** What a wait in several parts adds to its request. */
+export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
+
+/** How many leases `close` gives up before it looks whether the backend still answers. */
+const CLOSE_AT_ONCE = 1_024
+
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
-export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost {
+export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost {
   readonly clock: Clock
   readonly random: () => number
-  readonly calls: Calls
+  readonly clientId: string
+  readonly kind: string
+  readonly beatMs: number
+  readonly collector: StepCollector
+  readonly locks: LocalLocks = new LocalLocks()
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom
-  readonly clientId: string
 
+  readonly #backend: Backend
   readonly #emitter: EventEmitter
+  readonly #calls: Calls
   readonly #renewer: Renewer
-  /** The calls that wait, by claim. */
-  readonly #attempts = new Map<string, Attempt>()
-  /** Claims that were left to run out, until they have. */
-  readonly #left = new Map<string, Timer>()
-  /** What `close()` waits for. */
-  readonly #unfinished = new Set<Promise<unknown>>()
+  readonly #releases: Releases
   #sequence = 0
   #closing: Promise<void> | null = null
+  /** Leases that `close` ended and has not given up yet. */
+  readonly #ended: HeldLease[] = []
   #closed = false
 
   constructor(backend: Backend, options: LockerOptions) {
-    this.clock = options.clock
+    const { clock, clientId } = options
+    this.clock = clock
     this.random = options.random
-    this.clientId = options.clientId
+    this.clientId = clientId
+    this.kind = backend.kind
+    this.beatMs = backend.beatMs
+    this.#backend = backend
     this.#emitter = options.emitter
-    this.calls = new Calls(backend, options.clock, options.callTimeoutMs, (...handed) => this.#handed(...handed))
+    const failures = new Failures(backend.kind)
+    const deadlines = new Deadlines(clock, options.callTimeoutMs)
+    const onHanded = (grant: HandedGrant, sentAt: Instant) => this.#handed(grant, sentAt)
+    this.collector = new StepCollector({ backend, clock, deadlines, failures, onHanded })
+    this.#calls = new Calls(backend, clock, deadlines, failures)
     this.waiting = new WaitingRoom(this, backend.beatMs)
     this.watching = new WatchRoom(this)
     this.#renewer = new Renewer(this)
-    backend.onGrant(event => {
-      if (event.type === 'granted') this.#granted(event)
-      else if (event.type === 'ended') this.watching.ended(event)
-      else if (event.type === 'fault') this.publish('fault', () => storeFault(event.error))
-      else {
-        this.waiting.gap()
-        this.watching.gap()
-      }
-    })
+    this.#releases = new Releases(this)
+    backend.open(clientId, event => this.#told(event))
   }
 
-  /** Waits for the lock as long as the request allows. See {@link Patience} for what a wait in several parts adds. */
-  async acquire(
-    request: LockRequest,
-    patience: Omit<Patience, 'queues'> = { sinceMs: this.clock.monotonicMs(), unless: null },
-  ): Promise<HeldLease> {
-    const queues = this.clock.monotonicMs() - patience.sinceMs < request.waitMs
-    const { sinceMs, unless, onQueued } = patience
-    const attempt = this.#attempt(request, { sinceMs, queues, unless, onQueued })
-    const lease = await attempt.result
-    if (lease === null) throw attempt.refusal()
-    return lease
+  /** Waits for the lock as long as the request allows. */
+  acquire(request: LockRequest, part: PartPatience | null = null): Promise<HeldLease> {
+    const now = this.clock.monotonicMs()
+    const { sinceMs, unless, onQueued } = part ?? { sinceMs: now, unless: null, onQueued: null }
+    const queues = now - sinceMs < request.waitMs
+    // One that insists never resolves with null.
+    return this.#attempt(request, { sinceMs, queues, insists: true, unless, onQueued }) as Promise<HeldLease>
   }
 
   /** Takes the lock if it is free now, else `null`. */
-  async tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    return await this.#attempt(request, { sinceMs: this.clock.monotonicMs(), queues: false, unless: null }).result
+  tryAcquire(request: LockRequest): Promise<HeldLease | null> {
+    const sinceMs = this.clock.monotonicMs()
+    return this.#attempt(request, { sinceMs, queues: false, insists: false, unless: null, onQueued: null })
+  }
+
+  /** Claims a lock in one step, without a lease that is kept renewed. */
+  take(claim: Claim, replaces: string | null): Promise<Done<AcquireAnswer>> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen()
+      const step = { kind: 'acquire', claim, ticket: null, replaces } as const
+      this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
+    })
   }
 
   /** An owner that nobody else has. */
@@ -90,7 +122,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   /** Runs a backend call made outside of a lease, such as `inspect`, under the same bound and the same errors. */
   async call<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
     this.assertOpen()
-    return await this.calls.run(what, call)
+    return await this.#calls.run(what, call)
   }
 
   /**
@@ -98,14 +130,23 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
    *
    * @returns whether its owner held the lock until now, and so whether `result` is kept
    */
-  async release(claim: Claim, result?: KeptResult): Promise<boolean> {
+  async release(claim: ClaimId, result: KeptResult | null = null): Promise<boolean> {
     this.assertOpen()
-    return await this.calls.release(claim, result)
+    return await this.#releases.releaseOf(claim, result)
   }
 
   /** The lease this client has for a claim, while it has one. */
-  leaseOf(claim: Pick<Claim, 'name' | 'owner'>): HeldLease | undefined {
-    return this.#renewer.leases.get(claimKey(claim))
+  leaseOf({ name, owner }: ClaimId): HeldLease | undefined {
+    const standing = this.locks.find(name, owner)
+    return standing instanceof HeldLease ? standing : undefined
+  }
+
+  /** What became of a claim that somebody else holds. */
+  watch(claim: ClaimId): Promise<WatchReply> {
+    return this.#calls.twice('watch', async ({ kind, results }) => {
+      if (results === undefined) throw invalidArgument(`the ${kind} backend keeps no results, which jobs need`)
+      return await results.watch(claim)
+    })
   }
 
   /**
@@ -114,7 +155,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
    */
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
     this.assertOpen()
-    const states = this.calls.backend.list(prefix)[Symbol.asyncIterator]()
+    const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
     let left = false
     try {
       for (;;) {
@@ -139,8 +180,8 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend. Takes at
-   * most two call time-outs; safe to call twice.
+   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend. While the
+   * backend does not answer it takes at most two call time-outs; safe to call twice.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -148,145 +189,174 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   }
 
   async #close(): Promise<void> {
-    for (const attempt of [...this.#attempts.values()]) attempt.fail(closed())
+    for (const standing of this.locks.standing()) {
+      if (standing instanceof Expiring) standing.timer.cancel()
+      else if (standing instanceof HeldLease) standing.lose(closed())
+      else standing.fail(closed())
+    }
     this.watching.close(closed())
-    for (const lease of [...this.#renewer.leases.values()]) lease.lose(closed())
+    await this.#releaseEnded()
     // What is not done in time has a fault event of its own.
-    await Promise.allSettled([this.calls.bounded('close', this.#finish())])
+    await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
     this.#closed = true
-    this.calls.cut(closed())
-    for (const timer of this.#left.values()) timer.cancel()
-    await this.calls.run('close', backend => backend.close())
+    this.collector.cut(closed())
+    await this.#calls.run('close', backend => backend.close())
   }
 
-  async #finish(): Promise<void> {
-    while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
+  /** Gives up what `close` ended, some at a time, so that each has its time to be answered; as long as any is answered. */
+  async #releaseEnded(): Promise<void> {
+    let answers = true
+    for (let leases = this.#ended.splice(0, CLOSE_AT_ONCE); leases.length > 0; ) {
+      const before = this.#releases.answered
+      for (const lease of leases) {
+        if (answers) this.#releases.release(lease, null)
+        else this.onReleaseFault(lease, closed())
+      }
+      leases = this.#ended.splice(0, CLOSE_AT_ONCE)
+      if (!answers || leases.length === 0) continue
+      await this.#releases.finished()
+      answers = this.#releases.answered > before
+    }
   }
 
-  #attempt(request: LockRequest, patience: Patience): Attempt {
+  #attempt(request: LockRequest, patience: Patience): Promise<HeldLease | null> {
     this.assertOpen()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta } = request
     const owner = request.owner ?? this.newOwner()
-    const claim = { name, owner, client: this.clientId, mode, limit, ttlMs, meta }
-    const attempt = new Attempt(this, claim, request, patience)
-    const key = claimKey(claim)
-    if (this.#attempts.has(key) || this.#renewer.leases.has(key)) {
+    const lock = this.locks.at(name)
+    const standing = lock.find(owner)
+    if (standing !== undefined && !(standing instanceof Expiring)) {
       throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
     }
-    this.#attempts.set(key, attempt)
+    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience)
+    lock.put(attempt)
     attempt.start()
-    return attempt
+    return attempt.result
   }
 
   // What attempts call back.
 
-  forget(attempt: Attempt): void {
-    this.#attempts.delete(claimKey(attempt.claim))
-  }
-
-  hold(lease: HeldLease, waitedMs: number): void {
+  hold(lease: HeldLease): void {
     this.#renewer.add(lease)
-    this.publish('acquired', () => ({ ...subject(lease.claim), fence: lease.fence, waitedMs }))
+    this.locks.at(lease.name).put(lease)
   }
 
-  onWaitFault(attempt: Attempt, error: unknown): void {
-    this.fault(attempt.claim, 'wait', error)
+  onHeld(lease: HeldLease, waitedMs: number): void {
+    if (!this.#hears('acquired')) return
+    publish(this.#emitter, 'acquired', { ...subject(lease.claim), fence: lease.fence, waitedMs })
   }
 
-  /** Takes back, in the background, what the backend may have noted of a claim that nobody here stands for. */
-  giveBack(claim: Claim): void {
-    const key = claimKey(claim)
-    if (this.#closed || this.#renewer.leases.has(key) || this.#left.has(key)) return
-    this.#inBackground(this.calls.release(claim), claim)
+  forget(attempt: Attempt): void {
+    this.locks.at(attempt.name).remove(attempt)
+  }
+
+  onQueued(attempt: Attempt, holder: string | null): void {
+    if (this.#hears('waiting')) publish(this.#emitter, 'waiting', { ...subject(attempt.claim), holder })
+  }
+
+  dequeue(attempt: Attempt): PendingStep | null {
+    return this.#releaseOrphan(attempt.claim, attempt.claim.mode)
+  }
+
+  onWaitFault(waiter: Waiter, error: unknown): void {
+    const standing = this.locks.find(waiter.name, waiter.owner)
+    const mode = standing instanceof Attempt ? standing.claim.mode : null
+    this.fault(waiter, mode, 'wait', error)
   }
 
   // What leases call back.
 
-  async renewNow(lease: HeldLease): Promise<void> {
-    const [reply] = await this.#renewer.renew([lease])
-    if (reply?.status === 'fault') throw reply.error
+  renewNow(lease: HeldLease): Promise<void> {
+    return this.#renewer.renew(lease)
   }
 
-  async giveUp(lease: HeldLease, result: KeptResult | undefined): Promise<boolean> {
-    if (this.#closed) throw closed()
-    return await this.#unfinishedUntil(this.#giveUp(lease, result))
+  onRenewFault(lease: HeldLease, error: unknown): void {
+    this.fault(lease, lease.claim.mode, 'renew', error)
   }
 
-  async #giveUp(lease: HeldLease, result?: KeptResult): Promise<boolean> {
-    const { claim, fence, heldMs, holdForMs } = lease
+  releaseLease(lease: HeldLease, result: KeptResult | null): void {
     this.#renewer.remove(lease)
-    const remainderMs = Math.ceil(holdForMs - heldMs)
-    let released = true
-    if (remainderMs > 0) {
-      // Left to run out instead of being released: so it is kept even if this process ends now.
-      this.#leave(claim, remainderMs)
-      await this.calls.leave(claim, remainderMs)
-    } else {
-      released = await this.calls.release(claim, result)
-      // It was released before: then that answer was lost, and perhaps a grant told in it.
-      if (!released) this.waiting.ask(claim.name)
-    }
-    this.publish('released', () => ({ ...subject(claim), fence, heldMs }))
-    return released
+    if (this.#closed) lease.endRelease(false, closed())
+    else this.#releases.release(lease, result)
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
     const { claim, fence, heldMs } = lease
-    if (reason.code === 'CLOSED') return this.#inBackground(this.#giveUp(lease), claim)
     this.#renewer.remove(lease)
-    this.publish('lost', () => ({ ...subject(claim), fence, heldMs, reason }))
-    this.giveBack(claim)
+    if (reason.code === 'CLOSED') {
+      this.#ended.push(lease)
+      return
+    }
+    if (this.#hears('lost')) publish(this.#emitter, 'lost', { ...subject(claim), fence, heldMs, reason })
+    this.locks.at(lease.name).remove(lease)
+    this.#releaseOrphan(claim, claim.mode)
+  }
+
+  onReleased(lease: HeldLease): void {
+    if (!this.#hears('released')) return
+    const { claim, fence, heldMs } = lease
+    publish(this.#emitter, 'released', { ...subject(claim), fence, heldMs })
+  }
+
+  onMissed(name: string): void {
+    this.waiting.ask(name)
   }
 
   onReleaseFault(lease: HeldLease, error: unknown): void {
-    this.fault(lease.claim, 'release', error)
+    this.fault(lease, lease.claim.mode, 'release', error)
   }
 
-  onRenewFault(lease: HeldLease, error: unknown): void {
-    this.fault(lease.claim, 'renew', error)
+  onFault(claim: ClaimId, mode: ClaimMode | null, error: unknown): void {
+    this.fault(claim, mode, 'release', error)
   }
 
-  publish<E extends SoloistEventName>(event: E, detail: () => SoloistEvents[E][0]): void {
-    publish(this.#emitter, event, detail)
+  // What the backend tells.
+
+  #told(event: StoreEvent): void {
+    switch (event.type) {
+      case 'granted':
+        return this.#granted(event)
+      case 'ended':
+        return this.watching.ended(event)
+      case 'fault': {
+        const { error } = event
+        return this.publish('fault', { name: null, owner: null, mode: null, during: 'store', error })
+      }
+      case 'gap':
+        this.waiting.gap()
+        this.watching.gap()
+    }
   }
 
   #handed(grant: HandedGrant, sentAt: Instant): void {
-    const attempt = this.#attempts.get(claimKey(grant))
-    if (attempt === undefined || !attempt.handed(grant, sentAt)) this.#granted(grant)
+    const standing = this.locks.find(grant.name, grant.owner)
+    if (!(standing instanceof Attempt) || !standing.handed(grant.fence, sentAt)) this.#granted(grant)
   }
 
-  #granted(grant: PushedGrant): void {
-    const attempt = this.#attempts.get(claimKey(grant))
-    if (attempt !== undefined) return void this.waiting.grant(attempt)
+  #granted(claim: ClaimId): void {
+    const standing = this.locks.find(claim.name, claim.owner)
+    if (standing instanceof Attempt) this.waiting.grant(standing)
     // Nobody waits for it any more.
-    const { name, owner, mode, limit } = grant
-    this.giveBack({ name, owner, mode, limit, client: this.clientId, ttlMs: null, meta: null })
+    else this.#releaseOrphan(claim, null)
   }
 
-  #leave(claim: Claim, ttlMs: number): void {
-    const key = claimKey(claim)
-    this.#left.get(key)?.cancel()
-    this.#left.set(
-      key,
-      this.clock.setTimer(ttlMs, () => this.#left.delete(key), { background: true }),
-    )
-  }
-
-  /** Work nobody waits for, except `close()`. */
-  #inBackground(work: Promise<unknown>, claim: Claim): void {
-    this.#unfinishedUntil(work).catch((error: unknown) => this.fault(claim, 'release', error))
-  }
-
-  #unfinishedUntil<T>(work: Promise<T>): Promise<T> {
-    this.#unfinished.add(work)
-    return work.finally(() => this.#unfinished.delete(work))
+  #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
+    return this.#closed ? null : this.#releases.releaseOrphan(claim, mode)
   }
 
   /** Tells of a failure that no caller can be told. */
-  fault(claim: Claim, during: ClaimFault['during'], error: unknown): void {
-    this.publish('fault', () => ({ ...subject(claim), during, error }))
+  fault(claim: ClaimId, mode: ClaimMode | null, during: 'renew' | 'wait' | 'release', error: unknown): void {
+    this.publish('fault', { name: claim.name, owner: claim.owner, mode, during, error } satisfies FaultEvent)
+  }
+
+  publish<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
+    if (this.#hears(event)) publish(this.#emitter, event, detail)
+  }
+
+  #hears(event: SoloistEventName): boolean {
+    return isHeard(this.#emitter, event)
   }
 }
 

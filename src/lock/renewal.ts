@@ -1,13 +1,16 @@
+import type { RenewAnswer, RenewStep } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import { type Clock, type Instant, instant, type Timer } from '../internal/clock.js'
-import { type Calls, claimKey, type Renewal } from './calls.js'
+import type { Clock, Instant } from '../internal/clock.js'
+import type { StepCollector } from './collector.js'
 import type { HeldLease } from './lease.js'
+import type { Done, StepListener } from './steps.js'
+import { Wheel } from './wheel.js'
 
 /** A lease is renewed after this part of its ttl, so that two attempts may fail before it runs out. */
 const RENEW_AFTER = 1 / 3
 /** Renewal times are spread by this part either way, so that leases taken together do not stay together. */
 const JITTER = 0.1
-/** A lease joins a call made for others when its own renewal is due within this part of its ttl. */
+/** A lease is renewed together with others when its own renewal is due within this part of its ttl. */
 const JOIN = 0.1
 /** After a failed renewal the next one follows after this part of the ttl. */
 const RETRY_AFTER = 1 / 12
@@ -17,103 +20,110 @@ export interface RenewalHost {
   readonly clock: Clock
   /** From 0 to below 1. */
   readonly random: () => number
-  readonly calls: Calls
+  readonly collector: StepCollector
   /** A renewal in the background failed; it is tried again. */
   onRenewFault(lease: HeldLease, error: unknown): void
 }
 
-/** Renews every held lease of one client: all that are due, or soon will be, in one call. */
+/** Renews every held lease of one client, and ends those that ran out: all deadlines and renewals wait in one wheel. */
 export class Renewer {
   readonly #host: RenewalHost
-  /** By claim. */
-  readonly #leases = new Map<string, HeldLease>()
-  #timer: Timer | null = null
-  #timerDueMs = Infinity
+  readonly #wheel: Wheel<HeldLease>
 
   constructor(host: RenewalHost) {
     this.#host = host
+    this.#wheel = new Wheel(host.clock, due => this.#due(due))
   }
 
-  get leases(): ReadonlyMap<string, HeldLease> {
-    return this.#leases
-  }
-
+  /** From now on the lease is renewed. */
   add(lease: HeldLease): void {
-    this.#leases.set(claimKey(lease.claim), lease)
-    this.#planNext(lease, lease.grantedAt, lease.termMs)
+    this.#planNext(lease, lease.grantedAt.monotonicMs, lease.termMs, this.#host.clock.monotonicMs())
   }
 
   remove(lease: HeldLease): void {
-    this.#leases.delete(claimKey(lease.claim))
-    if (this.#leases.size === 0) this.#disarm()
+    this.#wheel.remove(lease.turn)
+    this.#wheel.rest()
   }
 
-  /**
-   * Renews these leases in one call and tells each what came of it. An answer that is slow does not stop the next
-   * renewal from being sent in time, and still counts when it comes. Never rejects.
-   */
-  async renew(leases: readonly HeldLease[]): Promise<readonly Renewal[]> {
-    const sentAt = instant(this.#host.clock)
-    for (const lease of leases) this.#planNext(lease, sentAt, lease.claim.ttlMs)
-    const replies = await this.#host.calls.renew(leases.map(lease => lease.claim))
-    leases.forEach((lease, i) => {
-      this.#settle(lease, replies[i] as Renewal, sentAt)
-    })
-    return replies
+  /** Renews now. Rejects when there was no answer; what the answer was, the lease says. */
+  renew(lease: HeldLease): Promise<void> {
+    return new Promise((resolve, reject) => this.#send(lease, { resolve, reject }))
   }
 
-  #settle(lease: HeldLease, reply: Renewal, sentAt: Instant): void {
-    if (!lease.held) return
-    if (reply.status === 'held') {
-      lease.extend(sentAt)
-    } else if (reply.status === 'lost') {
-      const name = JSON.stringify(lease.name)
-      lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
-    } else {
-      const retryMs = this.#host.clock.monotonicMs() + lease.termMs * RETRY_AFTER
-      this.#plan(lease, Math.min(lease.renewalDueMs, retryMs))
-    }
-  }
-
-  #planNext(lease: HeldLease, since: Instant, termMs: number): void {
-    const spread = 1 + JITTER * (2 * this.#host.random() - 1)
-    this.#plan(lease, since.monotonicMs + termMs * RENEW_AFTER * spread)
-  }
-
-  #plan(lease: HeldLease, dueMs: number): void {
-    lease.renewalDueMs = dueMs
-    this.#arm(dueMs)
-  }
-
-  #arm(dueMs: number): void {
-    if (dueMs >= this.#timerDueMs) return
-    this.#timer?.cancel()
-    this.#timerDueMs = dueMs
-    const { clock } = this.#host
-    this.#timer = clock.setTimer(dueMs - clock.monotonicMs(), () => this.#fire(), { background: true })
-  }
-
-  #disarm(): void {
-    this.#timer?.cancel()
-    this.#timer = null
-    this.#timerDueMs = Infinity
-  }
-
-  #fire(): void {
-    this.#disarm()
+  /** Each may be due for its renewal, or have run out. */
+  #due(leases: readonly HeldLease[]): void {
     const now = this.#host.clock.monotonicMs()
-    const due: HeldLease[] = []
-    for (const lease of this.#leases.values()) {
-      if (lease.renewalDueMs <= now + lease.termMs * JOIN) due.push(lease)
-      else this.#arm(lease.renewalDueMs)
+    for (const lease of leases) {
+      if (!lease.valid) continue
+      if (lease.renewalDueMs <= now + lease.termMs * JOIN) this.#send(lease, null)
+      else this.#plan(lease, lease.renewalDueMs, now)
     }
-    if (due.length > 0) void this.#renewInBackground(due)
+    this.#wheel.rest()
   }
 
-  async #renewInBackground(leases: readonly HeldLease[]): Promise<void> {
-    const replies = await this.renew(leases)
-    replies.forEach((reply, i) => {
-      if (reply.status === 'fault') this.#host.onRenewFault(leases[i] as HeldLease, reply.error)
-    })
+  /** An answer that is slow does not stop the next renewal from being sent in time, and still counts when it comes. */
+  #send(lease: HeldLease, asker: Asker | null): void {
+    const { name, owner, ttlMs } = lease.claim
+    const now = this.#host.clock.monotonicMs()
+    this.#planNext(lease, now, ttlMs, now)
+    const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence }
+    this.#host.collector.add(step, null, false, new Renewal(this, lease, asker))
+  }
+
+  /** The renewal was not answered. */
+  failed(lease: HeldLease, error: SoloistError, asker: Asker | null): void {
+    if (lease.held) {
+      const now = this.#host.clock.monotonicMs()
+      this.#plan(lease, Math.min(lease.renewalDueMs, now + lease.termMs * RETRY_AFTER), now)
+      if (asker === null) this.#host.onRenewFault(lease, error)
+    }
+    asker?.reject(error)
+  }
+
+  #planNext(lease: HeldLease, sinceMs: number, termMs: number, nowMs: number): void {
+    const spread = 1 + JITTER * (2 * this.#host.random() - 1)
+    this.#plan(lease, sinceMs + termMs * RENEW_AFTER * spread, nowMs)
+  }
+
+  #plan(lease: HeldLease, renewalDueMs: number, nowMs: number): void {
+    lease.renewalDueMs = renewalDueMs
+    const dueMs = Math.min(renewalDueMs, nowMs + lease.remainingMs)
+    this.#wheel.plan(lease.turn, dueMs, renewalDueMs - lease.termMs * JOIN, nowMs)
+  }
+}
+
+/** Who asked for a renewal and waits for it. */
+interface Asker {
+  resolve(): void
+  reject(error: unknown): void
+}
+
+/** One renewal on its way. */
+class Renewal implements StepListener<RenewAnswer> {
+  readonly #renewer: Renewer
+  readonly #lease: HeldLease
+  readonly #asker: Asker | null
+
+  constructor(renewer: Renewer, lease: HeldLease, asker: Asker | null) {
+    this.#renewer = renewer
+    this.#lease = lease
+    this.#asker = asker
+  }
+
+  answered(answer: Done<RenewAnswer>, sentAt: Instant): void {
+    this.late(answer, sentAt)
+    this.#asker?.resolve()
+  }
+
+  failed(error: SoloistError): void {
+    this.#renewer.failed(this.#lease, error, this.#asker)
+  }
+
+  late(answer: Done<RenewAnswer> | null, sentAt: Instant): void {
+    if (answer?.status === 'held') this.#lease.extend(sentAt)
+    else if (answer?.status === 'lost') {
+      const name = JSON.stringify(this.#lease.name)
+      this.#lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
+    }
   }
 }

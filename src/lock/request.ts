@@ -1,5 +1,4 @@
 import type { ClaimMode } from '../backend.js'
-import { SoloistError } from '../errors.js'
 import { checkLimit, checkMs, checkName, checkOptions, checkSignal, checkText } from '../internal/check.js'
 
 /** The lease's length when the caller names none. */
@@ -27,9 +26,10 @@ export interface TryLockOptions {
 /** How a call that may wait for a lock behaves. Every field is optional. */
 export interface LockOptions extends TryLockOptions {
   /**
-   * How long to wait for the lock, in milliseconds, from 0 (only if free now) to 24 days; default `Infinity`. The wait
-   * ends after this long whatever the backend does. A backend that does not answer ends it sooner: after one call
-   * time-out when it never answered, after about 30 seconds when it did before.
+   * How long to wait for the lock, in milliseconds, from 0 (only if free now) to 24 days; default `Infinity`. It counts
+   * from the call, and ends the wait once the backend has answered that the lock is not free: the first answer may take
+   * longer, up to one call time-out. A backend that does not answer ends the wait sooner: after one call time-out when it
+   * never answered, after about 30 seconds when it did before.
    */
   readonly waitMs?: number | undefined
 }
@@ -84,8 +84,4 @@ export function lockRequest(target: Target, options: LockOptions = {}): LockRequ
     meta: meta === undefined ? null : checkText('meta', meta),
     signal: signal === undefined ? null : checkSignal(signal),
   }
-}
-
-export function aborted(signal: AbortSignal): SoloistError {
-  return new SoloistError('ABORTED', 'the caller gave up waiting for the lock', { cause: signal.reason })
 }

@@ -1,6 +1,6 @@
+import type { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
 import { TicketQueue } from '../internal/ticket-queue.js'
-import type { Asked, Attempt } from './attempt.js'
 
 /** Questions planned for the moment a lease ends are spread over this long, so that clients do not come all at once. */
 const SPREAD_MS = 20
@@ -9,24 +9,49 @@ const RETRY_MS = 500
 /** A backend that has not answered for this long about a lock ends the waits for it. */
 const OUTAGE_MS = 30_000
 
+/** What one question to the backend came to, for whoever plans the next one. */
+export type Asked =
+  /** The attempt has its lease. */
+  | { readonly status: 'granted' }
+  /** The attempt ended meanwhile, in whatever way. */
+  | { readonly status: 'ended' }
+  | { readonly status: 'busy'; readonly retryAfterMs: number | null; readonly requeued: boolean }
+  | { readonly status: 'fault'; readonly error: SoloistError; readonly askedAtMs: number }
+
+/** A call that waits for a lock. */
+export interface Waiter {
+  readonly name: string
+  readonly owner: string
+  /** Its place, once there is one. */
+  readonly ticket: number | null
+  /** Where it waits; `null`: it does not. Kept by the waiting room. */
+  queue: WaitingQueue | null
+  /** Asks the backend for the lock, at this place. */
+  ask(then: (asked: Asked) => void): void
+  /** Asks whether a grant that was pushed still stands. */
+  confirm(then: (asked: Asked) => void): void
+  /** Ends the wait. */
+  fail(error: unknown): void
+}
+
 /** What the waiting room needs from the client it belongs to. */
 export interface WaitingHost {
   readonly clock: Clock
   /** From 0 to below 1. */
   readonly random: () => number
   /** A question failed; it is asked again. */
-  onWaitFault(attempt: Attempt, error: unknown): void
+  onWaitFault(waiter: Waiter, error: unknown): void
 }
 
 /**
- * Everything of one client that waits. Grants arrive by push; what keeps the queue whole when pushes are lost is the
- * *beat*: the oldest claim per lock is asked for again at the latest every `beatMs`, or when the present lease should
- * have ended. So an idle queue costs per client and lock, never per waiter.
+ * Everything of one client that waits. Grants arrive by push, or in the answer to a step; what keeps the queue whole when
+ * they are lost is the *beat*: the oldest claim per lock is asked for again at the latest every `beatMs`, or when the
+ * present lease should have ended. So an idle queue costs per client and lock, never per waiter.
  */
 export class WaitingRoom {
   readonly #host: WaitingHost
   readonly #beatMs: number
-  readonly #queues = new Map<string, Queue>()
+  readonly #queues = new Map<string, WaitingQueue>()
 
   constructor(host: WaitingHost, beatMs: number) {
     this.#host = host
@@ -34,79 +59,80 @@ export class WaitingRoom {
   }
 
   /** A claim was queued. */
-  add(attempt: Attempt, retryAfterMs: number | null): void {
-    const { name } = attempt.claim
+  add(waiter: Waiter, retryAfterMs: number | null): void {
+    const { name } = waiter
     let queue = this.#queues.get(name)
     if (queue === undefined) {
-      queue = new Queue(this.#host.clock, () => this.#queues.delete(name))
+      queue = new WaitingQueue(this.#host.clock, name)
       this.#queues.set(name, queue)
     }
-    queue.add(attempt)
+    queue.add(waiter)
     queue.plan(this.#delay(retryAfterMs), this.#beat)
   }
 
-  remove(attempt: Attempt): void {
-    this.#queues.get(attempt.claim.name)?.remove(attempt)
+  remove(waiter: Waiter): void {
+    const { queue } = waiter
+    if (queue?.remove(waiter)) this.#queues.delete(queue.name)
   }
 
   /**
-   * A grant for this attempt was pushed. It may have overtaken the answer that the claim was queued; if it cannot be
+   * A grant for this call was pushed. It may have overtaken the answer that the claim was queued; if it cannot be
    * confirmed then, that answer is what counts.
    */
-  async grant(attempt: Attempt): Promise<void> {
-    const asked = await attempt.confirm()
-    const queue = this.#queues.get(attempt.claim.name)
-    if (queue !== undefined) this.#after(queue, attempt, asked)
+  grant(waiter: Waiter): void {
+    waiter.confirm(asked => {
+      const queue = this.#queues.get(waiter.name)
+      if (queue !== undefined) this.#after(queue, waiter, asked)
+    })
   }
 
   /** A grant of this lock may have been missed. */
   ask(name: string): void {
     const queue = this.#queues.get(name)
-    if (queue !== undefined) void this.#beat(queue)
+    if (queue !== undefined) this.#beat(queue)
   }
 
-  /** Pushes may have been missed: ask for everything. */
+  /** Grants may have been missed: ask for everything. */
   gap(): void {
-    for (const queue of this.#queues.values()) void this.#beat(queue)
+    for (const queue of this.#queues.values()) this.#beat(queue)
   }
 
-  readonly #beat = async (queue: Queue): Promise<void> => {
+  readonly #beat = (queue: WaitingQueue): void => {
     if (queue.beating) {
       queue.again = true
       return
     }
+    const oldest = queue.oldest()
+    if (oldest === undefined) return
     queue.beating = true
-    do {
-      queue.again = false
-      const oldest = queue.oldest()
-      if (oldest === undefined) break
-      const asked = await oldest.ask()
+    queue.again = false
+    oldest.ask(asked => {
+      queue.beating = false
       this.#after(queue, oldest, asked)
-      // Granted without a push, so the push was lost; the next in line may miss one as well. Or it left meanwhile.
-      if (asked.status === 'granted' || asked.status === 'ended') queue.again = true
-    } while (queue.again)
-    queue.beating = false
+      // Granted without being told, so that was lost; the next in line may miss one as well. Or it left meanwhile.
+      if (queue.again || asked.status === 'granted' || asked.status === 'ended') this.#beat(queue)
+    })
   }
 
-  #after(queue: Queue, attempt: Attempt, asked: Asked): void {
+  #after(queue: WaitingQueue, waiter: Waiter, asked: Asked): void {
     if (asked.status === 'ended') return
-    if (asked.status === 'fault') return this.#fault(queue, attempt, asked)
+    if (asked.status === 'fault') return this.#fault(queue, waiter, asked)
     queue.failingSinceMs = null
     if (asked.status === 'granted') return
     if (asked.requeued) {
       // The datastore lost its queue, so the others are missing too: each goes back to its place.
-      for (const other of queue.all()) if (other !== attempt) void other.ask()
+      for (const other of queue.all()) if (other !== waiter) other.ask(() => {})
     }
     queue.plan(this.#delay(asked.retryAfterMs), this.#beat)
   }
 
-  #fault(queue: Queue, attempt: Attempt, { error, askedAtMs }: Asked & { status: 'fault' }): void {
+  #fault(queue: WaitingQueue, waiter: Waiter, { error, askedAtMs }: Asked & { status: 'fault' }): void {
     const { clock, random } = this.#host
     queue.failingSinceMs ??= askedAtMs
     if (clock.monotonicMs() - queue.failingSinceMs >= OUTAGE_MS) {
       for (const waiting of queue.all()) waiting.fail(error)
     } else {
-      this.#host.onWaitFault(attempt, error)
+      this.#host.onWaitFault(waiter, error)
       queue.plan(RETRY_MS * (0.5 + random() / 2), this.#beat)
     }
   }
@@ -117,8 +143,9 @@ export class WaitingRoom {
   }
 }
 
-/** The waiting attempts of one client for one lock, oldest first. */
-class Queue {
+/** The waiting calls of one client for one lock, oldest first. */
+export class WaitingQueue {
+  readonly name: string
   beating = false
   /** Beat once more when the present beat is done. */
   again = false
@@ -126,43 +153,46 @@ class Queue {
   failingSinceMs: number | null = null
 
   readonly #clock: Clock
-  readonly #onEmpty: () => void
-  readonly #attempts = new TicketQueue<Attempt>()
+  readonly #waiters = new TicketQueue<Waiter>()
   #timer: Timer | null = null
   #timerDueMs = Infinity
 
-  constructor(clock: Clock, onEmpty: () => void) {
+  constructor(clock: Clock, name: string) {
     this.#clock = clock
-    this.#onEmpty = onEmpty
+    this.name = name
   }
 
-  add(attempt: Attempt): void {
-    this.#attempts.add(attempt.claim.owner, attempt.ticket ?? Infinity, attempt)
+  add(waiter: Waiter): void {
+    waiter.queue = this
+    this.#waiters.add(waiter.owner, waiter.ticket ?? Infinity, waiter)
   }
 
-  remove(attempt: Attempt): void {
-    if (!this.#attempts.delete(attempt.claim.owner) || this.#attempts.size > 0) return
+  /** @returns whether nobody waits here any more */
+  remove(waiter: Waiter): boolean {
+    waiter.queue = null
+    this.#waiters.delete(waiter.owner)
+    if (this.#waiters.size > 0) return false
     this.#timer?.cancel()
-    this.#onEmpty()
+    return true
   }
 
-  all(): readonly Attempt[] {
-    return this.#attempts.head(Infinity).map(({ value }) => value)
+  all(): readonly Waiter[] {
+    return this.#waiters.head(Infinity).map(({ value }) => value)
   }
 
-  oldest(): Attempt | undefined {
-    return this.#attempts.first()
+  oldest(): Waiter | undefined {
+    return this.#waiters.first()
   }
 
   /** Beat after `delayMs`, unless a beat is due sooner. */
-  plan(delayMs: number, beat: (queue: Queue) => Promise<void>): void {
+  plan(delayMs: number, beat: (queue: WaitingQueue) => void): void {
     const dueMs = this.#clock.monotonicMs() + delayMs
-    if (this.#attempts.size === 0 || dueMs >= this.#timerDueMs) return
+    if (this.#waiters.size === 0 || dueMs >= this.#timerDueMs) return
     this.#timer?.cancel()
     this.#timerDueMs = dueMs
     this.#timer = this.#clock.setTimer(delayMs, () => {
       this.#timerDueMs = Infinity
-      void beat(this)
+      beat(this)
     })
   }
 }

@@ -1,7 +1,6 @@
-import type { Ended, WatchReply } from '../backend.js'
+import type { ClaimId, WatchReply } from '../backend.js'
 import { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
-import { type Calls, claimKey } from './calls.js'
 
 /** After a question that failed the next one follows within this long, and not before half of it. */
 const RETRY_MS = 500
@@ -16,8 +15,9 @@ export interface WatchingHost {
   readonly clock: Clock
   /** From 0 to below 1. */
   readonly random: () => number
-  readonly calls: Calls
-  readonly clientId: string
+  readonly beatMs: number
+  /** Asks once. */
+  watch(claim: ClaimId): Promise<WatchReply>
 }
 
 /**
@@ -42,10 +42,10 @@ export class WatchRoom {
    */
   until(name: string, owner: string, everyMs: number = Infinity): Promise<Ending> {
     if (this.#closed !== null) return Promise.reject(this.#closed)
-    const key = claimKey({ name, owner })
+    const key = keyOf({ name, owner })
     let watched = this.#watched.get(key)
     if (watched === undefined) {
-      watched = new Watched(this.#host, name, owner, () => this.#watched.delete(key))
+      watched = new Watched(this.#host, { name, owner }, () => this.#watched.delete(key))
       this.#watched.set(key, watched)
       watched.ask(everyMs)
     } else if (everyMs < watched.everyMs) watched.ask(everyMs)
@@ -53,14 +53,13 @@ export class WatchRoom {
   }
 
   /** Asks once. */
-  async look(name: string, owner: string): Promise<WatchReply> {
-    const { calls, clientId } = this.#host
-    return await calls.twice('watch', backend => backend.watch(name, owner, clientId))
+  look(name: string, owner: string): Promise<WatchReply> {
+    return this.#host.watch({ name, owner })
   }
 
   /** The claim's end was pushed. */
-  ended({ name, owner }: Ended): void {
-    this.#watched.get(claimKey({ name, owner }))?.ask()
+  ended(claim: ClaimId): void {
+    this.#watched.get(keyOf(claim))?.ask()
   }
 
   /** Pushes may have been missed. */
@@ -82,8 +81,7 @@ class Watched {
   everyMs: number
 
   readonly #host: WatchingHost
-  readonly #name: string
-  readonly #owner: string
+  readonly #claim: ClaimId
   readonly #onOver: () => void
   #settle!: { resolve(ending: Ending): void; reject(error: unknown): void }
   #over = false
@@ -92,12 +90,11 @@ class Watched {
   #timer: Timer | null = null
   #failingSinceMs: number | null = null
 
-  constructor(host: WatchingHost, name: string, owner: string, onOver: () => void) {
+  constructor(host: WatchingHost, claim: ClaimId, onOver: () => void) {
     this.#host = host
-    this.#name = name
-    this.#owner = owner
+    this.#claim = claim
     this.#onOver = onOver
-    this.everyMs = host.calls.backend.beatMs
+    this.everyMs = host.beatMs
     this.ending = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
@@ -115,14 +112,14 @@ class Watched {
   }
 
   async #ask(): Promise<void> {
-    const { clock, random, calls, clientId } = this.#host
+    const { clock, random } = this.#host
     this.#asking = true
     let delayMs = 0
     do {
       this.#again = false
       const askedAtMs = clock.monotonicMs()
       try {
-        const reply = await calls.twice('watch', backend => backend.watch(this.#name, this.#owner, clientId))
+        const reply = await this.#host.watch(this.#claim)
         this.#failingSinceMs = null
         delayMs = this.everyMs
         if (reply.status !== 'live' && this.#end()) this.#settle.resolve(reply)
@@ -147,4 +144,9 @@ class Watched {
     this.#onOver()
     return true
   }
+}
+
+/** Names and owners may hold anything, so their lengths keep two of them apart. */
+function keyOf({ name, owner }: ClaimId): string {
+  return `${owner.length} ${owner}${name}`
 }

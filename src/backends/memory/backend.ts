@@ -1,15 +1,4 @@
-import type {
-  AcquireOptions,
-  AcquireReply,
-  Backend,
-  Claim,
-  GrantEvent,
-  KeptResult,
-  LockState,
-  ReleaseReply,
-  RenewReply,
-  WatchReply,
-} from '../../backend.js'
+import type { Answers, Backend, ClaimId, LockState, ResultStore, Step, StoreEvent, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { MemoryStore } from './store.js'
 
@@ -18,49 +7,38 @@ export interface MemoryBackendOptions {
   readonly store?: MemoryStore | undefined
 }
 
-const BEAT_MS = 4_000
-
 /** Locks within one process: for tests, and for programs that run once anyway. The reference for all other backends. */
 export function memoryBackend(options: MemoryBackendOptions = {}): Backend {
   return new MemoryBackend(options.store ?? new MemoryStore())
 }
 
-class MemoryBackend implements Backend {
+class MemoryBackend implements Backend, ResultStore {
   readonly kind = 'memory'
-  readonly beatMs: number = BEAT_MS
+  readonly beatMs: number = 4_000
+  readonly mostSteps: number = 256
+  readonly callsAtOnce: number = 2
+  readonly results: ResultStore = this
   readonly #store: MemoryStore
-  readonly #clients = new Set<string>()
-  #listener: (event: GrantEvent) => void = () => {}
+  #client = ''
   #closed = false
 
   constructor(store: MemoryStore) {
     this.#store = store
   }
 
-  async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
-    this.#assertOpen()
-    this.#subscribe(claim.client)
-    return this.#store.acquire(claim, options)
+  open(client: string, listener: (event: StoreEvent) => void): void {
+    this.#client = client
+    this.#store.subscribe(client, listener)
   }
 
-  async renew(claims: readonly Claim[]): Promise<readonly RenewReply[]> {
+  async run(steps: readonly Step[]): Promise<Answers> {
     this.#assertOpen()
-    return claims.map(claim => this.#store.renew(claim))
+    return this.#store.run(this.#client, steps)
   }
 
-  async release(claim: Claim, result?: KeptResult): Promise<ReleaseReply> {
+  async watch(claim: ClaimId): Promise<WatchReply> {
     this.#assertOpen()
-    return { released: this.#store.release(claim, result ?? null) }
-  }
-
-  async watch(name: string, owner: string, client: string): Promise<WatchReply> {
-    this.#assertOpen()
-    this.#subscribe(client)
-    return this.#store.watch(name, owner, client)
-  }
-
-  onGrant(listener: (event: GrantEvent) => void): void {
-    this.#listener = listener
+    return this.#store.watch(this.#client, claim)
   }
 
   async inspect(name: string): Promise<LockState | null> {
@@ -79,14 +57,7 @@ class MemoryBackend implements Backend {
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const client of this.#clients) this.#store.unsubscribe(client)
-    this.#clients.clear()
-  }
-
-  #subscribe(client: string): void {
-    if (this.#clients.has(client)) return
-    this.#clients.add(client)
-    this.#store.subscribe(client, event => this.#listener(event))
+    this.#store.unsubscribe(this.#client)
   }
 
   #assertOpen(): void {

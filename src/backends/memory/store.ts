@@ -1,30 +1,39 @@
 import type {
-  AcquireOptions,
-  AcquireReply,
+  AcquireAnswer,
+  AcquireStep,
+  Answer,
+  Answers,
+  Busy,
   Claim,
+  ClaimId,
   ClaimMode,
-  GrantEvent,
-  KeptResult,
+  Granted,
+  HandedGrant,
   LockState,
-  PushedGrant,
-  RenewReply,
+  ReleaseStep,
+  RenewAnswer,
+  RenewStep,
+  Step,
+  StoreEvent,
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
+import { Results } from './results.js'
 
 /** How long a pushed grant stands unconfirmed. */
 const GRANT_MS = 5_000
 /** A client that was silent for this long does not wait any more. */
 const ALIVE_MS = 12_000
-/** How many waiters a `LockState` lists. */
-const SHOWN_WAITERS = 100
+/** How many holders and how many waiters a `LockState` shows. */
+const SHOWN = 100
 /** Below this many locks nobody looks for those that ran out unnoticed. */
 const SWEEP_FROM = 1_024
 
 interface Held {
   readonly owner: string
   readonly mode: ClaimMode
+  readonly limit: number | null
   readonly fence: number
   readonly acquiredAtMs: number
   /** `Infinity`: never. */
@@ -32,11 +41,10 @@ interface Held {
   readonly meta: string | null
 }
 
-/** What is known of one claim to those who watch it: who they are, or what it left. */
-interface Watched {
-  /** When each watching client last asked. */
-  readonly seenAtMs: Map<string, number>
-  result: { readonly text: string; readonly untilMs: number } | null
+/** A claim that waits, and the client it waits for. */
+interface Waiting {
+  readonly claim: Claim
+  readonly client: string
 }
 
 interface Lock {
@@ -44,11 +52,15 @@ interface Lock {
   readonly holders: Map<string, Held>
   /** No holder runs out before this. */
   soonestExpiryMs: number
-  readonly queue: TicketQueue<Claim>
+  readonly queue: TicketQueue<Waiting>
   /** When each client that waits here was last heard of. */
   readonly seenAtMs: Map<string, number>
-  /** What the shared claims agreed on; `undefined` before the first. */
-  limit: number | null | undefined
+}
+
+/** Who makes a step, and the claims of theirs that it grants. */
+interface Caller {
+  readonly client: string
+  readonly handed: HandedGrant[]
 }
 
 /**
@@ -58,19 +70,18 @@ interface Lock {
 export class MemoryStore {
   readonly #clock: Clock
   readonly #locks = new Map<string, Lock>()
-  readonly #listeners = new Map<string, (event: GrantEvent) => void>()
-  /** By name and owner. */
-  readonly #watched = new Map<string, Watched>()
+  readonly #listeners = new Map<string, (event: StoreEvent) => void>()
+  readonly #results: Results
   #lastFence = 0
   #sweepAt = SWEEP_FROM
-  #sweepWatchedAt = SWEEP_FROM
 
   /** @param clock judges what has run out, by its wall time; default: the system's */
   constructor(clock: Clock = systemClock) {
     this.#clock = clock
+    this.#results = new Results(clock, (client, claim) => this.#tell(client, { type: 'ended', ...claim }))
   }
 
-  subscribe(client: string, listener: (event: GrantEvent) => void): void {
+  subscribe(client: string, listener: (event: StoreEvent) => void): void {
     this.#listeners.set(client, listener)
   }
 
@@ -78,71 +89,22 @@ export class MemoryStore {
     this.#listeners.delete(client)
   }
 
-  acquire(claim: Claim, options: AcquireOptions): AcquireReply {
-    const { ticket, replaces } = options
-    const lock = this.#locks.get(claim.name) ?? this.#newLock(claim.name)
-    if (ticket !== undefined) this.#heard(lock, claim.client)
-    this.#catchUp(lock, claim.owner)
-
-    const mine = this.#heldBy(lock, claim)
-    if (mine !== undefined) return this.#extended(lock, mine, claim.ttlMs)
-    if (replaces !== undefined && lock.holders.get(replaces)?.mode === 'exclusive') {
-      lock.holders.delete(replaces)
-      this.#end({ name: claim.name, owner: replaces }, null)
-      return this.#hold(lock, claim, claim.ttlMs)
-    }
-    if (this.#idle(lock)) lock.limit = undefined
-    if (claim.mode === 'shared' && lock.limit !== undefined && lock.limit !== claim.limit) {
-      return { status: 'limit', limit: lock.limit }
-    }
-    if (lock.queue.size === 0 && this.#fits(lock, claim)) return this.#hold(lock, claim, claim.ttlMs)
-    if (ticket === undefined) return { status: 'busy', ...this.#hint(lock), ticket: null, requeued: false }
-
-    const requeued = ticket !== 'new' && !lock.queue.has(claim.owner)
-    const place = lock.queue.ticketOf(claim.owner) ?? this.#enqueue(lock, claim, ticket)
-    // An old ticket may stand before one that does not fit.
-    this.#advance(lock, claim.owner)
-    const granted = this.#heldBy(lock, claim)
-    if (granted !== undefined) return this.#extended(lock, granted, claim.ttlMs)
-    return { status: 'busy', ...this.#hint(lock), ticket: place, requeued }
+  /** Does the steps of one client, each atomic by itself, in their order. */
+  run(client: string, steps: readonly Step[]): Answers {
+    const caller: Caller = { client, handed: [] }
+    return { steps: steps.map(step => this.#step(step, caller)), handed: caller.handed }
   }
 
-  renew(claim: Claim): RenewReply {
+  watch(client: string, claim: ClaimId): WatchReply {
+    const text = this.#results.kept(claim)
+    if (text !== null) return { status: 'result', text }
     const lock = this.#locks.get(claim.name)
-    if (lock === undefined) return { status: 'lost' }
-    this.#catchUp(lock, null)
-    const mine = this.#heldBy(lock, claim)
-    return mine === undefined
-      ? { status: 'lost' }
-      : { status: 'held', fence: this.#extended(lock, mine, claim.ttlMs).fence }
-  }
-
-  release(claim: Claim, result: KeptResult | null = null): boolean {
-    const lock = this.#locks.get(claim.name)
-    if (lock === undefined) return false
-    this.#expire(lock)
-    const released = this.#heldBy(lock, claim) !== undefined && lock.holders.delete(claim.owner)
-    const left = lock.queue.delete(claim.owner)
-    if (released || left) this.#end(claim, released ? result : null)
-    this.#advance(lock, null)
-    if (this.#idle(lock)) this.#locks.delete(claim.name)
-    return released
-  }
-
-  watch(name: string, owner: string, client: string): WatchReply {
-    const now = this.#clock.wallMs()
-    const key = watchKey(name, owner)
-    const watched = this.#watched.get(key)
-    if (watched?.result && watched.result.untilMs > now) return { status: 'result', text: watched.result.text }
-    const lock = this.#locks.get(name)
     if (lock !== undefined) this.#catchUp(lock, null)
-    if (lock?.holders.has(owner) || lock?.queue.has(owner)) {
-      const seenAtMs = watched?.seenAtMs ?? new Map<string, number>()
-      this.#watched.set(key, { seenAtMs: seenAtMs.set(client, now), result: null })
-      if (this.#watched.size > this.#sweepWatchedAt) this.#sweepWatched()
+    if (lock?.holders.has(claim.owner) || lock?.queue.has(claim.owner)) {
+      this.#results.watched(claim, client)
       return { status: 'live' }
     }
-    this.#watched.delete(key)
+    this.#results.forget(claim)
     return { status: 'gone' }
   }
 
@@ -151,27 +113,84 @@ export class MemoryStore {
     if (lock === undefined) return null
     this.#expire(lock)
     this.#head(lock)
-    if (this.#idle(lock)) return null
+    if (isIdle(lock)) return null
     return {
       name,
-      holders: [...lock.holders.values()].map(held => ({
+      holding: lock.holders.size,
+      holders: first(lock.holders.values(), SHOWN).map(held => ({
         ...held,
         expiresAtMs: held.expiresAtMs === Infinity ? null : held.expiresAtMs,
       })),
       waiting: lock.queue.size,
-      waiters: lock.queue.head(SHOWN_WAITERS).map(({ ticket, value: { owner, mode, meta } }) => ({
-        owner,
-        mode,
+      waiters: lock.queue.head(SHOWN).map(({ ticket, value: { claim } }) => ({
+        owner: claim.owner,
+        mode: claim.mode,
+        limit: claim.limit,
         waitingSinceMs: Math.floor(ticket / 1000),
-        meta,
+        meta: claim.meta,
       })),
-      limit: lock.limit ?? null,
       atMs: this.#clock.wallMs(),
     }
   }
 
   names(prefix: string): readonly string[] {
     return [...this.#locks.keys()].filter(name => name.startsWith(prefix))
+  }
+
+  #step(step: Step, caller: Caller): Answer {
+    switch (step.kind) {
+      case 'acquire':
+        return this.#acquire(step, caller)
+      case 'renew':
+        return this.#renew(step, caller)
+      case 'release':
+        return { status: 'released', held: this.#release(step, caller) }
+    }
+  }
+
+  #acquire({ claim, ticket, replaces }: AcquireStep, caller: Caller): AcquireAnswer {
+    const lock = this.#locks.get(claim.name) ?? this.#newLock(claim.name)
+    if (ticket !== null) this.#heard(lock, caller.client)
+    this.#catchUp(lock, caller, claim.owner)
+
+    const mine = lock.holders.get(claim.owner)
+    if (mine !== undefined) return this.#extended(lock, mine, claim.ttlMs)
+    if (replaces !== null && lock.holders.get(replaces)?.mode === 'exclusive') {
+      lock.holders.delete(replaces)
+      this.#results.end({ name: claim.name, owner: replaces }, null)
+      return this.#hold(lock, claim, claim.ttlMs)
+    }
+    if (lock.queue.size === 0 && fits(lock, claim)) return this.#hold(lock, claim, claim.ttlMs)
+    if (ticket === null) return { status: 'busy', ...this.#hint(lock), ticket: null, requeued: false }
+
+    const requeued = ticket !== 'new' && !lock.queue.has(claim.owner)
+    const place = lock.queue.ticketOf(claim.owner) ?? this.#enqueue(lock, { claim, client: caller.client }, ticket)
+    // An old ticket may stand before one that does not fit.
+    this.#advance(lock, caller, claim.owner)
+    const granted = lock.holders.get(claim.owner)
+    if (granted !== undefined) return this.#extended(lock, granted, claim.ttlMs)
+    return { status: 'busy', ...this.#hint(lock), ticket: place, requeued }
+  }
+
+  #renew({ name, owner, ttlMs }: RenewStep, caller: Caller): RenewAnswer {
+    const lock = this.#locks.get(name)
+    if (lock === undefined) return { status: 'lost' }
+    this.#catchUp(lock, caller)
+    const mine = lock.holders.get(owner)
+    return mine === undefined ? { status: 'lost' } : { status: 'held', fence: this.#extended(lock, mine, ttlMs).fence }
+  }
+
+  /** @returns whether the owner held the lock until now */
+  #release({ name, owner, result }: ReleaseStep, caller: Caller): boolean {
+    const lock = this.#locks.get(name)
+    if (lock === undefined) return false
+    this.#expire(lock)
+    const held = lock.holders.delete(owner)
+    const waited = lock.queue.delete(owner)
+    if (held || waited) this.#results.end({ name, owner }, held ? result : null)
+    this.#advance(lock, caller)
+    if (isIdle(lock)) this.#locks.delete(name)
+    return held
   }
 
   #newLock(name: string): Lock {
@@ -181,68 +200,24 @@ export class MemoryStore {
       soonestExpiryMs: Infinity,
       queue: new TicketQueue(),
       seenAtMs: new Map(),
-      limit: undefined,
     }
     this.#locks.set(name, lock)
     return lock
-  }
-
-  /** Keeps what a claim left, and tells those who watch it. */
-  #end({ name, owner }: Pick<Claim, 'name' | 'owner'>, result: KeptResult | null): void {
-    const now = this.#clock.wallMs()
-    const key = watchKey(name, owner)
-    const watchers = this.#watched.get(key)?.seenAtMs ?? []
-    if (result === null) this.#watched.delete(key)
-    else {
-      const kept = { text: result.text, untilMs: now + result.keepMs }
-      this.#watched.set(key, { seenAtMs: new Map(), result: kept })
-      if (this.#watched.size > this.#sweepWatchedAt) this.#sweepWatched()
-    }
-    for (const [client, seenAtMs] of watchers) {
-      if (now - seenAtMs <= ALIVE_MS) this.#tell(client, { type: 'ended', name, owner })
-    }
-  }
-
-  /** Forgets results that were kept long enough, and watchers of claims that ended unnoticed. */
-  #sweepWatched(): void {
-    const now = this.#clock.wallMs()
-    for (const [key, { seenAtMs, result }] of this.#watched) {
-      const untilMs = result?.untilMs ?? Math.max(...seenAtMs.values()) + ALIVE_MS
-      if (untilMs <= now) this.#watched.delete(key)
-    }
-    this.#sweepWatchedAt = Math.max(this.#watched.size * 2, SWEEP_FROM)
   }
 
   /** Forgets locks that ran out and were never asked for again. Done when the store has doubled since the last time. */
   #sweep(): void {
     for (const [name, lock] of this.#locks) {
       this.#catchUp(lock, null)
-      if (this.#idle(lock)) this.#locks.delete(name)
+      if (isIdle(lock)) this.#locks.delete(name)
     }
     this.#sweepAt = Math.max(this.#locks.size * 2, SWEEP_FROM)
   }
 
-  #idle(lock: Lock): boolean {
-    return lock.holders.size === 0 && lock.queue.size === 0
-  }
-
-  #heldBy(lock: Lock, claim: Claim): Held | undefined {
-    const held = lock.holders.get(claim.owner)
-    return held?.mode === claim.mode ? held : undefined
-  }
-
-  /** The grant rule, apart from the queue. An exclusive holder is the only one. */
-  #fits(lock: Lock, claim: Claim): boolean {
-    const [some] = lock.holders.values()
-    if (some === undefined) return true
-    if (some.mode === 'exclusive' || claim.mode === 'exclusive') return false
-    return claim.limit === null || lock.holders.size < claim.limit
-  }
-
   /** Removes what has run out and grants what that allows. */
-  #catchUp(lock: Lock, asking: string | null): void {
+  #catchUp(lock: Lock, caller: Caller | null, asking: string | null = null): void {
     this.#expire(lock)
-    this.#advance(lock, asking)
+    this.#advance(lock, caller, asking)
   }
 
   #expire(lock: Lock): void {
@@ -255,46 +230,51 @@ export class MemoryStore {
     }
   }
 
-  #hold(lock: Lock, claim: Claim, ttlMs: number | null): { status: 'granted'; fence: number } {
+  #hold(lock: Lock, claim: Claim, ttlMs: number | null): Granted {
     const now = this.#clock.wallMs()
     // One counter for all locks: rising for the store is rising for each.
     this.#lastFence = Math.max(this.#lastFence + 1, Math.floor(now * 1000))
-    const { owner, mode, meta } = claim
-    const held = { owner, mode, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: Infinity }
+    const { owner, mode, limit, meta } = claim
+    const held = { owner, mode, limit, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: Infinity }
     lock.queue.delete(owner)
     lock.holders.set(owner, held)
-    if (mode === 'shared') lock.limit = claim.limit
     return this.#extended(lock, held, ttlMs)
   }
 
   /** Starts the holder's ttl again. */
-  #extended(lock: Lock, held: Held, ttlMs: number | null): { status: 'granted'; fence: number } {
+  #extended(lock: Lock, held: Held, ttlMs: number | null): Granted {
     held.expiresAtMs = ttlMs === null ? Infinity : this.#clock.wallMs() + ttlMs
     lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
     return { status: 'granted', fence: held.fence }
   }
 
-  #enqueue(lock: Lock, claim: Claim, wanted: 'new' | number): number {
+  #enqueue(lock: Lock, waiting: Waiting, wanted: 'new' | number): number {
     const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
-    lock.queue.add(claim.owner, ticket, claim)
-    if (claim.mode === 'shared') lock.limit = claim.limit
+    lock.queue.add(waiting.claim.owner, ticket, waiting)
     return ticket
   }
 
-  /** Grants what the head of the queue allows, and tells whom it was granted, except who is asking right now. */
-  #advance(lock: Lock, asking: string | null): void {
-    for (let claim = this.#head(lock); claim !== undefined; claim = this.#head(lock)) {
-      if (!this.#fits(lock, claim)) return
-      const { fence } = this.#hold(lock, claim, GRANT_MS)
-      if (claim.owner !== asking) this.#push(claim, fence)
+  /**
+   * Grants what the head of the queue allows. The caller's own claims are told in its answer and have their own ttl;
+   * others' are pushed, and have the grant lease. Who is asking right now is told in the answer to the step.
+   */
+  #advance(lock: Lock, caller: Caller | null, asking: string | null = null): void {
+    for (let next = this.#head(lock); next !== undefined; next = this.#head(lock)) {
+      const { claim, client } = next
+      if (!fits(lock, claim)) return
+      const { name, owner, ttlMs } = claim
+      const own = client === caller?.client
+      const { fence } = this.#hold(lock, claim, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
+      if (!own) this.#tell(client, { type: 'granted', name, owner, fence })
+      else if (owner !== asking) caller.handed.push({ name, owner, fence })
     }
   }
 
   /** The first claim that waits, without those before it whose clients have gone. */
-  #head(lock: Lock): Claim | undefined {
-    for (let claim = lock.queue.first(); claim !== undefined; claim = lock.queue.first()) {
-      if (this.#waits(lock, claim.client)) return claim
-      lock.queue.delete(claim.owner)
+  #head(lock: Lock): Waiting | undefined {
+    for (let next = lock.queue.first(); next !== undefined; next = lock.queue.first()) {
+      if (this.#waits(lock, next.client)) return next
+      lock.queue.delete(next.claim.owner)
     }
     return undefined
   }
@@ -311,25 +291,34 @@ export class MemoryStore {
     return this.#listeners.has(client) && silentMs <= ALIVE_MS
   }
 
-  #push({ name, owner, client, mode, limit }: Claim, fence: number): void {
-    const event: PushedGrant = { type: 'granted', name, owner, fence, mode, limit }
-    this.#tell(client, event)
-  }
-
-  #tell(client: string, event: GrantEvent): void {
+  #tell(client: string, event: StoreEvent): void {
     queueMicrotask(() => this.#listeners.get(client)?.(event))
   }
 
-  #hint(lock: Lock): { holder: string | null; retryAfterMs: number | null } {
-    const [first] = lock.holders.values()
+  #hint(lock: Lock): Pick<Busy, 'holder' | 'retryAfterMs'> {
+    const [some] = lock.holders.values()
     let soonest = Infinity
     for (const { expiresAtMs } of lock.holders.values()) soonest = Math.min(soonest, expiresAtMs)
     const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#clock.wallMs(), 1)
-    return { holder: first?.owner ?? null, retryAfterMs }
+    return { holder: some?.owner ?? null, retryAfterMs }
   }
 }
 
-/** Names and owners may hold anything, so their lengths keep two of them apart. */
-function watchKey(name: string, owner: string): string {
-  return `${name.length} ${name}${owner}`
+function isIdle(lock: Lock): boolean {
+  return lock.holders.size === 0 && lock.queue.size === 0
+}
+
+/** The grant rule, apart from the queue. An exclusive holder is the only one. */
+function fits(lock: Lock, claim: Claim): boolean {
+  const [some] = lock.holders.values()
+  if (some === undefined) return true
+  if (some.mode === 'exclusive' || claim.mode === 'exclusive') return false
+  return claim.limit === null || lock.holders.size < claim.limit
+}
+
+/** The first `count` of these. */
+function first<T>(values: Iterable<T>, count: number): readonly T[] {
+  const taken: T[] = []
+  for (const value of values) if (taken.push(value) >= count) break
+  return taken
 }

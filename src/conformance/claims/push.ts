@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
-import { LONG_MS } from './client.js'
-import type { Suite } from './trial.js'
+import { LONG_MS } from '../trial/client.js'
+import type { Suite } from '../trial/suite.js'
 
 /** A ttl that is meant to run out within its test. */
 const SHORT_MS = 200
 /** After this many beats without an owner that is alive, the queue counts as stuck. */
 const PATIENCE_BEATS = 6
 
-/** How a claim that waits learns that it was granted. */
+/** How a claim that waits learns that it was granted in a step of another client. */
 export function push(suite: Suite): void {
   suite.test('a release pushes the grant to the client of the next claim, with all it has to know', async trial => {
     const [a, b, c] = await trial.clients(3)
@@ -16,30 +16,30 @@ export function push(suite: Suite): void {
     await b.queue(next)
     await c.queue(last)
     await a.give(holder)
-    const push = await b.pushed(next)
+    const push = await b.told(next)
     assert.ok(push.fence > fence, `the fence of ${next.owner}, ${push.fence}, should be above ${fence}`)
-    const told = { type: 'granted', name: 'lock', owner: next.owner, fence: push.fence, mode: 'exclusive', limit: null }
+    const told = { name: 'lock', owner: next.owner, fence: push.fence, by: 'push' }
     assert.deepEqual({ ...push }, told, `what ${next.owner} is told of its grant`)
     const [held] = (await a.state('lock')).holders
     assert.equal(held?.fence, push.fence, 'inspect shows the fence that was pushed')
     await b.give(next)
-    await c.pushed(last)
-    assert.deepEqual(a.pushes, [], `nothing is pushed to ${a.id}, which does not wait`)
-    assert.deepEqual(owners(b.pushes), [next.owner], `${b.id} is told of its own claim alone`)
-    assert.deepEqual(owners(c.pushes), [last.owner], `${c.id} is told of its own claim alone`)
+    await c.told(last)
+    assert.deepEqual(a.grants, [], `nothing is pushed to ${a.id}, which does not wait`)
+    assert.deepEqual(owners(b.grants), [next.owner], `${b.id} is told of its own claim alone`)
+    assert.deepEqual(owners(c.grants), [last.owner], `${c.id} is told of its own claim alone`)
   })
 
-  suite.test('the push of a shared grant tells its limit', async trial => {
+  suite.test('the push of a shared grant tells as much', async trial => {
     const [a, b] = await trial.clients(2)
     for (const limit of [3, null]) {
       const name = `lock of ${limit}`
       const [holder, next] = [a.claim(name), b.shared(name, limit)]
-      await a.take(holder)
+      const before = await a.take(holder)
       await b.queue(next)
       await a.give(holder)
-      const push = await b.pushed(next)
-      const told = { type: 'granted', name, owner: next.owner, fence: push.fence, mode: 'shared', limit }
-      assert.deepEqual({ ...push }, told, `what ${next.owner} is told of its grant`)
+      const { fence, ...told } = await b.told(next)
+      assert.deepEqual(told, { name, owner: next.owner, by: 'push' }, `what ${next.owner} is told of its grant`)
+      assert.ok(fence > before, `the fence of ${next.owner}, ${fence}, should be above ${before}`)
     }
   })
 
@@ -53,7 +53,7 @@ export function push(suite: Suite): void {
     }
     await Promise.all(pairs.map(({ holder }) => a.give(holder)))
     for (const { next } of pairs) {
-      await b.pushed(next)
+      await b.told(next)
       await a.assertHeldBy(next.name, next)
     }
   })
@@ -64,18 +64,30 @@ export function push(suite: Suite): void {
     await a.take(holder)
     await b.queue(next)
     await a.give(holder)
-    const { fence } = await b.pushed(next)
+    const { fence } = await b.told(next)
     const [granted] = (await a.state('lock')).holders
     const graceMs = (granted?.expiresAtMs ?? Number.NaN) - (granted?.acquiredAtMs ?? Number.NaN)
     const { beatMs } = b.backend
     assert.ok(graceMs > beatMs && graceMs < 3 * beatMs, `a grant lease of ${graceMs} ms, with a beat of ${beatMs} ms`)
-    assert.equal(await b.renewed(next), fence, 'the confirmed fence is the pushed one')
+    await b.renewed(next, fence)
     const { holders, atMs } = await a.state('lock')
     const leftMs = (holders[0]?.expiresAtMs ?? Number.NaN) - atMs
     assert.ok(leftMs > LONG_MS / 2 && leftMs <= LONG_MS, `after its confirmation ${leftMs} ms of ${LONG_MS} are left`)
     await b.renewed({ ...next, ttlMs: SHORT_MS })
     await trial.outlast(SHORT_MS)
     const after = c.claim('lock')
+    await c.take(after)
+    await a.assertHeldBy('lock', after)
+  })
+
+  suite.test('a pushed grant of a short lease stands no longer than its ttl', async trial => {
+    const [a, b, c] = await trial.clients(3)
+    const [holder, next, after] = [a.claim('lock'), b.claim('lock', { ttlMs: SHORT_MS }), c.claim('lock')]
+    await a.take(holder)
+    await b.queue(next)
+    await a.give(holder)
+    await b.told(next)
+    await trial.outlast(SHORT_MS)
     await c.take(after)
     await a.assertHeldBy('lock', after)
   })
@@ -87,13 +99,13 @@ export function push(suite: Suite): void {
     await b.queue(silent)
     const ticket = await c.queue(next)
     await a.give(holder)
-    const { fence } = await b.pushed(silent)
+    const { fence } = await b.told(silent)
     const { holders, atMs } = await a.state('lock')
     await a.assertHeldBy('lock', silent)
     await trial.outlast((holders[0]?.expiresAtMs ?? Number.NaN) - atMs)
     const nextFence = await c.take(next, { ticket })
     assert.ok(nextFence > fence, `the fence of ${next.owner}, ${nextFence}, should be above ${fence}`)
-    assert.deepEqual(await b.renew(silent), { status: 'lost' }, `${silent.owner} confirms too late`)
+    await b.lost(silent, `${silent.owner} confirms too late`)
     await a.assertHeldBy('lock', next)
   })
 
@@ -104,9 +116,9 @@ export function push(suite: Suite): void {
     await b.queue(leaving)
     await c.queue(next)
     await a.give(holder)
-    await b.pushed(leaving)
+    await b.told(leaving)
     await b.give(leaving)
-    await c.pushed(next)
+    await c.told(next)
     await a.assertHeldBy('lock', next)
   })
 
@@ -115,7 +127,7 @@ export function push(suite: Suite): void {
     const [holder, next] = [a.claim('lock'), b.claim('lock')]
     await a.take(holder)
     await b.queue(next)
-    assert.deepEqual(await b.renew(next), { status: 'lost' }, `${next.owner} waits behind ${holder.owner}`)
+    await b.lost(next, `${next.owner} waits behind ${holder.owner}`)
     await a.assertHeldBy('lock', holder)
     await a.assertWaiting('lock', next)
   })

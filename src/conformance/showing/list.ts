@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { LockState } from '../backend.js'
-import type { TrialClient } from './client.js'
-import { shown } from './client.js'
-import type { Suite } from './trial.js'
+import type { LockState } from '../../backend.js'
+import type { TrialClient } from '../trial/client.js'
+import { shown } from '../trial/client.js'
+import type { Suite } from '../trial/suite.js'
 
 const SHORT_MS = 200
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { connect, type Soloist } from '../index.js'
-import { checkHistory, type HistoryRecord } from './history.js'
+import { connect, type Soloist } from '../../index.js'
+import { checkHistory, type HistoryRecord } from '../history.js'
+import type { Suite, Trial } from '../trial/suite.js'
 import { type Recorded, recordSection } from './recorder.js'
-import type { Suite, Trial } from './trial.js'
 
 const CLIENTS = 5
 const LOOPS = 2

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { KeptResult } from '../backend.js'
-import { LONG_MS } from './client.js'
-import { ODD_NAMES, ODD_TEXTS } from './names.js'
-import type { Suite } from './trial.js'
+import type { KeptResult } from '../../backend.js'
+import { ODD_NAMES, ODD_TEXTS } from '../showing/names.js'
+import { LONG_MS } from '../trial/client.js'
+import type { Suite } from '../trial/suite.js'
 
 /** A ttl that is meant to run out within its test. */
 const SHORT_MS = 200
@@ -68,7 +68,7 @@ export function results(suite: Suite): void {
     await b.queue(next)
     for (const claim of [holder, next]) await c.sees(claim, 'live')
     await a.give(holder)
-    await b.pushed(next)
+    await b.told(next)
     await c.ended(holder)
     await c.sees(holder, 'gone')
     await c.sees(next, 'live')
@@ -225,7 +225,7 @@ export function results(suite: Suite): void {
     await c.sees(holder, 'live')
     await a.give(holder, kept('done'))
     await c.assertHeldBy('lock', next)
-    await b.pushed(next)
+    await b.told(next)
     await c.ended(holder)
     await c.sees(holder, { text: 'done' })
   })

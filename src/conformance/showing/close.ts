@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Suite } from './trial.js'
+import { acquire, release, renew } from '../trial/steps.js'
+import type { Suite } from '../trial/suite.js'
 
 /** What closing a client ends, and what it does not. */
 export function close(suite: Suite): void {
@@ -20,11 +21,10 @@ export function close(suite: Suite): void {
     const fence = await a.take(mine)
     await a.backend.close()
     const { backend } = a
-    await assert.rejects(async () => await backend.acquire(a.claim('other')), 'acquire')
-    await assert.rejects(async () => await backend.acquire(a.claim('lock'), { ticket: 'new' }), 'acquire')
-    await assert.rejects(async () => await backend.renew([mine]), 'renew')
-    await assert.rejects(async () => await backend.release(mine), 'release')
-    await assert.rejects(async () => await backend.watch('lock', mine.owner, a.id), 'watch')
+    const steps = [acquire(a.claim('other')), acquire(a.claim('lock'), { ticket: 'new' }), renew(mine), release(mine)]
+    for (const step of steps) await assert.rejects(async () => await backend.run([step]), step.kind)
+    await assert.rejects(async () => await backend.run(steps), 'a list')
+    await assert.rejects(async () => await backend.results?.watch({ name: 'lock', owner: mine.owner }), 'watch')
     await assert.rejects(async () => await backend.inspect('lock'), 'inspect')
     await assert.rejects(async () => {
       for await (const state of backend.list('')) assert.fail(`listed ${state.name}`)
@@ -32,7 +32,7 @@ export function close(suite: Suite): void {
     await b.assertFree('other')
     await b.assertHeldBy('lock', mine)
     await b.assertWaiting('lock')
-    assert.equal(await b.renewed(mine), fence, `${mine.owner} still holds the grant it got`)
+    await b.renewed(mine, fence)
   })
 
   suite.test('it is safe to call twice, also at once', async trial => {
@@ -55,7 +55,7 @@ export function close(suite: Suite): void {
     await c.queue(next)
     await a.backend.close()
     await b.give(holder)
-    await c.pushed(next)
+    await c.told(next)
     await c.assertHeldBy('lock', next)
   })
 }

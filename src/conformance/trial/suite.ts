@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Claim } from '../backend.js'
+import type { Claim } from '../../backend.js'
+import { type ConformanceSetup, type OpenedStore, type OpenStore, opener } from '../setup.js'
 import { TrialClient } from './client.js'
-import { type ConformanceSetup, type OpenedStore, type OpenStore, opener } from './setup.js'
+import { release } from './steps.js'
 
 /** What a test lets pass beyond a ttl before it expects the claim to be over. */
 const MARGIN_MS = 50
@@ -69,9 +70,11 @@ export class Trial {
 
   async #releaseAll(): Promise<void> {
     for (const prefix of new Set(this.#claims.map(made => made.prefix))) {
-      const { backend } = await this.store(prefix)
+      const client = await this.client(prefix)
       const claims = this.#claims.filter(made => made.prefix === prefix).map(({ claim }) => claim)
-      await Promise.all(claims.reverse().map(claim => backend.release(claim)))
+      const steps = claims.reverse().map(claim => release(claim))
+      const { mostSteps } = client.backend
+      for (let i = 0; i < steps.length; i += mostSteps) await client.run(steps.slice(i, i + mostSteps))
     }
   }
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import type { Suite } from './trial.js'
+import type { Suite } from '../trial/suite.js'
 
 const SHORT_MS = 200
-/** How many waiters a state lists. */
-const SHOWN_WAITERS = 100
+/** How many holders and how many waiters a state shows. */
+const SHOWN = 100
 
 /** What an operator sees of one lock. */
 export function inspect(suite: Suite): void {
@@ -14,7 +14,8 @@ export function inspect(suite: Suite): void {
     await trial.elapse(100)
     const state = await b.state('lock')
     assert.equal(state.name, 'lock')
-    assert.equal(state.limit, null, 'an exclusive claim agrees on no limit')
+    assert.equal(state.holding, 1)
+    assert.equal(state.holders[0]?.limit, null, 'an exclusive claim has no limit')
     assert.equal(state.waiting, 0)
     assert.deepEqual(state.waiters, [])
     assert.equal(state.holders.length, 1)
@@ -33,7 +34,9 @@ export function inspect(suite: Suite): void {
   suite.test('a renewal moves the expiry, not the time of the grant', async trial => {
     const a = await trial.client()
     const mine = a.claim('lock', { ttlMs: 30_000 })
-    await a.take(mine)
+    const fence = await a.take(mine)
+    // From its first renewal on the time of the grant is known everywhere.
+    await a.renewed(mine, fence)
     const [before] = (await a.state('lock')).holders
     await a.renewed({ ...mine, ttlMs: 60_000 })
     const [after] = (await a.state('lock')).holders
@@ -66,7 +69,7 @@ export function inspect(suite: Suite): void {
       shown,
       claims.map(({ owner, mode, meta }) => ({ owner, mode, meta })),
     )
-    assert.equal(state.limit, 3, 'the limit they agreed on')
+    assert.equal(state.holding, 3)
   })
 
   suite.test('waiters are shown in their order, with their mode, meta and age', async trial => {
@@ -83,7 +86,6 @@ export function inspect(suite: Suite): void {
       claims.map(({ owner, mode, meta }) => ({ owner, mode, meta })),
     )
     assert.equal(state.waiting, 3)
-    assert.equal(state.limit, 4, 'the limit of those that wait')
     for (const { owner, waitingSinceMs } of state.waiters) {
       // One millisecond of rounding on either side.
       const fits = waitingSinceMs >= since - 1 && waitingSinceMs <= state.atMs + 1
@@ -95,13 +97,25 @@ export function inspect(suite: Suite): void {
     const [a, b] = await trial.clients(2)
     const holder = a.claim('lock')
     await a.take(holder)
-    const claims = Array.from({ length: SHOWN_WAITERS + 5 }, () => b.claim('lock'))
+    const claims = Array.from({ length: SHOWN + 5 }, () => b.claim('lock'))
     for (const claim of claims) await b.queue(claim)
     const state = await a.state('lock')
     assert.equal(state.waiting, claims.length)
     assert.deepEqual(
       state.waiters.map(({ owner }) => owner),
-      claims.slice(0, SHOWN_WAITERS).map(({ owner }) => owner),
+      claims.slice(0, SHOWN).map(({ owner }) => owner),
+    )
+  })
+
+  suite.test('of many holders the first hundred are shown, and all are counted', async trial => {
+    const [a, b] = await trial.clients(2)
+    const claims = Array.from({ length: SHOWN + 5 }, () => a.shared('lock'))
+    for (const claim of claims) await a.take(claim)
+    const state = await b.state('lock')
+    assert.equal(state.holding, claims.length)
+    assert.deepEqual(
+      state.holders.map(({ owner }) => owner),
+      claims.slice(0, SHOWN).map(({ owner }) => owner),
     )
   })
 
@@ -127,7 +141,7 @@ export function inspect(suite: Suite): void {
     await a.take(first)
     await b.queue(second)
     await a.give(first)
-    await b.pushed(second)
+    await b.told(second)
     const [holder] = (await a.state('lock')).holders
     assert.deepEqual({ owner: holder?.owner, meta: holder?.meta }, { owner: second.owner, meta: null })
   })
@@ -138,7 +152,7 @@ export function inspect(suite: Suite): void {
     await a.take(first)
     await b.queue(second)
     await a.give(first)
-    await b.pushed(second)
+    await b.told(second)
     const [holder] = (await a.state('lock')).holders
     assert.deepEqual({ owner: holder?.owner, meta: holder?.meta }, { owner: second.owner, meta: 'second' })
   })

@@ -1,10 +1,11 @@
 import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import type { Backend } from '../backend.js'
-import { connect, type Lease, type Soloist, SoloistError } from '../index.js'
+import type { Backend } from '../../backend.js'
+import { connect, type Lease, type Soloist, SoloistError } from '../../index.js'
+import { importStore } from '../setup.js'
+import { release } from '../trial/steps.js'
 import type { ChildCommands, Reply, Request } from './protocol.js'
 import { recordSection } from './recorder.js'
-import { importStore } from './setup.js'
 
 // The child process of the suite: one client of the datastore, told over IPC what to do. It lives as long as its parent.
 
@@ -31,9 +32,7 @@ const commands: ChildCommands = {
   },
 
   async leave(text, keepMs) {
-    const { name, owner } = lease
-    const claim = { name, owner, client: solo.clientId, mode: 'exclusive', limit: null, meta: null } as const
-    await backend.release({ ...claim, ttlMs: leaseTtlMs }, { text, keepMs })
+    await backend.run([release(lease, { text, keepMs })])
   },
 
   async lost() {
@@ -53,10 +52,10 @@ const commands: ChildCommands = {
 
   async insist() {
     const { name, owner } = lease
-    const claim = { name, owner, client: solo.clientId, mode: 'exclusive', limit: null, meta: null } as const
-    const [renewal] = await backend.renew([{ ...claim, ttlMs: leaseTtlMs }])
-    const { released } = await backend.release({ ...claim, ttlMs: leaseTtlMs })
-    return { renewal: renewal?.status ?? 'no reply', released }
+    const renewal = { kind: 'renew', name, owner, ttlMs: leaseTtlMs, fence: null } as const
+    const { steps } = await backend.run([renewal, release(lease)])
+    const [renewed, released] = steps
+    return { renewal: renewed?.status ?? 'no answer', released: released?.status === 'released' && released.held }
   },
 
   async sections(target, rounds, log, label) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import type { Claim } from '../backend.js'
-import type { TrialClient } from './client.js'
-import type { Suite } from './trial.js'
+import type { Claim } from '../../backend.js'
+import type { TrialClient } from '../trial/client.js'
+import type { Suite } from '../trial/suite.js'
 
 /** Strictly first come, first served, by ticket. */
 export function fifo(suite: Suite): void {
@@ -58,7 +58,7 @@ export function fifo(suite: Suite): void {
     await a.assertWaiting('lock', second.claim, fourth.claim)
     await assertServed(a, holder, [second, fourth])
     for (const { client, claim } of [head, middle, tail]) {
-      const pushed = client.pushes.some(push => push.owner === claim.owner)
+      const pushed = client.grants.some(push => push.owner === claim.owner)
       assert.equal(pushed, false, `${claim.owner} left the queue and should never be granted the lock`)
     }
   })
@@ -71,7 +71,7 @@ export function fifo(suite: Suite): void {
     await b.giveNothing(claim)
     await a.give(holder)
     await a.assertFree('lock')
-    assert.deepEqual(b.pushes, [], `${claim.owner} left the queue and should never be granted the lock`)
+    assert.deepEqual(b.grants, [], `${claim.owner} left the queue and should never be granted the lock`)
   })
 
   suite.test('when a writer leaves the queue, the readers behind it join the readers before it', async trial => {
@@ -81,7 +81,7 @@ export function fifo(suite: Suite): void {
     await b.queue(writer)
     await c.queue(late)
     await b.giveNothing(writer)
-    await c.pushed(late)
+    await c.told(late)
     await a.assertHeldBy('lock', reader, late)
     await a.assertWaiting('lock')
   })
@@ -103,7 +103,7 @@ async function assertServed(holding: TrialClient, holder: Claim, line: readonly 
   let last = { client: holding, claim: holder }
   for (const next of line) {
     await last.client.give(last.claim)
-    await next.client.pushed(next.claim)
+    await next.client.told(next.claim)
     await holding.assertHeldBy(holder.name, next.claim)
     last = next
   }

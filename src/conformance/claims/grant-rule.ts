@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Suite } from './trial.js'
+import type { Suite } from '../trial/suite.js'
 
 /** Who is granted a lock, and who is not. */
 export function grantRule(suite: Suite): void {
@@ -74,7 +74,7 @@ export function grantRule(suite: Suite): void {
     await a.assertHeldBy('lock', second)
     await a.assertWaiting('lock', writer)
     await b.give(second)
-    await c.pushed(writer)
+    await c.told(writer)
     await a.assertHeldBy('lock', writer)
   })
 
@@ -87,10 +87,10 @@ export function grantRule(suite: Suite): void {
     await a.assertHeldBy('lock', reader)
     await a.assertWaiting('lock', writer, late)
     await a.give(reader)
-    await b.pushed(writer)
+    await b.told(writer)
     await a.assertHeldBy('lock', writer)
     await b.give(writer)
-    await c.pushed(late)
+    await c.told(late)
     await a.assertHeldBy('lock', late)
   })
 
@@ -113,7 +113,7 @@ export function grantRule(suite: Suite): void {
     await b.refused(b.shared('lock', 3))
     await a.give(mine)
     await a.assertFree('lock')
-    assert.deepEqual(b.pushes, [], 'nothing is granted to a claim that was only tried')
+    assert.deepEqual(b.grants, [], 'nothing is granted to a claim that was only tried')
   })
 
   suite.test('consecutive readers at the head are granted together, and no further', async trial => {
@@ -128,9 +128,9 @@ export function grantRule(suite: Suite): void {
     await c.queue(writer)
     await b.queue(late)
     await a.give(holder)
-    await b.pushed(readers[0])
-    await c.pushed(readers[1])
-    await b.pushed(readers[2])
+    await b.told(readers[0])
+    await c.told(readers[1])
+    await b.told(readers[2])
     await a.assertHeldBy('lock', ...readers)
     await a.assertWaiting('lock', writer, late)
   })
@@ -143,11 +143,11 @@ export function grantRule(suite: Suite): void {
     await a.take(second)
     for (const claim of waiting) await b.queue(claim)
     await a.give(first)
-    await b.pushed(waiting[0])
+    await b.told(waiting[0])
     await a.assertHeldBy('lock', second, waiting[0])
     await a.assertWaiting('lock', waiting[1], waiting[2])
     await a.give(second)
-    await b.pushed(waiting[1])
+    await b.told(waiting[1])
     await a.assertHeldBy('lock', waiting[0], waiting[1])
     await a.assertWaiting('lock', waiting[2])
   })
@@ -159,8 +159,8 @@ export function grantRule(suite: Suite): void {
     await a.take(holder)
     for (const claim of waiting) await b.queue(claim)
     await a.give(holder)
-    await b.pushed(waiting[0])
-    await b.pushed(waiting[1])
+    await b.told(waiting[0])
+    await b.told(waiting[1])
     await a.assertHeldBy('lock', waiting[0], waiting[1])
     await a.assertWaiting('lock', waiting[2])
   })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Suite } from './trial.js'
+import { renew } from '../trial/steps.js'
+import type { Suite } from '../trial/suite.js'
 
 /** Names that a careless backend mixes up, cuts, folds or trips over. All of them are different locks. */
 export const ODD_NAMES: readonly string[] = [
@@ -97,13 +98,13 @@ export function names(suite: Suite): void {
     assert.deepEqual(seen.sort(), [...ODD_NAMES].sort(), 'each name is listed once, as it is')
     const [released, standing] = [locks.filter((_, i) => i % 2 === 0), locks.filter((_, i) => i % 2 === 1)]
     for (const { holder } of released) await a.give(holder)
-    for (const { next } of released) await b.pushed(next)
+    for (const { next } of released) await b.told(next)
     for (const { next } of released) await a.assertHeldBy(next.name, next)
     for (const { holder, next } of standing) {
       await b.assertHeldBy(holder.name, holder)
       await b.assertWaiting(holder.name, next)
     }
-    assert.equal(b.pushes.length, released.length, 'nothing is pushed for a lock that was not released')
+    assert.equal(b.grants.length, released.length, 'nothing is pushed for a lock that was not released')
   })
 
   suite.test('all names are semaphores of their own', async trial => {
@@ -132,9 +133,9 @@ export function names(suite: Suite): void {
       (await b.state('lock')).holders.map(({ meta }) => meta),
       ODD_TEXTS,
     )
-    const replies = await a.backend.renew(everybody)
+    const answers = await a.run(everybody.map(claim => renew(claim)))
     assert.deepEqual(
-      replies.map(({ status }) => status),
+      answers.map(({ status }) => status),
       everybody.map(() => 'held'),
     )
     const [left, gone] = [everybody.filter((_, i) => i % 2 === 0), everybody.filter((_, i) => i % 2 === 1)]
@@ -155,7 +156,7 @@ export function names(suite: Suite): void {
     )
     await a.give(first)
     for (const next of line) {
-      await b.pushed(next)
+      await b.told(next)
       await a.assertHeldBy('lock', next)
       assert.equal((await a.state('lock')).holders[0]?.meta, next.meta)
       await b.give(next)

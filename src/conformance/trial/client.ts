@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict'
+import type {
+  AcquireAnswer,
+  Answer,
+  Backend,
+  Busy,
+  Claim,
+  ClaimId,
+  Ended,
+  HandedGrant,
+  KeptResult,
+  LockState,
+  PushedGrant,
+  RenewAnswer,
+  RenewStep,
+  Step,
+  StoreEvent,
+} from '../../backend.js'
+import { acquire, release, renew, type StepOf } from './steps.js'
+
+/** The ttl of a claim that is not meant to run out within its test. */
+export const LONG_MS = 60_000
+/** How long a push may take before it counts as missing. */
+const PUSH_MS = 5_000
+/** How often a step may be answered "again" before the backend counts as one that does nothing. */
+const MOST_AGAIN = 1_000
+
+/** How a claim is acquired: as {@link acquire} takes it. */
+export interface TakeOptions {
+  readonly ticket?: 'new' | number
+  readonly replaces?: string
+}
+
+/** A grant this client was told of, by a push or in the answer to a call of its own. */
+export interface Told extends ClaimId {
+  readonly by: 'push' | 'answer'
+  readonly fence: number
+}
+
+/** One client of the datastore under test: its port, what it was told, and assertions that say who owns what. */
+export class TrialClient {
+  /** Starts with the client's letter: `A` was opened first. */
+  readonly id: string
+  readonly backend: Backend
+  /** Every grant this client was told of, oldest first. */
+  readonly grants: Told[] = []
+  /** Every end of a claim that was pushed to this client, oldest first. */
+  readonly endings: Ended[] = []
+  readonly #track: (claim: Claim) => void
+  readonly #onPush = new Set<() => void>()
+  #claims = 0
+
+  constructor(id: string, backend: Backend, track: (claim: Claim) => void) {
+    this.id = id
+    this.backend = backend
+    this.#track = track
+    backend.open(id, event => this.#heard(event))
+  }
+
+  /** An exclusive claim by a new owner, unless `fields` say otherwise. */
+  claim(name: string, fields: Partial<Claim> = {}): Claim {
+    this.#claims += 1
+    const owner = `${this.id}/${this.#claims}`
+    const claim: Claim = { name, owner, mode: 'exclusive', limit: null, ttlMs: LONG_MS, meta: null, ...fields }
+    this.#track(claim)
+    return claim
+  }
+
+  /** A shared claim by a new owner. */
+  shared(name: string, limit: number | null = null, fields: Partial<Claim> = {}): Claim {
+    return this.claim(name, { mode: 'shared', limit, ...fields })
+  }
+
+  /**
+   * Has a list of steps done, in one call unless the datastore answers that some are to be sent again.
+   *
+   * @returns the answers, none of which is a fault
+   */
+  async run<const S extends readonly Step[]>(steps: S): Promise<{ [I in keyof S]: StepOf<S[I]> }> {
+    const answers: (Answer | undefined)[] = steps.map(() => undefined)
+    let left = steps.map((step, i) => ({ step, i }))
+    for (let calls = 0; calls === 0 || left.length > 0; calls += 1) {
+      assert.ok(calls < MOST_AGAIN, `the datastore answered "again" ${calls} times`)
+      const told = await this.backend.run(left.map(({ step }) => step))
+      assert.equal(told.steps.length, left.length, 'a list of steps has as many answers')
+      left.forEach(({ i }, k) => {
+        answers[i] = told.steps[k]
+      })
+      for (const grant of told.handed) this.#handed(grant)
+      left = left.filter(({ i }) => answers[i]?.status === 'again')
+    }
+    for (const answer of answers) {
+      assert.notEqual(answer?.status, 'fault', `a step failed: ${answer?.status === 'fault' ? answer.error : ''}`)
+    }
+    return answers as { [I in keyof S]: StepOf<S[I]> }
+  }
+
+  /** Acquires the claim, which must be granted now. @returns its fence */
+  async take(claim: Claim, options?: TakeOptions): Promise<number> {
+    const [answer] = await this.run([acquire(claim, options)])
+    return grantedTo(claim, answer)
+  }
+
+  /** Acquires the claim, which must be answered busy, and without a ticket must not be queued. */
+  async refused(claim: Claim, options: TakeOptions = {}): Promise<Busy> {
+    const [answer] = await this.run([acquire(claim, options)])
+    assert.equal(answer.status, 'busy', `${claim.owner} should find ${shown(claim.name)} busy: ${shown(answer)}`)
+    assert.ok(answer.status === 'busy')
+    if (options.ticket === undefined) {
+      assert.equal(answer.ticket, null, `${claim.owner} asked for no place in the queue of ${shown(claim.name)}`)
+    }
+    return answer
+  }
+
+  /** Acquires the claim, which must be queued. @returns its ticket */
+  async queue(claim: Claim, ticket: 'new' | number = 'new'): Promise<number> {
+    const answer = await this.refused(claim, { ticket })
+    assert.ok(typeof answer.ticket === 'number', `${claim.owner} should get a ticket for ${shown(claim.name)}`)
+    return answer.ticket
+  }
+
+  /** Asks again for a claim that waits. @returns the answer, which may be of any kind */
+  async beat(claim: Claim, ticket: number): Promise<StepOf<ReturnType<typeof acquire>>> {
+    const [answer] = await this.run([acquire(claim, { ticket })])
+    return answer
+  }
+
+  /** Renews one claim. */
+  async renew(claim: Claim, fence: number | null = null): Promise<StepOf<RenewStep>> {
+    const [answer] = await this.run([renew(claim, fence)])
+    return answer
+  }
+
+  /** Renews a claim that must be held, and whose fence is this one, as far as the datastore noted it. */
+  async renewed(claim: Claim, fence: number | null = null): Promise<void> {
+    const answer = await this.renew(claim, fence)
+    assert.equal(answer.status, 'held', `${claim.owner} should still hold ${shown(claim.name)}: ${shown(answer)}`)
+    if (fence !== null) assertNoted(claim, answer, fence)
+  }
+
+  /** Renews a claim that must not be held. */
+  async lost(claim: Claim, why: string): Promise<void> {
+    assert.deepEqual({ ...(await this.renew(claim)) }, { status: 'lost' }, why)
+  }
+
+  /** Releases a claim that must be held until now. */
+  async give(claim: ClaimId, result: KeptResult | null = null): Promise<void> {
+    const [{ held }] = await this.run([release(claim, result)])
+    assert.equal(held, true, `${claim.owner} should have held ${shown(claim.name)} until its release`)
+  }
+
+  /** Releases a claim that must not be held: because it waits, was released before, or has run out. */
+  async giveNothing(claim: ClaimId, result: KeptResult | null = null): Promise<void> {
+    const [{ held }] = await this.run([release(claim, result)])
+    assert.equal(held, false, `${claim.owner} held nothing of ${shown(claim.name)} that it could release`)
+  }
+
+  /** How this client was told that the waiting claim was granted, waited for. */
+  async told(claim: ClaimId): Promise<Told> {
+    const told = await this.#arrival(() => this.grants.find(grant => isOf(grant, claim)))
+    if (told !== undefined) return told
+    const state = await this.backend.inspect(claim.name)
+    assert.fail(`nothing told ${claim.owner} of its grant within ${PUSH_MS} ms; the lock is ${shown(state)}`)
+  }
+
+  /** Asks what became of the claim: a text is the result it must have left. While it is live, this client watches it. */
+  async sees(claim: ClaimId, expected: 'live' | 'gone' | { readonly text: string }): Promise<void> {
+    const { name, owner } = claim
+    const { results } = this.backend
+    assert.ok(results !== undefined, 'the backend keeps results')
+    const reply = await results.watch({ name, owner })
+    const told = typeof expected === 'string' ? { status: expected } : { status: 'result', text: expected.text }
+    const question = `what became of ${shown(owner)} on ${shown(name)}`
+    assert.deepEqual({ ...reply }, told, `${question}: ${shown(told)}, not ${shown(reply)}`)
+  }
+
+  /** The push of the end of a claim that this client watches, waited for. */
+  async ended(claim: ClaimId): Promise<void> {
+    const ending = await this.#arrival(() => this.endings.find(ending => isOf(ending, claim)))
+    const expected = `${this.id}, which watches ${claim.owner} on ${shown(claim.name)}, should be told of its end`
+    assert.ok(ending !== undefined, `${expected} within ${PUSH_MS} ms`)
+    assert.deepEqual({ ...ending }, { type: 'ended', name: claim.name, owner: claim.owner }, expected)
+  }
+
+  /** The lock's state, which must not be null. */
+  async state(name: string): Promise<LockState> {
+    const state = await this.backend.inspect(name)
+    assert.ok(state !== null, `${shown(name)} should be in use, but inspect answers null`)
+    return state
+  }
+
+  /** Asserts that exactly these claims hold the lock, in the order they were granted. */
+  async assertHeldBy(name: string, ...claims: readonly ClaimId[]): Promise<void> {
+    const state = await this.backend.inspect(name)
+    const owners = state?.holders.map(holder => holder.owner) ?? []
+    const expected = claims.map(claim => claim.owner)
+    assert.deepEqual(owners, expected, `${shown(name)} should be held by ${list(expected)}, not by ${list(owners)}`)
+    assert.equal(state?.holding ?? 0, expected.length, `the number of claims that hold ${shown(name)}`)
+  }
+
+  /** Asserts that exactly these claims wait for the lock, first come first. */
+  async assertWaiting(name: string, ...claims: readonly ClaimId[]): Promise<void> {
+    const state = await this.backend.inspect(name)
+    const owners = state?.waiters.map(waiter => waiter.owner) ?? []
+    const expected = claims.map(claim => claim.owner)
+    assert.deepEqual(owners, expected, `${list(expected)} should wait for ${shown(name)}, not ${list(owners)}`)
+    assert.equal(state?.waiting ?? 0, expected.length, `the number of claims that wait for ${shown(name)}`)
+  }
+
+  /** Asserts that nobody holds the lock or waits for it. */
+  async assertFree(name: string): Promise<void> {
+    const state = await this.backend.inspect(name)
+    assert.equal(state, null, `${shown(name)} should be free, but is ${shown(state)}`)
+  }
+
+  /** What `find` finds, now or once it was pushed; `undefined`: it did not come in time. */
+  async #arrival<T>(find: () => T | undefined): Promise<T | undefined> {
+    const deadline = performance.now() + PUSH_MS
+    for (let found = find(); ; found = find()) {
+      const left = deadline - performance.now()
+      if (found !== undefined || left <= 0) return found
+      await this.#nextPush(left)
+    }
+  }
+
+  #handed({ name, owner, fence }: HandedGrant): void {
+    this.#wake(() => this.grants.push({ name, owner, fence, by: 'answer' }))
+  }
+
+  #heard(event: StoreEvent): void {
+    if (event.type === 'granted') {
+      const { name, owner, fence }: PushedGrant = event
+      this.#wake(() => this.grants.push({ name, owner, fence, by: 'push' }))
+    } else if (event.type === 'ended') this.#wake(() => this.endings.push(event))
+  }
+
+  #wake(note: () => void): void {
+    note()
+    for (const wake of this.#onPush) wake()
+  }
+
+  #nextPush(withinMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const wake = () => {
+        clearTimeout(timer)
+        this.#onPush.delete(wake)
+        resolve()
+      }
+      const timer = setTimeout(wake, withinMs)
+      this.#onPush.add(wake)
+    })
+  }
+}
+
+/** The fence of an answer that must be a grant. */
+export function grantedTo(claim: ClaimId, answer: AcquireAnswer): number {
+  assert.ok(answer.status === 'granted', `${claim.owner} should be granted ${shown(claim.name)}: ${shown(answer)}`)
+  assertFence(answer.fence)
+  return answer.fence
+}
+
+/** The fence a renewal shows is this one, as far as the datastore noted it. */
+export function assertNoted(claim: ClaimId, answer: RenewAnswer, fence: number): void {
+  assert.ok(answer.status === 'held', `${claim.owner} should hold ${shown(claim.name)}: ${shown(answer)}`)
+  assert.equal(answer.fence ?? fence, fence, `the fence of ${claim.owner} by renewal`)
+}
+
+/** A number that a fence can be: `0` stands for none. */
+export function assertFence(fence: number): void {
+  assert.ok(Number.isSafeInteger(fence) && fence > 0, `a fence is a whole number above 0 and below 2^53, not ${fence}`)
+}
+
+/** A value in a form that fits into an assertion's message. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing'
+  return text.length <= 500 ? text : `${text.slice(0, 500)}…`
+}
+
+function isOf(event: ClaimId, claim: ClaimId): boolean {
+  return event.name === claim.name && event.owner === claim.owner
+}
+
+function list(owners: readonly string[]): string {
+  return owners.length === 0 ? 'nobody' : owners.join(', ')
+}

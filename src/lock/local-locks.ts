@@ -1,0 +1,104 @@
+import type { Timer } from '../internal/clock.js'
+import type { Attempt } from './attempt.js'
+import type { HeldLease } from './lease.js'
+import type { Flight, Lane, PendingStep } from './steps.js'
+
+/** A claim that was left to run out. */
+export class Expiring {
+  readonly owner: string
+  readonly timer: Timer
+
+  constructor(owner: string, timer: Timer) {
+    this.owner = owner
+    this.timer = timer
+  }
+}
+
+/** What stands for one claim in this client: a call that waits, a lease, or what is left of one. */
+export type Standing = Attempt | HeldLease | Expiring
+
+/** One lock as this client knows it: who stands for claims on it, and its steps that are on their way. */
+export class LocalLock implements Lane {
+  readonly name: string
+  flight: Flight | null = null
+  parked: PendingStep[] | null = null
+  steps = 0
+  waiters = 0
+  readonly #locks: Map<string, LocalLock>
+  /** Nearly every lock has one claim here. */
+  #only: Standing | null = null
+  /** By owner, when there are more. */
+  #all: Map<string, Standing> | null = null
+
+  constructor(name: string, locks: Map<string, LocalLock>) {
+    this.name = name
+    this.#locks = locks
+  }
+
+  find(owner: string): Standing | undefined {
+    if (this.#all !== null) return this.#all.get(owner)
+    return this.#only?.owner === owner ? this.#only : undefined
+  }
+
+  /** Stands for its owner's claim from now on, instead of what did before. */
+  put(standing: Standing): void {
+    if (this.#all !== null) this.#all.set(standing.owner, standing)
+    else if (this.#only === null || this.#only.owner === standing.owner) this.#only = standing
+    else {
+      this.#all = new Map([
+        [this.#only.owner, this.#only],
+        [standing.owner, standing],
+      ])
+      this.#only = null
+    }
+  }
+
+  /** Nothing stands for this claim any more, unless something else does by now. */
+  remove(standing: Standing): void {
+    if (this.find(standing.owner) !== standing) return
+    if (this.#all === null) this.#only = null
+    else {
+      this.#all.delete(standing.owner)
+      if (this.#all.size === 0) this.#all = null
+    }
+    this.#forgetIfIdle()
+  }
+
+  standing(): Iterable<Standing> {
+    return this.#all?.values() ?? (this.#only === null ? [] : [this.#only])
+  }
+
+  idle(): void {
+    this.#forgetIfIdle()
+  }
+
+  #forgetIfIdle(): void {
+    if (this.steps === 0 && this.#only === null && this.#all === null) this.#locks.delete(this.name)
+  }
+}
+
+/** Every lock that one client has to do with at this moment. */
+export class LocalLocks {
+  readonly #locks = new Map<string, LocalLock>()
+
+  /** The lock of this name, made when it is not known. */
+  at(name: string): LocalLock {
+    let lock = this.#locks.get(name)
+    if (lock === undefined) {
+      lock = new LocalLock(name, this.#locks)
+      this.#locks.set(name, lock)
+    }
+    return lock
+  }
+
+  find(name: string, owner: string): Standing | undefined {
+    return this.#locks.get(name)?.find(owner)
+  }
+
+  /** Everything that stands for a claim, as of now. */
+  standing(): readonly Standing[] {
+    const all: Standing[] = []
+    for (const lock of this.#locks.values()) for (const standing of lock.standing()) all.push(standing)
+    return all
+  }
+}
