@@ -89,6 +89,7 @@ class RedisBackend implements Backend {
 
   async run(steps: readonly Step[]): Promise<Answers> {
     this.#assertOpen()
+    if (steps.length === 0) return { steps: [], handed: [] }
     const client = this.#client
     const hears = this.#link.hears(this.#channels + client)
     const sender = { client, channels: this.#channels, hears, cluster: this.#link.cluster }

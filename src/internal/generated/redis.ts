@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '070b47d65267418c578233cd615bfed185ae9ae5',
+    sha1: '6bdc41c5179f57d022e35958de5a09492bad08a6',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function digits(number)
@@ -153,6 +153,18 @@ local function of_type(reply, otherwise)
 if type(reply) == 'table' and reply.err then return otherwise end
 return reply
 end
+local MOST_READ = 500
+local function notes_of(details, owners)
+local fields = {}
+for i, owner in ipairs(owners) do
+fields[i] = 'o' .. owner
+end
+local notes = of_type(try('HMGET', details, unpack(fields)), {})
+for i = 1, #owners do
+notes[i] = notes[i] or ''
+end
+return notes
+end
 local function inspect(k)
 local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
 local from, to = '(' .. digits(now), '(1e15'
@@ -160,36 +172,46 @@ local holder = of_type(try('GET', lock), false)
 local shared = of_type(try('ZCOUNT', queue, from, to), 0)
 local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
 local state = { digits(now), shared + (holder and 1 or 0), waiting }
-local fields = {}
-local function add(kind, owner, at)
-for _, part in ipairs({ kind, owner, at, '' }) do
+local read = 0
+local function add(kind, members, less, most)
+local owners, rows = {}, {}
+for i = 1, #members, 2 do
+owners[#owners + 1] = members[i]
+end
+read = read + #owners
+for i, note in ipairs(notes_of(details, owners)) do
+rows[i] = { owner = owners[i], at = members[2 * i], note = note, fence = tonumber(string.match(note, ' (%d+)') or 0) }
+end
+if less then table.sort(rows, less) end
+for i = 1, math.min(#rows, most) do
+for _, part in ipairs({ kind, rows[i].owner, rows[i].at, rows[i].note }) do
 state[#state + 1] = part
 end
-fields[#fields + 1] = 'o' .. owner
+end
 end
 if holder then
 local left = call('PTTL', lock)
-add('x', holder, left >= 0 and digits(now + left) or '')
+add('x', { holder, left >= 0 and digits(now + left) or '' }, nil, 1)
 end
 if shared > 0 then
-local first = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, show - #fields, 'WITHSCORES')
-for i = 1, #first, 2 do
-local ends = tonumber(first[i + 1])
-add('s', first[i], ends < FOREVER and digits(ends) or '')
+local members = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, MOST_READ, 'WITHSCORES')
+for i = 2, #members, 2 do
+local ends = tonumber(members[i])
+members[i] = ends < FOREVER and digits(ends) or ''
 end
+add('s', members, function(a, b)
+return a.fence < b.fence
+end, show - read)
 end
 if waiting > 0 then
-local first = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
-for i = 1, #first, 2 do
-add('w', first[i], digits(tonumber(first[i + 1])))
+local members = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
+for i = 2, #members, 2 do
+members[i] = digits(tonumber(members[i]))
 end
+add('w', members, nil, show)
 end
-if #fields == 0 then return {}, 0 end
-local notes = of_type(try('HMGET', details, unpack(fields)), {})
-for i, note in ipairs(notes) do
-if note then state[3 + 4 * i] = note end
-end
-return state, #fields
+if read == 0 then return {}, 0 end
+return state, read
 end
 local states, shown = {}, 0
 for i = 1, #KEYS / 3 do
@@ -202,7 +224,7 @@ return states
 `,
   },
   steps: {
-    sha1: '728995923873ebd0237f40349208267a5b94e632',
+    sha1: 'ff39d85592af4078b820918971b27d875bfb71ab',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -564,6 +586,13 @@ hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
 if claim.mode == 'x' and l.size > 0 then call('ZREM', l.queue, claim.owner) end
 return 'G', digits(fence)
 end
+local function grant_again(l, claim)
+local noted = l.detailed and noted_claim(l, claim.owner)
+local fence = noted and tonumber(noted.fence)
+if not fence then return grant(l, claim) end
+hold(l, claim, claim.ttl, fence, true)
+return 'G', digits(fence)
+end
 local function busy(l, more, ticket, requeued)
 local holder, left = l.holder, nil
 if holder then
@@ -594,7 +623,7 @@ local function acquire(l, j, claim, ticket, replaces)
 local owner = claim.owner
 if l.holder == owner then
 claim.mode = 'x'
-return grant(l, claim)
+return grant_again(l, claim)
 end
 local more, requeued = false, false
 if l.holder then
@@ -609,7 +638,7 @@ if l.size == 0 then return grant(l, claim) end
 local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
 if score and score > now and score < FIRST_TICKET then
 claim.mode = 's'
-return grant(l, claim)
+return grant_again(l, claim)
 end
 purge(l)
 local function waiting()

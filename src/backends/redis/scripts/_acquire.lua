@@ -6,6 +6,15 @@ local function grant(l, claim)
   return 'G', digits(fence)
 end
 
+-- Grants once more what this owner holds, with the fence it was granted with, if that was noted.
+local function grant_again(l, claim)
+  local noted = l.detailed and noted_claim(l, claim.owner)
+  local fence = noted and tonumber(noted.fence)
+  if not fence then return grant(l, claim) end
+  hold(l, claim, claim.ttl, fence, true)
+  return 'G', digits(fence)
+end
+
 local function busy(l, more, ticket, requeued)
   local holder, left = l.holder, nil
   if holder then
@@ -39,7 +48,7 @@ local function acquire(l, j, claim, ticket, replaces)
   local owner = claim.owner
   if l.holder == owner then
     claim.mode = 'x'
-    return grant(l, claim)
+    return grant_again(l, claim)
   end
   local more, requeued = false, false
   if l.holder then
@@ -55,7 +64,7 @@ local function acquire(l, j, claim, ticket, replaces)
   local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
   if score and score > now and score < FIRST_TICKET then
     claim.mode = 's'
-    return grant(l, claim)
+    return grant_again(l, claim)
   end
   purge(l)
   local function waiting()

@@ -1,4 +1,5 @@
--- Locks as an operator sees them. Changes nothing, and reads no more than it shows. On a cluster: locks of one slot.
+-- Locks as an operator sees them. Changes nothing, and reads little more than it shows: of shared holders, which are in the
+-- order in which their leases end, up to MOST_READ, to find those that were granted first. On a cluster: locks of one slot.
 --
 -- KEYS  the three of each lock, see steps.lua
 -- ARGV  1 how many holders, and how many waiters, to show of each  2 how many to show of all: after that many the rest of
@@ -19,6 +20,21 @@ local function of_type(reply, otherwise)
   return reply
 end
 
+local MOST_READ = 500
+
+-- What is noted of each owner, or '' of one of whom nothing is.
+local function notes_of(details, owners)
+  local fields = {}
+  for i, owner in ipairs(owners) do
+    fields[i] = 'o' .. owner
+  end
+  local notes = of_type(try('HMGET', details, unpack(fields)), {})
+  for i = 1, #owners do
+    notes[i] = notes[i] or ''
+  end
+  return notes
+end
+
 local function inspect(k)
   local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local from, to = '(' .. digits(now), '(1e15'
@@ -26,37 +42,48 @@ local function inspect(k)
   local shared = of_type(try('ZCOUNT', queue, from, to), 0)
   local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
   local state = { digits(now), shared + (holder and 1 or 0), waiting }
-  local fields = {}
-  local function add(kind, owner, at)
-    for _, part in ipairs({ kind, owner, at, '' }) do
-      state[#state + 1] = part
+  local read = 0
+  -- Adds the first of these members of the queue, by `less`, or of the lock itself.
+  local function add(kind, members, less, most)
+    local owners, rows = {}, {}
+    for i = 1, #members, 2 do
+      owners[#owners + 1] = members[i]
     end
-    fields[#fields + 1] = 'o' .. owner
+    read = read + #owners
+    for i, note in ipairs(notes_of(details, owners)) do
+      rows[i] = { owner = owners[i], at = members[2 * i], note = note, fence = tonumber(string.match(note, ' (%d+)') or 0) }
+    end
+    if less then table.sort(rows, less) end
+    for i = 1, math.min(#rows, most) do
+      for _, part in ipairs({ kind, rows[i].owner, rows[i].at, rows[i].note }) do
+        state[#state + 1] = part
+      end
+    end
   end
 
   if holder then
     local left = call('PTTL', lock)
-    add('x', holder, left >= 0 and digits(now + left) or '')
+    add('x', { holder, left >= 0 and digits(now + left) or '' }, nil, 1)
   end
   if shared > 0 then
-    local first = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, show - #fields, 'WITHSCORES')
-    for i = 1, #first, 2 do
-      local ends = tonumber(first[i + 1])
-      add('s', first[i], ends < FOREVER and digits(ends) or '')
+    local members = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, MOST_READ, 'WITHSCORES')
+    for i = 2, #members, 2 do
+      local ends = tonumber(members[i])
+      members[i] = ends < FOREVER and digits(ends) or ''
     end
+    add('s', members, function(a, b)
+      return a.fence < b.fence
+    end, show - read)
   end
   if waiting > 0 then
-    local first = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
-    for i = 1, #first, 2 do
-      add('w', first[i], digits(tonumber(first[i + 1])))
+    local members = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
+    for i = 2, #members, 2 do
+      members[i] = digits(tonumber(members[i]))
     end
+    add('w', members, nil, show)
   end
-  if #fields == 0 then return {}, 0 end
-  local notes = of_type(try('HMGET', details, unpack(fields)), {})
-  for i, note in ipairs(notes) do
-    if note then state[3 + 4 * i] = note end
-  end
-  return state, #fields
+  if read == 0 then return {}, 0 end
+  return state, read
 end
 
 local states, shown = {}, 0
