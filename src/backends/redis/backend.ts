@@ -91,8 +91,14 @@ class RedisBackend implements Backend {
     this.#assertOpen()
     if (steps.length === 0) return { steps: [], handed: [] }
     const client = this.#client
-    const hears = this.#link.hears(this.#channels + client)
-    const sender = { client, channels: this.#channels, hears, cluster: this.#link.cluster }
+    const channel = this.#channels + client
+    const hears = this.#link.hears(channel)
+    const sender = {
+      client,
+      channels: this.#channels,
+      hears: this.#link.hearsNow(channel),
+      cluster: this.#link.cluster,
+    }
     const answers = await this.#scripts.run(steps, sender)
     for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, hears)
     return answers
@@ -132,7 +138,7 @@ class RedisBackend implements Backend {
     return await this.#scripts.watch(claim, this.#client)
   }
 
-  /** @param heard whether this client was told of its grants when the claim was queued */
+  /** @param heard whether this client's channel had been subscribed when the claim was sent */
   #onBusy({ ticket, requeued }: Answer & { readonly status: 'busy' }, heard: boolean): void {
     if (ticket === null) return
     if (!heard) this.#hear()

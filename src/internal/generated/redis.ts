@@ -224,7 +224,7 @@ return states
 `,
   },
   steps: {
-    sha1: 'ff39d85592af4078b820918971b27d875bfb71ab',
+    sha1: 'd92ee0d2decccc147ef6e11b4efdb169497a9646',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -568,7 +568,8 @@ ticket, requeued = digits(place), false
 end
 end
 local field, text = note_of(claim, nil)
-call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (hears and '' or '?'))
+local sure = hears and not requeued
+call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (sure and '' or '?'))
 keep(l)
 return ticket, requeued
 end

@@ -5,7 +5,7 @@ local function push(to, ...)
   return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
 
--- Until when a client counts as alive was noted when it was last heard of; and whether it could be told anything then.
+-- Whether a client counts as alive, and whether pushes to it may be missed: it is still subscribing its channel, or again.
 local function reachable(l, of)
   local until_ms, unsure = string.match(call('HGET', l.details, 'c' .. of) or '', '^(%d+)(%??)$')
   return until_ms and tonumber(until_ms) > now, unsure == '?'
@@ -70,7 +70,9 @@ local function enqueue(l, claim, ticket)
     end
   end
   local field, text = note_of(claim, nil)
-  call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (hears and '' or '?'))
+  -- Who lost its place was perhaps not reached.
+  local sure = hears and not requeued
+  call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (sure and '' or '?'))
   keep(l)
   return ticket, requeued
 end

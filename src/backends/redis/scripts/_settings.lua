@@ -1,4 +1,4 @@
--- '<1 when pushes to the client can be heard> <1 on a cluster> <ms a pushed grant stands unconfirmed> <ms a client counts
+-- '<1 when the client hears pushes just now> <1 on a cluster> <ms a pushed grant stands unconfirmed> <ms a client counts
 -- as alive after it was heard of> <how many long steps a call may do> <how many results there are to keep>'
 local client, idle_ms = ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
