@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '6bdc41c5179f57d022e35958de5a09492bad08a6',
+    sha1: '70177157a50aedc7f20190d8edd0cd369a47035a',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function digits(number)
@@ -87,17 +87,16 @@ local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
 local function keep(l)
-local left
+local in_queue, in_details = 0, 0
 if l.holder then
-left = exclusive_left(l)
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
-local _
-_, left = shared_left(l, true)
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
 end
-local ms = nil
-if left ~= -1 then ms = math.max(left or 0, 0) + idle_ms end
-expire(l.queue, ms)
-expire(l.details, ms)
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
 local function shared_count(l)
 if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
@@ -110,6 +109,12 @@ local shared = shared_count(l)
 if claim.mode == 'x' then return shared == 0 end
 return claim.limit == nil or shared < claim.limit
 end
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
 if ttl > 0 then
@@ -120,15 +125,14 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
 if noted then
 call('HSET', l.details, note_of(claim, fence))
+keep(l)
 elseif l.detailed then
-call('HDEL', l.details, 'o' .. claim.owner)
+unnote(l, 'o' .. claim.owner)
 end
-if noted or l.detailed then keep(l) end
 else
-call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
 call('HSET', l.details, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
-l.size = l.size + 1
 keep(l)
 end
 end
@@ -142,12 +146,14 @@ end
 call('HDEL', l.details, unpack(gone))
 end
 local function tidy(l)
-if call('EXISTS', l.queue) == 1 then return end
-if l.holder then
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+return notes[1] or notes[2]
 end
-call('DEL', l.details)
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
 local function of_type(reply, otherwise)
 if type(reply) == 'table' and reply.err then return otherwise end
@@ -224,7 +230,7 @@ return states
 `,
   },
   steps: {
-    sha1: 'd92ee0d2decccc147ef6e11b4efdb169497a9646',
+    sha1: '97af23bed8c4dced13733ea68c8f1fc4dbb98cbc',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -279,9 +285,13 @@ string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
 hears, on_cluster = hears == '1', on_cluster == '1'
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
-local first_fence = fence_after(try('GET', KEYS[1]), now_us)
-local next_fence, marked_up_to = first_fence, first_fence
+local first_fence, next_fence, marked_up_to
+local function read_mark()
+first_fence = fence_after(try('GET', KEYS[1]), now_us)
+next_fence, marked_up_to = first_fence, first_fence
+end
 local function new_fence()
+if not next_fence then read_mark() end
 next_fence = next_fence + 1
 return next_fence - 1
 end
@@ -293,7 +303,7 @@ end
 local letters, extras, handed = {}, {}, {}
 local function reply()
 mark()
-local all = { digits(first_fence), '' }
+local all = { digits(first_fence or 0), '' }
 for j = 1, count do
 if extras[j] then all[#all + 1] = extras[j] end
 end
@@ -330,6 +340,7 @@ local function is_all(details, owner)
 return try('HLEN', details) == 1 and call('HEXISTS', details, 'o' .. owner) == 1
 end
 if count > 1 then
+read_mark()
 local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
 for j = 1, count do
 local lock = KEYS[3 * j - 1]
@@ -446,17 +457,16 @@ local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
 local function keep(l)
-local left
+local in_queue, in_details = 0, 0
 if l.holder then
-left = exclusive_left(l)
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
-local _
-_, left = shared_left(l, true)
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
 end
-local ms = nil
-if left ~= -1 then ms = math.max(left or 0, 0) + idle_ms end
-expire(l.queue, ms)
-expire(l.details, ms)
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
 local function shared_count(l)
 if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
@@ -469,6 +479,12 @@ local shared = shared_count(l)
 if claim.mode == 'x' then return shared == 0 end
 return claim.limit == nil or shared < claim.limit
 end
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
 if ttl > 0 then
@@ -479,15 +495,14 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
 if noted then
 call('HSET', l.details, note_of(claim, fence))
+keep(l)
 elseif l.detailed then
-call('HDEL', l.details, 'o' .. claim.owner)
+unnote(l, 'o' .. claim.owner)
 end
-if noted or l.detailed then keep(l) end
 else
-call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
 call('HSET', l.details, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
-l.size = l.size + 1
 keep(l)
 end
 end
@@ -501,12 +516,14 @@ end
 call('HDEL', l.details, unpack(gone))
 end
 local function tidy(l)
-if call('EXISTS', l.queue) == 1 then return end
-if l.holder then
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+return notes[1] or notes[2]
 end
-call('DEL', l.details)
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
 local work = 0
 local function push(to, ...)
@@ -545,7 +562,7 @@ call('HDEL', l.details, 'o' .. head, 'c' .. claim.client)
 end
 work = work + 1
 else
-call('HDEL', l.details, 'o' .. head)
+unnote(l, 'o' .. head)
 work = work + 0.25
 end
 end
@@ -574,17 +591,18 @@ keep(l)
 return ticket, requeued
 end
 local function forget(l, owner)
-if not l.detailed then return end
-local watchers = call('HGET', l.details, 'w' .. owner)
-call('HDEL', l.details, 'o' .. owner, 'w' .. owner)
-for watcher, until_ms in string.gmatch(watchers or '', '(%S+) (%d+) ') do
+if not l.detailed then return nil end
+local notes = call('HMGET', l.details, 'o' .. owner, 'w' .. owner)
+unnote(l, 'o' .. owner, 'w' .. owner)
+for watcher, until_ms in string.gmatch(notes[2] or '', '(%S+) (%d+) ') do
 if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
 end
+return notes[1]
 end
 local function grant(l, claim)
 local fence = new_fence()
 hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
-if claim.mode == 'x' and l.size > 0 then call('ZREM', l.queue, claim.owner) end
+if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
 return 'G', digits(fence)
 end
 local function grant_again(l, claim)
@@ -629,8 +647,10 @@ end
 local more, requeued = false, false
 if l.holder then
 if replaces == l.holder and claim.mode == 'x' then
-forget(l, l.holder)
-return grant(l, claim)
+local before = l.holder
+local letter, fence = grant(l, claim)
+forget(l, before)
+return letter, fence
 end
 if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
 return busy(l, false, ticket, requeued)
@@ -675,7 +695,8 @@ if not l.freed then purge(l) end
 more = advance(l, j)
 end
 if l.freed then call('DEL', l.lock) end
-if was_held or was_here then forget(l, owner) end
+local noted = (was_held or was_here) and forget(l, owner)
+if noted and l.size > 0 and (was_here or string.match(noted, '^x,0,')) then keep(l) end
 if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
@@ -686,7 +707,6 @@ local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if not score or score <= now or score >= FIRST_TICKET then return 'l' end
 local ttl, brought = string.match(terms, '^=(%d+),(%d*)$')
 ttl = tonumber(ttl)
-call('PERSIST', l.queue)
 call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), owner)
 local noted = call('HGET', l.details, 'o' .. owner)
 if not noted and brought ~= '' then
@@ -747,7 +767,7 @@ local done, letter, extra = pcall(do_step, j, at, key)
 if done then
 letters[j], extras[j] = letter, extra
 else
-next_fence = math.max(before, marked_up_to)
+if next_fence then next_fence = math.max(before or 0, marked_up_to) end
 letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
 end
 end
@@ -756,7 +776,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '17fcc04aa72249b458f67fd18fe613c0e585cfcd',
+    sha1: '82cfde26cc8d125e6e7f3980fc5ea45a8f8d874b',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local result = call('GET', KEYS[4])
@@ -829,17 +849,16 @@ local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
 local function keep(l)
-local left
+local in_queue, in_details = 0, 0
 if l.holder then
-left = exclusive_left(l)
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
-local _
-_, left = shared_left(l, true)
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
 end
-local ms = nil
-if left ~= -1 then ms = math.max(left or 0, 0) + idle_ms end
-expire(l.queue, ms)
-expire(l.details, ms)
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
 local function shared_count(l)
 if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
@@ -852,6 +871,12 @@ local shared = shared_count(l)
 if claim.mode == 'x' then return shared == 0 end
 return claim.limit == nil or shared < claim.limit
 end
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
 if ttl > 0 then
@@ -862,15 +887,14 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
 if noted then
 call('HSET', l.details, note_of(claim, fence))
+keep(l)
 elseif l.detailed then
-call('HDEL', l.details, 'o' .. claim.owner)
+unnote(l, 'o' .. claim.owner)
 end
-if noted or l.detailed then keep(l) end
 else
-call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
 call('HSET', l.details, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
-l.size = l.size + 1
 keep(l)
 end
 end
@@ -884,12 +908,14 @@ end
 call('HDEL', l.details, unpack(gone))
 end
 local function tidy(l)
-if call('EXISTS', l.queue) == 1 then return end
-if l.holder then
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+return notes[1] or notes[2]
 end
-call('DEL', l.details)
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
 local l = lock_at(1)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)

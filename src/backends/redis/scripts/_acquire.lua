@@ -2,7 +2,7 @@ local function grant(l, claim)
   local fence = new_fence()
   hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
   -- It may have waited, when it took the lock from its holder.
-  if claim.mode == 'x' and l.size > 0 then call('ZREM', l.queue, claim.owner) end
+  if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
   return 'G', digits(fence)
 end
 
@@ -53,8 +53,10 @@ local function acquire(l, j, claim, ticket, replaces)
   local more, requeued = false, false
   if l.holder then
     if replaces == l.holder and claim.mode == 'x' then
-      forget(l, l.holder)
-      return grant(l, claim)
+      local before = l.holder
+      local letter, fence = grant(l, claim)
+      forget(l, before)
+      return letter, fence
     end
     if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
     return busy(l, false, ticket, requeued)

@@ -58,19 +58,19 @@ local function shared_left(l, last)
   return found[1], ends >= FOREVER and -1 or ends - now
 end
 
--- Queue and details live as long as any lease, and a while longer for those who wait.
+-- Queue and details live as long as what is in them: shared leases, an exclusive one that is noted; and a while longer, for
+-- those who wait and ask again meanwhile.
 local function keep(l)
-  local left
+  local in_queue, in_details = 0, 0
   if l.holder then
-    left = exclusive_left(l)
+    in_details = exclusive_left(l)
+    if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
   else
-    local _
-    _, left = shared_left(l, true)
+    local _, left = shared_left(l, true)
+    in_queue, in_details = left or 0, left or 0
   end
-  local ms = nil
-  if left ~= -1 then ms = math.max(left or 0, 0) + idle_ms end
-  expire(l.queue, ms)
-  expire(l.details, ms)
+  expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+  expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
 
 -- How many shared leases run.
@@ -88,6 +88,14 @@ local function fits(l, claim)
   return claim.limit == nil or shared < claim.limit
 end
 
+-- Has these fields of the details deleted when the step is done, together. They must not be set again in it.
+local function unnote(l, ...)
+  l.fields = l.fields or {}
+  for _, field in ipairs({ ... }) do
+    table.insert(l.fields, field)
+  end
+end
+
 -- Makes the claim a holder for `ttl`. A note of it is needed for a meta, and for a grant that is to be confirmed.
 local function hold(l, claim, ttl, fence, noted)
   if claim.mode == 'x' then
@@ -99,15 +107,14 @@ local function hold(l, claim, ttl, fence, noted)
     l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
     if noted then
       call('HSET', l.details, note_of(claim, fence))
+      keep(l)
     elseif l.detailed then
-      call('HDEL', l.details, 'o' .. claim.owner)
+      unnote(l, 'o' .. claim.owner)
     end
-    if noted or l.detailed then keep(l) end
   else
-    call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+    l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
     call('HSET', l.details, note_of(claim, fence))
     if l.shared then l.shared = l.shared + 1 end
-    l.size = l.size + 1
     keep(l)
   end
 end
@@ -123,12 +130,15 @@ local function purge(l)
   call('HDEL', l.details, unpack(gone))
 end
 
--- Lets the details go when nothing needs them: nobody waits or shares, and nothing is noted of who holds the lock.
+-- Ends a step: deletes what is noted of claims that are over, or all of it when nothing needs it: nobody waits or shares,
+-- and nothing is noted of who holds the lock.
 local function tidy(l)
-  if call('EXISTS', l.queue) == 1 then return end
-  if l.holder then
+  local function needed()
+    if l.size > 0 then return true end
+    if not l.holder then return false end
     local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-    if notes[1] or notes[2] then return end
+    return notes[1] or notes[2]
   end
-  call('DEL', l.details)
+  if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+  if not needed() then call('DEL', l.details) end
 end

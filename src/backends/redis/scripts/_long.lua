@@ -4,7 +4,6 @@ local function renew(l, owner, terms)
   if not score or score <= now or score >= FIRST_TICKET then return 'l' end
   local ttl, brought = string.match(terms, '^=(%d+),(%d*)$')
   ttl = tonumber(ttl)
-  call('PERSIST', l.queue)
   call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), owner)
   local noted = call('HGET', l.details, 'o' .. owner)
   if not noted and brought ~= '' then
@@ -73,7 +72,7 @@ for _, step in ipairs(long) do
       letters[j], extras[j] = letter, extra
     else
       -- Nothing was granted: no mark is needed, which would be refused where there is no memory.
-      next_fence = math.max(before, marked_up_to)
+      if next_fence then next_fence = math.max(before or 0, marked_up_to) end
       letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
     end
   end

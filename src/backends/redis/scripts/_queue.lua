@@ -43,7 +43,7 @@ local function advance(l, j)
       end
       work = work + 1
     else
-      call('HDEL', l.details, 'o' .. head)
+      unnote(l, 'o' .. head)
       work = work + 0.25
     end
   end
@@ -77,12 +77,13 @@ local function enqueue(l, claim, ticket)
   return ticket, requeued
 end
 
--- The claim of this owner is over: nothing is noted of it any more, and who watches it is told.
+-- The claim of this owner is over: who watches it is told. Answers what was noted of it.
 local function forget(l, owner)
-  if not l.detailed then return end
-  local watchers = call('HGET', l.details, 'w' .. owner)
-  call('HDEL', l.details, 'o' .. owner, 'w' .. owner)
-  for watcher, until_ms in string.gmatch(watchers or '', '(%S+) (%d+) ') do
+  if not l.detailed then return nil end
+  local notes = call('HMGET', l.details, 'o' .. owner, 'w' .. owner)
+  unnote(l, 'o' .. owner, 'w' .. owner)
+  for watcher, until_ms in string.gmatch(notes[2] or '', '(%S+) (%d+) ') do
     if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
   end
+  return notes[1]
 end

@@ -19,7 +19,9 @@ local function release(l, j, owner, kept)
     more = advance(l, j)
   end
   if l.freed then call('DEL', l.lock) end
-  if was_held or was_here then forget(l, owner) end
+  local noted = (was_held or was_here) and forget(l, owner)
+  -- It may have been the one for whose sake queue and details were to stay for ever.
+  if noted and l.size > 0 and (was_here or string.match(noted, '^x,0,')) then keep(l) end
   if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
   if more then return was_held and '3' or '2' end
   return was_held and '1' or '0'

@@ -7,10 +7,16 @@ hears, on_cluster = hears == '1', on_cluster == '1'
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
 
-local first_fence = fence_after(try('GET', KEYS[1]), now_us)
-local next_fence, marked_up_to = first_fence, first_fence
+-- The first fence of this call, the next, and up to which the mark tells of them; nil until one is needed.
+local first_fence, next_fence, marked_up_to
+
+local function read_mark()
+  first_fence = fence_after(try('GET', KEYS[1]), now_us)
+  next_fence, marked_up_to = first_fence, first_fence
+end
 
 local function new_fence()
+  if not next_fence then read_mark() end
   next_fence = next_fence + 1
   return next_fence - 1
 end
@@ -27,7 +33,7 @@ local letters, extras, handed = {}, {}, {}
 
 local function reply()
   mark()
-  local all = { digits(first_fence), '' }
+  local all = { digits(first_fence or 0), '' }
   for j = 1, count do
     if extras[j] then all[#all + 1] = extras[j] end
   end

@@ -8,6 +8,7 @@ local function is_all(details, owner)
 end
 
 if count > 1 then
+  read_mark()
   local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
   for j = 1, count do
     local lock = KEYS[3 * j - 1]
