@@ -1,6 +1,7 @@
 // Embeds the scripts of each backend, `src/backends/<backend>/{scripts/*.lua,sql/*.sql}`, as strings into
 // `src/internal/generated/<backend>.ts`, so that the library reads no file at run time. A line `-- @include NAME` stands
-// for the file NAME beside it. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
+// for the file NAME beside it. Other lines of comment and indentation are for who reads the files, and left out; a line
+// `-- @…` stays. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,6 +21,13 @@ function readWithIncludes(folder, file) {
   )
 }
 
+/** Takes no account of texts over several lines, of which there are none. @param {string} text */
+const withoutComments = text =>
+  text
+    .replace(/^ *--(?! @).*\n/gm, '')
+    .replace(/\n{2,}/g, '\n')
+    .replace(/^ +/gm, '')
+
 /** The files of a folder that stand for themselves; one that starts with `_` is only ever included. @param {string} folder @param {string} ending */
 function sources(folder, ending) {
   if (!existsSync(folder)) return []
@@ -29,7 +37,8 @@ function sources(folder, ending) {
 
 /** @param {string} backend */
 function generate(backend) {
-  const lua = sources(join(backends, backend, 'scripts'), '.lua').map(({ name, text }) => {
+  const lua = sources(join(backends, backend, 'scripts'), '.lua').map(({ name, text: written }) => {
+    const text = withoutComments(written)
     const sha1 = createHash('sha1').update(text).digest('hex')
     return `  ${name}: {\n    sha1: '${sha1}',\n    source: ${literal(text)},\n  },\n`
   })

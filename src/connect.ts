@@ -24,6 +24,8 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
  * | target | |
  * |---|---|
  * | `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS) | needs `ioredis` installed |
+ * | `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`, `rediss+sentinel://…` | the same |
+ * | `redis+unix:///path/to/socket[?db=database]`, or `unix:` | the same |
  * | `sqlite:path`, relative to the working directory | needs Node ≥ 22.13, or `libsql` installed |
  * | `memory:` | a store of its own within this process |
  * | a {@link Backend}, such as `redisBackend(client)` | as it is |
@@ -81,9 +83,13 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
     }
     return target
   }
-  switch (/^([a-z]+:)/.exec(target)?.[0]) {
+  switch (/^[a-z+]+:/.exec(target)?.[0]) {
     case 'redis:':
     case 'rediss:':
+    case 'redis+sentinel:':
+    case 'rediss+sentinel:':
+    case 'redis+unix:':
+    case 'unix:':
       return redisBackend(target, { prefix })
     case 'sqlite:':
       return sqliteBackend(target.slice('sqlite:'.length), { prefix })
@@ -91,6 +97,8 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
       if (target !== 'memory:') throw invalidArgument('the URL of the memory backend is just "memory:"')
       return memoryBackend()
     default:
-      throw invalidArgument('the store must be a URL that starts with redis:, rediss:, sqlite: or memory:')
+      throw invalidArgument(
+        'the store must be a URL that starts with redis:, rediss:, redis+sentinel:, redis+unix:, sqlite: or memory:',
+      )
   }
 }

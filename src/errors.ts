@@ -7,6 +7,7 @@
  * | `LOCK_TIMEOUT` | `waitMs` passed while somebody else held the lock | nothing |
  * | `LEASE_LOST` | ownership can no longer be proven: expired, taken over or cleared | not by you any more |
  * | `BACKEND_UNAVAILABLE` | the backend gave no answer or an error; `cause` says which | nothing you may rely on; what was left expires |
+ * | `BACKEND_UNSAFE` | only of a `fault` event: the backend works, but is set up so that it may lose locks | what you hold |
  * | `ABORTED` | the caller's `AbortSignal` fired; `cause` is its reason | nothing |
  * | `CLOSED` | used after, or waiting during, `close()` | nothing |
  * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
@@ -19,6 +20,7 @@ export type SoloistErrorCode =
   | 'LOCK_TIMEOUT'
   | 'LEASE_LOST'
   | 'BACKEND_UNAVAILABLE'
+  | 'BACKEND_UNSAFE'
   | 'ABORTED'
   | 'CLOSED'
   | 'DUPLICATE_JOB'

@@ -1,68 +1,87 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { connect } from 'soloist'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { acquire, type PortClient, portClient } from './support.js'
 
-// A fence is the server's time in microseconds, and above the last one of its lock whatever the server's clock does. To
-// Redis, a clock that was set back by an hour looks like a last fence that is an hour ahead.
+// A fence is the server's time in microseconds, and above every one before it whatever the server's clock does. To Redis, a
+// clock that was set back by an hour looks like a mark that is an hour ahead.
 
 const url = String(process.env.SOLOIST_TEST_REDIS)
-const prefix = `${randomUUID()}:`
 const admin = new Redis(url)
-const solo = connect(url, { prefix })
-afterAll(async () => {
-  await solo.close()
-  admin.disconnect()
+let a: PortClient
+let mark: string
+beforeEach(() => {
+  const prefix = `${randomUUID()}:`
+  a = portClient(url, prefix)
+  mark = `{${prefix}}:f2`
 })
+afterEach(() => a.backend.close())
+afterAll(() => admin.disconnect())
 
-const fenceKey = (name: string) => `{${prefix}${name}}:f`
-
-/** The lock has not been held for a while, and its last fence is this far ahead of the clock. */
-async function lastFenceAhead(name: string): Promise<number> {
+/** The last fence is this far ahead of the clock. */
+async function markAhead(): Promise<number> {
   const fence = (Date.now() + 3_600_000) * 1_000
-  await admin.set(fenceKey(name), `${fence} somebody`, 'PX', 60_000)
+  await admin.set(mark, String(fence), 'PX', 60_000)
   return fence
 }
 
+const fencesOf = (answers: readonly unknown[]) => answers.map(answer => Number(Reflect.get(answer as object, 'fence')))
+
 describe('the clock was set back', () => {
   test('a lock that nobody holds', async () => {
-    const last = await lastFenceAhead('free')
-    expect((await solo.lock('free')).fence).toBe(last + 1)
+    const last = await markAhead()
+    const claim = a.claim('lock')
+    expect(await a.take(claim)).toBe(last + 1)
+    await a.give(claim)
+    expect(await a.take(a.claim('lock'))).toBe(last + 2)
+  })
+
+  test('many locks in one list', async () => {
+    const last = await markAhead()
+    const { steps } = await a.run(...[1, 2, 3].map(i => acquire(a.claim(`lock ${i}`))))
+    expect(fencesOf(steps)).toEqual([last + 1, last + 2, last + 3])
   })
 
   test('a semaphore that nobody holds', async () => {
-    const last = await lastFenceAhead('permits')
-    const permits = await Promise.all([1, 2].map(() => solo.semaphore('permits', 2).lock()))
-    expect(permits.map(({ fence }) => fence)).toEqual([last + 1, last + 2])
+    const last = await markAhead()
+    const { steps } = await a.run(...[1, 2].map(() => acquire(a.claim('permits', { mode: 'shared', limit: 2 }))))
+    expect(fencesOf(steps)).toEqual([last + 1, last + 2])
   })
 
-  test('a lock that is handed over', async () => {
-    const last = await lastFenceAhead('handed')
-    const first = await solo.lock('handed')
-    const second = solo.lock('handed')
-    await first.release()
-    expect([first.fence, (await second).fence]).toEqual([last + 1, last + 2])
+  test('a lock that is handed over, and one that is pushed', async () => {
+    const b = portClient(url, mark.slice(1, -4))
+    const last = await markAhead()
+    const [first, second, third] = [a.claim('lock'), a.claim('lock'), b.claim('lock')]
+    expect(await a.take(first)).toBe(last + 1)
+    await a.queue(second)
+    await b.queue(third)
+    await b.hears()
+    expect(fencesOf(await a.give(first))).toEqual([last + 2])
+    await a.give(second)
+    expect((await b.pushed(third)).fence).toBe(last + 3)
+    expect(Number(await admin.get(mark))).toBe(last + 3)
+    await b.backend.close()
+  })
+
+  test('and until it has caught up, the mark is kept', async () => {
+    await markAhead()
+    await a.take(a.claim('lock'))
+    const left = await admin.pttl(mark)
+    expect(left).toBeGreaterThan(3_600_000)
+    expect(left).toBeLessThanOrEqual(3_661_000)
   })
 })
 
-describe('the last fence outlives the lease by about a minute', () => {
-  const minute = (ms: number) => ms > 50_000 && ms <= 60_000 + 5_000
-
-  test('that ends by itself', async () => {
-    await solo.tryLock('runs out', { ttlMs: 5_000 })
-    expect(await admin.pttl(fenceKey('runs out'))).toSatisfy(ms => minute(ms - 5_000))
-  })
-
-  test('that is released', async () => {
-    await (await solo.lock('released', { ttlMs: 600_000 })).release()
-    expect(await admin.pttl(fenceKey('released'))).toBeGreaterThan(50_000)
-  })
-
-  test('that has no end, once it is released', async () => {
-    const name = 'job:name:v1:'.padEnd(76, '0')
-    await solo.jobs.take(name, 'owner')
-    expect(await admin.pttl(fenceKey(name))).toBe(-1)
-    await solo.jobs.release(name, 'owner')
-    expect(await admin.pttl(fenceKey(name))).toSatisfy(minute)
-  })
+test('the mark goes a minute after the last grant, and so does everything else of a lock that was released', async () => {
+  const claims = [a.claim('bare'), a.claim('meta', { meta: 'why' }), a.claim('permit', { mode: 'shared', limit: 2 })]
+  for (const claim of claims) await a.take(claim)
+  const waiting = a.claim('bare')
+  await a.queue(waiting)
+  for (const claim of claims) await a.renew(claim, 7)
+  for (const claim of [...claims, waiting]) await a.release(claim)
+  const left = await admin.keys(`*${mark.slice(1, -4)}*`)
+  expect(left).toEqual([mark])
+  const ms = await admin.pttl(mark)
+  expect(ms).toBeGreaterThan(50_000)
+  expect(ms).toBeLessThanOrEqual(60_000)
 })

@@ -13,10 +13,11 @@ afterAll(() => redis.disconnect())
 const PREFIXES = ['soloist:', '', '{', '}', '{app}:', 'a}', 'a{', '{{', '}{']
 /** Names made of what matters to the rules: braces, colons, the letters of the side keys, tildes. */
 const awkward = fc.string({
-  unit: fc.constantFrom('{', '}', ':', 's', 'q', 'w', 'd', 'f', 'r', '~', 'a'),
+  unit: fc.constantFrom('{', '}', ':', 's', 'q', 'w', 'd', 'f', 'r', '2', '~', 'a'),
   minLength: 1,
-  maxLength: 7,
+  maxLength: 8,
 })
+const keysOf = (space: KeySpace, name: string) => Object.values(space.keys(name)) as string[]
 const prefixes = fc.constantFrom(...PREFIXES)
 
 test('two different names never share a key', () => {
@@ -24,9 +25,9 @@ test('two different names never share a key', () => {
     fc.property(prefixes, awkward, awkward, (prefix, a, b) => {
       fc.pre(a !== b)
       const space = new KeySpace(prefix)
-      const shared = space.keys(a).filter(key => space.keys(b).includes(key))
+      const shared = keysOf(space, a).filter(key => keysOf(space, b).includes(key))
       expect(shared, `${JSON.stringify(a)} and ${JSON.stringify(b)} under ${JSON.stringify(prefix)}`).toEqual([])
-      expect(new Set(space.keys(a)).size).toBe(6)
+      expect(new Set(keysOf(space, a)).size).toBe(3)
     }),
     { numRuns: 20_000 },
   )
@@ -38,7 +39,7 @@ test('what an owner left is kept under a key of its own, which is no key of any 
     fc.property(prefixes, claims, claims, (prefix, [name, owner], [otherName, otherOwner]) => {
       const space = new KeySpace(prefix)
       const key = space.result(name, owner)
-      for (const some of [name, otherName, key.slice(prefix.length)]) expect(space.keys(some)).not.toContain(key)
+      for (const some of [name, otherName, key.slice(prefix.length)]) expect(keysOf(space, some)).not.toContain(key)
       expect(space.nameOf(key)).toBe(null)
       expect(space.result(otherName, otherOwner) === key).toBe(name === otherName && owner === otherOwner)
     }),
@@ -46,31 +47,63 @@ test('what an owner left is kept under a key of its own, which is no key of any 
   )
 })
 
+test('a fence mark is no key of any lock, nor what an owner left', () => {
+  fc.assert(
+    fc.property(prefixes, awkward, awkward, (prefix, name, other) => {
+      const space = new KeySpace(prefix)
+      for (const mark of [space.mark, space.markOf(name)]) {
+        for (const some of [name, other, mark.slice(prefix.length) || 'a']) {
+          expect([...keysOf(space, some), space.result(some, 'owner')]).not.toContain(mark)
+        }
+        expect(space.nameOf(mark)).toBe(null)
+      }
+    }),
+    { numRuns: 10_000 },
+  )
+})
+
+test('locks whose keys have one hash tag share a mark, and others do not', () => {
+  const space = new KeySpace('soloist:')
+  expect(space.mark).toBe('{soloist:}:f2')
+  expect(space.markOf('{eu}:a')).toBe('soloist:{eu}:f2')
+  expect(space.markOf('{eu}:b')).toBe('soloist:{eu}:f2')
+  expect(space.markOf('a')).toBe('{soloist:a}:f2')
+})
+
 test('a name is found again from each of its keys that shows a lock in use, and from no other', () => {
   fc.assert(
     fc.property(prefixes, fc.oneof(awkward, fc.string({ unit: 'binary', minLength: 1 })), (prefix, name) => {
       const space = new KeySpace(prefix)
-      const [lock, shared, queue, ...others] = space.keys(name)
-      for (const key of [lock, shared, queue]) expect(space.nameOf(String(key))).toBe(name)
-      for (const key of others) expect(space.nameOf(key)).toBe(null)
+      const { lock, queue, details } = space.keys(name)
+      for (const key of [lock, queue]) expect(space.nameOf(key)).toBe(name)
+      expect(space.nameOf(details)).toBe(null)
     }),
     { numRuns: 10_000 },
   )
 })
 
 test('an ordinary name is found with a plain GET', () => {
-  expect(new KeySpace('soloist:').keys('nightly-report')[0]).toBe('soloist:nightly-report')
-  expect(new KeySpace('soloist:').keys('report:{eu}:s')[0]).toBe('soloist:report:{eu}:s~')
+  expect(new KeySpace('soloist:').own('nightly-report')).toBe('soloist:nightly-report')
+  expect(new KeySpace('soloist:').own('report:{eu}:q2')).toBe('soloist:report:{eu}:q2~')
+})
+
+test("the side keys of the first layout are no lock's, so that both can be in one store", () => {
+  const space = new KeySpace('soloist:')
+  for (const end of ['s', 'q', 'w', 'd', 'f']) {
+    expect(space.nameOf(`{soloist:a}:${end}`)).toBe(null)
+    expect(space.nameOf(`soloist:{eu}:a:${end}`)).toBe(null)
+    expect(space.own(`{eu}:${end}`)).toBe(`soloist:{eu}:${end}~`)
+  }
 })
 
 test('all keys of a lock are in one slot of a cluster', async () => {
   const names = fc.sample(awkward, { numRuns: 300, seed: 7 })
   for (const prefix of PREFIXES) {
     const space = new KeySpace(prefix)
-    const keys = names.flatMap(name => [...space.keys(name), space.result(name, 'owner')])
+    const keys = names.flatMap(name => [...keysOf(space, name), space.result(name, 'owner'), space.markOf(name)])
     const slots = await Promise.all(keys.map(key => redis.cluster('KEYSLOT', key)))
     names.forEach((name, i) => {
-      const mine = new Set(slots.slice(7 * i, 7 * i + 7))
+      const mine = new Set(slots.slice(5 * i, 5 * i + 5))
       expect(mine.size, `slots of ${JSON.stringify(name)} under ${JSON.stringify(prefix)}`).toBe(1)
     })
   }

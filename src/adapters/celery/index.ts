@@ -1,4 +1,4 @@
-export type { RedisClient } from '../../backends/redis/client.js'
+export type { RedisClient } from '../../backends/redis/link/open.js'
 export { type CeleryKeyOptions, celeryLockKey } from './key.js'
 export {
   CeleryLocks,

@@ -1,5 +1,5 @@
-import type { RedisClient } from '../../backends/redis/client.js'
 import { startingWith } from '../../backends/redis/keys.js'
+import type { RedisClient } from '../../backends/redis/link/open.js'
 import { invalidArgument, type JobState } from '../../errors.js'
 import { checkOptions, checkPrefix } from '../../internal/check.js'
 import { DEFAULT_PREFIX } from './key.js'

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../../backends/redis/client.js'
+import type { RedisClient } from '../../backends/redis/link/open.js'
 import { type JobState, SoloistError } from '../../errors.js'
 import { checkOptions, checkPrefix } from '../../internal/check.js'
 import { type CeleryStateOf, checkText } from './locks.js'

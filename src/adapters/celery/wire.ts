@@ -1,7 +1,6 @@
-import { checkUrl } from '../../backends/redis/backend.js'
-import { connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
-import { openIoredis } from '../../backends/redis/ioredis.js'
-import { causedBy, invalidArgument, SoloistError } from '../../errors.js'
+import type { Link } from '../../backends/redis/link/link.js'
+import { openLink, type RedisClient } from '../../backends/redis/link/open.js'
+import { causedBy, SoloistError } from '../../errors.js'
 import { checkMs } from '../../internal/check.js'
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
@@ -11,32 +10,24 @@ const DEFAULT_CALL_TIMEOUT_MS = 5_000
  * Keys are sent as they are: what the application's client puts before its own keys is unknown to Python.
  */
 export class Wire {
-  readonly #open: () => Promise<RedisConnection>
+  readonly #link: Link
   readonly #timeoutMs: number
-  #connection: Promise<RedisConnection> | null = null
   #closed = false
 
   /** @throws SoloistError `INVALID_ARGUMENT`; a URL is not repeated in the message */
   constructor(target: string | RedisClient, callTimeoutMs: number = DEFAULT_CALL_TIMEOUT_MS) {
     this.#timeoutMs = checkMs('callTimeoutMs', callTimeoutMs, 1)
-    if (typeof target === 'string') {
-      checkUrl(target)
-      this.#open = () => openIoredis(target)
-    } else {
-      const client = checkClient(target)
-      this.#open = async () => connectionTo(client)
-    }
+    this.#link = openLink(target)
   }
 
   /** Sends a command that is safe to repeat, and repeats it once when it failed: its reply may have been lost. */
   async send(what: string, key: string, args: readonly string[]): Promise<unknown> {
     return await this.#bounded(what, async isOver => {
-      const connection = await this.#connected()
       try {
-        return await connection.send(key, args)
+        return await this.#link.send(key, args)
       } catch (error) {
         if (isOver()) throw error
-        return await connection.send(key, args)
+        return await this.#link.send(key, args)
       }
     })
   }
@@ -47,7 +38,7 @@ export class Wire {
 
   /** Every key that matches a glob pattern, some at a time; a key may come twice. */
   async *scan(what: string, pattern: string): AsyncGenerator<readonly string[], void, undefined> {
-    const primaries = await this.#bounded(what, async () => (await this.#connected()).primaries())
+    const primaries = await this.#bounded(what, () => this.#link.primaries())
     for (const primary of primaries) {
       let cursor = '0'
       do {
@@ -62,13 +53,7 @@ export class Wire {
   /** Closes what was opened here, never a client that was passed in. */
   async close(): Promise<void> {
     this.#closed = true
-    const [opened] = await Promise.allSettled([this.#connection])
-    if (opened?.status === 'fulfilled') opened.value?.close()
-  }
-
-  #connected(): Promise<RedisConnection> {
-    this.#connection ??= this.#open()
-    return this.#connection
+    this.#link.close()
   }
 
   async #bounded<T>(what: string, call: (isOver: () => boolean) => Promise<T>): Promise<T> {
@@ -94,11 +79,4 @@ export class Wire {
 
 function unavailable(what: string, how: string, cause?: unknown): SoloistError {
   return new SoloistError('BACKEND_UNAVAILABLE', `celery's Redis ${how} (${what})`, causedBy(cause))
-}
-
-function checkClient(target: unknown): RedisClient {
-  if (typeof (target as { sendCommand?: unknown } | null | undefined)?.sendCommand !== 'function') {
-    throw invalidArgument('a redis: URL is needed, or a client of ioredis or node-redis')
-  }
-  return target as RedisClient
 }

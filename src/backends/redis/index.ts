@@ -1,4 +1,4 @@
 export { type RedisBackendOptions, redisBackend } from './backend.js'
-export type { RedisClient } from './client.js'
-export type { IoredisClient } from './ioredis.js'
-export type { NodeRedisClient, NodeRedisCluster } from './node-redis.js'
+export type { IoredisClient, IoredisOptions } from './link/ioredis.js'
+export type { NodeRedis, NodeRedisClient, NodeRedisCluster, NodeRedisSentinel } from './link/node-redis.js'
+export type { RedisClient } from './link/open.js'

@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
 
-/** The ends of the keys beside a lock's own, in the order in which the scripts take them. */
-const SIDES = [':s', ':q', ':w', ':d', ':f'] as const
+/** The ends of the keys beside a lock's own: `2` is the version of the layout. */
+const QUEUE = ':q2'
+const DETAILS = ':d2'
+const FENCE = ':f2'
+const RESULT = ':r2'
 /** What a name gets before it when the key would have no usable hash tag. */
 const TAG = '{~}'
-const LOOKS_LIKE_SIDE = /:[sqwdfr]~*$/
-const ESCAPED_SIDE = /:[sqwdfr]~+$/
-const SIDE_IN_USE = /:[sq]$/
-const SIDE = /:[sqwdfr]$/
+// Of the first layout, which had no version in its keys, too: an old key must not be taken for a lock, nor a lock for one.
+const LOOKS_LIKE_SIDE = /:(?:[sqwdfr]|[qdfr]2)~*$/
+const ESCAPED_SIDE = /:(?:[sqwdfr]|[qdfr]2)~+$/
+const SIDE = /:(?:[sqwdfr]|[qdfr]2)$/
 
 const DEFAULT_PREFIX = 'soloist:'
 
@@ -20,40 +23,62 @@ export function prefixOf({ prefix = DEFAULT_PREFIX }: { readonly prefix?: string
   return prefix
 }
 
+/** The keys of one lock in the order in which the scripts take them; all in one slot of a cluster. */
+export interface LockKeys {
+  readonly lock: string
+  readonly queue: string
+  readonly details: string
+}
+
 /**
  * The keys of the locks under one prefix.
  *
  * A lock's own key is prefix + name, so that a plain `GET` finds its owner. Its side keys are in the same slot of a
- * cluster: `key:q` when the key has a hash tag, else `{key}:q`. Two things would let names meet, so those names are
+ * cluster: `key:q2` when the key has a hash tag, else `{key}:q2`. Two things would let names meet, so those names are
  * changed, by rules that can be undone: a name whose key has a `}` but no tag, or is nothing but a tag, or begins with
  * `{~}`, gets `{~}` before it; a key with a brace that ends like a side key gets a `~` behind it.
  */
 export class KeySpace {
+  /** The one fence mark of all locks, where a script may use keys of several slots. */
+  readonly mark: string
   readonly #prefix: string
+  /** Whether a name without braces needs no second look. */
+  readonly #plain: boolean
 
   /** @param prefix all that comes before a name, also what the client puts there itself */
   constructor(prefix: string) {
     if (!hasTag(prefix + TAG)) throw invalidArgument('a prefix must not contain "{}": no hash tag could follow it')
     this.#prefix = prefix
+    this.#plain = !/[{}]/.test(prefix)
+    this.mark = sideOf(prefix) + FENCE
   }
 
   /** The lock's own key. */
   own(name: string): string {
     let key = this.#prefix + name
+    if (this.#isPlain(name)) return key
     if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
     return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
   }
 
-  /** The lock's own key and its side keys. */
-  keys(name: string): readonly string[] {
-    const key = this.own(name)
-    const side = sideOf(key)
-    return [key, ...SIDES.map(end => side + end)]
+  keys(name: string): LockKeys {
+    const lock = this.own(name)
+    const side = this.#isPlain(name) ? `{${lock}}` : sideOf(lock)
+    return { lock, queue: side + QUEUE, details: side + DETAILS }
+  }
+
+  /**
+   * The lock's fence mark where a script may use keys of one slot only: shared by all locks whose keys are equal up to the
+   * end of their hash tag. What has one mark is in one slot.
+   */
+  markOf(name: string): string {
+    const side = sideOf(this.own(name))
+    return side.slice(0, side.indexOf('}', side.indexOf('{') + 1) + 1) + FENCE
   }
 
   /** The key of what an owner of this lock left, in the same slot. Owners may hold anything, their digests do not. */
   result(name: string, owner: string): string {
-    return `${sideOf(this.own(name))}:${createHash('sha1').update(owner).digest('hex')}:r`
+    return `${sideOf(this.own(name))}:${createHash('sha1').update(owner).digest('hex')}${RESULT}`
   }
 
   /** The glob patterns which together match every key of every lock whose name starts with `start`, taken literally. */
@@ -67,8 +92,8 @@ export class KeySpace {
   nameOf(key: string): string | null {
     let own = key
     if (key.includes('{') && SIDE.test(key)) {
-      if (!SIDE_IN_USE.test(key)) return null
-      own = key.slice(0, -2)
+      if (!key.endsWith(QUEUE)) return null
+      own = key.slice(0, -QUEUE.length)
       if (isTag(own)) own = own.slice(1, -1)
     }
     if (!own.startsWith(this.#prefix)) return null
@@ -76,6 +101,10 @@ export class KeySpace {
     const name = own.slice(this.#prefix.length)
     const plain = name.startsWith(TAG) ? name.slice(TAG.length) : name
     return plain === '' ? null : plain
+  }
+
+  #isPlain(name: string): boolean {
+    return this.#plain && !name.includes('{') && !name.includes('}')
   }
 }
 

@@ -11,6 +11,7 @@ const PATIENCE_BEATS = 6
 export function push(suite: Suite): void {
   suite.test('a release pushes the grant to the client of the next claim, with all it has to know', async trial => {
     const [a, b, c] = await trial.clients(3)
+    for (const waiting of [b, c]) await waiting.listens(a)
     const [holder, next, last] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
     const fence = await a.take(holder)
     await b.queue(next)
@@ -31,6 +32,7 @@ export function push(suite: Suite): void {
 
   suite.test('the push of a shared grant tells as much', async trial => {
     const [a, b] = await trial.clients(2)
+    await b.listens(a)
     for (const limit of [3, null]) {
       const name = `lock of ${limit}`
       const [holder, next] = [a.claim(name), b.shared(name, limit)]
@@ -60,6 +62,7 @@ export function push(suite: Suite): void {
 
   suite.test('a pushed grant stands a little longer than a beat, and a renewal starts its real ttl', async trial => {
     const [a, b, c] = await trial.clients(3)
+    for (const waiting of [b, c]) await waiting.listens(a)
     const [holder, next] = [a.claim('lock'), b.claim('lock', { ttlMs: LONG_MS })]
     await a.take(holder)
     await b.queue(next)
@@ -82,6 +85,7 @@ export function push(suite: Suite): void {
 
   suite.test('a pushed grant of a short lease stands no longer than its ttl', async trial => {
     const [a, b, c] = await trial.clients(3)
+    for (const waiting of [b, c]) await waiting.listens(a)
     const [holder, next, after] = [a.claim('lock'), b.claim('lock', { ttlMs: SHORT_MS }), c.claim('lock')]
     await a.take(holder)
     await b.queue(next)
@@ -94,6 +98,7 @@ export function push(suite: Suite): void {
 
   suite.test('a pushed grant that nobody confirms runs out and goes to the next', async trial => {
     const [a, b, c] = await trial.clients(3)
+    for (const waiting of [b, c]) await waiting.listens(a)
     const [holder, silent, next] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
     await a.take(holder)
     await b.queue(silent)
@@ -111,6 +116,7 @@ export function push(suite: Suite): void {
 
   suite.test('a pushed grant may be released without being confirmed', async trial => {
     const [a, b, c] = await trial.clients(3)
+    for (const waiting of [b, c]) await waiting.listens(a)
     const [holder, leaving, next] = [a.claim('lock'), b.claim('lock'), c.claim('lock')]
     await a.take(holder)
     await b.queue(leaving)

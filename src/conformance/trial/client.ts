@@ -48,6 +48,8 @@ export class TrialClient {
   readonly endings: Ended[] = []
   readonly #track: (claim: Claim) => void
   readonly #onPush = new Set<() => void>()
+  /** The claims that were queued, with their tickets. */
+  readonly #waiting = new Map<Claim, number>()
   #claims = 0
 
   constructor(id: string, backend: Backend, track: (claim: Claim) => void) {
@@ -116,6 +118,7 @@ export class TrialClient {
   async queue(claim: Claim, ticket: 'new' | number = 'new'): Promise<number> {
     const answer = await this.refused(claim, { ticket })
     assert.ok(typeof answer.ticket === 'number', `${claim.owner} should get a ticket for ${shown(claim.name)}`)
+    this.#waiting.set(claim, answer.ticket)
     return answer.ticket
   }
 
@@ -145,14 +148,33 @@ export class TrialClient {
 
   /** Releases a claim that must be held until now. */
   async give(claim: ClaimId, result: KeptResult | null = null): Promise<void> {
+    this.#leaves(claim)
     const [{ held }] = await this.run([release(claim, result)])
     assert.equal(held, true, `${claim.owner} should have held ${shown(claim.name)} until its release`)
   }
 
   /** Releases a claim that must not be held: because it waits, was released before, or has run out. */
   async giveNothing(claim: ClaimId, result: KeptResult | null = null): Promise<void> {
+    this.#leaves(claim)
     const [{ held }] = await this.run([release(claim, result)])
     assert.equal(held, false, `${claim.owner} held nothing of ${shown(claim.name)} that it could release`)
+  }
+
+  /**
+   * Waits until pushes reach this client: a backend may queue its first claim before they do, and tell of a gap once they
+   * do. What it was told until then is forgotten.
+   *
+   * @param other another client, which holds a lock for this one to wait for
+   */
+  async listens(other: TrialClient): Promise<void> {
+    const name = `listening of ${this.id}`
+    const [theirs, mine] = [other.claim(name), this.claim(name)]
+    await other.take(theirs)
+    await this.queue(mine)
+    await other.give(theirs)
+    await this.told(mine)
+    await this.give(mine)
+    this.grants.length = 0
   }
 
   /** How this client was told that the waiting claim was granted, waited for. */
@@ -223,6 +245,11 @@ export class TrialClient {
     }
   }
 
+  /** It is not asked for any more. */
+  #leaves(claim: ClaimId): void {
+    for (const waiting of this.#waiting.keys()) if (isOf(waiting, claim)) this.#waiting.delete(waiting)
+  }
+
   #handed({ name, owner, fence }: HandedGrant): void {
     this.#wake(() => this.grants.push({ name, owner, fence, by: 'answer' }))
   }
@@ -232,6 +259,18 @@ export class TrialClient {
       const { name, owner, fence }: PushedGrant = event
       this.#wake(() => this.grants.push({ name, owner, fence, by: 'push' }))
     } else if (event.type === 'ended') this.#wake(() => this.endings.push(event))
+    else if (event.type === 'gap') void this.#askAgain()
+  }
+
+  /** Pushes may have been missed: asks for all that waits, as core does. A failure shows in what is not told. */
+  async #askAgain(): Promise<void> {
+    const asked = [...this.#waiting].filter(([claim]) => !this.grants.some(grant => isOf(grant, claim)))
+    await Promise.allSettled(
+      asked.map(async ([claim, ticket]) => {
+        const [answer] = (await this.backend.run([acquire(claim, { ticket })])).steps
+        if (answer?.status === 'granted') this.#handed({ name: claim.name, owner: claim.owner, fence: answer.fence })
+      }),
+    )
   }
 
   #wake(note: () => void): void {

@@ -1,1548 +1,931 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'acquire' | 'claiming' | 'inspect' | 'release' | 'renew' | 'watch', { readonly sha1: string; readonly source: string }>> = {
-  acquire: {
-    sha1: '9fc4f3825d0640b35953bd19546497a700292977',
-    source: `-- Grants, queues or refuses claims of one client, one after the other. On a cluster: claims of one slot.
---
--- KEYS  the six of each lock
--- ARGV  1 channel prefix  2 '1' on a cluster  3 client, then for each claim its owner and its terms:
---       '<x | s[limit]>,<ttl in ms or nothing: for ever>,<ticket: nothing not to queue, new, or a number>,<m><r>',
---       behind which comes, with m, its meta, and, with r, the owner it is to replace
--- reply for each its fence when it was granted | {'limit', limit or ''} |
---       {'busy', holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}
--- What every script begins with: the keys of a lock, the time, and how keys are given one.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
-
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
--- Lets \`key\` live for \`ms\` more; nil: for ever.
-local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
-end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
-end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
-end
-
--- The last fence and its owner.
-local function last_fence(key)
-  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(key)
-  return math.max(tonumber((last_fence(key))) + 1, now_us)
-end
-
--- Of a lock without lease and waiters only the last fence is kept, and that for a while.
-local function let_fence_expire(key)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
-end
-local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
-local client = ARGV[3]
-
--- The short way, open to most: the lock is free, and neither waiters nor readers nor anything noted is in the way. \`k\` is
--- the first of its keys.
-local function grant_free(k, owner, ttl)
-  if redis.call('EXISTS', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 4]) > 0 then return nil end
-  local fence = digits(next_fence(KEYS[k + 5]))
-  put(KEYS[k + 5], fence .. ' ' .. owner, after_lease(ttl))
-  put(KEYS[k], owner, ttl)
-  return fence
-end
-
-local next_arg = 4
-local function argument()
-  next_arg = next_arg + 1
-  return ARGV[next_arg - 1]
-end
-
--- From the first claim that cannot go the short way on, all take the long one: none is to overtake another.
-local replies, claims, first_long = {}, {}, nil
-for i = 1, #KEYS / 6 do
-  local owner = argument()
-  local mode, limit, ttl, ticket, has_meta, has_other = string.match(argument(), '^(.)(%d*),(%d*),(%w*),(m?)(r?)$')
-  local meta, replaces = has_meta ~= '' and argument() or nil, has_other ~= '' and argument() or nil
-  local short = not first_long and mode == 'x' and not meta
-  replies[i] = short and grant_free(6 * i - 5, owner, tonumber(ttl)) or nil
-  if not replies[i] then
-    first_long = first_long or i
-    claims[i] = {
-      mode = mode,
-      limit_text = limit,
-      limit = tonumber(limit),
-      owner = owner,
-      ttl = tonumber(ttl),
-      meta = meta,
-      ticket = ticket,
-      replaces = replaces,
-    }
-  end
-end
-if not first_long then return replies end
-
--- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
-
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
-end
-
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
-end
-
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
-end
-
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
-end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
-  else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
-  end
-end
-
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
-end
-
--- Removes the shared holders whose lease has ended.
-local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
-  end
-end
-
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
-end
-
--- Makes \`owner\` a holder. \`ttl\` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
-  end
-end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
-end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
-end
-
--- As either of them; nil when \`owner\` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
-end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
-end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
-end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
-end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
-end
-
--- Tells those who watch \`owner\` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
-end
-local function grant(l, claim)
-  local fence = next_fence(l.fence)
-  hold(l, claim.mode, claim.limit, claim.owner, claim.meta, claim.ttl, fence)
-  return digits(fence)
-end
-
-local function stands_other_limit(l, claim)
-  local stands = claim.mode == 's' and redis.call('HGET', l.details, 'limit')
-  return stands and stands ~= claim.limit_text and stands or nil
-end
-
--- Puts the claim in the queue, unless it is there, shows its client alive, and answers its ticket.
-local function enqueue(l, claim)
-  local member = claim.mode .. claim.limit_text .. ' ' .. client .. ' ' .. claim.owner
-  local place, requeued = redis.call('ZSCORE', l.queue, member), '0'
-  if place then
-    place = digits(tonumber(place))
-  else
-    if claim.ticket == 'new' then
-      local last = redis.call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')
-      place = digits(math.max(now_us, #last > 0 and tonumber(last[2]) + 1 or 0))
-    else
-      place, requeued = claim.ticket, '1'
-    end
-    redis.call('ZADD', l.queue, place, member)
-    if claim.meta then detail(l, 'w:' .. claim.owner, claim.meta) end
-    if claim.mode == 's' then detail(l, 'limit', claim.limit_text) end
-  end
-  redis.call('HSET', l.clients, client, digits(now + ALIVE_MS))
-  redis.call('PEXPIRE', l.clients, IDLE_MS)
-  redis.call('PEXPIRE', l.queue, IDLE_MS)
-  keep_details(l)
-  return place, requeued
-end
-
-local function acquire(l, claim)
-  local mode, limit, owner, ttl, ticket = claim.mode, claim.limit, claim.owner, claim.ttl, claim.ticket
-  local holder = redis.call('GET', l.lock)
-  local mine = nil
-  if mode == 's' then
-    mine = extend_shared(l, owner, ttl)
-  elseif holder == owner then
-    mine = extend_exclusive(l, owner, claim.meta ~= nil, ttl)
-    if mine == '0' then return grant(l, claim) end
-  end
-  if mine then return mine end
-
-  local more, requeued = false, '0'
-  if holder then
-    -- While it is held exclusively nothing can be granted, but to who replaces the holder.
-    if claim.replaces == holder and mode == 'x' then
-      local granted = grant(l, claim)
-      tell_watchers(l, push, holder)
-      return granted
-    end
-    local limit_that_stands = stands_other_limit(l, claim)
-    if limit_that_stands then return { 'limit', limit_that_stands } end
-    if ticket ~= '' then ticket, requeued = enqueue(l, claim) end
-  else
-    if redis.call('EXISTS', l.shared, l.queue, l.details) == 0 then
-      l.detailed = false
-      return grant(l, claim)
-    end
-    purge(l)
-    if forget_if_idle(l) then return grant(l, claim) end
-    local limit_that_stands = stands_other_limit(l, claim)
-    if limit_that_stands then return { 'limit', limit_that_stands } end
-    if ticket == '' then more = advance(l, push, nil) end
-    if redis.call('EXISTS', l.queue) == 0 and fits(l, mode, limit) then return grant(l, claim) end
-    if ticket ~= '' then
-      ticket, requeued = enqueue(l, claim)
-      more = advance(l, push, owner)
-      mine = extend(l, mode, owner, claim.meta ~= nil, ttl)
-      if mine then return mine end
-    end
-    holder = redis.call('GET', l.lock)
-  end
-
-  local ends = ''
-  if more then
-    ends = '0'
-  elseif holder then
-    local left = redis.call('PTTL', l.lock)
-    if left >= 0 then ends = digits(math.max(left, 1)) end
-  else
-    local first = redis.call('ZRANGE', l.shared, 0, 0, 'WITHSCORES')
-    if #first > 0 then
-      holder = first[1]
-      if tonumber(first[2]) < math.huge then ends = digits(math.max(tonumber(first[2]) - now, 1)) end
-    end
-  end
-  return { 'busy', holder or '', ends, ticket, requeued }
-end
-
-for i = first_long, #KEYS / 6 do
-  replies[i] = acquire(lock_at(6 * i - 5), claims[i])
-end
-return replies
-`,
-  },
+export const scripts: Readonly<Record<'claiming' | 'inspect' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   claiming: {
-    sha1: 'deb18140a78cb345ab654f2d567852e3e451a2ce',
-    source: `-- Claims a lock exclusively, for as long as nobody gives it up, in the same step as a script of somebody else's, whose
--- text stands in place of the line \`-- @body\`. That script answers the id of what it made; the lock is claimed if its
--- owner's name ends with a colon and this id. It is claimed as by a plain SET NX, without a fence and whoever waits or
--- reads: who needs more than to be found here takes the lock over.
---
--- KEYS  those of the other script, then the lock
--- ARGV  those of the other script, then the owner
--- reply what the other script answers | {'held', holder} when the lock is not free: then that script was not run
-local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
+    sha1: '7a650f5e2bc39a447bee99fa5cae3838768766d8',
+    source: `local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
 local holder = redis.call('GET', lock)
--- An owner asks again when the reply was lost.
 if holder and holder ~= owner then return { 'held', holder } end
-
 local function body()
 -- @body
 end
-
 local answer = body()
 if type(answer) == 'string' and string.sub(owner, -#answer - 1) == ':' .. answer then
-  redis.call('SET', lock, owner)
+redis.call('SET', lock, owner)
 end
 return answer
 `,
   },
   inspect: {
-    sha1: '737b40b9473898cb18451d23f6cd6271a369b741',
-    source: `-- A lock as an operator sees it. Changes nothing.
---
--- KEYS  the six of the lock
--- ARGV  1 how many waiters to show
--- reply {} when nobody holds it or waits for it, else {now in ms, limit or '', how many wait, holders, waiters}
---       holders: for each 'x' or 's', owner, fence, when its lease ends in ms or '', and '<fence> <meta>' or '<fence>'
---       waiters: for each '<x | s[limit]> <client> <owner>', ticket, and {meta} or {}
--- What every script begins with: the keys of a lock, the time, and how keys are given one.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
-
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
+    sha1: '70177157a50aedc7f20190d8edd0cd369a47035a',
+    source: `local call, try = redis.call, redis.pcall
+local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local function digits(number)
-  return string.format('%.0f', number)
+return string.format('%.0f', number)
 end
-
--- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function fence_after(last, now_us)
+last = tonumber(last)
+if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
+return now_us
+end
+local function set_mark(fence, idle_ms)
+call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
+end
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
 local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
+if ms then
+call('PEXPIRE', key, digits(ms))
+else
+call('PERSIST', key)
 end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
 end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
+local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
+local FOREVER = 9e14
+local function lock_at(k)
+local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
+l.holder = call('GET', l.lock)
+l.size = call('ZCARD', l.queue)
+l.detailed = call('HLEN', l.details) > 0
+return l
 end
-
--- The last fence and its owner.
-local function last_fence(key)
-  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+local function noted_claim(l, owner)
+local text = call('HGET', l.details, 'o' .. owner)
+if not text then return nil end
+local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+if not mode then return nil end
+return {
+owner = owner,
+mode = mode,
+limit = tonumber(limit),
+ttl = tonumber(ttl),
+client = of,
+fence = fence,
+meta = comma ~= '' and meta or nil,
+}
 end
-
-local function next_fence(key)
-  return math.max(tonumber((last_fence(key))) + 1, now_us)
+local function note_of(claim, fence)
+local limit = claim.limit and digits(claim.limit) or ''
+local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
+if fence then text = text .. digits(fence) end
+if claim.meta then text = text .. ',' .. claim.meta end
+return 'o' .. claim.owner, text
 end
-
--- Of a lock without lease and waiters only the last fence is kept, and that for a while.
-local function let_fence_expire(key)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+local function exclusive_left(l)
+if not l.left then l.left = call('PTTL', l.lock) end
+return l.left
 end
--- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
-
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
+local function shared_left(l, last)
+local found
+if last then
+found = call('ZRANGE', l.queue, '(1e15', '(' .. digits(now), 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+else
+found = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 end
-
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
+if not found[1] then return nil end
+local ends = tonumber(found[2])
+return found[1], ends >= FOREVER and -1 or ends - now
 end
-
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
+local function keep(l)
+local in_queue, in_details = 0, 0
+if l.holder then
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+else
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
 end
-
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
-  else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
-  end
+local function shared_count(l)
+if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
+return l.shared
 end
-
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
+local function fits(l, claim)
+if l.holder then return false end
+if l.size == 0 then return true end
+local shared = shared_count(l)
+if claim.mode == 'x' then return shared == 0 end
+return claim.limit == nil or shared < claim.limit
 end
-
--- Removes the shared holders whose lease has ended.
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
+local function hold(l, claim, ttl, fence, noted)
+if claim.mode == 'x' then
+if ttl > 0 then
+call('SET', l.lock, claim.owner, 'PX', digits(ttl))
+else
+call('SET', l.lock, claim.owner)
+end
+l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+if noted then
+call('HSET', l.details, note_of(claim, fence))
+keep(l)
+elseif l.detailed then
+unnote(l, 'o' .. claim.owner)
+end
+else
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+call('HSET', l.details, note_of(claim, fence))
+if l.shared then l.shared = l.shared + 1 end
+keep(l)
+end
+end
 local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
-  end
+local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+if #gone == 0 then return end
+l.size = l.size - call('ZREM', l.queue, unpack(gone))
+for i, owner in ipairs(gone) do
+gone[i] = 'o' .. owner
 end
-
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
+call('HDEL', l.details, unpack(gone))
 end
-
--- Makes \`owner\` a holder. \`ttl\` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
-  end
+local function tidy(l)
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
+local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+return notes[1] or notes[2]
 end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+local function of_type(reply, otherwise)
+if type(reply) == 'table' and reply.err then return otherwise end
+return reply
 end
-
--- As either of them; nil when \`owner\` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+local MOST_READ = 500
+local function notes_of(details, owners)
+local fields = {}
+for i, owner in ipairs(owners) do
+fields[i] = 'o' .. owner
 end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+local notes = of_type(try('HMGET', details, unpack(fields)), {})
+for i = 1, #owners do
+notes[i] = notes[i] or ''
 end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
+return notes
 end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
+local function inspect(k)
+local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+local from, to = '(' .. digits(now), '(1e15'
+local holder = of_type(try('GET', lock), false)
+local shared = of_type(try('ZCOUNT', queue, from, to), 0)
+local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
+local state = { digits(now), shared + (holder and 1 or 0), waiting }
+local read = 0
+local function add(kind, members, less, most)
+local owners, rows = {}, {}
+for i = 1, #members, 2 do
+owners[#owners + 1] = members[i]
 end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
+read = read + #owners
+for i, note in ipairs(notes_of(details, owners)) do
+rows[i] = { owner = owners[i], at = members[2 * i], note = note, fence = tonumber(string.match(note, ' (%d+)') or 0) }
 end
-
--- Tells those who watch \`owner\` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
+if less then table.sort(rows, less) end
+for i = 1, math.min(#rows, most) do
+for _, part in ipairs({ kind, rows[i].owner, rows[i].at, rows[i].note }) do
+state[#state + 1] = part
 end
-local l = lock_at(1)
-local holders, waiters = {}, {}
-local details = redis.call('HGETALL', l.details)
-local detail = {}
-for i = 1, #details, 2 do
-  detail[details[i]] = details[i + 1]
 end
-
--- A prefix that others use as well may lead here with a key that is no lock.
-local owner = redis.call('TYPE', l.lock).ok == 'string' and redis.call('GET', l.lock)
-if owner then
-  local left = redis.call('PTTL', l.lock)
-  local fence, granted_to = last_fence(l.fence)
-  if granted_to ~= owner then fence = '0' end
-  local text = detail.x
-  if not text or string.match(text, '^%d+') ~= fence then text = fence end
-  table.insert(holders, { 'x', owner, fence, left >= 0 and digits(now + left) or '', text })
 end
-local shared = redis.call('ZRANGE', l.shared, 0, -1, 'WITHSCORES')
-for i = 1, #shared, 2 do
-  local ends = tonumber(shared[i + 1])
-  if ends > now then
-    local text = detail['s:' .. shared[i]] or '0'
-    table.insert(holders, { 's', shared[i], string.match(text, '^%d+'), ends < math.huge and digits(ends) or '', text })
-  end
+if holder then
+local left = call('PTTL', lock)
+add('x', { holder, left >= 0 and digits(now + left) or '' }, nil, 1)
 end
-local waiting = redis.call('ZCARD', l.queue)
-if #holders == 0 and waiting == 0 then return {} end
-
-local first = redis.call('ZRANGE', l.queue, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
-for i = 1, #first, 2 do
-  local meta = detail['w:' .. parse_waiting(first[i]).owner]
-  table.insert(waiters, { first[i], digits(tonumber(first[i + 1])), meta and { meta } or {} })
+if shared > 0 then
+local members = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, MOST_READ, 'WITHSCORES')
+for i = 2, #members, 2 do
+local ends = tonumber(members[i])
+members[i] = ends < FOREVER and digits(ends) or ''
 end
-return { digits(now), detail.limit or '', waiting, holders, waiters }
+add('s', members, function(a, b)
+return a.fence < b.fence
+end, show - read)
+end
+if waiting > 0 then
+local members = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
+for i = 2, #members, 2 do
+members[i] = digits(tonumber(members[i]))
+end
+add('w', members, nil, show)
+end
+if read == 0 then return {}, 0 end
+return state, read
+end
+local states, shown = {}, 0
+for i = 1, #KEYS / 3 do
+if shown >= show_of_all then break end
+local count
+states[i], count = inspect(3 * i - 2)
+shown = shown + count
+end
+return states
 `,
   },
-  release: {
-    sha1: '726ef06fbcbb227edf9c7c1b0033419033849dcf',
-    source: `-- Gives up a claim, held or waiting, and grants what that allows.
---
--- KEYS  the six of the lock  7 that of the owner's result, if there is one to keep
--- ARGV  1 channel prefix  2 '1' on a cluster  3 'x' or 's'  4 limit or ''  5 owner  6 client
---       7 result  8 how long to keep it, in ms
--- reply {'1' when the owner held the lock until now, '1' when there is more to do: send it again,
---        and of each claim of this client that was granted: owner, fence, 'x' or 's', limit or ''}
--- What every script begins with: the keys of a lock, the time, and how keys are given one.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
-
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
+  steps: {
+    sha1: '97af23bed8c4dced13733ea68c8f1fc4dbb98cbc',
+    source: `local call, try = redis.call, redis.pcall
+if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
+local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
+if terms == '' then
+if try('GET', lock) == owner then
+call('DEL', lock)
+return '1'
+end
+else
+local ttl = string.byte(terms) == 116 and string.sub(terms, 2) or terms
+if tonumber(ttl) and ttl ~= '0' and call('SET', lock, owner, 'PX', ttl, 'NX') then
+local time = call('TIME')
+local fence = string.format('%d%06d', time[1], time[2])
+local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
+if not last or type(last) == 'string' and #last == #fence and last < fence then return fence end
+if type(last) == 'string' then call('SET', KEYS[1], last) end
+end
+end
+end
 local function digits(number)
-  return string.format('%.0f', number)
+return string.format('%.0f', number)
 end
-
--- Lets \`key\` live for \`ms\` more; nil: for ever.
-local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
+local function fence_after(last, now_us)
+last = tonumber(last)
+if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
+return now_us
 end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
+local function set_mark(fence, idle_ms)
+call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
 end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
-end
-
--- The last fence and its owner.
-local function last_fence(key)
-  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
-end
-
-local function next_fence(key)
-  return math.max(tonumber((last_fence(key))) + 1, now_us)
-end
-
--- Of a lock without lease and waiters only the last fence is kept, and that for a while.
-local function let_fence_expire(key)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
-end
-local mode, owner = ARGV[3], ARGV[5]
-
-local function keep_result()
-  if KEYS[7] then redis.call('SET', KEYS[7], ARGV[7], 'PX', ARGV[8]) end
-end
-
-local released = mode == 'x' and redis.call('GET', KEYS[1]) == owner
-if released then
-  redis.call('DEL', KEYS[1])
-  keep_result()
-  -- The short way, open to most: nobody waits or watches, and nothing is left to tidy.
-  if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 0 then
-    let_fence_expire(KEYS[6])
-    return { '1', '0' }
-  end
-end
-
--- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
-
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
-end
-
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
-end
-
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
-end
-
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
-end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
-  else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
-  end
-end
-
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
-end
-
--- Removes the shared holders whose lease has ended.
-local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
-  end
-end
-
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
-end
-
--- Makes \`owner\` a holder. \`ttl\` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
-  end
-end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
-end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
-end
-
--- As either of them; nil when \`owner\` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
-end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
-end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
-end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
-end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
-end
-
--- Tells those who watch \`owner\` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
-end
-local l = lock_at(1)
-local push = { channel = ARGV[1], cluster = ARGV[2] == '1' }
-local home = { client = ARGV[6] }
-
-if mode == 's' then
-  purge(l)
-  released = redis.call('ZREM', l.shared, owner) == 1
-  if released then
-    redis.call('HDEL', l.details, 's:' .. owner)
-    keep_result()
-  end
-end
-
-local more, left = false, false
-if redis.call('EXISTS', l.queue) == 1 then
-  if not released then
-    left = leave(l, { member = mode .. ARGV[4] .. ' ' .. ARGV[6] .. ' ' .. owner, owner = owner })
-    purge(l)
-  end
-  more = advance(l, push, nil, home)
-end
-if released or left then tell_watchers(l, push, owner) end
-forget_if_idle(l)
-return { released and '1' or '0', more and '1' or '0', unpack(home) }
-`,
-  },
-  renew: {
-    sha1: '8ce6790dabf46b8e95a5701d5582b9fccc50ed28',
-    source: `-- Starts the ttl of many leases again. On a cluster: of leases of one slot.
---
--- KEYS  the six of each lock
--- ARGV  four for each: 'x' or 's', owner, ttl in ms or '', '1' when it has a meta
--- reply for each its fence, or '' when the owner does not hold the lock
--- What every script begins with: the keys of a lock, the time, and how keys are given one.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
-
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
--- Lets \`key\` live for \`ms\` more; nil: for ever.
 local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
+if ms then
+call('PEXPIRE', key, digits(ms))
+else
+call('PERSIST', key)
 end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
 end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
+local function plain_ttl(terms)
+if tonumber(terms) then return terms end
+if string.byte(terms) == 116 then return string.sub(terms, 2) end
 end
-
--- The last fence and its owner.
-local function last_fence(key)
-  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+local function take(lock, owner, ttl)
+if ttl == '0' then return try('SET', lock, owner, 'NX') end
+return try('SET', lock, owner, 'PX', ttl, 'NX')
 end
-
-local function next_fence(key)
-  return math.max(tonumber((last_fence(key))) + 1, now_us)
+local client, idle_ms = ARGV[2], tonumber(ARGV[3])
+local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
+string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
+hears, on_cluster = hears == '1', on_cluster == '1'
+grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
+local count = (#KEYS - 1 - results) / 3
+local first_fence, next_fence, marked_up_to
+local function read_mark()
+first_fence = fence_after(try('GET', KEYS[1]), now_us)
+next_fence, marked_up_to = first_fence, first_fence
 end
-
--- Of a lock without lease and waiters only the last fence is kept, and that for a while.
-local function let_fence_expire(key)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+local function new_fence()
+if not next_fence then read_mark() end
+next_fence = next_fence + 1
+return next_fence - 1
 end
--- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
-
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
+local function mark()
+if next_fence == marked_up_to then return end
+set_mark(next_fence - 1, idle_ms)
+marked_up_to = next_fence
 end
-
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
+local letters, extras, handed = {}, {}, {}
+local function reply()
+mark()
+local all = { digits(first_fence or 0), '' }
+for j = 1, count do
+if extras[j] then all[#all + 1] = extras[j] end
 end
-
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
+if #handed > 0 then
+letters[count + 1] = '+'
+all[#all + 1] = handed
 end
-
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
+all[2] = table.concat(letters)
+return all
 end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
-  else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
-  end
+local function held(noted, brought)
+if not noted then return 'h' end
+local fence = string.match(noted, ' (%d*)')
+if fence == brought then return 'k' end
+if fence == '' then return 'h' end
+return 'F', fence
 end
-
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
+local function extend(lock, details, has_details, owner, terms)
+local ttl, brought = string.match(terms, '(%d+),(%d*)')
+local noted = has_details and try('HGET', details, 'o' .. owner)
+if noted and noted.err then return 'e', noted.err end
+if ttl == '0' then
+call('PERSIST', lock)
+else
+call('PEXPIRE', lock, ttl)
 end
-
--- Removes the shared holders whose lease has ended.
+local notes = not noted and brought ~= ''
+if notes then call('HSET', details, 'o' .. owner, 'x,' .. ttl .. ',' .. client .. ' ' .. brought) end
+if noted or notes then expire(details, ttl ~= '0' and ttl + idle_ms or nil) end
+return held(noted, brought)
+end
+local long = {}
+local function is_all(details, owner)
+return try('HLEN', details) == 1 and call('HEXISTS', details, 'o' .. owner) == 1
+end
+if count > 1 then
+read_mark()
+local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
+for j = 1, count do
+local lock = KEYS[3 * j - 1]
+locks[j], details[j] = lock, KEYS[3 * j + 1]
+local first = first_of[lock]
+if first then
+twice[first], twice[j] = true, true
+else
+first_of[lock] = j
+end
+end
+if call('EXISTS', unpack(details)) > 0 then
+for j = 1, count do
+has_details[j] = call('EXISTS', details[j]) == 1
+end
+end
+local holders = call('MGET', unpack(locks))
+local released = {}
+local at = 5
+for j = 1, count do
+local owner, terms, here = ARGV[at], ARGV[at + 1], at
+local kind = string.byte(terms)
+at = at + 2
+local holder = holders[j]
+local letter, extra
+if kind == 33 or kind == 120 or kind == 115 then -- '!', 'x' and 's': texts may follow
+if kind == 33 then
+at = at + 1
+else
+local _, meta_and_other = string.match(terms, '^(.*,)([mr]*)$')
+at = at + #meta_and_other
+end
+elseif twice[j] then
+letter = nil
+elseif kind == 61 then -- '='
+if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
+elseif has_details[j] then
+if not kind and holder == owner and is_all(details[j], owner) then
+released[#released + 1] = locks[j]
+released[#released + 1] = details[j]
+letter = '1'
+end
+elseif not kind then
+if holder == owner then
+released[#released + 1] = locks[j]
+letter = '1'
+elseif holder then
+letter = '0'
+end
+elseif not holder then
+local taken = take(locks[j], owner, plain_ttl(terms))
+if taken and taken.err then
+letter, extra = 'e', taken.err
+elseif taken then
+letter = 'g'
+next_fence = next_fence + 1
+end
+end
+if letter then
+letters[j], extras[j] = letter, extra
+else
+long[#long + 1] = { j, here }
+end
+end
+if #released > 0 then call('DEL', unpack(released)) end
+else
+long[1] = { 1, 5 }
+end
+if #long == 0 then return reply() end
+local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
+local FOREVER = 9e14
+local function lock_at(k)
+local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
+l.holder = call('GET', l.lock)
+l.size = call('ZCARD', l.queue)
+l.detailed = call('HLEN', l.details) > 0
+return l
+end
+local function noted_claim(l, owner)
+local text = call('HGET', l.details, 'o' .. owner)
+if not text then return nil end
+local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+if not mode then return nil end
+return {
+owner = owner,
+mode = mode,
+limit = tonumber(limit),
+ttl = tonumber(ttl),
+client = of,
+fence = fence,
+meta = comma ~= '' and meta or nil,
+}
+end
+local function note_of(claim, fence)
+local limit = claim.limit and digits(claim.limit) or ''
+local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
+if fence then text = text .. digits(fence) end
+if claim.meta then text = text .. ',' .. claim.meta end
+return 'o' .. claim.owner, text
+end
+local function exclusive_left(l)
+if not l.left then l.left = call('PTTL', l.lock) end
+return l.left
+end
+local function shared_left(l, last)
+local found
+if last then
+found = call('ZRANGE', l.queue, '(1e15', '(' .. digits(now), 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+else
+found = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+end
+if not found[1] then return nil end
+local ends = tonumber(found[2])
+return found[1], ends >= FOREVER and -1 or ends - now
+end
+local function keep(l)
+local in_queue, in_details = 0, 0
+if l.holder then
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+else
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
+end
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
+end
+local function shared_count(l)
+if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
+return l.shared
+end
+local function fits(l, claim)
+if l.holder then return false end
+if l.size == 0 then return true end
+local shared = shared_count(l)
+if claim.mode == 'x' then return shared == 0 end
+return claim.limit == nil or shared < claim.limit
+end
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
+local function hold(l, claim, ttl, fence, noted)
+if claim.mode == 'x' then
+if ttl > 0 then
+call('SET', l.lock, claim.owner, 'PX', digits(ttl))
+else
+call('SET', l.lock, claim.owner)
+end
+l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+if noted then
+call('HSET', l.details, note_of(claim, fence))
+keep(l)
+elseif l.detailed then
+unnote(l, 'o' .. claim.owner)
+end
+else
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+call('HSET', l.details, note_of(claim, fence))
+if l.shared then l.shared = l.shared + 1 end
+keep(l)
+end
+end
 local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
-  end
+local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+if #gone == 0 then return end
+l.size = l.size - call('ZREM', l.queue, unpack(gone))
+for i, owner in ipairs(gone) do
+gone[i] = 'o' .. owner
 end
-
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
+call('HDEL', l.details, unpack(gone))
 end
-
--- Makes \`owner\` a holder. \`ttl\` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
-  end
+local function tidy(l)
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
+local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+return notes[1] or notes[2]
 end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
+local work = 0
+local function push(to, ...)
+return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
-
--- As either of them; nil when \`owner\` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
+local function reachable(l, of)
+local until_ms, unsure = string.match(call('HGET', l.details, 'c' .. of) or '', '^(%d+)(%??)$')
+return until_ms and tonumber(until_ms) > now, unsure == '?'
 end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
+local function advance(l, j)
+while not l.holder do
+local head = call('ZRANGE', l.queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
+if not head then return false end
+if work > long_at_most then return true end
+local claim = noted_claim(l, head)
+local at_home = claim and claim.client == client
+local alive, unsure = at_home, false
+if claim and not at_home then alive, unsure = reachable(l, claim.client) end
+if alive and not fits(l, claim) then return false end
+l.size = l.size - call('ZREM', l.queue, head)
+if at_home then
+local fence = new_fence()
+hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+for _, part in ipairs({ j, head, digits(fence) }) do
+table.insert(handed, part)
 end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
+work = work + 0.5
+elseif alive then
+local fence = new_fence()
+mark()
+local receivers = push(claim.client, 'granted', l.lock, head, digits(fence))
+if receivers > 0 or on_cluster or unsure then
+hold(l, claim, claim.ttl > 0 and math.min(claim.ttl, grant_ms) or grant_ms, fence, true)
+else
+call('HDEL', l.details, 'o' .. head, 'c' .. claim.client)
 end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
+work = work + 1
+else
+unnote(l, 'o' .. head)
+work = work + 0.25
 end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
 end
-
--- Tells those who watch \`owner\` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
+return false
 end
-local replies = {}
-for i = 1, #ARGV / 4 do
-  local a = 4 * (i - 1)
-  local l = lock_at(6 * (i - 1) + 1)
-  replies[i] = extend(l, ARGV[a + 1], ARGV[a + 2], ARGV[a + 4] == '1', tonumber(ARGV[a + 3])) or ''
+local function enqueue(l, claim, ticket)
+local requeued = ticket ~= 'new'
+if not requeued then
+local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
+ticket = digits(math.max(now_us, FIRST_TICKET, last and tonumber(last) + 1 or 0))
 end
-return replies
+if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
+l.size = l.size + 1
+else
+local place = tonumber(call('ZSCORE', l.queue, claim.owner))
+if place < FIRST_TICKET then
+call('ZADD', l.queue, ticket, claim.owner)
+else
+ticket, requeued = digits(place), false
+end
+end
+local field, text = note_of(claim, nil)
+local sure = hears and not requeued
+call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (sure and '' or '?'))
+keep(l)
+return ticket, requeued
+end
+local function forget(l, owner)
+if not l.detailed then return nil end
+local notes = call('HMGET', l.details, 'o' .. owner, 'w' .. owner)
+unnote(l, 'o' .. owner, 'w' .. owner)
+for watcher, until_ms in string.gmatch(notes[2] or '', '(%S+) (%d+) ') do
+if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
+end
+return notes[1]
+end
+local function grant(l, claim)
+local fence = new_fence()
+hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
+return 'G', digits(fence)
+end
+local function grant_again(l, claim)
+local noted = l.detailed and noted_claim(l, claim.owner)
+local fence = noted and tonumber(noted.fence)
+if not fence then return grant(l, claim) end
+hold(l, claim, claim.ttl, fence, true)
+return 'G', digits(fence)
+end
+local function busy(l, more, ticket, requeued)
+local holder, left = l.holder, nil
+if holder then
+left = exclusive_left(l)
+else
+holder, left = shared_left(l, false)
+end
+local ms = ''
+if more then
+ms = '0'
+elseif left and left >= 0 then
+ms = digits(math.max(left, 1))
+end
+return 'b', { holder or '', ms, ticket, requeued and '1' or '0' }
+end
+local function handed_to(owner, from)
+for i = from, #handed, 3 do
+if handed[i + 1] == owner then
+local fence = handed[i + 2]
+for _ = 1, 3 do
+table.remove(handed, i)
+end
+return fence
+end
+end
+end
+local function acquire(l, j, claim, ticket, replaces)
+local owner = claim.owner
+if l.holder == owner then
+claim.mode = 'x'
+return grant_again(l, claim)
+end
+local more, requeued = false, false
+if l.holder then
+if replaces == l.holder and claim.mode == 'x' then
+local before = l.holder
+local letter, fence = grant(l, claim)
+forget(l, before)
+return letter, fence
+end
+if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
+return busy(l, false, ticket, requeued)
+end
+if l.size == 0 then return grant(l, claim) end
+local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+if score and score > now and score < FIRST_TICKET then
+claim.mode = 's'
+return grant_again(l, claim)
+end
+purge(l)
+local function waiting()
+return call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
+end
+local others = waiting()
+if not others and fits(l, claim) then return grant(l, claim) end
+if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
+if others then
+local from = #handed + 1
+more = advance(l, j)
+local fence = handed_to(owner, from)
+if fence then return 'G', fence end
+if ticket == '' and not more and fits(l, claim) and not waiting() then return grant(l, claim) end
+end
+return busy(l, more, ticket, requeued)
+end
+local function release(l, j, owner, kept)
+local was_held, was_here = l.holder == owner, false
+if was_held then
+l.holder, l.left, l.freed, l.shared = nil, nil, true, 0
+elseif l.size > 0 then
+local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+if score then
+was_here = true
+was_held = score > now and score < FIRST_TICKET
+l.size = l.size - call('ZREM', l.queue, owner)
+end
+end
+local more = false
+if l.size > 0 and not l.holder then
+if not l.freed then purge(l) end
+more = advance(l, j)
+end
+if l.freed then call('DEL', l.lock) end
+local noted = (was_held or was_here) and forget(l, owner)
+if noted and l.size > 0 and (was_here or string.match(noted, '^x,0,')) then keep(l) end
+if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
+if more then return was_held and '3' or '2' end
+return was_held and '1' or '0'
+end
+local function renew(l, owner, terms)
+if l.holder == owner then return extend(l.lock, l.details, l.detailed, owner, terms) end
+local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+if not score or score <= now or score >= FIRST_TICKET then return 'l' end
+local ttl, brought = string.match(terms, '^=(%d+),(%d*)$')
+ttl = tonumber(ttl)
+call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), owner)
+local noted = call('HGET', l.details, 'o' .. owner)
+if not noted and brought ~= '' then
+call('HSET', l.details, 'o' .. owner, 's,' .. digits(ttl) .. ',' .. client .. ' ' .. brought)
+end
+keep(l)
+return held(noted, brought)
+end
+local next_result = 3 * count + 2
+local function result_key()
+next_result = next_result + 1
+return KEYS[next_result - 1]
+end
+local function do_step(j, at, key)
+local l = lock_at(3 * j - 1)
+local owner, terms = ARGV[at], ARGV[at + 1]
+local kind = string.byte(terms)
+local letter, extra
+if not kind then
+letter = release(l, j, owner, nil)
+elseif kind == 33 then
+letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = key })
+elseif kind == 61 then
+letter, extra = renew(l, owner, terms)
+else
+local claim = { owner = owner, mode = 'x', client = client }
+local ttl, ticket, replaces = plain_ttl(terms), 'new', nil
+if ttl then
+if kind == 116 then ticket = '' end
+else
+local limit, meta, other
+claim.mode, limit, ttl, ticket, meta, other = string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
+claim.limit = tonumber(limit)
+at = at + 2
+if meta ~= '' then
+claim.meta = ARGV[at]
+at = at + 1
+end
+if other ~= '' then replaces = ARGV[at] end
+end
+claim.ttl = tonumber(ttl)
+letter, extra = acquire(l, j, claim, ticket, replaces)
+end
+if l.detailed then tidy(l) end
+return letter, extra
+end
+local full = false
+for _, step in ipairs(long) do
+local j, at = step[1], step[2]
+local key = string.byte(ARGV[at + 1]) == 33 and result_key() or nil
+full = full or work >= long_at_most
+if full then
+letters[j] = 'a'
+else
+work = work + (string.byte(ARGV[at + 1]) == 61 and 0.25 or 1)
+local before = next_fence
+local done, letter, extra = pcall(do_step, j, at, key)
+if done then
+letters[j], extras[j] = letter, extra
+else
+if next_fence then next_fence = math.max(before or 0, marked_up_to) end
+letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
+end
+end
+end
+return reply()
 `,
   },
   watch: {
-    sha1: '93fef576c8fc6ce5d62027c9f5cde3af3676d384',
-    source: `-- What became of a claim; while it is live, its end is told to the client that asks.
---
--- KEYS  the six of the lock  7 that of the owner's result
--- ARGV  1 owner  2 client
--- reply {'result', text} | {'live'} | {'gone'}
--- What every script begins with: the keys of a lock, the time, and how keys are given one.
---
--- The keys of one lock, always six and in this order, all in one slot:
---   lock     string  the exclusive holder's owner, with the lease as its expiry; a foreign SET NX is respected
---   shared   zset    the shared holders: owner -> when its lease ends, in ms (inf: never)
---   queue    zset    the waiting claims, '<x | s[limit]> <client> <owner>' -> ticket, in microseconds
---   clients  hash    client -> until when it counts as alive, in ms; one field per client that waits here
---   details  hash    limit -> what the shared claims agreed on ('' for none); x -> '<fence> <meta>' of the exclusive
---                    holder if it has a meta; s:<owner> -> '<fence> <meta>' of a shared holder; w:<owner> -> a
---                    waiter's meta; o:<owner> -> '<client> <until, in ms> ' of each client that watches this owner
---   fence    string  '<last fence> <whom it was granted to>'
---
--- Time is the server's alone. Whatever a script may have to do under memory pressure starts with a command that Redis
--- never refuses for it (a removal, an expiry): from then on the rest of that script is not refused either.
-
-local IDLE_MS = 60000 -- how long what only waiters or later fences need is kept after it was last touched
-
-local time = redis.call('TIME')
-local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(now_us / 1000)
-
--- Lua's tostring would round a number of this size.
+    sha1: '82cfde26cc8d125e6e7f3980fc5ea45a8f8d874b',
+    source: `local call, try = redis.call, redis.pcall
+local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local result = call('GET', KEYS[4])
+if result then return { 'result', result } end
 local function digits(number)
-  return string.format('%.0f', number)
+return string.format('%.0f', number)
 end
-
--- Lets \`key\` live for \`ms\` more; nil: for ever.
+local function fence_after(last, now_us)
+last = tonumber(last)
+if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
+return now_us
+end
+local function set_mark(fence, idle_ms)
+call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
+end
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
 local function expire(key, ms)
-  if ms == nil then
-    redis.call('PERSIST', key)
-  else
-    redis.call('PEXPIRE', key, digits(ms))
-  end
+if ms then
+call('PEXPIRE', key, digits(ms))
+else
+call('PERSIST', key)
 end
-
-local function put(key, value, ms)
-  if ms == nil then
-    redis.call('SET', key, value)
-  else
-    redis.call('SET', key, value, 'PX', digits(ms))
-  end
 end
-
-local function after_lease(ttl)
-  return ttl and ttl + IDLE_MS
+local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
+local FOREVER = 9e14
+local function lock_at(k)
+local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
+l.holder = call('GET', l.lock)
+l.size = call('ZCARD', l.queue)
+l.detailed = call('HLEN', l.details) > 0
+return l
 end
-
--- The last fence and its owner.
-local function last_fence(key)
-  return string.match(redis.call('GET', key) or '0 ', '^(%d+) (.*)$')
+local function noted_claim(l, owner)
+local text = call('HGET', l.details, 'o' .. owner)
+if not text then return nil end
+local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+if not mode then return nil end
+return {
+owner = owner,
+mode = mode,
+limit = tonumber(limit),
+ttl = tonumber(ttl),
+client = of,
+fence = fence,
+meta = comma ~= '' and meta or nil,
+}
 end
-
-local function next_fence(key)
-  return math.max(tonumber((last_fence(key))) + 1, now_us)
+local function note_of(claim, fence)
+local limit = claim.limit and digits(claim.limit) or ''
+local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
+if fence then text = text .. digits(fence) end
+if claim.meta then text = text .. ',' .. claim.meta end
+return 'o' .. claim.owner, text
 end
-
--- Of a lock without lease and waiters only the last fence is kept, and that for a while.
-local function let_fence_expire(key)
-  if redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, IDLE_MS) end
+local function exclusive_left(l)
+if not l.left then l.left = call('PTTL', l.lock) end
+return l.left
 end
--- The steps that scripts are made of, after \`_base.lua\`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
-
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
-
-local function lock_at(i)
-  return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
-  }
+local function shared_left(l, last)
+local found
+if last then
+found = call('ZRANGE', l.queue, '(1e15', '(' .. digits(now), 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+else
+found = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 end
-
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
+if not found[1] then return nil end
+local ends = tonumber(found[2])
+return found[1], ends >= FOREVER and -1 or ends - now
 end
-
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
+local function keep(l)
+local in_queue, in_details = 0, 0
+if l.holder then
+in_details = exclusive_left(l)
+if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+else
+local _, left = shared_left(l, true)
+in_queue, in_details = left or 0, left or 0
 end
-
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
+expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
-  else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
-  end
+local function shared_count(l)
+if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
+return l.shared
 end
-
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
+local function fits(l, claim)
+if l.holder then return false end
+if l.size == 0 then return true end
+local shared = shared_count(l)
+if claim.mode == 'x' then return shared == 0 end
+return claim.limit == nil or shared < claim.limit
 end
-
--- Removes the shared holders whose lease has ended.
+local function unnote(l, ...)
+l.fields = l.fields or {}
+for _, field in ipairs({ ... }) do
+table.insert(l.fields, field)
+end
+end
+local function hold(l, claim, ttl, fence, noted)
+if claim.mode == 'x' then
+if ttl > 0 then
+call('SET', l.lock, claim.owner, 'PX', digits(ttl))
+else
+call('SET', l.lock, claim.owner)
+end
+l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+if noted then
+call('HSET', l.details, note_of(claim, fence))
+keep(l)
+elseif l.detailed then
+unnote(l, 'o' .. claim.owner)
+end
+else
+l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+call('HSET', l.details, note_of(claim, fence))
+if l.shared then l.shared = l.shared + 1 end
+keep(l)
+end
+end
 local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
-  end
+local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+if #gone == 0 then return end
+l.size = l.size - call('ZREM', l.queue, unpack(gone))
+for i, owner in ipairs(gone) do
+gone[i] = 'o' .. owner
 end
-
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
+call('HDEL', l.details, unpack(gone))
 end
-
--- Makes \`owner\` a holder. \`ttl\` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
-  end
+local function tidy(l)
+local function needed()
+if l.size > 0 then return true end
+if not l.holder then return false end
+local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+return notes[1] or notes[2]
 end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be \`owner\`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
-end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when \`owner\` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
-end
-
--- As either of them; nil when \`owner\` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
-end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
-end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
-end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner \`asking\`, and the claims of \`home.client\`, which are added to \`home\` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
-end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
-end
-
--- Tells those who watch \`owner\` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
+if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+if not needed() then call('DEL', l.details) end
 end
 local l = lock_at(1)
-local owner, client = ARGV[1], ARGV[2]
-
-local result = redis.call('GET', KEYS[7])
-if result then return { 'result', result } end
-
-local function holds()
-  if redis.call('GET', l.lock) == owner then return true end
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  return ends and tonumber(ends) > now
+local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
+local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
+for other, until_ms in string.gmatch(call('HGET', l.details, 'w' .. owner) or '', '(%S+) (%d+) ') do
+if other ~= client and tonumber(until_ms) > now then watchers = watchers .. other .. ' ' .. until_ms .. ' ' end
 end
-
--- A claim is queued under more than its owner; few wait for a lock whose claims are watched.
-local function waits()
-  for _, member in ipairs(redis.call('ZRANGE', l.queue, 0, -1)) do
-    if parse_waiting(member).owner == owner then return true end
-  end
-  return false
-end
-
-if not holds() and not waits() then return { 'gone' } end
-
-local kept = { client .. ' ' .. digits(now + ALIVE_MS) .. ' ' }
-for other, until_ms in string.gmatch(redis.call('HGET', l.details, 'o:' .. owner) or '', '(%S+) (%d+) ') do
-  if other ~= client and tonumber(until_ms) > now then table.insert(kept, other .. ' ' .. until_ms .. ' ') end
-end
-detail(l, 'o:' .. owner, table.concat(kept))
-keep_details(l)
+call('HSET', l.details, 'w' .. owner, watchers)
+keep(l)
 return { 'live' }
 `,
   },

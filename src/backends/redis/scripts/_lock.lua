@@ -1,183 +1,144 @@
--- The steps that scripts are made of, after `_base.lua`. To define them takes longer than most calls have to, so a script
--- that can do without them ends before.
+-- What is known of one lock and how it is held. To define all this takes longer than most calls have to, so a script that
+-- can do without ends before.
 
-local GRANT_MS = 5000 -- how long a pushed grant stands unconfirmed; longer than a beat
-local ALIVE_MS = 12000 -- three beats
-local ADVANCE_AT_MOST = 64
+local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
+local FOREVER = 9e14
 
-local function lock_at(i)
+-- Reads all three keys of a lock, also to see that none is of another type before anything is written.
+local function lock_at(k)
+  local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
+  l.holder = call('GET', l.lock)
+  l.size = call('ZCARD', l.queue)
+  l.detailed = call('HLEN', l.details) > 0
+  return l
+end
+
+-- What is noted of a claim; nil when nothing is.
+local function noted_claim(l, owner)
+  local text = call('HGET', l.details, 'o' .. owner)
+  if not text then return nil end
+  local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+  if not mode then return nil end
   return {
-    lock = KEYS[i],
-    shared = KEYS[i + 1],
-    queue = KEYS[i + 2],
-    clients = KEYS[i + 3],
-    details = KEYS[i + 4],
-    fence = KEYS[i + 5],
+    owner = owner,
+    mode = mode,
+    limit = tonumber(limit),
+    ttl = tonumber(ttl),
+    client = of,
+    fence = fence,
+    meta = comma ~= '' and meta or nil,
   }
 end
 
--- How long the longest shared lease still runs, in ms: nil for ever, 0 when there is none.
-local function longest_shared(l)
-  local last = redis.call('ZRANGE', l.shared, 0, 0, 'REV', 'WITHSCORES')
-  if #last == 0 then return 0 end
-  local ends = tonumber(last[2])
-  if ends == math.huge then return nil end
-  return math.max(ends - now, 0)
+-- The field and the text that note a claim; without a fence it waits.
+local function note_of(claim, fence)
+  local limit = claim.limit and digits(claim.limit) or ''
+  local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
+  if fence then text = text .. digits(fence) end
+  if claim.meta then text = text .. ',' .. claim.meta end
+  return 'o' .. claim.owner, text
 end
 
-local function has_details(l)
-  if l.detailed == nil then l.detailed = redis.call('EXISTS', l.details) == 1 end
-  return l.detailed
+-- The ms until the exclusive lease ends; -1: never.
+local function exclusive_left(l)
+  if not l.left then l.left = call('PTTL', l.lock) end
+  return l.left
 end
 
-local function detail(l, ...)
-  redis.call('HSET', l.details, ...)
-  l.detailed = true
-end
-
--- The details live as long as any lease, and a while longer for those who wait.
-local function keep_details(l)
-  if not has_details(l) then return end
-  local shared, exclusive = longest_shared(l), redis.call('PTTL', l.lock)
-  if shared == nil or exclusive == -1 then
-    expire(l.details, nil)
+-- The shared holder whose lease ends first, or last, and the ms until then; -1: never. Nothing when there is none.
+local function shared_left(l, last)
+  local found
+  if last then
+    found = call('ZRANGE', l.queue, '(1e15', '(' .. digits(now), 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
   else
-    expire(l.details, after_lease(math.max(shared, exclusive, 0)))
+    found = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  end
+  if not found[1] then return nil end
+  local ends = tonumber(found[2])
+  return found[1], ends >= FOREVER and -1 or ends - now
+end
+
+-- Queue and details live as long as what is in them: shared leases, an exclusive one that is noted; and a while longer, for
+-- those who wait and ask again meanwhile.
+local function keep(l)
+  local in_queue, in_details = 0, 0
+  if l.holder then
+    in_details = exclusive_left(l)
+    if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+  else
+    local _, left = shared_left(l, true)
+    in_queue, in_details = left or 0, left or 0
+  end
+  expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
+  expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
+end
+
+-- How many shared leases run.
+local function shared_count(l)
+  if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
+  return l.shared
+end
+
+-- The grant rule, apart from who waits.
+local function fits(l, claim)
+  if l.holder then return false end
+  if l.size == 0 then return true end
+  local shared = shared_count(l)
+  if claim.mode == 'x' then return shared == 0 end
+  return claim.limit == nil or shared < claim.limit
+end
+
+-- Has these fields of the details deleted when the step is done, together. They must not be set again in it.
+local function unnote(l, ...)
+  l.fields = l.fields or {}
+  for _, field in ipairs({ ... }) do
+    table.insert(l.fields, field)
   end
 end
 
-local function keep_shared(l)
-  local ms = after_lease(longest_shared(l))
-  expire(l.fence, ms)
-  expire(l.shared, ms)
-  keep_details(l)
+-- Makes the claim a holder for `ttl`. A note of it is needed for a meta, and for a grant that is to be confirmed.
+local function hold(l, claim, ttl, fence, noted)
+  if claim.mode == 'x' then
+    if ttl > 0 then
+      call('SET', l.lock, claim.owner, 'PX', digits(ttl))
+    else
+      call('SET', l.lock, claim.owner)
+    end
+    l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+    if noted then
+      call('HSET', l.details, note_of(claim, fence))
+      keep(l)
+    elseif l.detailed then
+      unnote(l, 'o' .. claim.owner)
+    end
+  else
+    l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
+    call('HSET', l.details, note_of(claim, fence))
+    if l.shared then l.shared = l.shared + 1 end
+    keep(l)
+  end
 end
 
--- Removes the shared holders whose lease has ended.
+-- Takes shared holders whose lease has ended out of the queue, some at a time: they do not count anyway.
 local function purge(l)
-  while true do
-    local gone = redis.call('ZRANGE', l.shared, '-inf', now, 'BYSCORE', 'LIMIT', 0, 1000)
-    if #gone == 0 then return end
-    redis.call('ZREM', l.shared, unpack(gone))
-    for i, owner in ipairs(gone) do
-      gone[i] = 's:' .. owner
-    end
-    redis.call('HDEL', l.details, unpack(gone))
+  local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+  if #gone == 0 then return end
+  l.size = l.size - call('ZREM', l.queue, unpack(gone))
+  for i, owner in ipairs(gone) do
+    gone[i] = 'o' .. owner
   end
+  call('HDEL', l.details, unpack(gone))
 end
 
--- The grant rule, apart from the queue. Shared leases that have ended are purged before.
-local function fits(l, mode, limit)
-  if mode == 'x' then return redis.call('EXISTS', l.lock, l.shared) == 0 end
-  return redis.call('EXISTS', l.lock) == 0 and (limit == nil or redis.call('ZCARD', l.shared) < limit)
-end
-
--- Makes `owner` a holder. `ttl` nil: for ever.
-local function hold(l, mode, limit, owner, meta, ttl, fence)
-  local details = meta and digits(fence) .. ' ' .. meta or digits(fence)
-  put(l.fence, digits(fence) .. ' ' .. owner, after_lease(ttl))
-  if mode == 'x' then
-    put(l.lock, owner, ttl)
-    if meta then detail(l, 'x', details) end
-    keep_details(l)
-  else
-    redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-    detail(l, 's:' .. owner, details, 'limit', limit and digits(limit) or '')
-    keep_shared(l)
+-- Ends a step: deletes what is noted of claims that are over, or all of it when nothing needs it: nobody waits or shares,
+-- and nothing is noted of who holds the lock.
+local function tidy(l)
+  local function needed()
+    if l.size > 0 then return true end
+    if not l.holder then return false end
+    local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+    return notes[1] or notes[2]
   end
-end
-
--- Starts the ttl of an exclusive lease again, which the caller has seen to be `owner`'s, and answers its fence: '0' when
--- it was not granted here.
-local function extend_exclusive(l, owner, has_meta, ttl)
-  expire(l.lock, ttl)
-  expire(l.fence, after_lease(ttl))
-  if has_meta then keep_details(l) end
-  local fence, granted_to = last_fence(l.fence)
-  return granted_to == owner and fence or '0'
-end
-
--- Starts the ttl of a shared lease again and answers its fence, or nil when `owner` does not hold the lock.
-local function extend_shared(l, owner, ttl)
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  if not ends or tonumber(ends) <= now then return nil end
-  redis.call('PERSIST', l.shared)
-  redis.call('ZADD', l.shared, ttl and digits(now + ttl) or 'inf', owner)
-  keep_shared(l)
-  return string.match(redis.call('HGET', l.details, 's:' .. owner) or '0', '^%d+')
-end
-
--- As either of them; nil when `owner` does not hold the lock.
-local function extend(l, mode, owner, has_meta, ttl)
-  if mode == 's' then return extend_shared(l, owner, ttl) end
-  return redis.call('GET', l.lock) == owner and extend_exclusive(l, owner, has_meta, ttl) or nil
-end
-
-local function parse_waiting(member)
-  local mode, limit, client, owner = string.match(member, '^([xs])(%d*) (%S+) (.*)$')
-  return { member = member, mode = mode, limit = tonumber(limit), client = client, owner = owner }
-end
-
--- Takes a claim out of the queue and answers whether it was there, and its meta.
-local function leave(l, waiting)
-  local left = redis.call('ZREM', l.queue, waiting.member) == 1
-  if not has_details(l) then return left, nil end
-  local meta = redis.call('HGET', l.details, 'w:' .. waiting.owner)
-  if meta then redis.call('HDEL', l.details, 'w:' .. waiting.owner) end
-  return left, meta or nil
-end
-
--- Grants what the head of the queue allows and tells each client of its grant: by a push, unless it is told by reply:
--- the owner `asking`, and the claims of `home.client`, which are added to `home` as owner, fence, mode and limit.
--- Answers whether there may be more to do than one call may take.
-local function advance(l, push, asking, home)
-  for _ = 1, ADVANCE_AT_MOST do
-    local head = redis.call('ZRANGE', l.queue, 0, 0)
-    if #head == 0 then return false end
-    local waiting = parse_waiting(head[1])
-    local at_home = home ~= nil and waiting.client == home.client
-    local alive = at_home or tonumber(redis.call('HGET', l.clients, waiting.client) or 0) > now
-    if alive and not fits(l, waiting.mode, waiting.limit) then return false end
-    local _, meta = leave(l, waiting)
-    if alive then
-      local fence = next_fence(l.fence)
-      local told = at_home or waiting.owner == asking
-      if at_home then
-        for _, part in ipairs({ waiting.owner, digits(fence), waiting.mode, tostring(waiting.limit or '') }) do
-          table.insert(home, part)
-        end
-      elseif not told then
-        local grant = cjson.encode({ l.lock, waiting.owner, digits(fence), waiting.mode, waiting.limit or false })
-        local receivers = redis.call('PUBLISH', push.channel .. waiting.client, grant)
-        -- On a cluster the count is that of one node, and says nothing.
-        told = push.cluster or receivers > 0
-      end
-      if told then
-        hold(l, waiting.mode, waiting.limit, waiting.owner, meta, GRANT_MS, fence)
-        if waiting.mode == 'x' then return false end
-      end
-    end
-  end
-  return redis.call('EXISTS', l.queue) == 1
-end
-
--- Nobody holds the lock and nobody waits: keep only the last fence.
-local function forget_if_idle(l)
-  if redis.call('EXISTS', l.lock, l.shared, l.queue) > 0 then return false end
-  redis.call('DEL', l.clients, l.details)
-  l.detailed = false
-  let_fence_expire(l.fence)
-  return true
-end
-
--- Tells those who watch `owner` that its claim is over.
-local function tell_watchers(l, push, owner)
-  local watchers = redis.call('HGET', l.details, 'o:' .. owner)
-  if not watchers then return end
-  redis.call('HDEL', l.details, 'o:' .. owner)
-  for client, until_ms in string.gmatch(watchers, '(%S+) (%d+) ') do
-    if tonumber(until_ms) > now then
-      redis.call('PUBLISH', push.channel .. client, cjson.encode({ l.lock, owner }))
-    end
-  end
+  if l.fields then call('HDEL', l.details, unpack(l.fields)) end
+  if not needed() then call('DEL', l.details) end
 end

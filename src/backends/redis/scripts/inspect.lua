@@ -1,44 +1,96 @@
--- A lock as an operator sees it. Changes nothing.
+-- Locks as an operator sees them. Changes nothing, and reads little more than it shows: of shared holders, which are in the
+-- order in which their leases end, up to MOST_READ, to find those that were granted first. On a cluster: locks of one slot.
 --
--- KEYS  the six of the lock
--- ARGV  1 how many waiters to show
--- reply {} when nobody holds it or waits for it, else {now in ms, limit or '', how many wait, holders, waiters}
---       holders: for each 'x' or 's', owner, fence, when its lease ends in ms or '', and '<fence> <meta>' or '<fence>'
---       waiters: for each '<x | s[limit]> <client> <owner>', ticket, and {meta} or {}
--- @include _base.lua
+-- KEYS  the three of each lock, see steps.lua
+-- ARGV  1 how many holders, and how many waiters, to show of each  2 how many to show of all: after that many the rest of
+--       the locks is left out
+-- reply for each lock: {} when nobody holds it or waits for it, else {now in ms, how many hold it, how many wait, then of
+--       each holder and each waiter four: 'x' exclusive holder, 's' shared holder or 'w' waiter; owner; when the lease
+--       ends in ms or '', or the ticket; and what is noted of the claim or ''}
+local call, try = redis.call, redis.pcall
+local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+-- @include _fence.lua
+-- @include _time.lua
 -- @include _lock.lua
-local l = lock_at(1)
-local holders, waiters = {}, {}
-local details = redis.call('HGETALL', l.details)
-local detail = {}
-for i = 1, #details, 2 do
-  detail[details[i]] = details[i + 1]
+
+-- A prefix that others use as well may lead to keys that are none of a lock.
+local function of_type(reply, otherwise)
+  if type(reply) == 'table' and reply.err then return otherwise end
+  return reply
 end
 
--- A prefix that others use as well may lead here with a key that is no lock.
-local owner = redis.call('TYPE', l.lock).ok == 'string' and redis.call('GET', l.lock)
-if owner then
-  local left = redis.call('PTTL', l.lock)
-  local fence, granted_to = last_fence(l.fence)
-  if granted_to ~= owner then fence = '0' end
-  local text = detail.x
-  if not text or string.match(text, '^%d+') ~= fence then text = fence end
-  table.insert(holders, { 'x', owner, fence, left >= 0 and digits(now + left) or '', text })
-end
-local shared = redis.call('ZRANGE', l.shared, 0, -1, 'WITHSCORES')
-for i = 1, #shared, 2 do
-  local ends = tonumber(shared[i + 1])
-  if ends > now then
-    local text = detail['s:' .. shared[i]] or '0'
-    table.insert(holders, { 's', shared[i], string.match(text, '^%d+'), ends < math.huge and digits(ends) or '', text })
+local MOST_READ = 500
+
+-- What is noted of each owner, or '' of one of whom nothing is.
+local function notes_of(details, owners)
+  local fields = {}
+  for i, owner in ipairs(owners) do
+    fields[i] = 'o' .. owner
   end
+  local notes = of_type(try('HMGET', details, unpack(fields)), {})
+  for i = 1, #owners do
+    notes[i] = notes[i] or ''
+  end
+  return notes
 end
-local waiting = redis.call('ZCARD', l.queue)
-if #holders == 0 and waiting == 0 then return {} end
 
-local first = redis.call('ZRANGE', l.queue, 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
-for i = 1, #first, 2 do
-  local meta = detail['w:' .. parse_waiting(first[i]).owner]
-  table.insert(waiters, { first[i], digits(tonumber(first[i + 1])), meta and { meta } or {} })
+local function inspect(k)
+  local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local from, to = '(' .. digits(now), '(1e15'
+  local holder = of_type(try('GET', lock), false)
+  local shared = of_type(try('ZCOUNT', queue, from, to), 0)
+  local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
+  local state = { digits(now), shared + (holder and 1 or 0), waiting }
+  local read = 0
+  -- Adds the first of these members of the queue, by `less`, or of the lock itself.
+  local function add(kind, members, less, most)
+    local owners, rows = {}, {}
+    for i = 1, #members, 2 do
+      owners[#owners + 1] = members[i]
+    end
+    read = read + #owners
+    for i, note in ipairs(notes_of(details, owners)) do
+      rows[i] = { owner = owners[i], at = members[2 * i], note = note, fence = tonumber(string.match(note, ' (%d+)') or 0) }
+    end
+    if less then table.sort(rows, less) end
+    for i = 1, math.min(#rows, most) do
+      for _, part in ipairs({ kind, rows[i].owner, rows[i].at, rows[i].note }) do
+        state[#state + 1] = part
+      end
+    end
+  end
+
+  if holder then
+    local left = call('PTTL', lock)
+    add('x', { holder, left >= 0 and digits(now + left) or '' }, nil, 1)
+  end
+  if shared > 0 then
+    local members = call('ZRANGE', queue, from, to, 'BYSCORE', 'LIMIT', 0, MOST_READ, 'WITHSCORES')
+    for i = 2, #members, 2 do
+      local ends = tonumber(members[i])
+      members[i] = ends < FOREVER and digits(ends) or ''
+    end
+    add('s', members, function(a, b)
+      return a.fence < b.fence
+    end, show - read)
+  end
+  if waiting > 0 then
+    local members = call('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, show, 'WITHSCORES')
+    for i = 2, #members, 2 do
+      members[i] = digits(tonumber(members[i]))
+    end
+    add('w', members, nil, show)
+  end
+  if read == 0 then return {}, 0 end
+  return state, read
 end
-return { digits(now), detail.limit or '', waiting, holders, waiters }
+
+local states, shown = {}, 0
+for i = 1, #KEYS / 3 do
+  if shown >= show_of_all then break end
+  local count
+  states[i], count = inspect(3 * i - 2)
+  shown = shown + count
+end
+return states

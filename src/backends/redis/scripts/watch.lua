@@ -1,36 +1,26 @@
 -- What became of a claim; while it is live, its end is told to the client that asks.
 --
--- KEYS  the six of the lock  7 that of the owner's result
--- ARGV  1 owner  2 client
+-- KEYS  1 lock  2 queue  3 details, see steps.lua  4 the key of the owner's result
+-- ARGV  1 owner  2 client  3 how long what only waiters need is kept after its last use, in ms  4 how long a client counts
+--       as alive after it was heard of, in ms
 -- reply {'result', text} | {'live'} | {'gone'}
--- @include _base.lua
--- @include _lock.lua
-local l = lock_at(1)
-local owner, client = ARGV[1], ARGV[2]
+local call, try = redis.call, redis.pcall
+local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local result = redis.call('GET', KEYS[7])
+local result = call('GET', KEYS[4])
 if result then return { 'result', result } end
 
-local function holds()
-  if redis.call('GET', l.lock) == owner then return true end
-  local ends = redis.call('ZSCORE', l.shared, owner)
-  return ends and tonumber(ends) > now
-end
+-- @include _fence.lua
+-- @include _time.lua
+-- @include _lock.lua
+local l = lock_at(1)
+local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
 
--- A claim is queued under more than its owner; few wait for a lock whose claims are watched.
-local function waits()
-  for _, member in ipairs(redis.call('ZRANGE', l.queue, 0, -1)) do
-    if parse_waiting(member).owner == owner then return true end
-  end
-  return false
+local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
+for other, until_ms in string.gmatch(call('HGET', l.details, 'w' .. owner) or '', '(%S+) (%d+) ') do
+  if other ~= client and tonumber(until_ms) > now then watchers = watchers .. other .. ' ' .. until_ms .. ' ' end
 end
-
-if not holds() and not waits() then return { 'gone' } end
-
-local kept = { client .. ' ' .. digits(now + ALIVE_MS) .. ' ' }
-for other, until_ms in string.gmatch(redis.call('HGET', l.details, 'o:' .. owner) or '', '(%S+) (%d+) ') do
-  if other ~= client and tonumber(until_ms) > now then table.insert(kept, other .. ' ' .. until_ms .. ' ') end
-end
-detail(l, 'o:' .. owner, table.concat(kept))
-keep_details(l)
+call('HSET', l.details, 'w' .. owner, watchers)
+keep(l)
 return { 'live' }

@@ -1,0 +1,349 @@
+import { SoloistError } from '../../../errors.js'
+import { systemClock, type Timer } from '../../../internal/clock.js'
+import { backoffMs } from './backoff.js'
+import type { Connection, Send, Source } from './library.js'
+import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
+
+/** How often the calls under way are looked at, while there are any. Times here are counted in looks, so that a process
+ * that was held up does not take its own pause for the server's silence. */
+const LOOK_MS = 500
+/** Nothing was answered for so many looks although something was asked: the connection is not to be trusted. */
+const SILENT_LOOKS = 4
+/** The same after silences that followed each other: the server may just be slow. */
+const MOST_SILENT_LOOKS = 16
+/** A call that cannot be sent fails after so many looks: a short outage is ridden out. */
+const OUTAGE_LOOKS = 4
+/** The same for a call which a cluster says will be answered soon. Below the time core gives a call. */
+const SOON_LOOKS = 8
+/** Whatever happens, a call is over after so many. */
+const LONGEST_LOOKS = 20
+const RETRY_MS = 100
+/** A connection that lived so long was a good one. */
+const GOOD_MS = 10_000
+
+interface Call {
+  readonly key: string
+  readonly args: () => readonly string[]
+  /** The command in the protocol's own form, for a library that takes it so. */
+  readonly bytes: string | null
+  /** The one way to send it, which ends with its connection; else any connection will do. */
+  readonly via: Send | null
+  readonly resolve: (reply: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** The look after which it came. */
+  readonly since: number
+  /** Where its answer is awaited; `null` while it is to be sent. */
+  on: Connection | null
+  /** Whether a suspicion has cost it a connection before. */
+  moved: boolean
+  soon: boolean
+  /** Why it failed the last time. */
+  error: unknown
+}
+
+/** What the owner of the calls does about what they show. */
+export interface CallEvents {
+  /** A good answer, the first one, or the first after a suspicion. */
+  onAnswer(): void
+  /** The connection is not to be trusted, or is over; `replaced` where it was ours. */
+  onSuspicion(why: unknown, replaced: boolean): void
+}
+
+/**
+ * The connection for commands, and the calls under way on it. Every call settles. Calls are safe to repeat: one that was
+ * not answered by a connection is sent again on the next.
+ */
+export class Calls {
+  /** Whether all keys of a call must be in one slot. */
+  bySlot = false
+  readonly #source: Source
+  readonly #events: CallEvents
+  readonly #pending = new Set<Call>()
+  #connection: Connection | null = null
+  #loading = false
+  #loaded = false
+  #closed = false
+  /** Until the next connection is opened. */
+  #reopen: Timer | null = null
+  #retry: Timer | null = null
+  #look: Timer | null = null
+  #looks = 0
+  #answers = 0
+  #answersAtLook = 0
+  #silentLooks = 0
+  /** How many silences there were since the last answer. */
+  #silences = 0
+  #openedAt = 0
+  /** Whether the present connection has given a good answer. */
+  #answered = false
+  /** Whether there has been no good answer since the last suspicion, or at all. */
+  #doubted = true
+  /** Connections that did not live long, one after the other. */
+  #failures = 0
+  /** What the library reported last. */
+  #trouble: unknown
+  /** The server does not take us: only a call opens the next connection. */
+  #refused = false
+
+  constructor(source: Source, events: CallEvents) {
+    this.#source = source
+    this.#events = events
+  }
+
+  get cluster(): boolean {
+    return this.bySlot || this.#connection?.cluster === true
+  }
+
+  /** Sends at once where there is a connection. */
+  send(
+    key: string,
+    args: () => readonly string[],
+    bytes: string | null = null,
+    via: Send | null = null,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(closed())
+      const since = this.#looks
+      const call = {
+        key,
+        args,
+        bytes,
+        via,
+        resolve,
+        reject,
+        since,
+        on: null,
+        moved: false,
+        soon: false,
+        error: undefined,
+      }
+      this.#pending.add(call)
+      this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
+      if (this.#connection !== null) this.#dispatch(call, this.#connection)
+      else if (this.#reopen === null) this.#open()
+    })
+  }
+
+  /** One for every primary of a cluster; else for the one server. */
+  async primaries(): Promise<readonly Send[]> {
+    if (this.#connection === null) await this.send('', () => ['ping'])
+    const connection = this.#connection
+    if (connection?.cluster !== true) return [args => this.send('', () => args)]
+    const sends = await connection.primaries()
+    return sends.map(
+      (send): Send =>
+        args =>
+          this.send('', () => args, null, send),
+    )
+  }
+
+  /** The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again. */
+  suspect(why: unknown): void {
+    if (this.#closed) return
+    const { own } = this.#source
+    if (own) this.#drop(why)
+    this.#tell(why, own)
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const timer of [this.#reopen, this.#retry, this.#look]) timer?.cancel()
+    this.#connection?.drop()
+    this.#connection = null
+    this.#rejectAll(closed())
+  }
+
+  #open(): void {
+    if (this.#connection !== null || this.#loading || this.#closed) return
+    if (!this.#loaded) return this.#load()
+    this.#refused = false
+    this.#silentLooks = 0
+    this.#answered = false
+    this.#openedAt = systemClock.monotonicMs()
+    const isPresent = () => this.#connection === connection
+    const connection: Connection = this.#source.connect({
+      onTrouble: error => {
+        if (isPresent()) this.#trouble = error
+      },
+      onRefused: error => {
+        if (!isPresent()) return
+        this.#trouble = error
+        this.#refused = true
+        this.#rejectAll(error)
+      },
+      onEnd: () => {
+        if (!isPresent()) return
+        const why = this.#trouble ?? new Error('the connection was closed')
+        const told = this.#answered
+        this.#drop(why)
+        // Of a first connection that fails, the calls are told.
+        if (told) this.#tell(why, true)
+      },
+    })
+    this.#connection = connection
+    for (const call of this.#pending) this.#dispatch(call, connection)
+  }
+
+  #load(): void {
+    this.#loading = true
+    const done = (then: () => void) => {
+      this.#loading = false
+      then()
+    }
+    this.#source.load().then(
+      () =>
+        done(() => {
+          this.#loaded = true
+          this.#open()
+        }),
+      (error: unknown) => done(() => this.#rejectAll(error)),
+    )
+  }
+
+  /** Lets go of our connection and opens the next one, later each time. */
+  #drop(why: unknown): void {
+    const connection = this.#connection
+    if (connection === null) return
+    this.#connection = null
+    connection.drop()
+    for (const call of this.#pending) {
+      if (call.on !== connection) continue
+      call.on = null
+      call.error = why
+      if (call.via !== null) this.#fail(call, why)
+    }
+    const good = this.#answered && systemClock.monotonicMs() - this.#openedAt > GOOD_MS
+    this.#failures = good ? 0 : this.#failures + 1
+    if (this.#refused) return
+    this.#reopen ??= systemClock.setTimer(backoffMs(this.#failures), () => {
+      this.#reopen = null
+      this.#open()
+    })
+  }
+
+  #dispatch(call: Call, connection: Connection): void {
+    call.on = connection
+    this.#sent(call, connection).then(
+      reply => this.#onReply(call, reply),
+      (error: unknown) => this.#onError(call, connection, error),
+    )
+  }
+
+  #sent(call: Call, connection: Connection): Promise<unknown> {
+    if (call.via !== null) return call.via(call.args())
+    const { bytes, key } = call
+    return bytes !== null && connection.sendBytes !== null
+      ? connection.sendBytes(key, bytes)
+      : connection.send(key, call.args())
+  }
+
+  #onReply(call: Call, reply: unknown): void {
+    // Also the answer of a connection that was given up since.
+    if (!this.#pending.delete(call)) return
+    this.#answers += 1
+    this.#answered = true
+    if (this.#doubted) {
+      this.#doubted = false
+      this.#silences = 0
+      this.#trouble = undefined
+      this.#events.onAnswer()
+    }
+    call.resolve(reply)
+  }
+
+  #onError(call: Call, connection: Connection, error: unknown): void {
+    if (call.on !== connection || !this.#pending.has(call)) return
+    const code = replyCode(error)
+    call.error = error
+    if (code === undefined) return this.#again(call, connection.cluster)
+    this.#answers += 1
+    if (isSoon(code)) return this.#again(call, true)
+    if (isWrongServer(code)) return this.#onWrongServer(call, error)
+    if (isRedirection(code) && !call.moved && !connection.cluster && this.#source.followCluster()) {
+      this.bySlot = true
+      call.moved = true
+      return this.#drop(error)
+    }
+    if (code === 'CROSSSLOT' || isRedirection(code)) this.bySlot = true
+    this.#fail(call, error)
+  }
+
+  #onWrongServer(call: Call, error: unknown): void {
+    const again = this.#source.own && !call.moved
+    call.moved = true
+    this.suspect(error)
+    if (!again) this.#fail(call, error)
+  }
+
+  /** Sends a call once more, soon, on whichever connection there is then. */
+  #again(call: Call, soon: boolean): void {
+    call.on = null
+    call.soon = soon
+    if (call.via !== null) return this.#fail(call, call.error)
+    this.#retry ??= systemClock.setTimer(RETRY_MS, () => {
+      this.#retry = null
+      const connection = this.#connection
+      if (connection === null) return
+      for (const waiting of this.#pending) if (waiting.on === null) this.#dispatch(waiting, connection)
+    })
+  }
+
+  #lookAtThem(): void {
+    this.#look = null
+    // While the library is loaded, which may take long on a busy machine, no call can be sent.
+    if (!this.#loading) this.#looks += 1
+    if (this.#pending.size === 0) {
+      this.#silentLooks = 0
+      return
+    }
+    this.#look = systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
+    for (const call of this.#pending) {
+      const age = this.#looks - call.since
+      if (age < OUTAGE_LOOKS) break
+      const unsent = call.on === null && age >= (call.soon ? SOON_LOOKS : OUTAGE_LOOKS)
+      if (unsent || age >= LONGEST_LOOKS) this.#giveUp(call)
+    }
+    const silent = this.#connection !== null && this.#answers === this.#answersAtLook
+    this.#silentLooks = silent ? this.#silentLooks + 1 : 0
+    this.#answersAtLook = this.#answers
+    const most = Math.min(SILENT_LOOKS * 2 ** this.#silences, MOST_SILENT_LOOKS)
+    if (this.#silentLooks >= most) this.#onSilence(this.#silentLooks * LOOK_MS)
+  }
+
+  #onSilence(ms: number): void {
+    this.#silentLooks = 0
+    this.#silences += 1
+    const why = new Error(`nothing was answered for ${ms / 1_000} seconds`, { cause: this.#trouble })
+    const { own } = this.#source
+    for (const call of this.#pending) {
+      if (!own) call.error ??= why
+      else if (call.moved) this.#fail(call, why)
+      else call.moved = true
+    }
+    this.suspect(why)
+  }
+
+  #giveUp(call: Call): void {
+    const error = this.#trouble ?? call.error ?? new Error('there was no answer')
+    // Of a connection of ours it was told when it was lost.
+    if (!this.#source.own && replyCode(error) === undefined) this.#tell(error, false)
+    this.#fail(call, error)
+  }
+
+  #tell(why: unknown, replaced: boolean): void {
+    this.#doubted = true
+    this.#events.onSuspicion(why, replaced)
+  }
+
+  #fail(call: Call, error: unknown): void {
+    if (this.#pending.delete(call)) call.reject(error)
+  }
+
+  #rejectAll(error: unknown): void {
+    for (const call of this.#pending) this.#fail(call, error)
+  }
+}
+
+function closed(): SoloistError {
+  return new SoloistError('CLOSED', 'this backend was closed')
+}

@@ -1,0 +1,161 @@
+import type {
+  Answer,
+  Answers,
+  ClaimMode,
+  HandedGrant,
+  Holder,
+  LockState,
+  Step,
+  Waiter,
+  WatchReply,
+} from '../../../backend.js'
+
+// What the scripts answer, as their headers describe it, in the port's terms. Clients may be set to give buffers for
+// strings and strings for integers; everything is read through its text.
+
+type Reply = readonly unknown[]
+
+/** What a call of `steps.lua` came to. */
+export interface StepsReply extends Answers {
+  readonly handed: HandedGrant[]
+  /** Releases that left more to grant than one call may: they are to be sent once more. */
+  readonly unfinished: readonly Step[]
+}
+
+const HELD: Answer = { status: 'held', fence: null }
+const LOST: Answer = { status: 'lost' }
+const AGAIN: Answer = { status: 'again' }
+const RELEASED: Answer = { status: 'released', held: true }
+const NOT_HELD: Answer = { status: 'released', held: false }
+
+/** An error of one step. Its first word is its code, as in every error reply of the protocol. */
+export class StepError extends Error {
+  override name = 'ReplyError'
+}
+
+export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
+  if (!Array.isArray(reply)) {
+    const [step] = steps
+    const answer: Answer = step?.kind === 'release' ? RELEASED : { status: 'granted', fence: Number(reply) }
+    return { steps: [answer], handed: [], unfinished: [] }
+  }
+  const letters = String(reply[1])
+  const answers: Answer[] = []
+  const unfinished: Step[] = []
+  let fence = Number(reply[0])
+  let next = 2
+  for (let i = 0; i < steps.length; i += 1) {
+    const step = steps[i] as Step
+    switch (letters[i]) {
+      case 'g':
+        answers.push({ status: 'granted', fence })
+        fence += 1
+        break
+      case 'G':
+        answers.push({ status: 'granted', fence: Number(reply[next++]) })
+        break
+      case 'b':
+        answers.push(busy(reply[next++] as Reply))
+        break
+      case 'h':
+        answers.push(HELD)
+        break
+      case 'k':
+        answers.push({ status: 'held', fence: step.kind === 'renew' ? step.fence : null })
+        break
+      case 'F':
+        answers.push({ status: 'held', fence: Number(reply[next++]) })
+        break
+      case 'l':
+        answers.push(LOST)
+        break
+      case 'a':
+        answers.push(AGAIN)
+        break
+      case 'e':
+        answers.push({ status: 'fault', error: new StepError(String(reply[next++])) })
+        break
+      default:
+        // 1 and 3: it was held; 2 and 3: there is more to do.
+        answers.push(letters[i] === '1' || letters[i] === '3' ? RELEASED : NOT_HELD)
+        if (letters[i] === '2' || letters[i] === '3') unfinished.push(step)
+    }
+  }
+  return {
+    steps: answers,
+    handed: letters.length > steps.length ? handed(steps, reply[next] as Reply) : [],
+    unfinished,
+  }
+}
+
+export function watchReply(reply: unknown): WatchReply {
+  const [status, text] = (reply as Reply).map(String)
+  return status === 'result' ? { status, text: text as string } : { status: status === 'live' ? 'live' : 'gone' }
+}
+
+/** The states of the first of these locks, as many as the reply tells of. */
+export function lockStates(names: readonly string[], reply: unknown): readonly (LockState | null)[] {
+  return (reply as Reply).map((state, i) => lockState(names[i] as string, state as Reply))
+}
+
+export function scanReply(reply: unknown): { cursor: string; keys: readonly string[] } {
+  const [cursor, keys] = reply as [unknown, Reply]
+  return { cursor: String(cursor), keys: keys.map(String) }
+}
+
+function busy(reply: Reply): Answer {
+  const [holder, retryAfterMs, ticket, requeued] = reply
+  return {
+    status: 'busy',
+    holder: String(holder) || null,
+    retryAfterMs: numberOrNull(retryAfterMs),
+    ticket: numberOrNull(ticket),
+    requeued: String(requeued) === '1',
+  }
+}
+
+function handed(steps: readonly Step[], reply: Reply): HandedGrant[] {
+  const grants: HandedGrant[] = []
+  for (let i = 0; i < reply.length; i += 3) {
+    const step = steps[Number(reply[i]) - 1] as Step
+    const { name } = step.kind === 'acquire' ? step.claim : step
+    grants.push({ name, owner: String(reply[i + 1]), fence: Number(reply[i + 2]) })
+  }
+  return grants
+}
+
+function lockState(name: string, reply: Reply): LockState | null {
+  if (reply.length === 0) return null
+  const [atMs, holding, waiting] = reply
+  const holders: Holder[] = []
+  const waiters: Waiter[] = []
+  for (let i = 3; i < reply.length; i += 4) {
+    const [kind, owner, at, note] = reply.slice(i, i + 4).map(String) as [string, string, string, string]
+    const { mode, limit, fence, meta } = noted(note)
+    if (kind === 'w') {
+      waiters.push({ owner, mode, limit, waitingSinceMs: Math.floor(Number(at) / 1000), meta })
+    } else {
+      const acquiredAtMs = fence === 0 ? null : Math.floor(fence / 1000)
+      const held: ClaimMode = kind === 'x' ? 'exclusive' : 'shared'
+      holders.push({ owner, mode: held, limit, fence, acquiredAtMs, expiresAtMs: numberOrNull(at), meta })
+    }
+  }
+  holders.sort((a, b) => a.fence - b.fence)
+  return { name, holding: Number(holding), holders, waiting: Number(waiting), waiters, atMs: Number(atMs) }
+}
+
+/** `<x or s><limit or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
+function noted(note: string): Pick<Waiter, 'mode' | 'limit' | 'meta'> & { readonly fence: number } {
+  const [, letter, limit, fence, , meta] = /^([xs])(\d*),\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
+  return {
+    mode: letter === 's' ? 'shared' : 'exclusive',
+    limit: numberOrNull(limit),
+    fence: Number(fence ?? 0),
+    meta: meta ?? null,
+  }
+}
+
+function numberOrNull(value: unknown): number | null {
+  const text = String(value ?? '')
+  return text === '' ? null : Number(text)
+}

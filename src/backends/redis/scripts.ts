@@ -1,0 +1,144 @@
+import type { Answer, Answers, ClaimId, HandedGrant, LockState, Step, WatchReply } from '../../backend.js'
+import { scripts } from '../../internal/generated/redis.js'
+import type { KeySpace } from './keys.js'
+import type { Link } from './link/link.js'
+import { isRedirection, isSoon, replyCode } from './link/replies.js'
+import { SHOWN, SHOWN_AT_ONCE } from './protocol/limits.js'
+import { lockStates, type StepsReply, stepsReply, watchReply } from './protocol/replies.js'
+import { encoded, inspectRequest, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
+
+/** What the scripts do, over one link: split by slot where all keys of a call have to be in one. */
+export class Scripts {
+  readonly #link: Link
+  readonly #keys: KeySpace
+  readonly #onFault: (error: unknown) => void
+
+  /** @param onFault is told of a failure that no step can be told of */
+  constructor(link: Link, keys: KeySpace, onFault: (error: unknown) => void) {
+    this.#link = link
+    this.#keys = keys
+    this.#onFault = onFault
+  }
+
+  async run(steps: readonly Step[], sender: Sender): Promise<Answers> {
+    return await this.#perSlot(
+      () => this.#call(steps, this.#keys.mark, sender),
+      () => this.#apart(steps, { ...sender, cluster: true }),
+    )
+  }
+
+  async inspect(names: readonly string[]): Promise<readonly (LockState | null)[]> {
+    return await this.#perSlot(
+      () => this.#inspect(names),
+      async () => (await Promise.all(names.map(name => this.#inspect([name])))).flat(),
+    )
+  }
+
+  async watch(claim: ClaimId, client: string): Promise<WatchReply> {
+    return watchReply(await this.#evaluate('watch', watchRequest(claim, this.#keys, client)))
+  }
+
+  async #perSlot<T>(together: () => Promise<T>, apart: () => Promise<T>): Promise<T> {
+    if (this.#link.cluster) return await apart()
+    try {
+      return await together()
+    } catch (error) {
+      // Said before anything was done, by a server of whom it was not known before.
+      const code = replyCode(error)
+      if (!this.#link.cluster || !(code === 'CROSSSLOT' || isRedirection(code))) throw error
+      return await apart()
+    }
+  }
+
+  /** One call for each fence mark: what has one mark is in one slot. What fails is a matter of its own steps. */
+  async #apart(steps: readonly Step[], sender: Sender): Promise<Answers> {
+    const parts = new Map<string, number[]>()
+    steps.forEach((step, i) => {
+      const mark = this.#keys.markOf(step.kind === 'acquire' ? step.claim.name : step.name)
+      const part = parts.get(mark)
+      if (part === undefined) parts.set(mark, [i])
+      else part.push(i)
+    })
+    const answers: Answer[] = []
+    const handed: HandedGrant[] = []
+    const ask = async (mark: string, part: readonly number[]) => {
+      try {
+        const some = part.map(i => steps[i] as Step)
+        const reply = await this.#call(some, mark, sender)
+        part.forEach((i, k) => {
+          answers[i] = reply.steps[k] as Answer
+        })
+        handed.push(...reply.handed)
+      } catch (error) {
+        const answer: Answer = isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
+        for (const i of part) answers[i] = answer
+      }
+    }
+    await Promise.all([...parts].map(([mark, part]) => ask(mark, part)))
+    return { steps: answers, handed }
+  }
+
+  async #call(steps: readonly Step[], mark: string, sender: Sender): Promise<Answers> {
+    const reply = await this.#steps(steps, mark, sender)
+    if (reply.unfinished.length > 0) await this.#finish(reply, mark, sender)
+    return reply
+  }
+
+  /** Sends releases until they have granted all there is to grant. */
+  async #finish(reply: StepsReply, mark: string, sender: Sender): Promise<void> {
+    let { unfinished } = reply
+    try {
+      while (unfinished.length > 0) {
+        const rest = unfinished
+        const more = await this.#steps(rest, mark, sender)
+        reply.handed.push(...more.handed)
+        unfinished = rest.filter((step, i) => more.steps[i]?.status === 'again' || more.unfinished.includes(step))
+      }
+    } catch (error) {
+      // What was done stands, and is answered. Who waits there asks again at the next beat.
+      this.#onFault(error)
+    }
+  }
+
+  async #steps(steps: readonly Step[], mark: string, sender: Sender): Promise<StepsReply> {
+    return stepsReply(steps, await this.#evaluate('steps', stepsRequest(steps, this.#keys, mark, sender)))
+  }
+
+  /** Sends all names at once, and what a call left out since it had enough to show once more. */
+  async #inspect(names: readonly string[]): Promise<readonly (LockState | null)[]> {
+    const states: (LockState | null)[] = []
+    while (states.length < names.length) {
+      const rest = names.slice(states.length)
+      const reply = await this.#evaluate('inspect', inspectRequest(rest, this.#keys, SHOWN, SHOWN_AT_ONCE))
+      states.push(...lockStates(rest, reply))
+    }
+    return states
+  }
+
+  /**
+   * By its digest; with its text where the server does not know it, as after a restart or a flush.
+   *
+   * @param request number of keys, keys and arguments
+   */
+  async #evaluate(script: keyof typeof scripts, request: readonly string[]): Promise<unknown> {
+    const { sha1, source } = scripts[script]
+    const key = request[1] as string
+    const command = ['evalsha', sha1, ...request]
+    const bytes = encoded(command)
+    try {
+      return await (bytes === null ? this.#link.send(key, command) : this.#link.sendBytes(key, bytes, () => command))
+    } catch (error) {
+      if (replyCode(error) !== 'NOSCRIPT') throw error
+      return await this.#link.send(key, ['eval', source, ...request])
+    }
+  }
+}
+
+/** ioredis tells the server's last word behind its own, when it gave up following. */
+const GAVE_UP = /^Too many Cluster redirections\. Last error: \w+: (?:TRYAGAIN|ASK|MOVED) /
+
+/** Whether the slot is on its way from one server to another, where a lock without keys is found on neither. */
+function isOnItsWay(error: unknown): boolean {
+  const code = replyCode(error)
+  return isSoon(code) || isRedirection(code) || (error instanceof Error && GAVE_UP.test(error.message))
+}

@@ -1,0 +1,55 @@
+-- Does a list of steps. Each is atomic, is answered and fails by itself; steps of one lock are done in their order. On a
+-- cluster: steps of locks that share a fence mark.
+--
+-- The keys of one lock, always three and in this order, all in one slot:
+--   lock     string  the exclusive holder's owner and nothing else, with the lease as its expiry; a foreign SET NX is
+--                    respected
+--   queue    zset    the waiting claims, owner -> ticket, from FIRST_TICKET on; and below it the shared holders, owner ->
+--                    when the lease ends, in ms (FOREVER: never)
+--   details  hash    there is one as soon as there is more to know than an exclusive holder's owner:
+--                      o<owner>   of a claim: '<x or s><limit or nothing>,<ttl>,<client> <fence, none while it waits>',
+--                                 and with a meta ',<meta>' behind it
+--                      c<client>  until when it counts as alive, in ms; with '?' behind it while its pushes may be missed
+--                      w<owner>   who watches this claim: '<client> <until, in ms> ' of each
+-- The fence mark is a string, the last fence of all its locks. It may expire once the clock has passed it.
+-- A ttl is in ms; 0: for ever. Time is the server's alone. Lua's tostring would round a number of the size of a fence.
+--
+-- KEYS  1 the fence mark, then the three of each step, then the key of each result that is to be kept
+-- ARGV  1 channel prefix  2 client  3 how long what only waiters or later fences need is kept after its last use, in ms
+--       4 settings, see _settings.lua; then of each step its owner and its terms:
+--         nothing                      release
+--         !<ms>                        release, and keep the text that follows for so long
+--         =<ttl>,<fence or nothing>    renew
+--         <ttl>                        acquire exclusively; when that cannot be, wait behind everybody else
+--         t<ttl>                       acquire exclusively, or not at all
+--         <x or s><limit or nothing>,<ttl>,<ticket: nothing not to wait, new, or a number>,<m><r>
+--                                      acquire; with m its meta follows, with r the owner it is to replace
+-- reply of one step for which there is nothing to find out: '1' when it released the lock, or the fence of its grant;
+--       else {first fence, a letter of each step, what the letters leave open in the order of the steps}:
+--         g            granted, with the first fence not given to a step before
+--         G fence      granted
+--         b {holder or '', ms until a lease ends or '', ticket or '', '1' when it had to be queued again}   busy
+--         h            held; no fence was noted
+--         k            held; the fence noted is the one the step brought
+--         F fence      held; this one was noted
+--         l            lost
+--         1 0          released; was held, or was not
+--         3 2          the same, but there is more to grant than one call may: send the release again
+--         a            nothing was done, since the call had too much to do
+--         e error      failed
+--       With '+' behind the letters there is one part more: {step, owner, fence} of each waiting claim of this client
+--       that was granted, in a row.
+local call, try = redis.call, redis.pcall
+
+-- @include _alone.lua
+-- @include _fence.lua
+-- @include _time.lua
+-- @include _take.lua
+-- @include _settings.lua
+-- @include _renew.lua
+-- @include _together.lua
+-- @include _lock.lua
+-- @include _queue.lua
+-- @include _acquire.lua
+-- @include _release.lua
+-- @include _long.lua
