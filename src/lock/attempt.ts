@@ -257,10 +257,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #hold(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
-      const knownAtMs = call.answeredAtMs
-      const grant = { fence, grantedAt: call, knownAtMs }
-      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request.holdForMs, grant)
-      this.#host.hold(lease, knownAtMs)
+      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request.holdForMs, fence, call)
+      this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
       return this.fail(error)
     }

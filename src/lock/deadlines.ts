@@ -1,6 +1,6 @@
 import type { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
-import { append, Link, unlink } from '../internal/ring.js'
+import { Link } from '../internal/ring.js'
 
 /** What ends by itself when its time is up. */
 export abstract class Bounded extends Link {
@@ -30,19 +30,19 @@ export class Deadlines {
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
     if (!this.#firing) this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
-    append(this.#ring, bounded)
+    Link.append(this.#ring, bounded)
   }
 
   remove(bounded: Bounded): void {
-    unlink(bounded)
-    if (this.#ring.alone) this.#disarm()
+    Link.remove(bounded)
+    if (Link.isAlone(this.#ring)) this.#disarm()
   }
 
   /** Ends everything now. */
   cut(reason: SoloistError): void {
     this.#disarm()
     for (let first = this.#first(); first !== null; first = this.#first()) {
-      unlink(first)
+      Link.remove(first)
       first.cut(reason)
     }
   }
@@ -54,7 +54,7 @@ export class Deadlines {
     this.#firing = true
     try {
       for (; first !== null && first.dueMs <= now; first = this.#first()) {
-        unlink(first)
+        Link.remove(first)
         first.expire()
       }
     } finally {
@@ -64,7 +64,7 @@ export class Deadlines {
   }
 
   #first(): Bounded | null {
-    return this.#ring.alone ? null : (this.#ring.next as Bounded)
+    return Link.isAlone(this.#ring) ? null : (Link.first(this.#ring) as Bounded)
   }
 
   #disarm(): void {

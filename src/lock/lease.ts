@@ -1,8 +1,9 @@
 import type { Claim, KeptResult } from '../backend.js'
 import { SoloistError } from '../errors.js'
 import { type Clock, elapsedMs, type Instant } from '../internal/clock.js'
+import { Link } from '../internal/ring.js'
 import type { LocalLock } from './local-locks.js'
-import { WheelEntry } from './wheel.js'
+import type { CallTimes } from './steps.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -56,15 +57,6 @@ export interface Lease extends AsyncDisposable {
 /** What a lease was granted for. */
 export type LeaseClaim = Claim & { readonly ttlMs: number }
 
-/** How a lease was granted. */
-export interface Grant {
-  readonly fence: number
-  /** When the request was sent that was granted. */
-  readonly grantedAt: Instant
-  /** When that was known here, on the monotonic clock. */
-  readonly knownAtMs: number
-}
-
 /** What a lease needs from the one who granted it. */
 export interface LeaseHost {
   readonly clock: Clock
@@ -91,14 +83,14 @@ interface Releasing {
   readonly before: Releasing | null
 }
 
-export class HeldLease implements Lease {
+/** A lease as the client that holds it sees it: a link in the wheel of what is to be renewed. */
+export class HeldLease extends Link implements Lease {
   readonly claim: LeaseClaim
   readonly fence: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
-  /** When renewal is next due, on the monotonic clock. Kept by the renewer, as is `turn`. */
+  /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
   renewalDueMs = 0
-  readonly turn: WheelEntry<HeldLease>
   readonly lock: LocalLock
 
   readonly #host: LeaseHost
@@ -111,17 +103,17 @@ export class HeldLease implements Lease {
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
 
-  constructor(host: LeaseHost, lock: LocalLock, claim: LeaseClaim, holdForMs: number, grant: Grant) {
-    const { fence, grantedAt } = grant
+  /** @param call what it was granted in */
+  constructor(host: LeaseHost, lock: LocalLock, claim: LeaseClaim, holdForMs: number, fence: number, call: CallTimes) {
+    super()
     this.#host = host
     this.lock = lock
     this.claim = claim
     this.fence = fence
-    this.grantedAt = grantedAt
-    this.#provenAt = grantedAt
+    this.grantedAt = call
+    this.#provenAt = call
     this.#holdForMs = holdForMs
-    this.#heldSinceMs = grant.knownAtMs
-    this.turn = new WheelEntry<HeldLease>(this)
+    this.#heldSinceMs = call.answeredAtMs
   }
 
   get name(): string {

@@ -41,7 +41,7 @@ export class Renewer {
   }
 
   remove(lease: HeldLease): void {
-    this.#wheel.remove(lease.turn)
+    this.#wheel.remove(lease)
     this.#wheel.rest()
   }
 
@@ -88,7 +88,7 @@ export class Renewer {
   #plan(lease: HeldLease, renewalDueMs: number, nowMs: number): void {
     lease.renewalDueMs = renewalDueMs
     const dueMs = Math.min(renewalDueMs, lease.endsAtMs)
-    this.#wheel.plan(lease.turn, dueMs, renewalDueMs - lease.termMs * JOIN, nowMs)
+    this.#wheel.plan(lease, dueMs, renewalDueMs - lease.termMs * JOIN, nowMs)
   }
 }
 
