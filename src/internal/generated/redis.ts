@@ -1,5 +1,5 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'claiming' | 'inspect' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'claiming' | 'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   claiming: {
     sha1: '7a650f5e2bc39a447bee99fa5cae3838768766d8',
     source: `local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
@@ -193,6 +193,39 @@ states[i], count = inspect(3 * i - 2)
 shown = shown + count
 end
 return states
+`,
+  },
+  moving: {
+    sha1: '5dccb8dd75a4edd69fded3b8e2612a6e6bd302d1',
+    source: `local call = redis.call
+local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+local function digits(number)
+return string.format('%.0f', number)
+end
+local function expire(key, ms)
+if ms then
+call('PEXPIRE', key, digits(ms))
+else
+call('PERSIST', key)
+end
+end
+local kind = call('TYPE', key).ok
+if kind == 'string' and call('GET', key) == owner then
+expire(key, ttl ~= '0' and ttl or nil)
+return 1
+elseif kind == 'zset' then
+local ends = tonumber(call('ZSCORE', key, owner) or nil)
+if ends and ends > now and ends < 1e15 then
+call('ZADD', key, ttl == '0' and '900000000000000' or digits(now + ttl), owner)
+local left = call('PTTL', key)
+if left >= 0 then expire(key, ttl ~= '0' and math.max(left, ttl) or nil) end
+return 1
+end
+end
+return 0
 `,
   },
   steps: {
