@@ -1,26 +1,34 @@
 /** A link of a ring, and as its head an empty ring: joining and leaving cost the same however long the ring is. */
 export class Link {
-  prev: Link = this
-  next: Link = this
+  #prev: Link = this
+  #next: Link = this
 
   /** Whether it is in no ring, or as a head: whether its ring is empty. */
-  get alone(): boolean {
-    return this.next === this
+  static isAlone(link: Link): boolean {
+    return link.#next === link
   }
-}
 
-/** Puts a link that is alone at the end of the ring. */
-export function append(head: Link, link: Link): void {
-  link.prev = head.prev
-  link.next = head
-  head.prev.next = link
-  head.prev = link
-}
+  /** The first link of the ring; its head when there is none. */
+  static first(head: Link): Link {
+    return head.#next
+  }
 
-/** Takes a link out of its ring, if it is in one. */
-export function unlink(link: Link): void {
-  link.prev.next = link.next
-  link.next.prev = link.prev
-  link.prev = link
-  link.next = link
+  /** Puts a link that is alone at the end of the ring. */
+  static append(head: Link, link: Link): void {
+    const last = head.#prev
+    link.#prev = last
+    link.#next = head
+    last.#next = link
+    head.#prev = link
+  }
+
+  /** Takes a link out of its ring, if it is in one. */
+  static remove(link: Link): void {
+    const prev = link.#prev
+    const next = link.#next
+    prev.#next = next
+    next.#prev = prev
+    link.#prev = link
+    link.#next = link
+  }
 }

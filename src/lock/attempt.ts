@@ -1,11 +1,12 @@
 import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
-import { type Clock, elapsedMs, type Instant, type Timer } from '../internal/clock.js'
+import type { Clock, Timer } from '../internal/clock.js'
 import type { StepCollector } from './collector.js'
 import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from './lease.js'
+import type { LocalLock } from './local-locks.js'
 import type { LockRequest } from './request.js'
-import type { Done, Lane, PendingStep, StepListener } from './steps.js'
+import type { CallTimes, Done, PendingStep, StepListener } from './steps.js'
 import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './waiting.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
@@ -33,8 +34,9 @@ export interface AttemptHost extends LeaseHost {
   /** The backend's word for itself. */
   readonly kind: string
   /** From now on the lease stands for the attempt's claim. */
-  hold(lease: HeldLease): void
-  onHeld(lease: HeldLease, waitedMs: number): void
+  hold(lease: HeldLease, nowMs: number): void
+  /** The caller began to wait at this moment of the monotonic clock. */
+  onHeld(lease: HeldLease, sinceMs: number): void
   /** The attempt ended without a lease. */
   forget(attempt: Attempt): void
   onQueued(attempt: Attempt, holder: string | null): void
@@ -48,8 +50,7 @@ export interface AttemptHost extends LeaseHost {
  */
 export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   readonly claim: LeaseClaim
-  /** The steps of its lock. */
-  readonly lane: Lane
+  readonly lock: LocalLock
   /** `null` when the lock is not free and the claim was not to be queued. */
   readonly result: Promise<HeldLease | null>
   ticket: number | null = null
@@ -73,10 +74,10 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #lastFault: unknown
   #lateGrants = 0
 
-  constructor(host: AttemptHost, claim: LeaseClaim, lane: Lane, request: LockRequest, patience: Patience) {
+  constructor(host: AttemptHost, claim: LeaseClaim, lock: LocalLock, request: LockRequest, patience: Patience) {
     this.#host = host
     this.claim = claim
-    this.lane = lane
+    this.lock = lock
     this.#request = request
     this.#patience = patience
     this.result = new Promise((resolve, reject) => {
@@ -98,7 +99,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     try {
       const { signal } = this.#request
       const { unless } = this.#patience
-      this.#first = this.#host.collector.add(this.#step(), this.lane, true, this)
+      this.#first = this.#host.collector.add(this.#step(), this.lock, true, this)
       if (signal !== null) this.#listen(signal, () => this.fail(aborted(signal)))
       if (unless !== null) this.#listen(unless, () => this.fail(unless.reason))
     } catch (error) {
@@ -108,9 +109,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   /** The first question was answered. */
-  answered(answer: Done<AcquireAnswer>, sentAt: Instant): void {
+  answered(answer: Done<AcquireAnswer>, call: CallTimes): void {
     this.#first = null
-    const asked = this.#answered(answer, sentAt, again => this.#planned(again))
+    const asked = this.#answered(answer, call, again => this.#planned(again))
     if (asked !== null) this.#planned(asked)
   }
 
@@ -129,9 +130,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   ask(then: (asked: Asked) => void): void {
     if (this.#over) return then({ status: 'ended' })
     const askedAtMs = this.#host.clock.monotonicMs()
-    this.#host.collector.add<AcquireAnswer>(this.#step(), this.lane, true, {
-      answered: (answer, sentAt) => {
-        const asked = this.#answered(answer, sentAt, then)
+    this.#host.collector.add<AcquireAnswer>(this.#step(), this.lock, true, {
+      answered: (answer, call) => {
+        const asked = this.#answered(answer, call, then)
         if (asked !== null) then(asked)
       },
       failed: error => then(this.#faulty(error, askedAtMs)),
@@ -148,11 +149,11 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     const { name, owner, ttlMs } = this.claim
     const askedAtMs = this.#host.clock.monotonicMs()
     this.#host.collector.add<RenewAnswer>({ kind: 'renew', name, owner, ttlMs, fence: null }, null, false, {
-      answered: (answer, sentAt) => {
+      answered: (answer, call) => {
         if (this.#over) then({ status: 'ended' })
         else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
         else {
-          const asked = this.#granted(answer.fence, sentAt, then)
+          const asked = this.#granted(answer.fence, call, then)
           if (asked !== null) then(asked)
         }
       },
@@ -161,12 +162,12 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   /**
-   * The lock was granted in a call that left at `sentAt`, and is held from then on. Answers whether there is a lease now;
-   * else the grant is to be confirmed first.
+   * The lock was granted in this call, and is held from when it left. Answers whether there is a lease now; else the grant
+   * is to be confirmed first.
    */
-  handed(fence: number, sentAt: Instant): boolean {
-    if (this.#isLate(sentAt)) return false
-    this.#hold(fence, sentAt)
+  handed(fence: number, call: CallTimes): boolean {
+    if (this.#isLate(call)) return false
+    this.#hold(fence, call)
     return true
   }
 
@@ -212,28 +213,28 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     if (leftMs <= 0) return this.fail(this.#refusal())
     if (leftMs !== Infinity) this.#timer = this.#host.clock.setTimer(leftMs, () => this.fail(this.#refusal()))
     this.#waits = true
-    this.lane.waiters += 1
+    this.lock.waiters += 1
     this.#host.waiting.add(this, retryAfterMs)
     this.#host.onQueued(this, this.#holder)
     this.#patience.onQueued?.()
   }
 
   /** `null`: it is not over yet, and `then` hears more. */
-  #answered(answer: Done<AcquireAnswer>, sentAt: Instant, then: (asked: Asked) => void): Asked | null {
+  #answered(answer: Done<AcquireAnswer>, call: CallTimes, then: (asked: Asked) => void): Asked | null {
     if (this.#over) {
       this.late(answer)
       return { status: 'ended' }
     }
     this.#lastFault = undefined
-    if (answer.status === 'granted') return this.#granted(answer.fence, sentAt, then)
+    if (answer.status === 'granted') return this.#granted(answer.fence, call, then)
     this.ticket = answer.ticket ?? this.ticket
     this.#holder = answer.holder
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
   }
 
-  #granted(fence: number, sentAt: Instant, then: (asked: Asked) => void): Asked | null {
-    if (!this.#isLate(sentAt)) {
-      this.#hold(fence, sentAt)
+  #granted(fence: number, call: CallTimes, then: (asked: Asked) => void): Asked | null {
+    if (!this.#isLate(call)) {
+      this.#hold(fence, call)
       return { status: 'granted' }
     }
     // Paused, or the answer took longer than the lease. Who asks again while still holding gets a fresh ttl.
@@ -248,21 +249,21 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   /** Whether nothing is left of a lease that was granted then. */
-  #isLate(sentAt: Instant): boolean {
+  #isLate({ tookMs }: CallTimes): boolean {
     const { ttlMs } = this.claim
-    return elapsedMs(this.#host.clock, sentAt) >= ttlMs - driftMs(ttlMs)
+    return tookMs >= ttlMs - driftMs(ttlMs)
   }
 
-  #hold(fence: number, sentAt: Instant): void {
+  #hold(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
-      lease = new HeldLease(this.#host, this.claim, fence, sentAt, this.#request.holdForMs)
-      this.#host.hold(lease)
+      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request.holdForMs, fence, call)
+      this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
       return this.fail(error)
     }
     this.#end()
-    this.#host.onHeld(lease, this.#waitedMs())
+    this.#host.onHeld(lease, this.#patience.sinceMs)
     this.#resolve(lease)
   }
 
@@ -301,7 +302,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.#timer?.cancel()
     for (const stop of this.#stopListening ?? []) stop()
     if (!this.#waits) return
-    this.lane.waiters -= 1
+    this.lock.waiters -= 1
     this.#host.waiting.remove(this)
   }
 

@@ -1,9 +1,9 @@
 import type { Answer, Answers, Backend, HandedGrant, Step } from '../backend.js'
 import type { SoloistError } from '../errors.js'
-import type { Clock, Instant } from '../internal/clock.js'
+import type { Clock } from '../internal/clock.js'
 import { Deadlines } from './deadlines.js'
 import { type Failures, mayPass } from './failures.js'
-import { type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
+import { type CallTimes, type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
 
 /** A call without an answer for this long keeps no other waiting any more, neither for its turn nor for their order. */
 const STALLED_MS = 1_000
@@ -23,8 +23,8 @@ export interface CollectorOptions {
   /** Where steps wait for their time to be up. */
   readonly deadlines: Deadlines
   readonly failures: Failures
-  /** A claim that waits was granted in a call that left at `sentAt`. */
-  readonly onHanded: (grant: HandedGrant, sentAt: Instant) => void
+  /** A claim that waits was granted in this call. */
+  readonly onHanded: (grant: HandedGrant, call: CallTimes) => void
 }
 
 /** Steps that leave together. */
@@ -53,6 +53,7 @@ export class StepCollector {
   #batches: Batch[] = []
   #underWay = 0
   #scheduled = false
+  /** When `#scheduled` became so: the moment of all that is added until it is not any more. */
   #nowMs = 0
 
   constructor(options: CollectorOptions) {
@@ -73,13 +74,16 @@ export class StepCollector {
    */
   add<A extends Answer>(step: Step, lane: Lane | null, repeats: boolean, listener: StepListener<A>): PendingStep {
     const pending = new PendingStep(step, lane, repeats, listener, this.#late)
-    // All that is added in one turn has one moment.
-    if (!this.#scheduled) this.#nowMs = this.#clock.monotonicMs()
-    this.#deadlines.add(pending, this.#nowMs)
+    this.#deadlines.add(pending, this.nowMs)
     if (lane !== null) lane.steps += 1
     this.#put(pending)
     this.#schedule()
     return pending
+  }
+
+  /** This moment on the monotonic clock, or when what leaves at the end of this turn was first made. */
+  get nowMs(): number {
+    return this.#scheduled ? this.#nowMs : this.#clock.monotonicMs()
   }
 
   /** Takes a step back that has not left yet; its listener hears nothing. @returns whether that was possible */
@@ -125,6 +129,7 @@ export class StepCollector {
   #schedule(): void {
     if (this.#scheduled || this.#underWay >= this.#backend.callsAtOnce || this.#batches.length === 0) return
     this.#scheduled = true
+    this.#nowMs = this.#clock.monotonicMs()
     nextTick(this.#flush)
   }
 
@@ -166,16 +171,16 @@ export class StepCollector {
     if (leaving.length === 0) return
     flight.steps = leaving
     this.#underWay += 1
-    this.#stalls.add(flight, flight.monotonicMs)
-    this.#call(list).then(
+    this.#call(flight, list).then(
       answers => this.#answered(flight, answers),
       (error: unknown) => this.#rejected(flight, error),
     )
   }
 
-  /** A backend that throws instead of rejecting is treated alike. */
-  #call(list: readonly Step[]): Promise<Answers> {
+  /** A backend that throws instead of rejecting is treated alike, as is a clock that fails. */
+  #call(flight: Flight, list: readonly Step[]): Promise<Answers> {
     try {
+      this.#stalls.add(flight, flight.monotonicMs)
       return this.#backend.run(list)
     } catch (error) {
       return Promise.reject(error)
@@ -185,6 +190,7 @@ export class StepCollector {
   #answered(flight: Flight, { steps: answers, handed }: Answers): void {
     const { steps } = flight
     this.#failures.last = undefined
+    flight.answered(this.#clock)
     this.#land(flight)
     const again: PendingStep[] = []
     let undone = false
@@ -238,7 +244,14 @@ export class StepCollector {
   #done(pending: PendingStep, answer: Done<Answer>, flight: Flight): void {
     if (pending.over) return pending.answerLate(answer, flight)
     this.#deadlines.remove(pending)
-    pending.answer(answer, flight)
+    try {
+      pending.answer(answer, flight)
+    } catch (error) {
+      // A defect, which must not keep the other answers from their steps.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
 
   /** One step failed: it is sent once more, or was. */
@@ -283,6 +296,7 @@ export class StepCollector {
     // A datastore that does nothing must not keep the event loop from everything else.
     if (undone && !this.#scheduled) {
       this.#scheduled = true
+      this.#nowMs = this.#clock.monotonicMs()
       setImmediate(this.#flush)
     } else this.#schedule()
   }

@@ -1,6 +1,6 @@
 import type { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
-import { append, Link, unlink } from '../internal/ring.js'
+import { Link } from '../internal/ring.js'
 
 /** What ends by itself when its time is up. */
 export abstract class Bounded extends Link {
@@ -19,6 +19,8 @@ export class Deadlines {
   readonly #clock: Clock
   readonly #ring = new Link()
   #timer: Timer | null = null
+  /** While some are told that their time is up, others may come: only then the next is known. */
+  #firing = false
 
   constructor(clock: Clock, afterMs: number) {
     this.#clock = clock
@@ -27,20 +29,20 @@ export class Deadlines {
 
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
-    this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
-    append(this.#ring, bounded)
+    if (!this.#firing) this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
+    Link.append(this.#ring, bounded)
   }
 
   remove(bounded: Bounded): void {
-    unlink(bounded)
-    if (this.#ring.alone) this.#disarm()
+    Link.remove(bounded)
+    if (Link.isAlone(this.#ring)) this.#disarm()
   }
 
   /** Ends everything now. */
   cut(reason: SoloistError): void {
     this.#disarm()
     for (let first = this.#first(); first !== null; first = this.#first()) {
-      unlink(first)
+      Link.remove(first)
       first.cut(reason)
     }
   }
@@ -49,15 +51,20 @@ export class Deadlines {
     this.#timer = null
     const now = this.#clock.monotonicMs()
     let first = this.#first()
-    for (; first !== null && first.dueMs <= now; first = this.#first()) {
-      unlink(first)
-      first.expire()
+    this.#firing = true
+    try {
+      for (; first !== null && first.dueMs <= now; first = this.#first()) {
+        Link.remove(first)
+        first.expire()
+      }
+    } finally {
+      this.#firing = false
+      if (first !== null) this.#timer = this.#clock.setTimer(Math.max(first.dueMs - now, 0), this.#fire)
     }
-    if (first !== null) this.#timer ??= this.#clock.setTimer(first.dueMs - now, this.#fire)
   }
 
   #first(): Bounded | null {
-    return this.#ring.alone ? null : (this.#ring.next as Bounded)
+    return Link.isAlone(this.#ring) ? null : (Link.first(this.#ring) as Bounded)
   }
 
   #disarm(): void {

@@ -1,7 +1,9 @@
 import type { Claim, KeptResult } from '../backend.js'
 import { SoloistError } from '../errors.js'
 import { type Clock, elapsedMs, type Instant } from '../internal/clock.js'
-import { WheelEntry } from './wheel.js'
+import { Link } from '../internal/ring.js'
+import type { LocalLock } from './local-locks.js'
+import type { CallTimes } from './steps.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -73,19 +75,23 @@ export function driftMs(ttlMs: number): number {
 
 /** Who waits for a release. */
 interface Releasing {
-  /** Told whether the lock was held until then. */
-  readonly resolve: (held: boolean) => void
+  readonly resolve: (held: boolean | undefined) => void
   readonly reject: (error: unknown) => void
+  /** Whether it is told if the lock was held until then. */
+  readonly tells: boolean
+  /** Who began to wait before. */
+  readonly before: Releasing | null
 }
 
-export class HeldLease implements Lease {
+/** A lease as the client that holds it sees it: a link in the wheel of what is to be renewed. */
+export class HeldLease extends Link implements Lease {
   readonly claim: LeaseClaim
   readonly fence: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
-  /** When renewal is next due, on the monotonic clock. Kept by the renewer, as is `turn`. */
+  /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
   renewalDueMs = 0
-  readonly turn: WheelEntry<HeldLease>
+  readonly lock: LocalLock
 
   readonly #host: LeaseHost
   /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
@@ -93,19 +99,21 @@ export class HeldLease implements Lease {
   #holdForMs: number
   #provenAt: Instant
   #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
-  #releasing: Releasing[] | null = null
+  #releasing: Releasing | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
 
-  constructor(host: LeaseHost, claim: LeaseClaim, fence: number, grantedAt: Instant, holdForMs: number) {
+  /** @param call what it was granted in */
+  constructor(host: LeaseHost, lock: LocalLock, claim: LeaseClaim, holdForMs: number, fence: number, call: CallTimes) {
+    super()
     this.#host = host
+    this.lock = lock
     this.claim = claim
     this.fence = fence
-    this.grantedAt = grantedAt
-    this.#provenAt = grantedAt
+    this.grantedAt = call
+    this.#provenAt = call
     this.#holdForMs = holdForMs
-    this.#heldSinceMs = host.clock.monotonicMs()
-    this.turn = new WheelEntry<HeldLease>(this)
+    this.#heldSinceMs = call.answeredAtMs
   }
 
   get name(): string {
@@ -162,6 +170,11 @@ export class HeldLease implements Lease {
     return this.termMs - driftMs(this.termMs) - elapsedMs(this.#host.clock, this.#provenAt)
   }
 
+  /** When it ends unless it is renewed, on the monotonic clock; sooner where the machine sleeps. */
+  get endsAtMs(): number {
+    return this.#provenAt.monotonicMs + this.termMs - driftMs(this.termMs)
+  }
+
   assertValid(): void {
     this.assertNotLost()
     if (this.#state !== 'held') {
@@ -183,12 +196,12 @@ export class HeldLease implements Lease {
   }
 
   release(): Promise<void> {
-    return new Promise((resolve, reject) => this.#release(null, { resolve: () => resolve(), reject }))
+    return new Promise((resolve, reject) => this.#release(null, resolve as Releasing['resolve'], reject, false))
   }
 
   /** As `release()`, leaving a result for whoever watches. @returns whether the lock was held until now, so it is kept */
   releaseWith(result: KeptResult | null): Promise<boolean> {
-    return new Promise((resolve, reject) => this.#release(result, { resolve, reject }))
+    return new Promise((resolve, reject) => this.#release(result, resolve as Releasing['resolve'], reject, true))
   }
 
   /** The call that this lease belongs to failed: the lock is given up at once, whatever `holdForMs` says. Never rejects. */
@@ -225,27 +238,34 @@ export class HeldLease implements Lease {
    *
    * @returns whether anybody waited for it
    */
-  endRelease(held: boolean, error: SoloistError | null): boolean {
-    const releasing = this.#releasing
+  endRelease(held: boolean, error: unknown): boolean {
+    const last = this.#releasing
     this.#releasing = null
     if (error === null && this.#state === 'releasing') this.#state = 'released'
-    for (const { resolve, reject } of releasing ?? []) {
-      if (error === null) resolve(held)
-      else reject(error)
+    for (let waiting = last; waiting !== null; waiting = waiting.before) {
+      if (error === null) waiting.resolve(waiting.tells ? held : undefined)
+      else waiting.reject(error)
     }
-    return releasing !== null
+    return last !== null
   }
 
-  #release(result: KeptResult | null, asker: Releasing): void {
+  #release(
+    result: KeptResult | null,
+    resolve: Releasing['resolve'],
+    reject: Releasing['reject'],
+    tells: boolean,
+  ): void {
     this.#expireIfDue()
-    if (this.#state === 'released' || this.#state === 'lost') return asker.resolve(false)
-    if (this.#releasing !== null) {
-      this.#releasing.push(asker)
-      return
-    }
-    this.#releasing = [asker]
+    if (this.#state === 'released' || this.#state === 'lost') return resolve(tells ? false : undefined)
+    const before = this.#releasing
+    this.#releasing = { resolve, reject, tells, before }
+    if (before !== null) return
     this.#state = 'releasing'
-    this.#host.releaseLease(this, result)
+    try {
+      this.#host.releaseLease(this, result)
+    } catch (error) {
+      this.endRelease(false, error)
+    }
   }
 
   #expireIfDue(): void {

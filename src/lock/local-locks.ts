@@ -1,10 +1,13 @@
 import type { Timer } from '../internal/clock.js'
-import type { Attempt } from './attempt.js'
-import type { HeldLease } from './lease.js'
 import type { Flight, Lane, PendingStep } from './steps.js'
 
+/** What stands for one claim in this client: a call that waits, a lease, or what is left of one. */
+export interface Standing {
+  readonly owner: string
+}
+
 /** A claim that was left to run out. */
-export class Expiring {
+export class Expiring implements Standing {
   readonly owner: string
   readonly timer: Timer
 
@@ -13,9 +16,6 @@ export class Expiring {
     this.timer = timer
   }
 }
-
-/** What stands for one claim in this client: a call that waits, a lease, or what is left of one. */
-export type Standing = Attempt | HeldLease | Expiring
 
 /** One lock as this client knows it: who stands for claims on it, and its steps that are on their way. */
 export class LocalLock implements Lane {

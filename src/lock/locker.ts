@@ -12,7 +12,7 @@ import type {
   WatchReply,
 } from '../backend.js'
 import { invalidArgument, SoloistError } from '../errors.js'
-import type { Clock, Instant } from '../internal/clock.js'
+import type { Clock } from '../internal/clock.js'
 import { Attempt, type AttemptHost, aborted, type Patience } from './attempt.js'
 import { Calls } from './calls.js'
 import { StepCollector } from './collector.js'
@@ -24,7 +24,7 @@ import { Expiring, LocalLocks } from './local-locks.js'
 import { Releases, type ReleasesHost } from './releases.js'
 import { type RenewalHost, Renewer } from './renewal.js'
 import type { LockRequest } from './request.js'
-import type { Done, PendingStep } from './steps.js'
+import type { CallTimes, Done, PendingStep } from './steps.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting.js'
 import { type WatchingHost, WatchRoom } from './watching.js'
 
@@ -79,7 +79,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.#emitter = options.emitter
     const failures = new Failures(backend.kind)
     const deadlines = new Deadlines(clock, options.callTimeoutMs)
-    const onHanded = (grant: HandedGrant, sentAt: Instant) => this.#handed(grant, sentAt)
+    const onHanded = (grant: HandedGrant, call: CallTimes) => this.#handed(grant, call)
     this.collector = new StepCollector({ backend, clock, deadlines, failures, onHanded })
     this.#calls = new Calls(backend, clock, deadlines, failures)
     this.waiting = new WaitingRoom(this, backend.beatMs)
@@ -91,7 +91,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   /** Waits for the lock as long as the request allows. */
   acquire(request: LockRequest, part: PartPatience | null = null): Promise<HeldLease> {
-    const now = this.clock.monotonicMs()
+    const now = this.collector.nowMs
     const { sinceMs, unless, onQueued } = part ?? { sinceMs: now, unless: null, onQueued: null }
     const queues = now - sinceMs < request.waitMs
     // One that insists never resolves with null.
@@ -100,7 +100,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   /** Takes the lock if it is free now, else `null`. */
   tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    const sinceMs = this.clock.monotonicMs()
+    const sinceMs = this.collector.nowMs
     return this.#attempt(request, { sinceMs, queues: false, insists: false, unless: null, onQueued: null })
   }
 
@@ -190,9 +190,8 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   async #close(): Promise<void> {
     for (const standing of this.locks.standing()) {
-      if (standing instanceof Expiring) standing.timer.cancel()
-      else if (standing instanceof HeldLease) standing.lose(closed())
-      else standing.fail(closed())
+      if (standing instanceof HeldLease) standing.lose(closed())
+      else if (standing instanceof Attempt) standing.fail(closed())
     }
     this.watching.close(closed())
     await this.#releaseEnded()
@@ -200,6 +199,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
     this.#closed = true
     this.collector.cut(closed())
+    for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
   }
 
@@ -238,18 +238,19 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   // What attempts call back.
 
-  hold(lease: HeldLease): void {
-    this.#renewer.add(lease)
-    this.locks.at(lease.name).put(lease)
+  hold(lease: HeldLease, nowMs: number): void {
+    this.#renewer.add(lease, nowMs)
+    lease.lock.put(lease)
   }
 
-  onHeld(lease: HeldLease, waitedMs: number): void {
+  onHeld(lease: HeldLease, sinceMs: number): void {
     if (!this.#hears('acquired')) return
+    const waitedMs = this.clock.monotonicMs() - sinceMs
     publish(this.#emitter, 'acquired', { ...subject(lease.claim), fence: lease.fence, waitedMs })
   }
 
   forget(attempt: Attempt): void {
-    this.locks.at(attempt.name).remove(attempt)
+    attempt.lock.remove(attempt)
   }
 
   onQueued(attempt: Attempt, holder: string | null): void {
@@ -290,7 +291,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
       return
     }
     if (this.#hears('lost')) publish(this.#emitter, 'lost', { ...subject(claim), fence, heldMs, reason })
-    this.locks.at(lease.name).remove(lease)
+    lease.lock.remove(lease)
     this.#releaseOrphan(claim, claim.mode)
   }
 
@@ -330,9 +331,9 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     }
   }
 
-  #handed(grant: HandedGrant, sentAt: Instant): void {
+  #handed(grant: HandedGrant, call: CallTimes): void {
     const standing = this.locks.find(grant.name, grant.owner)
-    if (!(standing instanceof Attempt) || !standing.handed(grant.fence, sentAt)) this.#granted(grant)
+    if (!(standing instanceof Attempt) || !standing.handed(grant.fence, call)) this.#granted(grant)
   }
 
   #granted(claim: ClaimId): void {

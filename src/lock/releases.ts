@@ -36,42 +36,39 @@ export class Releases {
   /** Gives a lease up, and tells it what came of it. */
   release(lease: HeldLease, result: KeptResult | null): void {
     const { name, owner } = lease
-    const lock = this.#host.locks.at(name)
+    // Where an earlier release failed, its lock may not be known any more.
+    const lock = lease.lock.find(owner) === lease ? lease.lock : this.#host.locks.at(name)
     const keepForMs = lease.keptForMs
-    this.#unfinished += 1
     if (keepForMs > 0) this.#letExpire(lease, keepForMs)
     else {
       this.#host.collector.add({ kind: 'release', name, owner, result }, lock, true, new LeaseRelease(this, lease))
       lock.remove(lease)
     }
+    this.#unfinished += 1
   }
 
   /** Gives up a claim for somebody else. @returns whether its owner held the lock until now */
   releaseOf({ name, owner }: ClaimId, result: KeptResult | null): Promise<boolean> {
-    this.#unfinished += 1
     return new Promise((resolve, reject) => {
-      this.#host.collector.add<ReleaseAnswer>(
-        { kind: 'release', name, owner, result },
-        this.#host.locks.at(name),
-        true,
-        {
-          answered: ({ held }) => {
-            resolve(held)
-            this.#answered()
-          },
-          failed: error => {
-            reject(error)
-            this.#finish()
-          },
+      const listener: StepListener<ReleaseAnswer> = {
+        answered: ({ held }) => {
+          resolve(held)
+          this.#answered()
         },
-      )
+        failed: error => {
+          reject(error)
+          this.#finish()
+        },
+      }
+      const step = { kind: 'release', name, owner, result } as const
+      this.#host.collector.add(step, this.#host.locks.at(name), true, listener)
+      this.#unfinished += 1
     })
   }
 
   /** Takes back, in the background, what the backend noted or may have noted of a claim that nobody here stands for. */
   releaseOrphan({ name, owner }: ClaimId, mode: ClaimMode | null): PendingStep | null {
     if (this.#host.locks.find(name, owner) !== undefined) return null
-    this.#unfinished += 1
     const listener: StepListener<ReleaseAnswer> = {
       answered: () => this.#answered(),
       failed: error => {
@@ -80,7 +77,14 @@ export class Releases {
       },
     }
     const step = { kind: 'release', name, owner, result: null } as const
-    return this.#host.collector.add(step, this.#host.locks.at(name), true, listener)
+    try {
+      const pending = this.#host.collector.add(step, this.#host.locks.at(name), true, listener)
+      this.#unfinished += 1
+      return pending
+    } catch (error) {
+      this.#host.onFault({ name, owner }, mode, error)
+      return null
+    }
   }
 
   /** Resolves when nothing is on its way any more. */

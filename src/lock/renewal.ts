@@ -1,9 +1,9 @@
 import type { RenewAnswer, RenewStep } from '../backend.js'
 import { SoloistError } from '../errors.js'
-import type { Clock, Instant } from '../internal/clock.js'
+import type { Clock } from '../internal/clock.js'
 import type { StepCollector } from './collector.js'
 import type { HeldLease } from './lease.js'
-import type { Done, StepListener } from './steps.js'
+import type { CallTimes, Done, StepListener } from './steps.js'
 import { Wheel } from './wheel.js'
 
 /** A lease is renewed after this part of its ttl, so that two attempts may fail before it runs out. */
@@ -36,12 +36,12 @@ export class Renewer {
   }
 
   /** From now on the lease is renewed. */
-  add(lease: HeldLease): void {
-    this.#planNext(lease, lease.grantedAt.monotonicMs, lease.termMs, this.#host.clock.monotonicMs())
+  add(lease: HeldLease, nowMs: number): void {
+    this.#planNext(lease, lease.grantedAt.monotonicMs, nowMs)
   }
 
   remove(lease: HeldLease): void {
-    this.#wheel.remove(lease.turn)
+    this.#wheel.remove(lease)
     this.#wheel.rest()
   }
 
@@ -65,7 +65,7 @@ export class Renewer {
   #send(lease: HeldLease, asker: Asker | null): void {
     const { name, owner, ttlMs } = lease.claim
     const now = this.#host.clock.monotonicMs()
-    this.#planNext(lease, now, ttlMs, now)
+    this.#planNext(lease, now, now)
     const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence }
     this.#host.collector.add(step, null, false, new Renewal(this, lease, asker))
   }
@@ -80,15 +80,15 @@ export class Renewer {
     asker?.reject(error)
   }
 
-  #planNext(lease: HeldLease, sinceMs: number, termMs: number, nowMs: number): void {
+  #planNext(lease: HeldLease, sinceMs: number, nowMs: number): void {
     const spread = 1 + JITTER * (2 * this.#host.random() - 1)
-    this.#plan(lease, sinceMs + termMs * RENEW_AFTER * spread, nowMs)
+    this.#plan(lease, sinceMs + lease.termMs * RENEW_AFTER * spread, nowMs)
   }
 
   #plan(lease: HeldLease, renewalDueMs: number, nowMs: number): void {
     lease.renewalDueMs = renewalDueMs
-    const dueMs = Math.min(renewalDueMs, nowMs + lease.remainingMs)
-    this.#wheel.plan(lease.turn, dueMs, renewalDueMs - lease.termMs * JOIN, nowMs)
+    const dueMs = Math.min(renewalDueMs, lease.endsAtMs)
+    this.#wheel.plan(lease, dueMs, renewalDueMs - lease.termMs * JOIN, nowMs)
   }
 }
 
@@ -110,8 +110,8 @@ class Renewal implements StepListener<RenewAnswer> {
     this.#asker = asker
   }
 
-  answered(answer: Done<RenewAnswer>, sentAt: Instant): void {
-    this.late(answer, sentAt)
+  answered(answer: Done<RenewAnswer>, call: CallTimes): void {
+    this.late(answer, call)
     this.#asker?.resolve()
   }
 
@@ -119,8 +119,8 @@ class Renewal implements StepListener<RenewAnswer> {
     this.#renewer.failed(this.#lease, error, this.#asker)
   }
 
-  late(answer: Done<RenewAnswer> | null, sentAt: Instant): void {
-    if (answer?.status === 'held') this.#lease.extend(sentAt)
+  late(answer: Done<RenewAnswer> | null, call: CallTimes): void {
+    if (answer?.status === 'held') this.#lease.extend(call)
     else if (answer?.status === 'lost') {
       const name = JSON.stringify(this.#lease.name)
       this.#lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))

@@ -6,14 +6,21 @@ import { Bounded } from './deadlines.js'
 /** What a step came to when it was done. */
 export type Done<A extends Answer> = Exclude<A, Again | Fault>
 
+/** When a call left, and when its answer came: one moment for all its steps. */
+export interface CallTimes extends Instant {
+  /** On the monotonic clock. */
+  readonly answeredAtMs: number
+  /** How long it took, by whichever clock says more. */
+  readonly tookMs: number
+}
+
 /** Who hears what came of a step: of `answered` and `failed` one, once, unless the step was withdrawn. */
 export interface StepListener<A extends Answer> {
-  /** @param sentAt when the call left that the answer belongs to */
-  answered(answer: Done<A>, sentAt: Instant): void
+  answered(answer: Done<A>, call: CallTimes): void
   /** There was no answer, also not to its repetition. It is unknown whether the step was done. */
   failed(error: SoloistError): void
   /** What became of a step after all that had `failed`, by an answer that came late; `null`: that is still unknown. */
-  late?(answer: Done<A> | null, sentAt: Instant): void
+  late?(answer: Done<A> | null, call: CallTimes): void
 }
 
 /** What keeps the steps of one lock in their order. */
@@ -59,9 +66,9 @@ export class PendingStep extends Bounded {
     this.#late = late
   }
 
-  answer(answer: Done<Answer>, sentAt: Instant): void {
+  answer(answer: Done<Answer>, call: CallTimes): void {
     this.over = true
-    this.#listener.answered(answer, sentAt)
+    this.#listener.answered(answer, call)
   }
 
   fail(error: SoloistError): void {
@@ -69,8 +76,8 @@ export class PendingStep extends Bounded {
     this.#listener.failed(error)
   }
 
-  answerLate(answer: Done<Answer> | null, sentAt: Instant): void {
-    this.#listener.late?.(answer, sentAt)
+  answerLate(answer: Done<Answer> | null, call: CallTimes): void {
+    this.#listener.late?.(answer, call)
   }
 
   expire(): void {
@@ -88,9 +95,11 @@ export interface Pieces {
 }
 
 /** One call with its steps, under way. Its moment is that of all of them, and stays with the leases that it proved. */
-export class Flight extends Bounded implements Instant {
+export class Flight extends Bounded implements CallTimes {
   readonly monotonicMs: number
   readonly wallMs: number
+  answeredAtMs: number
+  tookMs: number = 0
   steps: readonly PendingStep[] = []
   /** Whether it is one piece of a call that failed. */
   readonly pieces: Pieces | null
@@ -104,8 +113,15 @@ export class Flight extends Bounded implements Instant {
     super()
     this.monotonicMs = clock.monotonicMs()
     this.wallMs = clock.wallMs()
+    this.answeredAtMs = this.monotonicMs
     this.pieces = pieces
     this.#onStall = onStall
+  }
+
+  /** The answer has come. */
+  answered(clock: Clock): void {
+    this.answeredAtMs = clock.monotonicMs()
+    this.tookMs = Math.max(this.answeredAtMs - this.monotonicMs, clock.wallMs() - this.wallMs)
   }
 
   expire(): void {

@@ -1,25 +1,13 @@
 import type { Clock, Timer } from '../internal/clock.js'
-import { append, Link, unlink } from '../internal/ring.js'
+import { Link } from '../internal/ring.js'
 
 /** A bucket holds what is due within this part of the delay: what is far away is planned coarsely. */
 const BUCKETS_A_DOUBLING = 128
 /** How many are told in one turn of the event loop. */
 const SLICE = 250
 
-/** Something that is to be done at a time. */
-export class WheelEntry<T> extends Link {
-  readonly value: T
-  bucket: Bucket | null = null
-
-  constructor(value: T) {
-    super()
-    this.value = value
-  }
-}
-
 /** What is due together. */
 class Bucket extends Link {
-  size: number = 0
   /** From when on all of them may be done together with others. */
   joinFromMs: number = -Infinity
 }
@@ -29,7 +17,7 @@ class Bucket extends Link {
  * its delay sooner. Adding and removing cost the same however many there are, and of many that are due at once some are told
  * at a time, so that the event loop is never held for long.
  */
-export class Wheel<T> {
+export class Wheel<T extends Link> {
   readonly #clock: Clock
   readonly #tell: (due: readonly T[]) => void
   /** By when they are due, on the monotonic clock in whole milliseconds. */
@@ -48,7 +36,7 @@ export class Wheel<T> {
    *
    * @param nowMs on the monotonic clock, as the others
    */
-  plan(entry: WheelEntry<T>, dueMs: number, joinFromMs: number, nowMs: number): void {
+  plan(entry: T, dueMs: number, joinFromMs: number, nowMs: number): void {
     const key = bucketOf(dueMs, dueMs - nowMs)
     // Whatever fails, fails before anything is changed.
     if (key < this.#timerDueMs) this.#arm(key, nowMs)
@@ -58,19 +46,14 @@ export class Wheel<T> {
       bucket = new Bucket()
       this.#buckets.set(key, bucket)
     }
-    append(bucket, entry)
-    entry.bucket = bucket
-    bucket.size += 1
+    Link.append(bucket, entry)
     if (joinFromMs > bucket.joinFromMs) bucket.joinFromMs = joinFromMs
     this.#size += 1
   }
 
-  remove(entry: WheelEntry<T>): void {
-    const { bucket } = entry
-    if (bucket === null) return
-    unlink(entry)
-    entry.bucket = null
-    bucket.size -= 1
+  remove(entry: T): void {
+    if (Link.isAlone(entry)) return
+    Link.remove(entry)
     this.#size -= 1
   }
 
@@ -98,10 +81,10 @@ export class Wheel<T> {
     let next = Infinity
     for (const key of keys) {
       const bucket = this.#buckets.get(key) as Bucket
-      if (bucket.size === 0) this.#buckets.delete(key)
+      if (Link.isAlone(bucket)) this.#buckets.delete(key)
       else if (due.length < SLICE && (key <= now || (due.length > 0 && bucket.joinFromMs <= now))) {
         this.#take(bucket, due)
-        if (bucket.size === 0) this.#buckets.delete(key)
+        if (Link.isAlone(bucket)) this.#buckets.delete(key)
         else next = Math.min(next, key)
       } else next = Math.min(next, key)
     }
@@ -110,10 +93,10 @@ export class Wheel<T> {
   }
 
   #take(bucket: Bucket, due: T[]): void {
-    while (bucket.size > 0 && due.length < SLICE) {
-      const entry = bucket.next as WheelEntry<T>
+    while (!Link.isAlone(bucket) && due.length < SLICE) {
+      const entry = Link.first(bucket) as T
       this.remove(entry)
-      due.push(entry.value)
+      due.push(entry)
     }
   }
 }

@@ -6,11 +6,12 @@ import { memoryStores } from '../stores/memory.js'
 import { collect, firstFailure, type Registered } from './mutants/collect.js'
 import { holding } from './mutants/holding.js'
 import { leaving } from './mutants/leaving.js'
+import { listing } from './mutants/listing.js'
 import { broken, type Mutant, newShared, type Shared } from './mutants/mutant.js'
 import { queueing } from './mutants/queueing.js'
 import { showing } from './mutants/showing.js'
 
-const mutants: readonly Mutant[] = [...queueing, ...holding, ...leaving, ...showing]
+const mutants: readonly Mutant[] = [...queueing, ...listing, ...holding, ...leaving, ...showing]
 
 /** What the suite registers for the memory backend with one fault. */
 function collectBroken(mutant: Mutant): readonly Registered[] {
@@ -20,7 +21,7 @@ function collectBroken(mutant: Mutant): readonly Registered[] {
     const { backend } = await open(options)
     const ours = shared.get(options.prefix) ?? newShared()
     shared.set(options.prefix, ours)
-    return { backend: broken(backend, mutant.change(backend, ours)) }
+    return { backend: broken(backend, ours, mutant.change) }
   }, elapse)
 }
 

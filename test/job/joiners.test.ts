@@ -1,25 +1,31 @@
 import { randomUUID } from 'node:crypto'
-import { type Backend, connect, MemoryStore, memoryBackend, type Soloist } from 'soloist'
+import { type Backend, connect, MemoryStore, memoryBackend, type Soloist, type Step } from 'soloist'
 import { redisBackend } from 'soloist/redis'
 import { expect, test } from 'vitest'
 import { Journal } from './support.js'
 
 type Counted = 'acquire' | 'renew' | 'release' | 'watch' | 'inspect'
 
-/** The backend, with its calls counted. */
+/** The backend, with its steps and other calls counted. */
 function counting(backend: Backend): { backend: Backend; calls: Record<Counted, number> } {
   const calls = { acquire: 0, renew: 0, release: 0, watch: 0, inspect: 0 }
-  const counted = new Proxy(backend, {
-    get(target, name) {
-      const member = Reflect.get(target, name)
-      if (typeof member !== 'function') return member
-      return (...args: unknown[]) => {
-        if (name in calls) calls[name as Counted] += 1
-        return member.apply(target, args)
-      }
-    },
-  })
-  return { backend: counted, calls }
+  const counted = <T extends object>(object: T, note: (name: string | symbol, args: unknown[]) => void): T =>
+    new Proxy(object, {
+      get(target, name) {
+        const member = Reflect.get(target, name)
+        if (name === 'results') return counted(member as object, () => (calls.watch += 1))
+        if (typeof member !== 'function') return member
+        return (...args: unknown[]) => {
+          note(name, args)
+          return member.apply(target, args)
+        }
+      },
+    })
+  const note = (name: string | symbol, [first]: unknown[]) => {
+    if (name === 'inspect') calls.inspect += 1
+    else if (name === 'run') for (const { kind } of first as readonly Step[]) calls[kind] += 1
+  }
+  return { backend: counted(backend, note), calls }
 }
 
 const memory = new MemoryStore()

@@ -34,11 +34,19 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('block' as const), ms }) },
 )
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+/** Steps of one turn of the event loop, which travel together. */
+const turn = fc.oneof(
+  { weight: 2, arbitrary: fc.tuple(step) },
+  { weight: 1, arbitrary: fc.array(step, { minLength: 2, maxLength: 12 }) },
+)
+/** What a backend bears: the schedules' clients are told different things. */
+const LIMITS = [{}, { mostSteps: 3, callsAtOnce: 1 }, { mostSteps: 2, callsAtOnce: 3 }] as const
 
 const delay = fc.constantFrom(1, 20, 400, 2_000, 6_000)
 const anyFate = fc.oneof(
   { weight: 8, arbitrary: fc.constant<Fate>('pass') },
   { weight: 4, arbitrary: fc.constantFrom<Fate>('drop', 'swallow', 'refuse', 'lose', 'twice', 'throw') },
+  { weight: 3, arbitrary: fc.constantFrom('refuse', 'lose', 'again').map((step): Fate => ({ step })) },
   { weight: 2, arbitrary: delay.map((arrivesAfterMs): Fate => ({ arrivesAfterMs })) },
   { weight: 2, arbitrary: delay.map((answersAfterMs): Fate => ({ answersAfterMs })) },
 )
@@ -70,6 +78,7 @@ class Schedule {
   /** The highest fence granted so far, per lock and whether the grant was exclusive. */
   readonly #fences = new Map<string, number>()
   #healed = false
+  #made = 0
 
   constructor(fates: readonly Fate[], pushes: readonly { copies: number; afterMs: number }[]) {
     const cycle = <T>(values: readonly T[]) => {
@@ -81,7 +90,13 @@ class Schedule {
     this.#clients = Array.from({ length: CLIENTS }, () => this.#newClient())
   }
 
-  async run(step: Step): Promise<void> {
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) await this.#do(step)
+    await this.world.clock.flush()
+    this.judge()
+  }
+
+  async #do(step: Step): Promise<void> {
     const { clock } = this.world
     if (step.do === 'lock' || step.do === 'tryLock') this.#call(step)
     else if (step.do === 'release') this.#release(this.#pick('held', step.which))
@@ -89,8 +104,6 @@ class Schedule {
     else if (step.do === 'crash') this.#crash(step.client)
     else if (step.do === 'block') clock.block(step.ms)
     else for (let left = step.ms; left > 0; left -= 100) await this.#passed(Math.min(left, 100))
-    await clock.flush()
-    this.judge()
   }
 
   /** At most one exclusive lease of a lock is valid at a time, or none and as many shared ones as fit. */
@@ -127,7 +140,7 @@ class Schedule {
   }
 
   #newClient(): Client {
-    const client = this.world.client()
+    const client = this.world.client({}, LIMITS[this.#made++ % LIMITS.length])
     client.link.fate = () => (this.#healed ? 'pass' : this.#fates())
     client.link.onPush = (event, deliver) => {
       const { copies, afterMs } = this.#healed ? { copies: 1, afterMs: 0 } : this.#pushes()
@@ -233,12 +246,12 @@ describe('any schedule of calls, releases, aborts, crashes and lost, late or rep
     let grants = 0
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { minLength: 1, maxLength: 30 }),
+        fc.array(turn, { minLength: 1, maxLength: 30 }),
         fc.array(anyFate, { minLength: 1, maxLength: 30 }),
         fc.array(anyPush, { minLength: 1, maxLength: 8 }),
         async (steps, fates, pushes) => {
           const schedule = new Schedule(fates, pushes)
-          for (const step of steps) await schedule.run(step)
+          for (const turn of steps) await schedule.run(turn)
           await schedule.settle()
           grants += schedule.grants
           expect(unhandled).toEqual([])
@@ -264,7 +277,7 @@ describe('any schedule of calls, releases, aborts, crashes and lost, late or rep
           )
           for (const step of steps) {
             if (step.do === 'crash' || step.do === 'block') continue
-            await schedule.run(step)
+            await schedule.run([step])
             schedule.judgeOwners()
           }
           await schedule.settle()

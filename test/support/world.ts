@@ -1,7 +1,7 @@
 import { type ConnectOptions, connect, MemoryStore, memoryBackend, type Soloist, type SoloistEvents } from 'soloist'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { ManualClock } from './manual-clock.js'
-import { ScriptedBackend } from './scripted-backend.js'
+import { ScriptedBackend, type ScriptedLimits } from './scripted-backend.js'
 
 /** The longest call time-out a test sets. */
 const LONGEST_CALL_MS = 20_000
@@ -18,8 +18,9 @@ export class World {
   readonly store: MemoryStore = new MemoryStore(this.clock)
   readonly #clients: Client[] = []
 
-  client(options: ConnectOptions = {}): Client {
-    const link = new ScriptedBackend(memoryBackend({ store: this.store }), this.clock)
+  /** @param limits what the client is told of how much its backend bears; default: as the memory backend says */
+  client(options: ConnectOptions = {}, limits: ScriptedLimits = {}): Client {
+    const link = new ScriptedBackend(memoryBackend({ store: this.store }), this.clock, limits)
     const client = { link, solo: connect(link, { clock: this.clock, random: () => 0.5, ...options }) }
     this.#clients.push(client)
     return client

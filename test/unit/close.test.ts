@@ -125,8 +125,12 @@ describe('close', () => {
     link.next('acquire', { arrivesAfterMs: 60_000 })
     const wait = watch(solo.lock('a'))
     await world.clock.flush()
-    await solo.close()
+    const closing = watch(solo.close())
+    await world.clock.flush()
     expect(wait.error).toEqual(closed)
+    // The claim is given up behind the question, or when that has had no answer for a second.
+    await world.clock.advance(1_000)
+    expect(closing.settled).toBe(true)
     const events = record(solo)
     const sent = link.count()
     await world.clock.advance(60_000)

@@ -1,158 +1,103 @@
-import {
-  type Backend,
-  connect,
-  type GrantEvent,
-  type HandedGrant,
-  MemoryStore,
-  memoryBackend,
-  type Soloist,
-} from 'soloist'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { ManualClock } from '../support/manual-clock.js'
-import { ScriptedBackend } from '../support/scripted-backend.js'
-import { watch } from '../support/world.js'
+import type { Lease } from 'soloist'
+import { describe, expect, it } from 'vitest'
+import { useWorld, watch } from '../support/world.js'
 
-/** As the reference backend pushes it: its grant lease. */
-const LEASE_MS = 5_000
+const use = useWorld()
 const TTL_MS = 60_000
 
-/** The reference backend, but the grants of a release's own client are told in its answer. */
-function handing(store: MemoryStore, leaseMs: () => number): Backend {
-  const inner = memoryBackend({ store })
-  let listener: (event: GrantEvent) => void = () => {}
-  let handed: HandedGrant[] | null = null
-  inner.onGrant(event => {
-    if (handed !== null && event.type === 'granted') handed.push({ ...event, leaseMs: leaseMs() })
-    else listener(event)
-  })
-  return Object.assign(Object.create(inner) as Backend, {
-    onGrant: (listen: typeof listener) => {
-      listener = listen
-    },
-    acquire: inner.acquire.bind(inner),
-    renew: inner.renew.bind(inner),
-    inspect: inner.inspect.bind(inner),
-    list: inner.list.bind(inner),
-    watch: inner.watch.bind(inner),
-    close: inner.close.bind(inner),
-    release: async (...args: Parameters<Backend['release']>) => {
-      const told: HandedGrant[] = []
-      handed = told
-      const reply = await inner.release(...args)
-      handed = null
-      return { ...reply, handed: told }
-    },
-  })
+/** A client with a lease on `a`, and a second call that waits for it. */
+async function waiting(secondMs: number = TTL_MS) {
+  const { world } = use
+  const { solo, link } = world.client()
+  const first = await solo.lock('a', { ttlMs: TTL_MS })
+  const second = watch(solo.lock('a', { ttlMs: secondMs }))
+  await world.clock.flush()
+  return { world, solo, link, first, second }
 }
 
-describe('a grant told in the answer to a release', () => {
-  let clock: ManualClock
-  let store: MemoryStore
-  let link: ScriptedBackend
-  let solo: Soloist
-  let leaseMs: number
-  beforeEach(() => {
-    leaseMs = LEASE_MS
-    clock = new ManualClock()
-    store = new MemoryStore(clock)
-    link = new ScriptedBackend(
-      handing(store, () => leaseMs),
-      clock,
-    )
-    solo = connect(link, { clock, random: () => 0.5 })
-  })
-  afterEach(async () => {
-    link.fate = 'pass'
-    const closing = watch(solo.close())
-    await clock.flush()
-    // What was dropped on the way is waited for as long as any call.
-    if (!closing.settled) await clock.advance(20_000)
-    expect(closing.settled, 'close() took longer than a call may').toBe(true)
-    expect(clock.pending - link.delayed, 'timers left after close()').toBe(0)
-  })
-  const owners = () => store.inspect('a')?.holders.map(({ owner }) => owner) ?? []
-
+describe('a grant told in the answer to a step of the same client', () => {
   it('is a lease at once, without another call', async () => {
-    const first = await solo.lock('a', { ttlMs: TTL_MS })
-    const second = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
+    const { world, link, first, second } = await waiting()
     const before = link.count()
     await first.release()
-    await clock.flush()
-    expect(owners()).toEqual([second.value?.owner])
+    await world.clock.flush()
+    expect(world.owners('a')).toEqual([second.value?.owner])
     second.value?.assertValid()
     expect(link.count() - before).toBe(1)
   })
 
-  it('is relied on for the grant lease, counted from before the release was sent, until it is renewed', async () => {
-    const first = await solo.lock('a', { ttlMs: TTL_MS })
-    const second = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
+  it('is as long as one that was taken freely: the ttl of its own claim, counted from before the call left', async () => {
+    const { world, link, first, second } = await waiting(40_000)
     link.next('release', { answersAfterMs: 1_000 })
-    const sentAtMs = clock.wallMs()
+    const sentAtMs = world.clock.wallMs()
     void first.release()
-    await clock.advance(1_000)
-    const lease = second.value
-    expect(lease?.expiresAt.getTime()).toBeLessThan(sentAtMs + LEASE_MS)
-    link.fate = method => (method === 'renew' ? 'refuse' : 'pass')
-    const lost = watch(new Promise(resolve => lease?.signal.addEventListener('abort', resolve)))
-    await clock.advance(LEASE_MS - 1_000)
-    expect(lost.settled, 'the grant lease is over and was not renewed').toBe(true)
-    expect(() => lease?.assertValid()).toThrow(expect.objectContaining({ code: 'LEASE_LOST' }))
+    await world.clock.advance(1_000)
+    const lease = second.value as Lease
+    expect(lease.expiresAt.getTime()).toBeLessThan(sentAtMs + 40_000)
+    expect(lease.expiresAt.getTime()).toBeGreaterThan(sentAtMs + 39_000)
+    expect(world.store.inspect('a')?.holders[0]?.expiresAtMs).toBe(sentAtMs + 40_000)
+    // Nothing of it depends on a renewal soon: the event loop may be blocked for half of it.
+    world.clock.block(20_000)
+    lease.assertValid()
+    expect(world.owners('a')).toEqual([lease.owner])
   })
 
-  it('is renewed to its ttl within the grant lease', async () => {
-    const first = await solo.lock('a', { ttlMs: TTL_MS })
-    const second = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
+  it('has the fence of that grant', async () => {
+    const { world, first, second } = await waiting()
     await first.release()
-    await clock.advance(LEASE_MS / 2)
-    expect(link.count('renew')).toBe(1)
-    const [holder] = store.inspect('a')?.holders ?? []
-    expect((holder?.expiresAtMs ?? 0) - clock.wallMs()).toBeGreaterThan(TTL_MS / 2)
-    await clock.advance(TTL_MS)
-    second.value?.assertValid()
-    expect(owners()).toEqual([second.value?.owner])
+    await world.clock.flush()
+    expect(second.value?.fence).toBeGreaterThan(first.fence)
+    expect(second.value?.fence).toBe(world.store.inspect('a')?.holders[0]?.fence)
   })
 
-  it('is confirmed first when the answer took as long as the grant lease', async () => {
-    const first = await solo.lock('a', { ttlMs: TTL_MS })
-    const second = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
-    leaseMs = 2_000
-    link.next('release', { answersAfterMs: leaseMs })
+  it('is confirmed first when the answer took as long as its ttl', async () => {
+    const { world, link, first, second } = await waiting(2_000)
+    link.next('release', { answersAfterMs: 2_000 })
     const releasing = first.release()
     // Sooner than the next beat.
-    await clock.advance(leaseMs)
+    await world.clock.advance(2_000)
     await releasing
-    expect(link.count('renew')).toBe(1)
-    expect(owners()).toEqual([second.value?.owner])
+    await world.clock.flush()
     second.value?.assertValid()
+    expect(world.owners('a')).toEqual([second.value?.owner])
+  })
+
+  it('comes also in the answer to a beat, for all that it allows', async () => {
+    const { world } = use
+    const other = await world.client().solo.lock('a', { ttlMs: TTL_MS })
+    const { solo, link } = world.client()
+    link.onPush = () => {}
+    const { read } = solo.rwLock('a')
+    const waits = [watch(read.lock()), watch(read.lock()), watch(read.lock())]
+    await world.clock.flush()
+    await world.client().solo.unlock('a', { owner: other.owner })
+    await world.clock.advance(4_000)
+    expect(world.owners('a')).toEqual(waits.map(({ value }) => value?.owner))
   })
 
   it('whose answer is lost is found by asking again at once', async () => {
-    const first = await solo.lock('a', { ttlMs: TTL_MS })
-    const second = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
+    const { world, link, first, second } = await waiting()
     link.next('release', 'lose')
     await first.release()
-    await clock.flush()
-    expect(owners()).toEqual([second.value?.owner])
+    await world.clock.flush()
+    expect(world.owners('a')).toEqual([second.value?.owner])
   })
 
   it('to a call that was given up meanwhile is given back', async () => {
+    const { world } = use
+    const { solo, link } = world.client()
     const first = await solo.lock('a', { ttlMs: TTL_MS })
     const abort = new AbortController()
     const second = watch(solo.lock('a', { ttlMs: TTL_MS, signal: abort.signal }))
     const third = watch(solo.lock('a', { ttlMs: TTL_MS }))
-    await clock.flush()
+    await world.clock.flush()
     link.next('release', { answersAfterMs: 100 })
     void first.release()
-    link.next('release', 'drop')
+    await world.clock.flush()
     abort.abort()
-    await clock.advance(100)
-    await clock.flush()
+    await world.clock.advance(100)
+    await world.clock.flush()
     expect(second.error).toMatchObject({ code: 'ABORTED' })
-    expect(owners()).toEqual([third.value?.owner])
+    expect(world.owners('a')).toEqual([third.value?.owner])
   })
 })

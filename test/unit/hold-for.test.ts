@@ -47,7 +47,7 @@ describe('holdForMs', () => {
     const first = await one.lock('tick')
     const quick = two.solo.withLock('tick', { holdForMs: 60_000 }, lease => lease)
     await world.clock.flush()
-    const push = () => two.link.push({ type: 'granted', name: 'tick', owner, fence, mode: 'exclusive', limit: null })
+    const push = () => two.link.push({ type: 'granted', name: 'tick', owner, fence })
     await first.release()
     const { owner, fence } = await quick
     push()

@@ -1,4 +1,4 @@
-import type { GrantEvent, Lease, PushedGrant } from 'soloist'
+import type { Lease, PushedGrant, StoreEvent } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'
 
@@ -120,7 +120,7 @@ describe('a pushed grant', () => {
     await world.clock.flush()
     const lease = wait.value as Lease
     lease.assertValid()
-    link.push({ type: 'granted', name: 'a', owner: lease.owner, fence: lease.fence, mode: 'exclusive', limit: null })
+    link.push({ type: 'granted', name: 'a', owner: lease.owner, fence: lease.fence })
     await world.clock.flush()
     expect(world.owners('a')).toEqual([lease.owner])
     expect(link.count('release')).toBe(0)
@@ -215,7 +215,7 @@ describe('a pushed grant', () => {
 })
 
 describe('a gap in the pushes', () => {
-  const gap: GrantEvent = { type: 'gap' }
+  const gap: StoreEvent = { type: 'gap' }
 
   it('is followed by a question for every lock that is waited for', async () => {
     const { world } = use
@@ -240,8 +240,8 @@ describe('a gap in the pushes', () => {
     const waits = Array.from({ length: 5 }, () => watch(two.solo.lock('a')))
     await world.clock.flush()
     const places = world.waiters('a')
-    const claims = two.link.sent.map(({ claims: [claim] }) => claim).filter(claim => claim !== undefined)
-    for (const claim of claims) world.store.release(claim)
+    const claims = two.link.sent.map(({ claim }) => claim).filter(claim => claim !== null)
+    for (const { name, owner } of claims) world.store.run('nobody', [{ kind: 'release', name, owner, result: null }])
     expect(world.waiters('a')).toEqual([])
     await world.clock.advance(1)
     const late = watch(world.client().solo.lock('a'))

@@ -22,10 +22,12 @@ describe('inspect', () => {
     const state = await solo.inspect('a')
     expect(state).toEqual({
       name: 'a',
+      holding: 1,
       holders: [
         {
           owner: lease.owner,
           mode: 'exclusive',
+          limit: null,
           fence: lease.fence,
           acquiredAtMs: takenAtMs,
           expiresAtMs: takenAtMs + 30_000,
@@ -33,8 +35,15 @@ describe('inspect', () => {
         },
       ],
       waiting: 1,
-      waiters: [{ owner: world.waiters('a')[0], mode: 'shared', waitingSinceMs: takenAtMs + 1_000, meta: 'reader' }],
-      limit: null,
+      waiters: [
+        {
+          owner: world.waiters('a')[0],
+          mode: 'shared',
+          limit: null,
+          waitingSinceMs: takenAtMs + 1_000,
+          meta: 'reader',
+        },
+      ],
       atMs: takenAtMs + 1_500,
     })
     expect(wait.settled).toBe(false)

@@ -15,7 +15,7 @@ describe('several names', () => {
       expect(() => group.get('d')).toThrow(RangeError)
       group.assertValid()
     })
-    const asked = link.sent.filter(({ method }) => method === 'acquire').map(({ claims }) => claims[0]?.name)
+    const asked = link.sent.filter(({ method }) => method === 'acquire').map(({ claim }) => claim?.name)
     expect(asked).toEqual(['a', 'b', 'c'])
     expect(world.inUse()).toEqual([])
   })

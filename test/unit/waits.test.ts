@@ -25,7 +25,9 @@ describe('waitMs', () => {
     const two = world.client()
     const lease = await one.lock('a', { waitMs: 0 })
     await expect(two.solo.lock('a', { waitMs: 0 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', holder: lease.owner })
-    expect(two.link.sent.map(({ method, options }) => [method, options])).toEqual([['acquire', {}]])
+    expect(two.link.sent.map(({ step }) => step)).toEqual([
+      expect.objectContaining({ kind: 'acquire', ticket: null, replaces: null }),
+    ])
     expect(world.owners('a')).toEqual([lease.owner])
   })
 
@@ -34,10 +36,36 @@ describe('waitMs', () => {
     const { solo, link } = world.client()
     link.fate = 'drop'
     const wait = watch(solo.lock('a', { waitMs: 1_000 }))
-    await world.clock.advance(999)
-    expect(wait.settled).toBe(false)
+    await world.clock.advance(4_999)
+    expect(wait.settled, 'the first answer may take as long as any call').toBe(false)
     await world.clock.advance(1)
     expect(wait.error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+  })
+
+  it.each([0, 1, 50])(
+    'of %i ms is a refusal where the datastore says so, however long its answer takes',
+    async waitMs => {
+      const { world } = use
+      const lease = await world.client().solo.lock('a')
+      const { solo, link } = world.client()
+      link.fate = { answersAfterMs: 100 }
+      const wait = watch(solo.lock('a', { waitMs }))
+      await world.clock.advance(99)
+      expect(wait.settled).toBe(false)
+      await world.clock.advance(1)
+      expect(wait.error).toMatchObject({ code: 'LOCK_TIMEOUT', holder: lease.owner, waitedMs: 100 })
+      await world.clock.advance(200)
+      expect(world.waiters('a')).toEqual([])
+    },
+  )
+
+  it('of less than the datastore takes still takes a free lock', async () => {
+    const { world } = use
+    const { solo, link } = world.client()
+    link.fate = { answersAfterMs: 100 }
+    const wait = watch(solo.lock('a', { waitMs: 10 }))
+    await world.clock.advance(100)
+    expect(world.owners('a')).toEqual([wait.value?.owner])
   })
 
   it('ends it then with the backend’s last failure as the cause, where there was one', async () => {

@@ -1,15 +1,19 @@
-import type { AcquireOptions, AcquireReply, Backend, Claim, PushedGrant } from 'soloist'
-import type { Mutant } from './mutant.js'
+import type { AcquireAnswer, Claim, PushedGrant } from 'soloist'
+import type { How, Mutant, Stepwise } from './mutant.js'
 
 const push: readonly Mutant[] = [
-  { fault: 'no grant is pushed', caughtBy: 'push', change: () => ({ onGrant: () => {} }) },
+  {
+    fault: 'no grant is pushed',
+    caughtBy: 'push',
+    change: right => ({ open: client => right.open(client, () => {}) }),
+  },
   {
     fault: 'a grant is pushed to another client',
     caughtBy: 'push',
     change: (right, { listeners }) => ({
-      onGrant: listener => {
+      open: (client, listener) => {
         listeners.push(listener)
-        right.onGrant(event => listeners.find(other => other !== listener)?.(event))
+        right.open(client, event => listeners.find(other => other !== listener)?.(event))
       },
     }),
   },
@@ -17,26 +21,37 @@ const push: readonly Mutant[] = [
     fault: 'a grant is pushed to every client',
     caughtBy: 'push',
     change: (right, { listeners }) => ({
-      onGrant: listener => {
+      open: (client, listener) => {
         listeners.push(listener)
-        right.onGrant(event => {
+        right.open(client, event => {
           for (const each of listeners) each(event)
         })
       },
     }),
   },
-  { fault: 'a push does not tell the limit', caughtBy: 'push', change: right => pushes(right, { limit: null }) },
   { fault: 'a push tells another fence', caughtBy: 'push', change: right => pushes(right, { fence: 2 ** 52 }) },
+  { fault: 'a push tells another name', caughtBy: 'push', change: right => pushes(right, { name: 'another' }) },
   {
     fault: 'a grant that was pushed stands for ever',
     caughtBy: 'push',
     change: right => ({
-      onGrant: listener =>
-        right.onGrant(event => {
+      open: (client, listener) =>
+        right.open(client, event => {
           if (event.type !== 'granted') return listener(event)
-          const { name, owner, mode, limit } = event
-          const claim = { name, owner, mode, limit, client: '', ttlMs: null, meta: null }
-          void right.renew([claim]).then(() => listener(event))
+          const { name, owner } = event
+          void right.renew({ kind: 'renew', name, owner, ttlMs: null, fence: null }).then(() => listener(event))
+        }),
+    }),
+  },
+  {
+    fault: 'a grant that was pushed stands as long as any, however short its lease',
+    caughtBy: 'push',
+    change: right => ({
+      open: (client, listener) =>
+        right.open(client, event => {
+          if (event.type !== 'granted') return listener(event)
+          const { name, owner } = event
+          void right.renew({ kind: 'renew', name, owner, ttlMs: 5_000, fence: null }).then(() => listener(event))
         }),
     }),
   },
@@ -46,15 +61,14 @@ const push: readonly Mutant[] = [
     change: right => {
       const pushed = new Map<string, number>()
       return {
-        onGrant: listener =>
-          right.onGrant(event => {
+        open: (client, listener) =>
+          right.open(client, event => {
             if (event.type === 'granted') pushed.set(event.owner, event.fence)
             listener(event)
           }),
-        renew: async claims => {
-          const [claim] = claims
-          const fence = claim === undefined ? undefined : pushed.get(claim.owner)
-          return fence === undefined ? await right.renew(claims) : [{ status: 'held', fence }]
+        renew: async step => {
+          const fence = pushed.get(step.owner)
+          return fence === undefined ? await right.renew(step) : { status: 'held', fence }
         },
       }
     },
@@ -65,24 +79,22 @@ const expiry: readonly Mutant[] = [
   {
     fault: 'nothing ever expires',
     caughtBy: 'expiry and takeover',
-    change: right => ({ acquire: (claim, options) => right.acquire({ ...claim, ttlMs: null }, options) }),
+    change: right => ({ acquire: (claim, how) => right.acquire({ ...claim, ttlMs: null }, how) }),
   },
   {
     fault: 'a lock without a ttl expires all the same',
     caughtBy: 'expiry and takeover',
-    change: right => ({
-      acquire: (claim, options) => right.acquire({ ...claim, ttlMs: claim.ttlMs ?? 100 }, options),
-    }),
+    change: right => ({ acquire: (claim, how) => right.acquire({ ...claim, ttlMs: claim.ttlMs ?? 100 }, how) }),
   },
   {
     fault: 'a release does not ask whose lock it is',
     caughtBy: 'expiry and takeover',
     change: right => ({
-      release: async claim => {
+      release: async (claim, result) => {
         const holders = (await right.inspect(claim.name))?.holders ?? []
-        for (const { owner, mode } of holders) await right.release({ ...claim, owner, mode })
-        await right.release(claim)
-        return { released: holders.length > 0 }
+        for (const { owner } of holders) await right.release({ ...claim, owner }, null)
+        await right.release(claim, result)
+        return { status: 'released', held: holders.length > 0 }
       },
     }),
   },
@@ -90,32 +102,27 @@ const expiry: readonly Mutant[] = [
     fault: 'a renewal revives what ran out',
     caughtBy: 'expiry and takeover',
     change: right => ({
-      renew: claims =>
-        Promise.all(
-          claims.map(async claim => {
-            const reply = await right.acquire(claim)
-            return reply.status === 'granted' ? { status: 'held', fence: reply.fence } : { status: 'lost' }
-          }),
-        ),
+      renew: async ({ name, owner, ttlMs }) => {
+        const claim = { name, owner, mode: 'exclusive', limit: null, ttlMs, meta: null } as const
+        const answer = await right.acquire(claim, { ticket: null, replaces: null })
+        return answer.status === 'granted' ? { status: 'held', fence: answer.fence } : { status: 'lost' }
+      },
     }),
   },
   {
     fault: 'a renewal does not ask whose lock it is',
     caughtBy: 'expiry and takeover',
     change: right => ({
-      renew: async claims => {
-        const [claim] = claims
-        const holder = claim && (await right.inspect(claim.name))?.holders[0]
-        return await right.renew(claims.map(each => ({ ...each, owner: holder?.owner ?? each.owner })))
+      renew: async step => {
+        const holder = (await right.inspect(step.name))?.holders[0]
+        return await right.renew({ ...step, owner: holder?.owner ?? step.owner })
       },
     }),
   },
   {
     fault: 'a renewal never shortens the ttl',
     caughtBy: 'expiry and takeover',
-    change: right => ({
-      renew: claims => right.renew(claims.map(claim => ({ ...claim, ttlMs: Math.max(claim.ttlMs ?? 0, 60_000) }))),
-    }),
+    change: right => ({ renew: step => right.renew({ ...step, ttlMs: Math.max(step.ttlMs ?? 0, 60_000) }) }),
   },
 ]
 
@@ -129,81 +136,113 @@ const fences: readonly Mutant[] = [
     fault: 'fences start again when a lock was free',
     caughtBy: 'fences',
     change: (right, { fences }) => ({
-      acquire: async (claim, options) => {
+      acquire: async (claim, how) => {
         if ((await right.inspect(claim.name)) === null) fences.delete(claim.name)
-        const reply = await right.acquire(claim, options)
-        if (reply.status !== 'granted') return reply
+        const answer = await right.acquire(claim, how)
+        if (answer.status !== 'granted') return answer
         const fence = (fences.get(claim.name) ?? 0) + 1
         fences.set(claim.name, fence)
-        return { ...reply, fence }
+        return { ...answer, fence }
       },
     }),
   },
   { fault: 'a fence is no time', caughtBy: 'fences', change: right => withFence(right, fence => fence - 1e15) },
+  { fault: 'a grant may have no fence', caughtBy: 'fences', change: right => withFence(right, () => 0) },
 ]
 
 const replaces: readonly Mutant[] = [
   {
     fault: 'whoever holds the lock is replaced',
     caughtBy: 'replaces',
-    change: right => ({ acquire: async (claim, options) => await replacing(right, claim, options, () => true) }),
+    change: right => ({ acquire: async (claim, how) => await replacing(right, claim, how, () => true) }),
   },
   {
     fault: 'an owner that starts alike is replaced',
     caughtBy: 'replaces',
     change: right => ({
-      acquire: async (claim, options) =>
-        await replacing(right, claim, options, holder => holder.startsWith(String(options?.replaces))),
+      acquire: async (claim, how) =>
+        await replacing(right, claim, how, holder => holder.startsWith(String(how.replaces))),
     }),
   },
   {
     fault: 'who waits is forgotten when the holder is replaced',
     caughtBy: 'replaces',
     change: right => ({
-      acquire: async (claim, options) => {
-        const reply = await right.acquire(claim, options)
+      acquire: async (claim, how) => {
+        const answer = await right.acquire(claim, how)
         const waiters = (await right.inspect(claim.name))?.waiters ?? []
-        if (options?.replaces !== undefined) for (const { owner } of waiters) await right.release({ ...claim, owner })
-        return reply
+        if (how.replaces !== null) for (const { owner } of waiters) await right.release({ ...claim, owner }, null)
+        return answer
       },
     }),
+  },
+  {
+    fault: 'a claim that waits and takes the lock by replacing stays in the queue',
+    caughtBy: 'replaces',
+    change: right => {
+      const waiting = new Map<string, number>()
+      return {
+        acquire: async (claim, how) => {
+          const answer = await right.acquire(claim, how)
+          if (answer.status === 'busy' && answer.ticket !== null) waiting.set(claim.owner, answer.ticket)
+          return answer
+        },
+        release: async (claim, result) => {
+          const answer = await right.release(claim, result)
+          const ticket = waiting.get(claim.owner)
+          const again = { ...claim, mode: 'exclusive', limit: null, ttlMs: 60_000, meta: null } as const
+          if (ticket !== undefined) await right.acquire(again, { ticket, replaces: null })
+          return answer
+        },
+      }
+    },
   },
 ]
 
 const limits: readonly Mutant[] = [
   {
-    fault: 'another limit is taken for the one that stands',
+    fault: 'a limit stands as long as the lock is in use',
+    caughtBy: 'limits',
+    change: (right, { limits }) => ({
+      acquire: async (claim, how) => {
+        if ((await right.inspect(claim.name)) === null) limits.delete(claim.name)
+        const limit = limits.has(claim.name) ? (limits.get(claim.name) ?? null) : claim.limit
+        if (claim.mode === 'shared') limits.set(claim.name, limit)
+        return await right.acquire(claim.mode === 'shared' ? { ...claim, limit } : claim, how)
+      },
+    }),
+  },
+  {
+    fault: 'the lowest limit counts for all',
     caughtBy: 'limits',
     change: right => ({
-      acquire: async (claim, options) => {
-        const reply = await right.acquire(claim, options)
-        return reply.status === 'limit' ? await right.acquire({ ...claim, limit: reply.limit }, options) : reply
+      acquire: async (claim, how) => {
+        const { holders = [] } = (await right.inspect(claim.name)) ?? {}
+        const limits = [...holders.map(({ limit }) => limit), claim.limit].filter(limit => limit !== null)
+        const limit = limits.length === 0 ? null : Math.min(...limits)
+        return await right.acquire(claim.mode === 'shared' ? { ...claim, limit } : claim, how)
       },
     }),
   },
   {
-    fault: 'a limit stands for ever',
+    fault: 'the highest limit counts for all',
     caughtBy: 'limits',
-    change: (right, { limits }) => ({
-      acquire: async (claim, options) => {
-        const limit = limits.get(claim.name)
-        if (claim.mode === 'shared' && limit !== undefined && limit !== claim.limit) return { status: 'limit', limit }
-        const reply = await right.acquire(claim, options)
-        if (claim.mode === 'shared' && reply.status === 'granted') limits.set(claim.name, claim.limit)
-        return reply
+    change: right => ({
+      acquire: async (claim, how) => {
+        const { holders = [] } = (await right.inspect(claim.name)) ?? {}
+        const limits = [...holders.map(({ limit }) => limit ?? 0), claim.limit ?? 0]
+        const limit = claim.limit === null ? null : Math.max(...limits)
+        return await right.acquire(claim.mode === 'shared' ? { ...claim, limit } : claim, how)
       },
     }),
   },
   {
-    fault: 'a claim that was refused fixes the limit',
+    fault: 'limits are not shown',
     caughtBy: 'limits',
-    change: (right, { limits }) => ({
-      acquire: async (claim, options) => {
-        const limit = limits.get(claim.name)
-        if (claim.mode === 'shared' && limit !== undefined && limit !== claim.limit) return { status: 'limit', limit }
-        const reply = await right.acquire(claim, options)
-        if (claim.mode === 'shared' && reply.status === 'busy') limits.set(claim.name, claim.limit)
-        return reply
+    change: right => ({
+      inspect: async name => {
+        const state = await right.inspect(name)
+        return state && { ...state, holders: state.holders.map(holder => ({ ...holder, limit: null })) }
       },
     }),
   },
@@ -212,28 +251,29 @@ const limits: readonly Mutant[] = [
 /** Backends that push, expire, number, replace or limit wrongly. */
 export const holding: readonly Mutant[] = [...push, ...expiry, ...fences, ...replaces, ...limits]
 
-function pushes(right: Backend, change: Partial<PushedGrant>): Partial<Backend> {
+function pushes(right: Stepwise, change: Partial<PushedGrant>): Partial<Stepwise> {
   return {
-    onGrant: listener => right.onGrant(event => listener(event.type === 'granted' ? { ...event, ...change } : event)),
+    open: (client, listener) =>
+      right.open(client, event => listener(event.type === 'granted' ? { ...event, ...change } : event)),
   }
 }
 
-function withFence(right: Backend, change: (fence: number) => number): Partial<Backend> {
+function withFence(right: Stepwise, change: (fence: number) => number): Partial<Stepwise> {
   return {
-    acquire: async (claim, options) => {
-      const reply = await right.acquire(claim, options)
-      return reply.status === 'granted' ? { ...reply, fence: change(reply.fence) } : reply
+    acquire: async (claim, how) => {
+      const answer = await right.acquire(claim, how)
+      return answer.status === 'granted' ? { ...answer, fence: change(answer.fence) } : answer
     },
   }
 }
 
 async function replacing(
-  right: Backend,
+  right: Stepwise,
   claim: Claim,
-  options: AcquireOptions | undefined,
+  how: How,
   fits: (holder: string) => boolean,
-): Promise<AcquireReply> {
+): Promise<AcquireAnswer> {
   const holder = (await right.inspect(claim.name))?.holders[0]?.owner
-  const replaced = options?.replaces !== undefined && holder !== undefined && fits(holder)
-  return await right.acquire(claim, replaced ? { ...options, replaces: holder } : options)
+  const replaced = how.replaces !== null && holder !== undefined && fits(holder)
+  return await right.acquire(claim, replaced ? { ...how, replaces: holder } : how)
 }

@@ -1,16 +1,16 @@
-import type { Backend, Claim, Ended, GrantEvent, KeptResult } from 'soloist'
-import type { Mutant, Shared } from './mutant.js'
+import type { ClaimId, Ended, KeptResult, ReleaseAnswer, StoreEvent } from 'soloist'
+import type { Mutant, Shared, Stepwise } from './mutant.js'
 
 const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
-  { fault: 'nothing is kept', change: right => ({ release: claim => right.release(claim) }) },
+  { fault: 'nothing is kept', change: right => ({ release: claim => right.release(claim, null) }) },
   { fault: 'a result is kept for ever', change: right => keeps(right, result => ({ ...result, keepMs: 1e9 })) },
   { fault: 'a result is kept for thousandths of its time', change: right => keeps(right, inThousandths) },
   {
     fault: 'a result can be read once',
     change: (right, { results }) => ({
-      watch: async (name, owner, client) => {
-        const reply = await right.watch(name, owner, client)
-        const key = `${name.length} ${name}${owner}`
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        const key = place(claim)
         if (reply.status !== 'result') return reply
         if (results.has(key)) return { status: 'gone' }
         results.set(key, reply.text)
@@ -24,7 +24,7 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
   },
   {
     fault: 'an empty result is none',
-    change: right => ({ release: (claim, result) => right.release(claim, result?.text === '' ? undefined : result) }),
+    change: right => ({ release: (claim, result) => right.release(claim, result?.text === '' ? null : result) }),
   },
   {
     fault: 'a result is kept whoever leaves it',
@@ -34,41 +34,41 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
     fault: 'a release sent again leaves another result',
     change: (right, shared) => keepsAt(right, shared, place, { unheld: true, over: true }),
   },
-  { fault: 'a lock has one result', change: (right, shared) => keepsAt(right, shared, name => name) },
-  { fault: 'an owner has one result', change: (right, shared) => keepsAt(right, shared, (_, owner) => owner) },
+  { fault: 'a lock has one result', change: (right, shared) => keepsAt(right, shared, ({ name }) => name) },
+  { fault: 'an owner has one result', change: (right, shared) => keepsAt(right, shared, ({ owner }) => owner) },
   {
     fault: 'the name and the owner of a result run together',
-    change: (right, shared) => keepsAt(right, shared, (name, owner) => name + owner),
+    change: (right, shared) => keepsAt(right, shared, ({ name, owner }) => name + owner),
   },
   {
     fault: 'a claim that waits is not live',
     change: right => ({
-      watch: async (name, owner, client) => {
-        const reply = await right.watch(name, owner, client)
-        const holders = (await right.inspect(name))?.holders ?? []
-        return reply.status === 'live' && !holders.some(held => held.owner === owner) ? { status: 'gone' } : reply
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        const holders = (await right.inspect(claim.name))?.holders ?? []
+        return reply.status === 'live' && !holders.some(held => held.owner === claim.owner) ? { status: 'gone' } : reply
       },
     }),
   },
   {
     fault: 'whoever is asked about is live as long as the lock is in use',
     change: right => ({
-      watch: async (name, owner, client) => {
-        const reply = await right.watch(name, owner, client)
-        return reply.status === 'gone' && (await right.inspect(name)) !== null ? { status: 'live' } : reply
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        return reply.status === 'gone' && (await right.inspect(claim.name)) !== null ? { status: 'live' } : reply
       },
     }),
   },
   {
     fault: 'a claim is live until it is released',
     change: (right, { results }) => ({
-      watch: async (name, owner, client) => {
-        const reply = await right.watch(name, owner, client)
-        if (reply.status === 'live') results.set(place(name, owner), 'live')
-        return reply.status === 'gone' && results.has(place(name, owner)) ? { status: 'live' } : reply
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        if (reply.status === 'live') results.set(place(claim), 'live')
+        return reply.status === 'gone' && results.has(place(claim)) ? { status: 'live' } : reply
       },
       release: (claim, result) => {
-        results.delete(place(claim.name, claim.owner))
+        results.delete(place(claim))
         return right.release(claim, result)
       },
     }),
@@ -85,9 +85,9 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
   {
     fault: 'an end is told to every client',
     change: (right, { listeners }) => ({
-      onGrant: listener => {
+      open: (client, listener) => {
         listeners.push(listener)
-        right.onGrant(event => {
+        right.open(client, event => {
           for (const each of event.type === 'ended' ? listeners : [listener]) each(event)
         })
       },
@@ -97,7 +97,7 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
     fault: 'an end is told only when it left something',
     change: right =>
       tells(right, async (event, listener) => {
-        const { status } = await right.watch(event.name, event.owner, 'somebody')
+        const { status } = await right.watch(event)
         if (status === 'result') listener(event)
       }),
   },
@@ -105,7 +105,7 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
     fault: 'an end that left something is not told',
     change: right =>
       tells(right, async (event, listener) => {
-        const { status } = await right.watch(event.name, event.owner, 'somebody')
+        const { status } = await right.watch(event)
         if (status !== 'result') listener(event)
       }),
   },
@@ -121,21 +121,31 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
   },
   {
     fault: 'only who watched first is told',
-    change: (right, { results }) => ({
-      watch: (name, owner, client) => {
-        const first = results.get(place(name, owner)) ?? client
-        results.set(place(name, owner), first)
-        return right.watch(name, owner, first)
-      },
-    }),
+    change: (right, { results }) => {
+      let client = ''
+      return {
+        open: (id, listener) => {
+          client = id
+          right.open(id, event => {
+            const first = event.type === 'ended' ? results.get(place(event)) : client
+            if (first === client) listener(event)
+          })
+        },
+        watch: claim => {
+          results.set(place(claim), results.get(place(claim)) ?? client)
+          return right.watch(claim)
+        },
+      }
+    },
   },
   {
     fault: 'watching a claim is claiming its lock',
     change: right => ({
-      watch: async (name, owner, client) => {
-        const reply = await right.watch(name, owner, client)
-        const claim = { name, owner: `watched by ${client}`, client, mode: 'exclusive', limit: null } as const
-        if (reply.status === 'live') await right.acquire({ ...claim, ttlMs: 60_000, meta: null }, { ticket: 'new' })
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        const mine = { name: claim.name, owner: `watches ${claim.owner}`, mode: 'exclusive', limit: null } as const
+        const how = { ticket: 'new', replaces: null } as const
+        if (reply.status === 'live') await right.acquire({ ...mine, ttlMs: 60_000, meta: null }, how)
         return reply
       },
     }),
@@ -146,7 +156,10 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
       release: async (claim, result) => {
         const reply = await right.release(claim, result)
         const owner = `${claim.owner}'s result`
-        if (reply.released && result !== undefined) await right.acquire({ ...claim, owner, ttlMs: result.keepMs })
+        const kept = { name: claim.name, owner, mode: 'exclusive', limit: null, meta: null } as const
+        if (heldBefore(reply) && result !== null) {
+          await right.acquire({ ...kept, ttlMs: result.keepMs }, { ticket: null, replaces: null })
+        }
         return reply
       },
     }),
@@ -156,7 +169,7 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
 /** Backends that are wrong about what an owner leaves, or about who is told of its end. */
 export const leaving: readonly Mutant[] = faults.map(mutant => ({ ...mutant, caughtBy: 'results' }))
 
-function keeps(right: Backend, change: (result: KeptResult) => KeptResult): Partial<Backend> {
+function keeps(right: Stepwise, change: (result: KeptResult) => KeptResult): Partial<Stepwise> {
   return { release: (claim, result) => right.release(claim, result && change(result)) }
 }
 
@@ -164,7 +177,7 @@ function inThousandths(result: KeptResult): KeptResult {
   return { ...result, keepMs: Math.ceil(result.keepMs / 1000) }
 }
 
-function place(name: string, owner: string): string {
+function place({ name, owner }: ClaimId): string {
   return `${name.length} ${name}${owner}`
 }
 
@@ -173,33 +186,36 @@ function place(name: string, owner: string): string {
  * that held nothing; `over`: also over one that is there. Default: neither.
  */
 function keepsAt(
-  right: Backend,
+  right: Stepwise,
   { results }: Shared,
-  at: (name: string, owner: string) => string,
+  at: (claim: ClaimId) => string,
   { unheld, over } = { unheld: false, over: true },
-): Partial<Backend> {
+): Partial<Stepwise> {
   return {
-    release: async (claim: Claim, result?: KeptResult) => {
-      const reply = await right.release(claim)
-      const key = at(claim.name, claim.owner)
-      if (result !== undefined && (reply.released || unheld) && (over || !results.has(key))) {
-        results.set(key, result.text)
-      }
+    release: async (claim, result) => {
+      const reply = await right.release(claim, null)
+      const key = at(claim)
+      if (result !== null && (heldBefore(reply) || unheld) && (over || !results.has(key))) results.set(key, result.text)
       return reply
     },
-    watch: async (name, owner, client) => {
-      const reply = await right.watch(name, owner, client)
-      const text = results.get(at(name, owner))
+    watch: async claim => {
+      const reply = await right.watch(claim)
+      const text = results.get(at(claim))
       return reply.status === 'gone' && text !== undefined ? { status: 'result', text } : reply
     },
   }
 }
 
+function heldBefore(answer: ReleaseAnswer): boolean {
+  return answer.status === 'released' && answer.held
+}
+
 function tells(
-  right: Backend,
-  tell: (event: Ended, listener: (event: GrantEvent) => void) => unknown,
-): Partial<Backend> {
+  right: Stepwise,
+  tell: (event: Ended, listener: (event: StoreEvent) => void) => unknown,
+): Partial<Stepwise> {
   return {
-    onGrant: listener => right.onGrant(event => (event.type === 'ended' ? tell(event, listener) : listener(event))),
+    open: (client, listener) =>
+      right.open(client, event => (event.type === 'ended' ? tell(event, listener) : listener(event))),
   }
 }

@@ -1,17 +1,27 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Backend, Claim, LockState } from 'soloist'
-import type { Mutant } from './mutant.js'
+import type { Claim, ClaimId, LockState } from 'soloist'
+import type { Mutant, Stepwise } from './mutant.js'
 
 const inspect: readonly Mutant[] = [
   {
     fault: 'the meta is forgotten',
     caughtBy: 'inspect',
-    change: right => ({ acquire: (claim, options) => right.acquire({ ...claim, meta: null }, options) }),
+    change: right => ({ acquire: (claim, how) => right.acquire({ ...claim, meta: null }, how) }),
   },
   {
     fault: 'only the waiters that are shown are counted',
     caughtBy: 'inspect',
     change: right => shows(right, state => ({ ...state, waiting: state.waiters.length })),
+  },
+  {
+    fault: 'only the holders that are shown are counted',
+    caughtBy: 'inspect',
+    change: right => shows(right, state => ({ ...state, holding: state.holders.length })),
+  },
+  {
+    fault: 'all holders are shown, however many',
+    caughtBy: 'inspect',
+    change: right => shows(right, state => ({ ...state, holders: [...state.holders, ...state.holders] })),
   },
   {
     fault: 'all waiters are shown, however many',
@@ -29,7 +39,10 @@ const inspect: readonly Mutant[] = [
     caughtBy: 'inspect',
     change: right => ({
       inspect: async name =>
-        (await right.inspect(name)) ?? { name, holders: [], waiting: 0, waiters: [], limit: null, atMs: Date.now() },
+        (await right.inspect(name)) ?? {
+          ...{ name, holding: 0, holders: [], waiting: 0, waiters: [] },
+          atMs: Date.now(),
+        },
     }),
   },
   {
@@ -100,39 +113,6 @@ const namesAndOwners: readonly Omit<Mutant, 'caughtBy'>[] = [
 ]
 const names: readonly Mutant[] = namesAndOwners.map(mutant => ({ ...mutant, caughtBy: 'names' }))
 
-const renewal: readonly Mutant[] = [
-  {
-    fault: 'a batch ends at the first claim that is lost',
-    caughtBy: 'batched renewal',
-    change: right => ({
-      renew: async claims => {
-        const replies = await right.renew(claims)
-        const lost = replies.findIndex(({ status }) => status === 'lost')
-        return lost < 0 ? replies : replies.map((reply, i) => (i < lost ? reply : { status: 'lost' }))
-      },
-    }),
-  },
-  {
-    fault: 'a batch has one ttl',
-    caughtBy: 'batched renewal',
-    change: right => ({
-      renew: claims => right.renew(claims.map(claim => ({ ...claim, ttlMs: claims[0]?.ttlMs ?? null }))),
-    }),
-  },
-  {
-    fault: 'replies come in another order',
-    caughtBy: 'batched renewal',
-    change: right => ({
-      renew: async claims => [...(await right.renew(claims))].sort(({ status }) => (status === 'lost' ? -1 : 1)),
-    }),
-  },
-  {
-    fault: 'a batch is cut at 500',
-    caughtBy: 'batched renewal',
-    change: right => ({ renew: claims => right.renew(claims.slice(0, 500)) }),
-  },
-]
-
 const close: readonly Mutant[] = [
   {
     fault: 'closing releases what is held',
@@ -140,12 +120,12 @@ const close: readonly Mutant[] = [
     change: right => {
       const claims: Claim[] = []
       return {
-        acquire: (claim, options) => {
+        acquire: (claim, how) => {
           claims.push(claim)
-          return right.acquire(claim, options)
+          return right.acquire(claim, how)
         },
         close: async () => {
-          for (const claim of claims.splice(0)) await right.release(claim)
+          for (const claim of claims.splice(0)) await right.release(claim, null)
           await right.close()
         },
       }
@@ -173,21 +153,21 @@ const concurrency: readonly Mutant[] = [
     fault: 'looking whether a lock is free and taking it are two steps',
     caughtBy: 'concurrency',
     change: right => ({
-      acquire: async (claim, options) => {
+      acquire: async (claim, how) => {
         const free = (await right.inspect(claim.name)) === null
         await turn()
-        const reply = await right.acquire(claim, options)
+        const reply = await right.acquire(claim, how)
         if (!free || reply.status !== 'busy' || reply.holder === null) return reply
-        return await right.acquire(claim, { replaces: reply.holder })
+        return await right.acquire(claim, { ...how, replaces: reply.holder })
       },
     }),
   },
 ]
 
-/** Backends that tell, list, name, renew or close wrongly, or are right only when nothing happens at once. */
-export const showing: readonly Mutant[] = [...inspect, ...list, ...names, ...renewal, ...close, ...concurrency]
+/** Backends that tell, list, name or close wrongly, or are right only when nothing happens at once. */
+export const showing: readonly Mutant[] = [...inspect, ...list, ...names, ...close, ...concurrency]
 
-function shows(right: Backend, change: (state: LockState) => LockState): Partial<Backend> {
+function shows(right: Stepwise, change: (state: LockState) => LockState): Partial<Stepwise> {
   return {
     inspect: async name => {
       const state = await right.inspect(name)
@@ -196,7 +176,7 @@ function shows(right: Backend, change: (state: LockState) => LockState): Partial
   }
 }
 
-function lists(right: Backend, fits: (name: string, prefix: string) => boolean): Partial<Backend> {
+function lists(right: Stepwise, fits: (name: string, prefix: string) => boolean): Partial<Stepwise> {
   return {
     async *list(prefix) {
       for await (const state of right.list('')) if (fits(state.name, prefix)) yield state
@@ -204,23 +184,23 @@ function lists(right: Backend, fits: (name: string, prefix: string) => boolean):
   }
 }
 
-function renames(right: Backend, change: (name: string) => string): Partial<Backend> {
-  const renamed = (claim: Claim) => ({ ...claim, name: change(claim.name) || 'empty' })
+function renames(right: Stepwise, change: (name: string) => string): Partial<Stepwise> {
+  const renamed = <C extends ClaimId>(claim: C): C => ({ ...claim, name: change(claim.name) || 'empty' })
   return {
-    acquire: (claim, options) => right.acquire(renamed(claim), options),
-    renew: claims => right.renew(claims.map(renamed)),
+    acquire: (claim, how) => right.acquire(renamed(claim), how),
+    renew: step => right.renew(renamed(step)),
     release: (claim, result) => right.release(renamed(claim), result),
-    watch: (name, owner, client) => right.watch(change(name) || 'empty', owner, client),
+    watch: claim => right.watch(renamed(claim)),
     inspect: name => right.inspect(change(name) || 'empty'),
   }
 }
 
-function reowns(right: Backend, change: (owner: string) => string): Partial<Backend> {
-  const reowned = (claim: Claim) => ({ ...claim, owner: change(claim.owner) })
+function reowns(right: Stepwise, change: (owner: string) => string): Partial<Stepwise> {
+  const reowned = <C extends ClaimId>(claim: C): C => ({ ...claim, owner: change(claim.owner) })
   return {
-    acquire: (claim, options) => right.acquire(reowned(claim), options),
-    renew: claims => right.renew(claims.map(reowned)),
+    acquire: (claim, how) => right.acquire(reowned(claim), how),
+    renew: step => right.renew(reowned(step)),
     release: (claim, result) => right.release(reowned(claim), result),
-    watch: (name, owner, client) => right.watch(name, change(owner), client),
+    watch: claim => right.watch(reowned(claim)),
   }
 }
