@@ -70,12 +70,31 @@ export class Scripts {
         })
         handed.push(...reply.handed)
       } catch (error) {
-        const answer: Answer = isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
-        for (const i of part) answers[i] = answer
+        const answer: Answer = { status: 'fault', error }
+        await Promise.all(
+          part.map(async i => {
+            answers[i] = isOnItsWay(error) ? await this.#moving(steps[i] as Step) : answer
+          }),
+        )
       }
     }
     await Promise.all([...parts].map(([mark, part]) => ask(mark, part)))
     return { steps: answers, handed }
+  }
+
+  /** A step of a lock whose slot moves: a lease can be kept meanwhile, everything else has to wait. */
+  async #moving(step: Step): Promise<Answer> {
+    if (step.kind !== 'renew') return { status: 'again' }
+    const { lock, queue } = this.#keys.keys(step.name)
+    const args = [step.owner, String(step.ttlMs ?? 0)]
+    try {
+      for (const key of [lock, queue]) {
+        if (Number(await this.#evaluate('moving', ['1', key, ...args])) === 1) return { status: 'held', fence: null }
+      }
+    } catch (error) {
+      return isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
+    }
+    return { status: 'lost' }
   }
 
   async #call(steps: readonly Step[], mark: string, sender: Sender): Promise<Answers> {

@@ -99,6 +99,7 @@ export class TrialClient {
 
   /** Acquires the claim, which must be granted now. @returns its fence */
   async take(claim: Claim, options?: TakeOptions): Promise<number> {
+    this.#leaves(claim)
     const [answer] = await this.run([acquire(claim, options)])
     return grantedTo(claim, answer)
   }
@@ -268,6 +269,7 @@ export class TrialClient {
     await Promise.allSettled(
       asked.map(async ([claim, ticket]) => {
         const [answer] = (await this.backend.run([acquire(claim, { ticket })])).steps
+        if (!this.#waiting.has(claim)) return
         if (answer?.status === 'granted') this.#handed({ name: claim.name, owner: claim.owner, fence: answer.fence })
       }),
     )

@@ -1,5 +1,5 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'claiming' | 'inspect' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'claiming' | 'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   claiming: {
     sha1: '7a650f5e2bc39a447bee99fa5cae3838768766d8',
     source: `local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
@@ -16,23 +16,15 @@ return answer
 `,
   },
   inspect: {
-    sha1: '70177157a50aedc7f20190d8edd0cd369a47035a',
+    sha1: '5d28c4051b71b3358b343f46da495f62f450af62',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
-local function digits(number)
-return string.format('%.0f', number)
-end
-local function fence_after(last, now_us)
-last = tonumber(last)
-if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
-return now_us
-end
-local function set_mark(fence, idle_ms)
-call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
-end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
+local function digits(number)
+return string.format('%.0f', number)
+end
 local function expire(key, ms)
 if ms then
 call('PEXPIRE', key, digits(ms))
@@ -43,37 +35,29 @@ end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 local function lock_at(k)
-local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
-l.holder = call('GET', l.lock)
-l.size = call('ZCARD', l.queue)
-l.detailed = call('HLEN', l.details) > 0
-return l
+local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+return {
+lock = lock,
+queue = queue,
+details = details,
+holder = call('GET', lock),
+size = call('ZCARD', queue),
+detailed = call('HLEN', details) > 0,
+over = {},
+}
 end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
 local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
-return {
-owner = owner,
-mode = mode,
-limit = tonumber(limit),
-ttl = tonumber(ttl),
-client = of,
-fence = fence,
-meta = comma ~= '' and meta or nil,
-}
+if comma == '' then meta = nil end
+return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
 end
 local function note_of(claim, fence)
-local limit = claim.limit and digits(claim.limit) or ''
-local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
-if fence then text = text .. digits(fence) end
+local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
-return 'o' .. claim.owner, text
-end
-local function exclusive_left(l)
-if not l.left then l.left = call('PTTL', l.lock) end
-return l.left
+return text
 end
 local function shared_left(l, last)
 local found
@@ -89,7 +73,8 @@ end
 local function keep(l)
 local in_queue, in_details = 0, 0
 if l.holder then
-in_details = exclusive_left(l)
+l.left = l.left or call('PTTL', l.lock)
+in_details = l.left
 if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
@@ -98,62 +83,43 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function shared_count(l)
-if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
-return l.shared
-end
 local function fits(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
-local shared = shared_count(l)
-if claim.mode == 'x' then return shared == 0 end
-return claim.limit == nil or shared < claim.limit
-end
-local function unnote(l, ...)
-l.fields = l.fields or {}
-for _, field in ipairs({ ... }) do
-table.insert(l.fields, field)
-end
+l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
+if claim.mode == 'x' then return l.shared == 0 end
+return claim.limit == '' or l.shared < tonumber(claim.limit)
 end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
-if ttl > 0 then
-call('SET', l.lock, claim.owner, 'PX', digits(ttl))
-else
+if ttl == '0' then
 call('SET', l.lock, claim.owner)
+else
+call('SET', l.lock, claim.owner, 'PX', ttl)
 end
-l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
-call('HSET', l.details, note_of(claim, fence))
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 keep(l)
 elseif l.detailed then
-unnote(l, 'o' .. claim.owner)
+l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
-l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
-call('HSET', l.details, note_of(claim, fence))
+local ends = ttl == '0' and FOREVER or now + ttl
+l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function purge(l)
-local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
-if #gone == 0 then return end
-l.size = l.size - call('ZREM', l.queue, unpack(gone))
-for i, owner in ipairs(gone) do
-gone[i] = 'o' .. owner
-end
-call('HDEL', l.details, unpack(gone))
-end
 local function tidy(l)
-local function needed()
-if l.size > 0 then return true end
-if not l.holder then return false end
+if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
+if l.size > 0 then return end
+if l.holder then
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-return notes[1] or notes[2]
+if notes[1] or notes[2] then return end
 end
-if l.fields then call('HDEL', l.details, unpack(l.fields)) end
-if not needed() then call('DEL', l.details) end
+call('DEL', l.details)
 end
 local function of_type(reply, otherwise)
 if type(reply) == 'table' and reply.err then return otherwise end
@@ -229,8 +195,41 @@ end
 return states
 `,
   },
+  moving: {
+    sha1: '5dccb8dd75a4edd69fded3b8e2612a6e6bd302d1',
+    source: `local call = redis.call
+local key, owner, ttl = KEYS[1], ARGV[1], ARGV[2]
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+local function digits(number)
+return string.format('%.0f', number)
+end
+local function expire(key, ms)
+if ms then
+call('PEXPIRE', key, digits(ms))
+else
+call('PERSIST', key)
+end
+end
+local kind = call('TYPE', key).ok
+if kind == 'string' and call('GET', key) == owner then
+expire(key, ttl ~= '0' and ttl or nil)
+return 1
+elseif kind == 'zset' then
+local ends = tonumber(call('ZSCORE', key, owner) or nil)
+if ends and ends > now and ends < 1e15 then
+call('ZADD', key, ttl == '0' and '900000000000000' or digits(now + ttl), owner)
+local left = call('PTTL', key)
+if left >= 0 then expire(key, ttl ~= '0' and math.max(left, ttl) or nil) end
+return 1
+end
+end
+return 0
+`,
+  },
   steps: {
-    sha1: '97af23bed8c4dced13733ea68c8f1fc4dbb98cbc',
+    sha1: 'eb9019b089f76f3af6261a79b9502b7e98f88b76',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -250,20 +249,12 @@ if type(last) == 'string' then call('SET', KEYS[1], last) end
 end
 end
 end
-local function digits(number)
-return string.format('%.0f', number)
-end
-local function fence_after(last, now_us)
-last = tonumber(last)
-if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
-return now_us
-end
-local function set_mark(fence, idle_ms)
-call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
-end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
+local function digits(number)
+return string.format('%.0f', number)
+end
 local function expire(key, ms)
 if ms then
 call('PEXPIRE', key, digits(ms))
@@ -271,23 +262,16 @@ else
 call('PERSIST', key)
 end
 end
-local function plain_ttl(terms)
-if tonumber(terms) then return terms end
-if string.byte(terms) == 116 then return string.sub(terms, 2) end
-end
-local function take(lock, owner, ttl)
-if ttl == '0' then return try('SET', lock, owner, 'NX') end
-return try('SET', lock, owner, 'PX', ttl, 'NX')
-end
 local client, idle_ms = ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
 string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
-hears, on_cluster = hears == '1', on_cluster == '1'
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
 local first_fence, next_fence, marked_up_to
 local function read_mark()
-first_fence = fence_after(try('GET', KEYS[1]), now_us)
+local last = tonumber(try('GET', KEYS[1]))
+first_fence = now_us
+if last and last >= now_us and last < 9e15 then first_fence = math.floor(last) + 1 end
 next_fence, marked_up_to = first_fence, first_fence
 end
 local function new_fence()
@@ -297,7 +281,8 @@ return next_fence - 1
 end
 local function mark()
 if next_fence == marked_up_to then return end
-set_mark(next_fence - 1, idle_ms)
+local last = next_fence - 1
+call('SET', KEYS[1], digits(last), 'PXAT', digits(math.floor(last / 1000) + idle_ms))
 marked_up_to = next_fence
 end
 local letters, extras, handed = {}, {}, {}
@@ -336,28 +321,33 @@ if noted or notes then expire(details, ttl ~= '0' and ttl + idle_ms or nil) end
 return held(noted, brought)
 end
 local long = {}
-local function is_all(details, owner)
-return try('HLEN', details) == 1 and call('HEXISTS', details, 'o' .. owner) == 1
-end
-if count > 1 then
-read_mark()
+if count == 1 then
+long[1] = { 1, 5 }
+else
 local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
+local alone = 0
 for j = 1, count do
 local lock = KEYS[3 * j - 1]
 locks[j], details[j] = lock, KEYS[3 * j + 1]
 local first = first_of[lock]
-if first then
-twice[first], twice[j] = true, true
-else
+if not first then
 first_of[lock] = j
+alone = alone + 1
+else
+if not twice[first] then alone = alone - 1 end
+twice[first], twice[j] = true, true
 end
 end
+local holders = {}
+if alone > 0 then
+read_mark()
+holders = call('MGET', unpack(locks))
 if call('EXISTS', unpack(details)) > 0 then
 for j = 1, count do
 has_details[j] = call('EXISTS', details[j]) == 1
 end
 end
-local holders = call('MGET', unpack(locks))
+end
 local released = {}
 local at = 5
 for j = 1, count do
@@ -367,18 +357,14 @@ at = at + 2
 local holder = holders[j]
 local letter, extra
 if kind == 33 or kind == 120 or kind == 115 then -- '!', 'x' and 's': texts may follow
-if kind == 33 then
-at = at + 1
-else
-local _, meta_and_other = string.match(terms, '^(.*,)([mr]*)$')
-at = at + #meta_and_other
-end
+at = at + (kind == 33 and 1 or #string.match(terms, '[mr]*$'))
 elseif twice[j] then
 letter = nil
 elseif kind == 61 then -- '='
 if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
 elseif has_details[j] then
-if not kind and holder == owner and is_all(details[j], owner) then
+local all = not kind and holder == owner and try('HLEN', details[j]) == 1
+if all and call('HEXISTS', details[j], 'o' .. owner) == 1 then
 released[#released + 1] = locks[j]
 released[#released + 1] = details[j]
 letter = '1'
@@ -391,7 +377,13 @@ elseif holder then
 letter = '0'
 end
 elseif not holder then
-local taken = take(locks[j], owner, plain_ttl(terms))
+local ttl = kind == 116 and string.sub(terms, 2) or terms
+local taken
+if ttl == '0' then
+taken = try('SET', locks[j], owner, 'NX')
+else
+taken = try('SET', locks[j], owner, 'PX', ttl, 'NX')
+end
 if taken and taken.err then
 letter, extra = 'e', taken.err
 elseif taken then
@@ -406,44 +398,34 @@ long[#long + 1] = { j, here }
 end
 end
 if #released > 0 then call('DEL', unpack(released)) end
-else
-long[1] = { 1, 5 }
 end
 if #long == 0 then return reply() end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 local function lock_at(k)
-local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
-l.holder = call('GET', l.lock)
-l.size = call('ZCARD', l.queue)
-l.detailed = call('HLEN', l.details) > 0
-return l
+local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+return {
+lock = lock,
+queue = queue,
+details = details,
+holder = call('GET', lock),
+size = call('ZCARD', queue),
+detailed = call('HLEN', details) > 0,
+over = {},
+}
 end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
 local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
-return {
-owner = owner,
-mode = mode,
-limit = tonumber(limit),
-ttl = tonumber(ttl),
-client = of,
-fence = fence,
-meta = comma ~= '' and meta or nil,
-}
+if comma == '' then meta = nil end
+return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
 end
 local function note_of(claim, fence)
-local limit = claim.limit and digits(claim.limit) or ''
-local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
-if fence then text = text .. digits(fence) end
+local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
-return 'o' .. claim.owner, text
-end
-local function exclusive_left(l)
-if not l.left then l.left = call('PTTL', l.lock) end
-return l.left
+return text
 end
 local function shared_left(l, last)
 local found
@@ -459,7 +441,8 @@ end
 local function keep(l)
 local in_queue, in_details = 0, 0
 if l.holder then
-in_details = exclusive_left(l)
+l.left = l.left or call('PTTL', l.lock)
+in_details = l.left
 if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
@@ -468,70 +451,67 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function shared_count(l)
-if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
-return l.shared
-end
 local function fits(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
-local shared = shared_count(l)
-if claim.mode == 'x' then return shared == 0 end
-return claim.limit == nil or shared < claim.limit
-end
-local function unnote(l, ...)
-l.fields = l.fields or {}
-for _, field in ipairs({ ... }) do
-table.insert(l.fields, field)
-end
+l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
+if claim.mode == 'x' then return l.shared == 0 end
+return claim.limit == '' or l.shared < tonumber(claim.limit)
 end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
-if ttl > 0 then
-call('SET', l.lock, claim.owner, 'PX', digits(ttl))
-else
+if ttl == '0' then
 call('SET', l.lock, claim.owner)
+else
+call('SET', l.lock, claim.owner, 'PX', ttl)
 end
-l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
-call('HSET', l.details, note_of(claim, fence))
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 keep(l)
 elseif l.detailed then
-unnote(l, 'o' .. claim.owner)
+l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
-l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
-call('HSET', l.details, note_of(claim, fence))
+local ends = ttl == '0' and FOREVER or now + ttl
+l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function purge(l)
-local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
-if #gone == 0 then return end
-l.size = l.size - call('ZREM', l.queue, unpack(gone))
-for i, owner in ipairs(gone) do
-gone[i] = 'o' .. owner
-end
-call('HDEL', l.details, unpack(gone))
-end
 local function tidy(l)
-local function needed()
-if l.size > 0 then return true end
-if not l.holder then return false end
+if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
+if l.size > 0 then return end
+if l.holder then
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-return notes[1] or notes[2]
+if notes[1] or notes[2] then return end
 end
-if l.fields then call('HDEL', l.details, unpack(l.fields)) end
-if not needed() then call('DEL', l.details) end
+call('DEL', l.details)
 end
 local work = 0
 local function push(to, ...)
 return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
-local function reachable(l, of)
-local until_ms, unsure = string.match(call('HGET', l.details, 'c' .. of) or '', '^(%d+)(%??)$')
-return until_ms and tonumber(until_ms) > now, unsure == '?'
+local function grant_by_push(l, claim)
+local alive, unsure = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)(%??)$')
+alive = alive and tonumber(alive) > now
+if alive and not fits(l, claim) then return false end
+l.size = l.size - call('ZREM', l.queue, claim.owner)
+work = work + (alive and 1 or 0.25)
+if alive then
+local fence = digits(new_fence())
+mark()
+local receivers = push(claim.client, 'granted', l.lock, claim.owner, fence)
+if receivers > 0 or on_cluster == '1' or unsure == '?' then
+local ttl = claim.ttl ~= '0' and math.min(claim.ttl, grant_ms) or grant_ms
+hold(l, claim, digits(ttl), fence, true)
+return true
+end
+call('HDEL', l.details, 'c' .. claim.client)
+end
+l.over[#l.over + 1] = 'o' .. claim.owner
+return true
 end
 local function advance(l, j)
 while not l.holder do
@@ -539,31 +519,19 @@ local head = call('ZRANGE', l.queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0
 if not head then return false end
 if work > long_at_most then return true end
 local claim = noted_claim(l, head)
-local at_home = claim and claim.client == client
-local alive, unsure = at_home, false
-if claim and not at_home then alive, unsure = reachable(l, claim.client) end
-if alive and not fits(l, claim) then return false end
+if not claim then
 l.size = l.size - call('ZREM', l.queue, head)
-if at_home then
-local fence = new_fence()
-hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
-for _, part in ipairs({ j, head, digits(fence) }) do
-table.insert(handed, part)
-end
-work = work + 0.5
-elseif alive then
-local fence = new_fence()
-mark()
-local receivers = push(claim.client, 'granted', l.lock, head, digits(fence))
-if receivers > 0 or on_cluster or unsure then
-hold(l, claim, claim.ttl > 0 and math.min(claim.ttl, grant_ms) or grant_ms, fence, true)
-else
-call('HDEL', l.details, 'o' .. head, 'c' .. claim.client)
-end
-work = work + 1
-else
-unnote(l, 'o' .. head)
 work = work + 0.25
+elseif claim.client == client then
+if not fits(l, claim) then return false end
+l.size = l.size - call('ZREM', l.queue, head)
+local fence = digits(new_fence())
+hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+local n = #handed
+handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
+work = work + 0.5
+elseif not grant_by_push(l, claim) then
+return false
 end
 end
 return false
@@ -572,7 +540,7 @@ local function enqueue(l, claim, ticket)
 local requeued = ticket ~= 'new'
 if not requeued then
 local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
-ticket = digits(math.max(now_us, FIRST_TICKET, last and tonumber(last) + 1 or 0))
+ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
 end
 if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
 l.size = l.size + 1
@@ -584,38 +552,38 @@ else
 ticket, requeued = digits(place), false
 end
 end
-local field, text = note_of(claim, nil)
-local sure = hears and not requeued
-call('HSET', l.details, field, text, 'c' .. client, digits(now + alive_ms) .. (sure and '' or '?'))
+local sure = hears == '1' and not requeued
+local alive = digits(now + alive_ms) .. (sure and '' or '?')
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim), 'c' .. client, alive)
 keep(l)
 return ticket, requeued
 end
 local function forget(l, owner)
 if not l.detailed then return nil end
 local notes = call('HMGET', l.details, 'o' .. owner, 'w' .. owner)
-unnote(l, 'o' .. owner, 'w' .. owner)
-for watcher, until_ms in string.gmatch(notes[2] or '', '(%S+) (%d+) ') do
+l.over[#l.over + 1] = 'o' .. owner
+if notes[2] then
+l.over[#l.over + 1] = 'w' .. owner
+for watcher, until_ms in string.gmatch(notes[2], '(%S+) (%d+) ') do
 if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
+end
 end
 return notes[1]
 end
-local function grant(l, claim)
-local fence = new_fence()
-hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+local function grant(l, claim, again)
+local noted = again and l.detailed and noted_claim(l, claim.owner)
+local fence = noted and noted.fence ~= '' and noted.fence
+local has_note = fence or claim.meta
+fence = fence or digits(new_fence())
+hold(l, claim, claim.ttl, fence, has_note)
 if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
-return 'G', digits(fence)
-end
-local function grant_again(l, claim)
-local noted = l.detailed and noted_claim(l, claim.owner)
-local fence = noted and tonumber(noted.fence)
-if not fence then return grant(l, claim) end
-hold(l, claim, claim.ttl, fence, true)
-return 'G', digits(fence)
+return 'G', fence
 end
 local function busy(l, more, ticket, requeued)
 local holder, left = l.holder, nil
 if holder then
-left = exclusive_left(l)
+l.left = l.left or call('PTTL', l.lock)
+left = l.left
 else
 holder, left = shared_left(l, false)
 end
@@ -638,13 +606,40 @@ return fence
 end
 end
 end
-local function acquire(l, j, claim, ticket, replaces)
+local function acquire_among(l, j, claim, ticket)
 local owner = claim.owner
-if l.holder == owner then
-claim.mode = 'x'
-return grant_again(l, claim)
+local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+if score and score > now and score < FIRST_TICKET then
+claim.mode = 's'
+return grant(l, claim, true)
 end
+local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+if #gone > 0 then
+l.size = l.size - call('ZREM', l.queue, unpack(gone))
+for i, one in ipairs(gone) do
+gone[i] = 'o' .. one
+end
+call('HDEL', l.details, unpack(gone))
+end
+local others = call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
+if not others and fits(l, claim) then return grant(l, claim) end
 local more, requeued = false, false
+if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
+if others then
+local from = #handed + 1
+more = advance(l, j)
+local fence = handed_to(owner, from)
+if fence then return 'G', fence end
+others = more or call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
+if ticket == '' and not others and fits(l, claim) then return grant(l, claim) end
+end
+return busy(l, more, ticket, requeued)
+end
+local function acquire(l, j, claim, ticket, replaces)
+if l.holder == claim.owner then
+claim.mode = 'x'
+return grant(l, claim, true)
+end
 if l.holder then
 if replaces == l.holder and claim.mode == 'x' then
 local before = l.holder
@@ -652,30 +647,12 @@ local letter, fence = grant(l, claim)
 forget(l, before)
 return letter, fence
 end
+local requeued = false
 if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
 return busy(l, false, ticket, requeued)
 end
 if l.size == 0 then return grant(l, claim) end
-local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
-if score and score > now and score < FIRST_TICKET then
-claim.mode = 's'
-return grant_again(l, claim)
-end
-purge(l)
-local function waiting()
-return call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
-end
-local others = waiting()
-if not others and fits(l, claim) then return grant(l, claim) end
-if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
-if others then
-local from = #handed + 1
-more = advance(l, j)
-local fence = handed_to(owner, from)
-if fence then return 'G', fence end
-if ticket == '' and not more and fits(l, claim) and not waiting() then return grant(l, claim) end
-end
-return busy(l, more, ticket, requeued)
+return acquire_among(l, j, claim, ticket)
 end
 local function release(l, j, owner, kept)
 local was_held, was_here = l.holder == owner, false
@@ -689,14 +666,10 @@ was_held = score > now and score < FIRST_TICKET
 l.size = l.size - call('ZREM', l.queue, owner)
 end
 end
-local more = false
-if l.size > 0 and not l.holder then
-if not l.freed then purge(l) end
-more = advance(l, j)
-end
+local more = l.size > 0 and advance(l, j)
 if l.freed then call('DEL', l.lock) end
 local noted = (was_held or was_here) and forget(l, owner)
-if noted and l.size > 0 and (was_here or string.match(noted, '^x,0,')) then keep(l) end
+if noted and l.size > 0 and (was_here or string.sub(noted, 1, 4) == 'x,0,') then keep(l) end
 if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
@@ -705,41 +678,35 @@ local function renew(l, owner, terms)
 if l.holder == owner then return extend(l.lock, l.details, l.detailed, owner, terms) end
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if not score or score <= now or score >= FIRST_TICKET then return 'l' end
-local ttl, brought = string.match(terms, '^=(%d+),(%d*)$')
-ttl = tonumber(ttl)
-call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), owner)
+local ttl, brought = string.match(terms, '(%d+),(%d*)')
+call('ZADD', l.queue, digits(ttl == '0' and FOREVER or now + ttl), owner)
 local noted = call('HGET', l.details, 'o' .. owner)
 if not noted and brought ~= '' then
-call('HSET', l.details, 'o' .. owner, 's,' .. digits(ttl) .. ',' .. client .. ' ' .. brought)
+call('HSET', l.details, 'o' .. owner, 's,' .. ttl .. ',' .. client .. ' ' .. brought)
 end
 keep(l)
 return held(noted, brought)
 end
-local next_result = 3 * count + 2
-local function result_key()
-next_result = next_result + 1
-return KEYS[next_result - 1]
-end
-local function do_step(j, at, key)
+local function do_step(j, at, result)
 local l = lock_at(3 * j - 1)
 local owner, terms = ARGV[at], ARGV[at + 1]
 local kind = string.byte(terms)
 local letter, extra
 if not kind then
 letter = release(l, j, owner, nil)
-elseif kind == 33 then
-letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = key })
-elseif kind == 61 then
+elseif kind == 33 then -- '!'
+letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = result })
+elseif kind == 61 then -- '='
 letter, extra = renew(l, owner, terms)
 else
-local claim = { owner = owner, mode = 'x', client = client }
-local ttl, ticket, replaces = plain_ttl(terms), 'new', nil
-if ttl then
-if kind == 116 then ticket = '' end
-else
-local limit, meta, other
-claim.mode, limit, ttl, ticket, meta, other = string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
-claim.limit = tonumber(limit)
+local claim = { owner = owner, mode = 'x', limit = '', ttl = terms, client = client }
+local ticket, replaces = 'new', nil
+if kind == 116 then -- 't'
+claim.ttl, ticket = string.sub(terms, 2), ''
+elseif kind >= 115 then -- 'x' and 's'
+local meta, other
+claim.mode, claim.limit, claim.ttl, ticket, meta, other =
+string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
 at = at + 2
 if meta ~= '' then
 claim.meta = ARGV[at]
@@ -747,23 +714,28 @@ at = at + 1
 end
 if other ~= '' then replaces = ARGV[at] end
 end
-claim.ttl = tonumber(ttl)
 letter, extra = acquire(l, j, claim, ticket, replaces)
 end
 if l.detailed then tidy(l) end
 return letter, extra
 end
+local next_result = 3 * count + 2
 local full = false
 for _, step in ipairs(long) do
 local j, at = step[1], step[2]
-local key = string.byte(ARGV[at + 1]) == 33 and result_key() or nil
+local kind = string.byte(ARGV[at + 1])
+local result = nil
+if kind == 33 then
+result = KEYS[next_result]
+next_result = next_result + 1
+end
 full = full or work >= long_at_most
 if full then
 letters[j] = 'a'
 else
-work = work + (string.byte(ARGV[at + 1]) == 61 and 0.25 or 1)
+work = work + (kind == 61 and 0.25 or 1)
 local before = next_fence
-local done, letter, extra = pcall(do_step, j, at, key)
+local done, letter, extra = pcall(do_step, j, at, result)
 if done then
 letters[j], extras[j] = letter, extra
 else
@@ -776,25 +748,17 @@ return reply()
 `,
   },
   watch: {
-    sha1: '82cfde26cc8d125e6e7f3980fc5ea45a8f8d874b',
+    sha1: '44a71ea69dc8d317fb15c390494da6ff19970477',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local result = call('GET', KEYS[4])
 if result then return { 'result', result } end
-local function digits(number)
-return string.format('%.0f', number)
-end
-local function fence_after(last, now_us)
-last = tonumber(last)
-if last and last >= now_us and last < 9e15 then return math.floor(last) + 1 end
-return now_us
-end
-local function set_mark(fence, idle_ms)
-call('SET', KEYS[1], digits(fence), 'PXAT', digits(math.floor(fence / 1000) + idle_ms))
-end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
+local function digits(number)
+return string.format('%.0f', number)
+end
 local function expire(key, ms)
 if ms then
 call('PEXPIRE', key, digits(ms))
@@ -805,37 +769,29 @@ end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 local function lock_at(k)
-local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
-l.holder = call('GET', l.lock)
-l.size = call('ZCARD', l.queue)
-l.detailed = call('HLEN', l.details) > 0
-return l
+local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+return {
+lock = lock,
+queue = queue,
+details = details,
+holder = call('GET', lock),
+size = call('ZCARD', queue),
+detailed = call('HLEN', details) > 0,
+over = {},
+}
 end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
 local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
-return {
-owner = owner,
-mode = mode,
-limit = tonumber(limit),
-ttl = tonumber(ttl),
-client = of,
-fence = fence,
-meta = comma ~= '' and meta or nil,
-}
+if comma == '' then meta = nil end
+return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
 end
 local function note_of(claim, fence)
-local limit = claim.limit and digits(claim.limit) or ''
-local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
-if fence then text = text .. digits(fence) end
+local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
-return 'o' .. claim.owner, text
-end
-local function exclusive_left(l)
-if not l.left then l.left = call('PTTL', l.lock) end
-return l.left
+return text
 end
 local function shared_left(l, last)
 local found
@@ -851,7 +807,8 @@ end
 local function keep(l)
 local in_queue, in_details = 0, 0
 if l.holder then
-in_details = exclusive_left(l)
+l.left = l.left or call('PTTL', l.lock)
+in_details = l.left
 if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
@@ -860,62 +817,43 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function shared_count(l)
-if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
-return l.shared
-end
 local function fits(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
-local shared = shared_count(l)
-if claim.mode == 'x' then return shared == 0 end
-return claim.limit == nil or shared < claim.limit
-end
-local function unnote(l, ...)
-l.fields = l.fields or {}
-for _, field in ipairs({ ... }) do
-table.insert(l.fields, field)
-end
+l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
+if claim.mode == 'x' then return l.shared == 0 end
+return claim.limit == '' or l.shared < tonumber(claim.limit)
 end
 local function hold(l, claim, ttl, fence, noted)
 if claim.mode == 'x' then
-if ttl > 0 then
-call('SET', l.lock, claim.owner, 'PX', digits(ttl))
-else
+if ttl == '0' then
 call('SET', l.lock, claim.owner)
+else
+call('SET', l.lock, claim.owner, 'PX', ttl)
 end
-l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
-call('HSET', l.details, note_of(claim, fence))
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 keep(l)
 elseif l.detailed then
-unnote(l, 'o' .. claim.owner)
+l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
-l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
-call('HSET', l.details, note_of(claim, fence))
+local ends = ttl == '0' and FOREVER or now + ttl
+l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
+call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function purge(l)
-local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
-if #gone == 0 then return end
-l.size = l.size - call('ZREM', l.queue, unpack(gone))
-for i, owner in ipairs(gone) do
-gone[i] = 'o' .. owner
-end
-call('HDEL', l.details, unpack(gone))
-end
 local function tidy(l)
-local function needed()
-if l.size > 0 then return true end
-if not l.holder then return false end
+if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
+if l.size > 0 then return end
+if l.holder then
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-return notes[1] or notes[2]
+if notes[1] or notes[2] then return end
 end
-if l.fields then call('HDEL', l.details, unpack(l.fields)) end
-if not needed() then call('DEL', l.details) end
+call('DEL', l.details)
 end
 local l = lock_at(1)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)

@@ -1,24 +1,20 @@
-local function grant(l, claim)
-  local fence = new_fence()
-  hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+-- `again`: the owner holds the lock already, and keeps the fence it was granted with if that was noted.
+local function grant(l, claim, again)
+  local noted = again and l.detailed and noted_claim(l, claim.owner)
+  local fence = noted and noted.fence ~= '' and noted.fence
+  local has_note = fence or claim.meta
+  fence = fence or digits(new_fence())
+  hold(l, claim, claim.ttl, fence, has_note)
   -- It may have waited, when it took the lock from its holder.
   if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
-  return 'G', digits(fence)
-end
-
--- Grants once more what this owner holds, with the fence it was granted with, if that was noted.
-local function grant_again(l, claim)
-  local noted = l.detailed and noted_claim(l, claim.owner)
-  local fence = noted and tonumber(noted.fence)
-  if not fence then return grant(l, claim) end
-  hold(l, claim, claim.ttl, fence, true)
-  return 'G', digits(fence)
+  return 'G', fence
 end
 
 local function busy(l, more, ticket, requeued)
   local holder, left = l.holder, nil
   if holder then
-    left = exclusive_left(l)
+    l.left = l.left or call('PTTL', l.lock)
+    left = l.left
   else
     holder, left = shared_left(l, false)
   end
@@ -44,13 +40,43 @@ local function handed_to(owner, from)
   end
 end
 
-local function acquire(l, j, claim, ticket, replaces)
+-- Nobody holds the lock exclusively, but some share it or wait for it, or did.
+local function acquire_among(l, j, claim, ticket)
   local owner = claim.owner
-  if l.holder == owner then
-    claim.mode = 'x'
-    return grant_again(l, claim)
+  local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+  if score and score > now and score < FIRST_TICKET then
+    claim.mode = 's'
+    return grant(l, claim, true)
   end
+  -- Shared holders whose lease has ended do not count anyway: they are taken out some at a time.
+  local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
+  if #gone > 0 then
+    l.size = l.size - call('ZREM', l.queue, unpack(gone))
+    for i, one in ipairs(gone) do
+      gone[i] = 'o' .. one
+    end
+    call('HDEL', l.details, unpack(gone))
+  end
+  local others = call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
+  if not others and fits(l, claim) then return grant(l, claim) end
   local more, requeued = false, false
+  if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
+  if others then
+    local from = #handed + 1
+    more = advance(l, j)
+    local fence = handed_to(owner, from)
+    if fence then return 'G', fence end
+    others = more or call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
+    if ticket == '' and not others and fits(l, claim) then return grant(l, claim) end
+  end
+  return busy(l, more, ticket, requeued)
+end
+
+local function acquire(l, j, claim, ticket, replaces)
+  if l.holder == claim.owner then
+    claim.mode = 'x'
+    return grant(l, claim, true)
+  end
   if l.holder then
     if replaces == l.holder and claim.mode == 'x' then
       local before = l.holder
@@ -58,29 +84,10 @@ local function acquire(l, j, claim, ticket, replaces)
       forget(l, before)
       return letter, fence
     end
+    local requeued = false
     if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
     return busy(l, false, ticket, requeued)
   end
   if l.size == 0 then return grant(l, claim) end
-
-  local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
-  if score and score > now and score < FIRST_TICKET then
-    claim.mode = 's'
-    return grant_again(l, claim)
-  end
-  purge(l)
-  local function waiting()
-    return call('ZCOUNT', l.queue, FIRST_TICKET, '+inf') > 0
-  end
-  local others = waiting()
-  if not others and fits(l, claim) then return grant(l, claim) end
-  if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
-  if others then
-    local from = #handed + 1
-    more = advance(l, j)
-    local fence = handed_to(owner, from)
-    if fence then return 'G', fence end
-    if ticket == '' and not more and fits(l, claim) and not waiting() then return grant(l, claim) end
-  end
-  return busy(l, more, ticket, requeued)
+  return acquire_among(l, j, claim, ticket)
 end

@@ -6,11 +6,17 @@ local FOREVER = 9e14
 
 -- Reads all three keys of a lock, also to see that none is of another type before anything is written.
 local function lock_at(k)
-  local l = { lock = KEYS[k], queue = KEYS[k + 1], details = KEYS[k + 2] }
-  l.holder = call('GET', l.lock)
-  l.size = call('ZCARD', l.queue)
-  l.detailed = call('HLEN', l.details) > 0
-  return l
+  local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  return {
+    lock = lock,
+    queue = queue,
+    details = details,
+    holder = call('GET', lock),
+    size = call('ZCARD', queue),
+    detailed = call('HLEN', details) > 0,
+    -- Fields of the details that are deleted when the step is done, together. They must not be set again in it.
+    over = {},
+  }
 end
 
 -- What is noted of a claim; nil when nothing is.
@@ -19,30 +25,15 @@ local function noted_claim(l, owner)
   if not text then return nil end
   local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
   if not mode then return nil end
-  return {
-    owner = owner,
-    mode = mode,
-    limit = tonumber(limit),
-    ttl = tonumber(ttl),
-    client = of,
-    fence = fence,
-    meta = comma ~= '' and meta or nil,
-  }
+  if comma == '' then meta = nil end
+  return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
 end
 
--- The field and the text that note a claim; without a fence it waits.
+-- The text that notes a claim; without a fence it waits.
 local function note_of(claim, fence)
-  local limit = claim.limit and digits(claim.limit) or ''
-  local text = claim.mode .. limit .. ',' .. digits(claim.ttl) .. ',' .. claim.client .. ' '
-  if fence then text = text .. digits(fence) end
+  local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
   if claim.meta then text = text .. ',' .. claim.meta end
-  return 'o' .. claim.owner, text
-end
-
--- The ms until the exclusive lease ends; -1: never.
-local function exclusive_left(l)
-  if not l.left then l.left = call('PTTL', l.lock) end
-  return l.left
+  return text
 end
 
 -- The shared holder whose lease ends first, or last, and the ms until then; -1: never. Nothing when there is none.
@@ -63,7 +54,8 @@ end
 local function keep(l)
   local in_queue, in_details = 0, 0
   if l.holder then
-    in_details = exclusive_left(l)
+    l.left = l.left or call('PTTL', l.lock)
+    in_details = l.left
     if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
   else
     local _, left = shared_left(l, true)
@@ -73,72 +65,48 @@ local function keep(l)
   expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
 
--- How many shared leases run.
-local function shared_count(l)
-  if not l.shared then l.shared = call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15') end
-  return l.shared
-end
-
 -- The grant rule, apart from who waits.
 local function fits(l, claim)
   if l.holder then return false end
   if l.size == 0 then return true end
-  local shared = shared_count(l)
-  if claim.mode == 'x' then return shared == 0 end
-  return claim.limit == nil or shared < claim.limit
-end
-
--- Has these fields of the details deleted when the step is done, together. They must not be set again in it.
-local function unnote(l, ...)
-  l.fields = l.fields or {}
-  for _, field in ipairs({ ... }) do
-    table.insert(l.fields, field)
-  end
+  -- How many shared leases run.
+  l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
+  if claim.mode == 'x' then return l.shared == 0 end
+  return claim.limit == '' or l.shared < tonumber(claim.limit)
 end
 
 -- Makes the claim a holder for `ttl`. A note of it is needed for a meta, and for a grant that is to be confirmed.
 local function hold(l, claim, ttl, fence, noted)
   if claim.mode == 'x' then
-    if ttl > 0 then
-      call('SET', l.lock, claim.owner, 'PX', digits(ttl))
-    else
+    if ttl == '0' then
       call('SET', l.lock, claim.owner)
+    else
+      call('SET', l.lock, claim.owner, 'PX', ttl)
     end
-    l.holder, l.left, l.freed = claim.owner, ttl > 0 and ttl or -1, false
+    l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
     if noted then
-      call('HSET', l.details, note_of(claim, fence))
+      call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
       keep(l)
     elseif l.detailed then
-      unnote(l, 'o' .. claim.owner)
+      l.over[#l.over + 1] = 'o' .. claim.owner
     end
   else
-    l.size = l.size + call('ZADD', l.queue, digits(ttl > 0 and now + ttl or FOREVER), claim.owner)
-    call('HSET', l.details, note_of(claim, fence))
+    local ends = ttl == '0' and FOREVER or now + ttl
+    l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
+    call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
     if l.shared then l.shared = l.shared + 1 end
     keep(l)
   end
 end
 
--- Takes shared holders whose lease has ended out of the queue, some at a time: they do not count anyway.
-local function purge(l)
-  local gone = call('ZRANGE', l.queue, '-inf', digits(now), 'BYSCORE', 'LIMIT', 0, 100)
-  if #gone == 0 then return end
-  l.size = l.size - call('ZREM', l.queue, unpack(gone))
-  for i, owner in ipairs(gone) do
-    gone[i] = 'o' .. owner
-  end
-  call('HDEL', l.details, unpack(gone))
-end
-
 -- Ends a step: deletes what is noted of claims that are over, or all of it when nothing needs it: nobody waits or shares,
 -- and nothing is noted of who holds the lock.
 local function tidy(l)
-  local function needed()
-    if l.size > 0 then return true end
-    if not l.holder then return false end
+  if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
+  if l.size > 0 then return end
+  if l.holder then
     local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-    return notes[1] or notes[2]
+    if notes[1] or notes[2] then return end
   end
-  if l.fields then call('HDEL', l.details, unpack(l.fields)) end
-  if not needed() then call('DEL', l.details) end
+  call('DEL', l.details)
 end

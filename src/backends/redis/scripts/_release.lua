@@ -13,15 +13,11 @@ local function release(l, j, owner, kept)
       l.size = l.size - call('ZREM', l.queue, owner)
     end
   end
-  local more = false
-  if l.size > 0 and not l.holder then
-    if not l.freed then purge(l) end
-    more = advance(l, j)
-  end
+  local more = l.size > 0 and advance(l, j)
   if l.freed then call('DEL', l.lock) end
   local noted = (was_held or was_here) and forget(l, owner)
   -- It may have been the one for whose sake queue and details were to stay for ever.
-  if noted and l.size > 0 and (was_here or string.match(noted, '^x,0,')) then keep(l) end
+  if noted and l.size > 0 and (was_here or string.sub(noted, 1, 4) == 'x,0,') then keep(l) end
   if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
   if more then return was_held and '3' or '2' end
   return was_held and '1' or '0'

@@ -3,15 +3,17 @@
 local client, idle_ms = ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
   string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
-hears, on_cluster = hears == '1', on_cluster == '1'
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
 
 -- The first fence of this call, the next, and up to which the mark tells of them; nil until one is needed.
 local first_fence, next_fence, marked_up_to
 
+-- What is no fence, and an error, does not count.
 local function read_mark()
-  first_fence = fence_after(try('GET', KEYS[1]), now_us)
+  local last = tonumber(try('GET', KEYS[1]))
+  first_fence = now_us
+  if last and last >= now_us and last < 9e15 then first_fence = math.floor(last) + 1 end
   next_fence, marked_up_to = first_fence, first_fence
 end
 
@@ -24,7 +26,8 @@ end
 -- To be called before anybody can hear of a fence.
 local function mark()
   if next_fence == marked_up_to then return end
-  set_mark(next_fence - 1, idle_ms)
+  local last = next_fence - 1
+  call('SET', KEYS[1], digits(last), 'PXAT', digits(math.floor(last / 1000) + idle_ms))
   marked_up_to = next_fence
 end
 

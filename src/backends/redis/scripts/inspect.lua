@@ -10,7 +10,6 @@
 local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 
--- @include _fence.lua
 -- @include _time.lua
 -- @include _lock.lua
 

@@ -42,9 +42,7 @@
 local call, try = redis.call, redis.pcall
 
 -- @include _alone.lua
--- @include _fence.lua
 -- @include _time.lua
--- @include _take.lua
 -- @include _settings.lua
 -- @include _renew.lua
 -- @include _together.lua

@@ -10,7 +10,6 @@ local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), to
 local result = call('GET', KEYS[4])
 if result then return { 'result', result } end
 
--- @include _fence.lua
 -- @include _time.lua
 -- @include _lock.lua
 local l = lock_at(1)
