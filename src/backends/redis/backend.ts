@@ -87,21 +87,18 @@ class RedisBackend implements Backend {
     })
   }
 
-  async run(steps: readonly Step[]): Promise<Answers> {
-    this.#assertOpen()
-    if (steps.length === 0) return { steps: [], handed: [] }
+  run(steps: readonly Step[]): Promise<Answers> {
+    if (this.#closed) return Promise.reject(closed())
+    if (steps.length === 0) return Promise.resolve({ steps: [], handed: [] })
     const client = this.#client
     const channel = this.#channels + client
-    const hears = this.#link.hears(channel)
-    const sender = {
-      client,
-      channels: this.#channels,
-      hears: this.#link.hearsNow(channel),
-      cluster: this.#link.cluster,
-    }
-    const answers = await this.#scripts.run(steps, sender)
-    for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, hears)
-    return answers
+    const heard = this.#link.hears(channel)
+    const hears = this.#link.hearsNow(channel)
+    const sender = { client, channels: this.#channels, hears, cluster: false }
+    return this.#scripts.run(steps, sender).then(answers => {
+      for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, heard)
+      return answers
+    })
   }
 
   async inspect(name: string): Promise<LockState | null> {
@@ -176,6 +173,10 @@ class RedisBackend implements Backend {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new SoloistError('CLOSED', 'this backend was closed')
+    if (this.#closed) throw closed()
   }
+}
+
+function closed(): SoloistError {
+  return new SoloistError('CLOSED', 'this backend was closed')
 }
