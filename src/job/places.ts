@@ -164,7 +164,7 @@ export class Places {
     const giveBack = async () => {
       await lease[Symbol.asyncDispose]()
       try {
-        await this.#locker.release(period)
+        await this.#locker.releaseUnused(period)
       } catch (error) {
         this.#locker.onReleaseFault(period, error)
       }

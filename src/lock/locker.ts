@@ -59,6 +59,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   readonly news: News
 
   readonly #calls: Calls
+  readonly #failures: Failures
   readonly #renewer: Renewer
   readonly #releases: Releases
   #sequence = 0
@@ -76,6 +77,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.beatMs = backend.beatMs
     this.news = new News(options.emitter, clock)
     const failures = new Failures(backend.kind)
+    this.#failures = failures
     const deadlines = new Deadlines(clock, options.callTimeoutMs)
     const onHanded = (grant: HandedGrant, call: CallTimes) => this.#handed(grant, call)
     this.collector = new StepCollector({ backend, clock, deadlines, failures, onHanded })
@@ -131,6 +133,12 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   async release(claim: ClaimId, result: KeptResult | null = null): Promise<boolean> {
     this.assertOpen()
     return await this.#releases.releaseOf(claim, result)
+  }
+
+  /** As {@link Locker.release}, also while this object is being closed. */
+  async releaseUnused(claim: ClaimId): Promise<void> {
+    if (this.#closed) throw closed()
+    await this.#releases.releaseOf(claim, null)
   }
 
   /** The lease this client has for a claim, while it has one. */
@@ -198,7 +206,11 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
       const before = this.#releases.answered
       for (const lease of leases) {
         if (answers) this.#releases.release(lease, null)
-        else this.onReleaseFault(lease, closed())
+        else
+          this.onReleaseFault(
+            lease,
+            this.#failures.unavailable('release', 'gave no answer for a while', this.#failures.last),
+          )
       }
       leases = this.#ended.splice(0, CLOSE_AT_ONCE)
       if (!answers || leases.length === 0) continue
