@@ -82,6 +82,7 @@ const targetOf = (file, specifier) => posix.join(posix.dirname(file), specifier)
 
 /** One circle for each file that is in one. @param {Map<string, string[]>} imports @returns {string[][]} */
 function circlesOf(imports) {
+  /** @type {string[][]} */
   const circles = []
   const done = new Set()
   /** @param {string} file @param {string[]} path */
