@@ -12,8 +12,8 @@ export interface CeleryKeyOptions {
   /** `singleton_key_prefix`: what the lock starts with; default `'SINGLETONLOCK_'`. */
   readonly prefix?: string | undefined
   /**
-   * `unique_on`: the parameter, or parameters, that count; default: all arguments. Each must be given in the call, since
-   * celery-singleton does not look at defaults. `[]`: the task's name alone.
+   * `unique_on`: the parameter, or parameters, that count; default, and `[]`: all arguments, as celery-singleton 0.3.1
+   * has it. Each must be given in the call, also one that has a default in Python.
    */
   readonly uniqueOn?: string | readonly string[] | undefined
   /**
@@ -85,7 +85,7 @@ function unique(
   kwargs: Readonly<Record<string, unknown>>,
   { uniqueOn, parameters }: CeleryKeyOptions,
 ): readonly [readonly unknown[], Readonly<Record<string, unknown>>] {
-  if (uniqueOn === undefined) return [args, kwargs]
+  if (uniqueOn === undefined || (typeof uniqueOn !== 'string' && uniqueOn.length === 0)) return [args, kwargs]
   if (parameters === undefined && args.length > 0) {
     throw invalidArgument('uniqueOn needs `parameters` to tell which argument is which, unless all are given by name')
   }
