@@ -1,0 +1,19 @@
+// What is not run like everything else, and where it is run instead.
+import type { Block } from './pages.js'
+
+/** Pages whose code has a test file of its own, since it needs more than a Redis and a folder; the file names the page. */
+export const runElsewhere: Readonly<Record<string, string>> = {}
+
+/** A program that makes a worker goes on until somebody ends it. */
+export const servesOn = ({ text }: Block): boolean =>
+  text.includes('new SingletonWorker(') && !text.includes('worker.close()')
+
+/** Lines of a shell that would change the machine, or start what other tests start; the package's tests install it. */
+const NOT_RUN = /^(npm|npx|node|sudo|apt-get|brew|docker|git|cd) /
+
+/** The lines of a shell that are run: all but those that install. */
+export const runLines = ({ text }: Block): string =>
+  text
+    .split('\n')
+    .filter(line => !NOT_RUN.test(line))
+    .join('\n')
