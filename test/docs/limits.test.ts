@@ -107,7 +107,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       constant('adapters/bullmq/one-step.ts', 'LATE_MS'),
     ),
     'a trigger whose lock others keep changing goes on for': ms(constant('adapters/bullmq/triggers.ts', 'PATIENCE_MS')),
-    'jobs that one job may be known to replace': number(constant('adapters/bullmq/triggers.ts', 'LONGEST_CHAIN')),
+    'jobs that one job is known to replace': number(constant('adapters/bullmq/triggers.ts', 'LONGEST_CHAIN')),
   },
   'celery-singleton': {
     '`graceMs`': preset(ms(constant('adapters/celery/task.ts', 'DEFAULT_GRACE_MS'))),
