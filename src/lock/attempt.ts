@@ -6,10 +6,10 @@ import { driftMs, type Grant, HeldLease, type LeaseClaim } from './lease.js'
 import type { Locker } from './locker.js'
 import { aborted, type LockRequest } from './request.js'
 
-/** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
+/** After this many grants that had run out before they were known here, the backend counts as too slow. */
 const LATE_GRANTS = 3
 
-/** What one question to the backend came to, for whoever plans the next one. */
+/** What one `acquire` call came to. The waiting room plans the next call by it. */
 export type Asked =
   /** The attempt has its lease. */
   | { readonly status: 'granted' }
@@ -31,8 +31,8 @@ export interface Patience {
 }
 
 /**
- * One pending call for a lock: from the first question until a lease, a refusal, or the caller's patience ends it.
- * It ends exactly once; whatever the backend grants it afterwards is given back.
+ * One call for a lock that is under way: from its first `acquire` until it has a lease, is refused, times out or is
+ * aborted. It ends exactly once. What the backend grants it afterwards is given back.
  */
 export class Attempt {
   readonly claim: LeaseClaim
@@ -115,7 +115,7 @@ export class Attempt {
     }
   }
 
-  /** A pushed grant counts once the backend confirms that it still stands; until then it is news to ask about. */
+  /** A grant was pushed. It counts once the backend has confirmed that it still stands. */
   async confirm(): Promise<Asked> {
     const sentAt = instant(this.#locker.clock)
     const [reply] = await this.#locker.calls.renew([this.claim])
@@ -143,7 +143,7 @@ export class Attempt {
     this.#locker.giveBack(this.claim)
   }
 
-  /** The lock was not free, or not in time. */
+  /** Why there is no lease: the lock was not free, not free in time, or the backend did not answer. */
   refusal(): SoloistError {
     const { backend, lastFailure } = this.#locker.calls
     if (!this.#answered) {

@@ -93,7 +93,7 @@ export class HeldLease implements Lease {
   renewalDueMs = 0
 
   readonly #host: LeaseHost
-  /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
+  /** When this process learned of the grant, on the monotonic clock: not before the backend made it. */
   readonly #heldSinceMs: number
   #provenAt: Instant
   #termMs: number
@@ -166,10 +166,10 @@ export class HeldLease implements Lease {
     }
   }
 
-  /** As `assertValid()`, but content with a lease its owner released. */
+  /** As `assertValid()`, but does not throw for a lease that its owner has released. */
   assertNotLost(): void {
     this.#expireIfDue()
-    // A new error, for its stack; the reason as its cause would only repeat it.
+    // A new error, so that its stack shows this call. It has no `cause`, which would only say the same again.
     if (this.#lostReason !== null) throw new SoloistError(this.#lostReason.code, this.#lostReason.message)
   }
 
@@ -228,7 +228,7 @@ export class HeldLease implements Lease {
     }
   }
 
-  /** A timer set once and set again for what renewals have added meanwhile. */
+  /** A timer for the end of the lease. If renewals have moved that end when it fires, it is set again for the rest. */
   #watch(): void {
     this.#expireIfDue()
     if (!this.held) return

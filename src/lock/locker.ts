@@ -22,7 +22,7 @@ export interface LockerOptions {
   readonly emitter: EventEmitter
 }
 
-/** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
+/** One client of one backend: gets leases for requests, has them renewed, and gives them back when it is closed. */
 export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost {
   readonly clock: Clock
   readonly random: () => number
@@ -35,7 +35,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   readonly #renewer: Renewer
   /** The calls that wait, by claim. */
   readonly #attempts = new Map<string, Attempt>()
-  /** Claims that were left to run out, until they have. */
+  /** Locks that `holdForMs` keeps after their release, by claim, each until it has run out. */
   readonly #left = new Map<string, Timer>()
   /** What `close()` waits for. */
   readonly #unfinished = new Set<Promise<unknown>>()
@@ -124,7 +124,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
         left = false
       }
     } finally {
-      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
+      // Only a caller that stopped reading early leaves something open. A step that failed has closed it, and so has `close()`.
       if (left && this.isOpen) await this.call('list', async () => await states.return?.())
     }
   }
@@ -194,7 +194,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     this.fault(attempt.claim, 'wait', error)
   }
 
-  /** Takes back, in the background, what the backend may have noted of a claim that nobody here stands for. */
+  /** Releases, in the background, a claim that the backend may have granted or queued and that no call or lease here needs. */
   giveBack(claim: Claim): void {
     const key = claimKey(claim)
     if (this.#closed || this.#renewer.leases.has(key) || this.#left.has(key)) return
@@ -219,12 +219,12 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     const remainderMs = Math.ceil(holdForMs - heldMs)
     let released = true
     if (remainderMs > 0) {
-      // Left to run out instead of being released: so it is kept even if this process ends now.
+      // The lock is not released but gets the rest of `holdForMs` as its ttl: so it is kept even if this process ends now.
       this.#leave(claim, remainderMs)
       await this.calls.leave(claim, remainderMs)
     } else {
       released = await this.calls.release(claim, result)
-      // It was released before: then that answer was lost, and perhaps a grant told in it.
+      // An earlier try may have released it, and its answer was lost. A grant to this client may have been in that answer.
       if (!released) this.waiting.ask(claim.name)
     }
     this.publish('released', () => ({ ...subject(claim), fence, heldMs }))
@@ -259,7 +259,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
   #granted(grant: PushedGrant): void {
     const attempt = this.#attempts.get(claimKey(grant))
     if (attempt !== undefined) return void this.waiting.grant(attempt)
-    // Nobody waits for it any more.
+    // The call it was granted to has ended.
     const { name, owner, mode, limit } = grant
     this.giveBack({ name, owner, mode, limit, client: this.clientId, ttlMs: null, meta: null })
   }
@@ -273,7 +273,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     )
   }
 
-  /** Work nobody waits for, except `close()`. */
+  /** Lets work go on that no caller waits for; `close()` does. */
   #inBackground(work: Promise<unknown>, claim: Claim): void {
     this.#unfinishedUntil(work).catch((error: unknown) => this.fault(claim, 'release', error))
   }

@@ -2,9 +2,9 @@ import type { Clock, Timer } from '../internal/clock.js'
 import { TicketQueue } from '../internal/ticket-queue.js'
 import type { Asked, Attempt } from './attempt.js'
 
-/** Questions planned for the moment a lease ends are spread over this long, so that clients do not come all at once. */
+/** Clients that ask again when a lease ends do so spread over this long, so that they do not come all at once. */
 const SPREAD_MS = 20
-/** After a question that failed the next one follows within this long, and not before half of it. */
+/** After an `acquire` that failed, the next one follows within this long, and not before half of it. */
 const RETRY_MS = 500
 /** A backend that has not answered for this long about a lock ends the waits for it. */
 const OUTAGE_MS = 30_000
@@ -19,9 +19,9 @@ export interface WaitingHost {
 }
 
 /**
- * Everything of one client that waits. Grants arrive by push; what keeps the queue whole when pushes are lost is the
- * *beat*: the oldest claim per lock is asked for again at the latest every `beatMs`, or when the present lease should
- * have ended. So an idle queue costs per client and lock, never per waiter.
+ * All claims of one client that wait. Their grants are pushed. Pushes can be lost, so there is the *beat*: for each lock,
+ * the client repeats the `acquire` of its oldest claim, at the latest every `beatMs`, or when the present lease should have
+ * ended. So waiting costs calls per client and lock, however many wait.
  */
 export class WaitingRoom {
   readonly #host: WaitingHost
@@ -50,8 +50,8 @@ export class WaitingRoom {
   }
 
   /**
-   * A grant for this attempt was pushed. It may have overtaken the answer that the claim was queued; if it cannot be
-   * confirmed then, that answer is what counts.
+   * A grant for this attempt was pushed. The push may come before the answer that the claim was queued. If the grant
+   * cannot be confirmed, that answer counts, and the attempt goes on waiting.
    */
   async grant(attempt: Attempt): Promise<void> {
     const asked = await attempt.confirm()
