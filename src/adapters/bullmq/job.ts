@@ -19,7 +19,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 
   constructor(...args: ConstructorParameters<typeof Job<DataType, ResultType, NameType>>) {
     super(...args)
-    // BullMQ would store an id among the options, too; nobody chose this one, and other jobs may be given these options.
+    // BullMQ would store the id among the options, too. Nobody chose this id, and the caller may use the options again.
     const own: { jobId?: string | undefined } = this.opts
     if (own.jobId !== undefined && isMadeHere(own.jobId)) own.jobId = undefined
   }
@@ -51,7 +51,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 
 const plainAddJob = (Job.prototype as { addJob?: (runner: unknown, ...rest: unknown[]) => Promise<string> }).addJob
 if (plainAddJob !== undefined) {
-  // So BullMQ 5 adds it; BullMQ 6 asks the queue's backend to.
+  // BullMQ 5 adds a job by this method; BullMQ 6 by the queue's backend.
   const addJob = function (this: SingletonJob, runner: unknown, ...rest: unknown[]): Promise<string> {
     const through = producers.get(this.queue)?.through(runner, this.id)
     return plainAddJob.call(this, through ?? runner, ...rest)

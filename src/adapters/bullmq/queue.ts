@@ -35,7 +35,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
 > {
   readonly singleton: Singleton
   readonly #side: QueueSide<SingletonJob<DataType, ResultType, NameType>>
-  /** The jobs that were answered where there was none to answer. */
+  /** Objects that `add` answered in place of a job, since there was no job to answer. */
   readonly #standIns = new WeakSet<object>()
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
@@ -46,7 +46,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     const oneStep = claiming === null ? null : new OneStep(claiming)
     const factory = backendFactory ?? (oneStep === null ? undefined : backendThrough(oneStep))
     super(name, opts, factory as undefined)
-    // BullMQ 5 has no backend that would have told it.
+    // BullMQ 6 tells the client through the backend; BullMQ 5 has none.
     oneStep?.use((this as { readonly client?: Promise<unknown> }).client)
     const adding: Adding<SingletonJob<DataType, ResultType, NameType>> = {
       add: ({ name, data, opts }) => super.addJob(name as NameType, data as DataType, opts) as Promise<Job>,

@@ -25,7 +25,7 @@ export class Trigger {
     this.opts = opts
     // The key is computed here, and nowhere else.
     this.names = definition.locks(data)
-    // BullMQ takes an empty one for none.
+    // BullMQ treats an empty id as none.
     this.jobId = opts?.jobId || newJobId()
     this.#queue = queue
   }
@@ -35,7 +35,7 @@ export class Trigger {
     return this.definition.name
   }
 
-  /** Whom its locks are taken for. */
+  /** The owner that its locks are taken for. */
   get owner(): string {
     return queuedOwner(this.#queue, this.jobId)
   }
