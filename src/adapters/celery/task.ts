@@ -84,9 +84,9 @@ export interface CeleryOutcome extends TriggerOutcome {
 }
 
 interface Taking {
-  /** `null`: nobody knows, and the task is to be published all the same. */
+  /** `null`: Redis did not answer, and the task is to be published all the same. */
   readonly taken: CeleryTaken | null
-  /** From whom it was taken, if from anybody. */
+  /** The task that it was taken from, if any. */
   readonly met: string | null
   /** How far the task is that has it, if it is another's. */
   readonly state: JobState | null

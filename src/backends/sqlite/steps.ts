@@ -13,7 +13,7 @@ const SLICE_MS = 5
 /** The tables this code knows, as `soloist_store.version` has it. */
 const VERSION = 2
 
-/** `write` takes the database's one write lock for the step; `read` sees one moment of it and waits for nobody. */
+/** `write` takes the one write lock of the database for the step; `read` sees one state of it and needs no lock. */
 export type StepKind = 'write' | 'read'
 
 interface Pending {

@@ -32,7 +32,7 @@ import {
   type Subject,
 } from './rows.js'
 
-/** How much of what the dead left behind one sweep looks at, in rows of each kind. */
+/** How many rows of each kind one sweep looks at. */
 const SWEEP_ROWS = 64
 
 /** What a client is to be told of. */
@@ -133,9 +133,8 @@ export class Store {
   }
 
   /**
-   * Takes away what the dead left behind on locks that nobody asks for, leases that ran out and clients that fell
-   * silent, and grants what that allows; and results that were kept long enough. Bounded: the rest is left to the next
-   * sweep.
+   * Removes rows that no step has come upon: leases that ran out, clients that are silent, and results whose time is over.
+   * Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
    */
   sweep(db: Database): readonly Grant[] {
     const nowMs = Date.now()

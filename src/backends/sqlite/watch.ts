@@ -82,7 +82,7 @@ export class PushWatch {
     }
   }
 
-  /** What was seen so far means nothing any more, and news may have been missed. */
+  /** The file was replaced: what was read before does not count any more, and news may have been missed. */
   gap(): void {
     this.#seenVersion = null
     this.listener({ type: 'gap' })
@@ -97,7 +97,7 @@ export class PushWatch {
   }
 
   #start(): void {
-    // Whoever waits is kept alive by what it waits with, not by this.
+    // A caller that waits keeps the process alive by a timer of its own. This one need not.
     if (!this.#closed) this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref()
   }
 
