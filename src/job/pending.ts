@@ -31,8 +31,8 @@ export interface Pending<A> {
  *
  * 1. It waits until the run is in the queue: others that are referred to it then find that it is alive.
  * 2. It takes the lock `next`, the slot of the pending run.
- * 3. Where another run has the slot, it releases the slot in the name of that run, and leaves a note with its own id. Of
- *    several triggers that try, only one release succeeds. That trigger also does what the other run was to do.
+ * 3. Where another run has the slot, it releases the slot in the name of that run, and leaves a note with its own id.
+ *    Of several triggers that try, only one release succeeds. That trigger also does what the other run was to do.
  */
 export async function becomePending<A>(
   locker: Locker,
@@ -76,7 +76,9 @@ export function carried(args: unknown): string {
   return text
 }
 
-/** Asks a run to stop, again and again until the request has arrived, the run has ended, or `place` was granted or left. */
+/**
+ * Asks a run to stop, again and again until the request has arrived, the run has ended, or `place` was granted or left.
+ */
 export async function askToStop<A>(
   locker: Locker,
   { names, places }: Trigger<A>,

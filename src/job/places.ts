@@ -113,7 +113,10 @@ export class Places {
     return { ...this.#request(id), ...exclusive(this.gate), ttlMs: expiryMs, holdForMs: expiryMs, meta: PERIOD_META }
   }
 
-  /** Takes the lock of the run before that of the period: a trigger that finds the period taken then finds the run alive. */
+  /**
+   * Takes the lock of the run before that of the period: a trigger that finds the period taken then finds the run
+   * alive.
+   */
   async #takePeriod(id: string, from?: string): Promise<Hold | null> {
     const lease = await this.#locker.acquire(this.#request(id))
     try {

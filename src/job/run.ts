@@ -88,11 +88,13 @@ async function conclude<A, R>(
   }
   try {
     if (await lease.releaseWith({ text, keepMs })) return { settled, lapsed: false }
-    // Either the lock had been taken away, or the release was sent twice since the first answer was lost: then the result is there.
+    // Either the lock had been taken away, or the release was sent twice since the first answer was lost: then the
+    // result is there.
     const { status } = await locker.watching.look(lease.name, lease.owner)
     if (status === 'result') return { settled, lapsed: false }
   } catch (error) {
-    // The lease was valid until now, and runs out by itself. Others that joined find no result, and one runs the job again.
+    // The lease was valid until now, and runs out by itself. Others that joined find no result, and one runs the job
+    // again.
     locker.onReleaseFault(lease, error)
     return { settled, lapsed: false }
   }
@@ -115,8 +117,9 @@ export function pause(locker: Locker, delayMs: number, signal: AbortSignal): Pro
 }
 
 /**
- * The lock `stop`, which a run holds beside its own. Another client asks the run to stop by releasing this lock in the run's
- * name; the store pushes that to the run at once. The lock is shared, since with `untilExpired` runs of one job may overlap.
+ * The lock `stop`, which a run holds beside its own. Another client asks the run to stop by releasing this lock in the
+ * run's name; the store pushes that to the run at once. The lock is shared, since with `untilExpired` runs of one job
+ * may overlap.
  */
 class StopRequest {
   readonly #lease: HeldLease

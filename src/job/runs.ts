@@ -8,7 +8,9 @@ import { type Settled, settle, settledFrom, takenOverBy, unavailable, unwrap } f
 import { execute, type RunEnd } from './run.js'
 import { type Entered, outcomeOf, type Reenter, type Trigger } from './trigger.js'
 
-/** A run of this process, executing or about to, that other triggers of this process join without a call to the backend. */
+/**
+ * A run of this process, executing or about to, that other triggers of this process join without a call to the backend.
+ */
 interface Local<R> {
   readonly id: string
   readonly state: 'queued' | 'running'
@@ -119,7 +121,8 @@ export class Runs<A, R> {
     try {
       const first = await Promise.race([place.held, this.#takenOver(slot)])
       if (typeof first === 'string') return first
-      // A trigger that changes what this run is to do has released the slot before this release does, or finds it free after.
+      // A trigger that changes what this run is to do has released the slot before this release does, or finds it free
+      // after.
       if (await slot.releaseWith(undefined)) return first
       return (await this.#whoTook(slot)) ?? first
     } finally {

@@ -12,9 +12,9 @@ interface Question<T> {
 }
 
 /**
- * Lets one question per key be under way at a time. A caller that comes meanwhile waits for its answer. If that answer serves
- * it, it takes it. If not, all such callers share one more question. It is asked after each of them came, so its answer is
- * not older than any of them; and a thousand callers cost two questions.
+ * Lets one question per key be under way at a time. A caller that comes meanwhile waits for its answer. If that answer
+ * serves it, it takes it. If not, all such callers share one more question. It is asked after each of them came, so its
+ * answer is not older than any of them; and a thousand callers cost two questions.
  */
 export class Turnstile<T> {
   readonly #underWay = new Map<string, Question<T>>()

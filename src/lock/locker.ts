@@ -124,7 +124,8 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
         left = false
       }
     } finally {
-      // Only a caller that stopped reading early leaves something open. A step that failed has closed it, and so has `close()`.
+      // Only a caller that stopped reading early leaves something open. A step that failed has closed it, and so has
+      // `close()`.
       if (left && this.isOpen) await this.call('list', async () => await states.return?.())
     }
   }
@@ -194,7 +195,10 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     this.fault(attempt.claim, 'wait', error)
   }
 
-  /** Releases, in the background, a claim that the backend may have granted or queued and that no call or lease here needs. */
+  /**
+   * Releases, in the background, a claim that the backend may have granted or queued and that no call or lease here
+   * needs.
+   */
   giveBack(claim: Claim): void {
     const key = claimKey(claim)
     if (this.#closed || this.#renewer.leases.has(key) || this.#left.has(key)) return
@@ -219,12 +223,14 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     const remainderMs = Math.ceil(holdForMs - heldMs)
     let released = true
     if (remainderMs > 0) {
-      // The lock is not released but gets the rest of `holdForMs` as its ttl: so it is kept even if this process ends now.
+      // The lock is not released but gets the rest of `holdForMs` as its ttl: so it is kept even if this process ends
+      // now.
       this.#leave(claim, remainderMs)
       await this.calls.leave(claim, remainderMs)
     } else {
       released = await this.calls.release(claim, result)
-      // An earlier try may have released it, and its answer was lost. A grant to this client may have been in that answer.
+      // An earlier try may have released it, and its answer was lost. A grant to this client may have been in that
+      // answer.
       if (!released) this.waiting.ask(claim.name)
     }
     this.publish('released', () => ({ ...subject(claim), fence, heldMs }))

@@ -19,9 +19,9 @@ export interface WaitingHost {
 }
 
 /**
- * All claims of one client that wait. Their grants are pushed. Pushes can be lost, so there is the *beat*: for each lock,
- * the client repeats the `acquire` of its oldest claim, at the latest every `beatMs`, or when the present lease should have
- * ended. So waiting costs calls per client and lock, however many wait.
+ * All claims of one client that wait. Their grants are pushed. Pushes can be lost, so there is the *beat*: for each
+ * lock, the client repeats the `acquire` of its oldest claim, at the latest every `beatMs`, or when the present lease
+ * should have ended. So waiting costs calls per client and lock, however many wait.
  */
 export class WaitingRoom {
   readonly #host: WaitingHost

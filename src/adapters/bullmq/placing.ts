@@ -165,8 +165,8 @@ export class Placing<A> {
   }
 
   /**
-   * Looks for a job whose `add` failed, since it may have been carried out all the same. Its lock is given up only when the
-   * queue has answered that the job is not there.
+   * Looks for a job whose `add` failed, since it may have been carried out all the same. Its lock is given up only when
+   * the queue has answered that the job is not there.
    */
   async #thereAfterAll({ trigger: { jobId }, addition: { holds } }: Decided): Promise<Job | null> {
     try {

@@ -126,7 +126,10 @@ export class Runs {
     }
   }
 
-  /** From here on the job counts as started: the lock of the queued job is given up, and its data is not changed any more. */
+  /**
+   * From here on the job counts as started: the lock of the queued job is given up, and its data is not changed any
+   * more.
+   */
   async #begin(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<typeof NOT_RUN | null | 'runs'> {
     const { jobs } = this.#host.solo
     const part = carried.part ?? 'holder'

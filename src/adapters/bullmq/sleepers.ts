@@ -8,7 +8,10 @@ const REMEMBERED = 10_000
 const JOB_NOT_THERE = -1
 const JOB_NOT_DELAYED = -3
 
-/** Wakes jobs that were put back until a lock is free. Nothing depends on it: each looks again by itself after `snoozeMs`. */
+/**
+ * Wakes jobs that were put back until a lock is free. Nothing depends on it: each looks again by itself after
+ * `snoozeMs`.
+ */
 export class Sleepers {
   readonly #lives: Lives
   readonly #onFault: (during: string, error: unknown) => void
@@ -48,7 +51,10 @@ export class Sleepers {
     if (job !== undefined) await this.#promote(job)
   }
 
-  /** Only a job that a worker has picked up before was put back. Any other waits for its turn, or for the end of its delay. */
+  /**
+   * Only a job that a worker has picked up before was put back. Any other waits for its turn, or for the end of its
+   * delay.
+   */
   async #promote(job: Job): Promise<void> {
     if (!job.processedOn || job.finishedOn) return
     try {

@@ -133,8 +133,8 @@ export class Store {
   }
 
   /**
-   * Removes rows that no step has come upon: leases that ran out, clients that are silent, and results whose time is over.
-   * Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
+   * Removes rows that no step has come upon: leases that ran out, clients that are silent, and results whose time is
+   * over. Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
    */
   sweep(db: Database): readonly Grant[] {
     const nowMs = Date.now()
