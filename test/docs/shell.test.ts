@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { blocksOf, pages } from './pages.js'
+import { blocksOf, nameOf, pages } from './pages.js'
 import { Project, withServers } from './project.js'
 import { runElsewhere, runLines } from './special.js'
 
@@ -32,11 +32,18 @@ describe.each(shown)('$page', ({ page, blocks }) => {
       const servers = { redisPort: server.port }
       using project = new Project(servers)
       project.addFixtures(page)
+      for (const [name, text] of savedFiles(page)) project.add(name, withServers(text, servers))
       const ran = await project.shell(withServers(runLines(block), servers))
       expect(ran).toMatchObject({ end: 0 })
     },
   )
 })
+
+/** What the page has its readers save, by file name: JavaScript that begins with its name. */
+function savedFiles(page: string): readonly (readonly [string, string])[] {
+  const programs = blocksOf(page).filter(({ language, text }) => language === 'js' && text.startsWith('// '))
+  return programs.map((block, i) => [nameOf(block, i), block.text] as const)
+}
 
 test('there are some', () => {
   expect(shown.map(({ page }) => page)).toContain('README.md')

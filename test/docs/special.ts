@@ -9,11 +9,12 @@ export const servesOn = ({ text }: Block): boolean =>
   text.includes('new SingletonWorker(') && !text.includes('worker.close()')
 
 /** Lines of a shell that would change the machine, or start what other tests start; the package's tests install it. */
-const NOT_RUN = /^(npm|npx|node|sudo|apt-get|brew|docker|git|cd) /
+const NOT_RUN = /^(npm|npx|mkdir|sudo|apt-get|brew|docker|git|cd) /
 
-/** The lines of a shell that are run: all but those that install. */
+/** The lines of a shell that are run: all but those that install. `npx soloist` is the command that is there. */
 export const runLines = ({ text }: Block): string =>
   text
+    .replaceAll('npx soloist ', 'soloist ')
     .split('\n')
     .filter(line => !NOT_RUN.test(line))
     .join('\n')
