@@ -5,7 +5,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
-    const isLong = ({ moduleId }: TestSpecification) => /[/\\]test[/\\](conformance|cli|docs|faults)[/\\]/.test(moduleId)
+    const isLong = ({ moduleId }: TestSpecification) =>
+      /[/\\]test[/\\](conformance|cli|docs|faults)[/\\]/.test(moduleId)
     return [...sorted.filter(isLong), ...sorted.filter(file => !isLong(file))]
   }
 }
