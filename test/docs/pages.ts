@@ -41,7 +41,7 @@ export function blocksOf(page: string): readonly Block[] {
 export const isProgram = ({ language }: Block): boolean => language === 'ts' || language === 'js'
 
 /** The first line of a program may be a comment with the name of its file: other blocks import it by that. */
-const NAMED = /^\/\/ ([\w./-]+\.(?:ts|js))\n/
+const NAMED = /^\/\/ ([\w./-]+\.[cm]?[jt]s)\n/
 
 export const nameOf = (block: Block, i: number): string =>
   NAMED.exec(block.text)?.[1] ?? `example-${i + 1}${usesVitest(block) ? '.test' : ''}.${block.language}`

@@ -68,7 +68,7 @@ export class Project implements Disposable {
     const config = {
       extends: join(ROOT, 'tsconfig.json'),
       compilerOptions,
-      include: ['**/*.ts'],
+      include: ['**/*.ts', '**/*.mts', '**/*.cts'],
       exclude: ['node_modules'],
     }
     writeFileSync(join(this.folder, 'tsconfig.json'), JSON.stringify(config))
@@ -77,7 +77,7 @@ export class Project implements Disposable {
 
   /** Runs a program until it ends, or until it has printed what is waited for, and ends it then. */
   async program(file: string, until?: (stdout: string) => boolean): Promise<Ran> {
-    return await this.#run(spawn(process.execPath, [file.replace(/\.ts$/, '.js')], this.#options()), until)
+    return await this.#run(spawn(process.execPath, [file.replace(/\.([cm]?)ts$/, '.$1js')], this.#options()), until)
   }
 
   /** Runs a file of tests with Vitest: all of them, or those whose names match. */
