@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { blocksOf, pages, ROOT, textOf } from './pages.js'
-import { runElsewhere } from './special.js'
+import { CONFIGURATION, runElsewhere } from './special.js'
 
-/** `code.test.ts` runs the first two, `shell.test.ts` the third; the fourth is read below. */
-const RUN = ['ts', 'js', 'sh', 'json']
+/** `code.test.ts` runs the first two, `shell.test.ts` the third and what configuration calls; the fourth is read below. */
+const RUN = ['ts', 'js', 'sh', 'json', ...CONFIGURATION]
 
 /** Pages about the project rather than about its use: why something is as it is, and which page tells what. */
 const isAboutUse = (page: string) => !page.startsWith('docs/decisions/') && page !== 'docs/README.md'

@@ -1,10 +1,10 @@
-// The shell lines of every page that use the command, run in a project of their own on a real Redis.
+// The lines of every page that call the command, run on a real Redis: those of a shell, and those in configuration.
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { blocksOf, nameOf, pages } from './pages.js'
 import { Project, withServers } from './project.js'
-import { runElsewhere, runLines } from './special.js'
+import { callsIn, runElsewhere, runLines } from './special.js'
 
 let server: RedisServer
 let redis: Redis
@@ -44,6 +44,13 @@ function savedFiles(page: string): readonly (readonly [string, string])[] {
   const programs = blocksOf(page).filter(({ language, text }) => language === 'js' && text.startsWith('// '))
   return programs.map((block, i) => [nameOf(block, i), block.text] as const)
 }
+
+const calls = pages.flatMap(page => blocksOf(page).flatMap(block => callsIn(block).map(call => ({ page, call }))))
+
+test.each(calls)('$page: $call', async ({ call }) => {
+  using project = new Project({ redisPort: server.port })
+  expect(await project.shell(call)).toMatchObject({ end: 0 })
+})
 
 test('there are some', () => {
   expect(shown.map(({ page }) => page)).toContain('README.md')

@@ -18,3 +18,15 @@ export const runLines = ({ text }: Block): string =>
     .split('\n')
     .filter(line => !NOT_RUN.test(line))
     .join('\n')
+
+/** Configuration of other programs, which only they can run: of it the calls of the command are run. */
+export const CONFIGURATION: readonly string[] = ['crontab', 'dockerfile', 'ini']
+
+/** The calls of `soloist run` in a configuration, as lines of a shell; what they start is left to `true`. */
+export function callsIn({ language, text }: Block): readonly string[] {
+  if (!CONFIGURATION.includes(language)) return []
+  const lists = [...text.matchAll(/^(?:CMD|ENTRYPOINT) (\[.*\])$/gm)].map(([, list]) => JSON.parse(list as string))
+  const lines = [...text.matchAll(/\bsoloist run .*$/gm)].map(([line]) => line)
+  const calls = [...lists.filter(([program]) => program === 'soloist').map(list => list.join(' ')), ...lines]
+  return calls.map(call => call.replace(/ -- .*$/, ' -- true'))
+}
