@@ -4,11 +4,12 @@ import { addClear } from './clear.js'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
 import { addGet } from './get.js'
-import { addJobs } from './jobs.js'
+import { addJobs } from './jobs/jobs.js'
 import { addLs } from './ls.js'
 import { Notices } from './notices.js'
 import { guardOutput } from './output.js'
-import { addRun } from './run.js'
+import { addRun } from './run/run.js'
+import { keepIgnoring } from './run/signals.js'
 import { addUnlock } from './unlock.js'
 import { addWatch } from './watch.js'
 
@@ -27,6 +28,7 @@ connect(url, { prefix }) are seen with --key-prefix, else $SOLOIST_KEY_PREFIX.`
 
 /** Runs the command with these arguments; returns its exit code. Never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  keepIgnoring()
   const notices = new Notices()
   guardOutput(notices)
   let exitCode: number = EXIT.ok

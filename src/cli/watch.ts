@@ -6,7 +6,7 @@ import { EXIT, signalExitCode } from './exit-codes.js'
 import { explain } from './failure.js'
 import { locksBelow } from './locks.js'
 import { Notices } from './notices.js'
-import { SignalInbox } from './signals.js'
+import { SignalInbox } from './run/signals.js'
 import { addStoreOptions, type OpenStore, type StoreOptions, withStore } from './store.js'
 import { JsonView, LogView, TerminalView, type View } from './view.js'
 
