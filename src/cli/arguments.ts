@@ -1,6 +1,6 @@
-import { parseDuration } from './duration.js'
 import { UsageError } from './failure.js'
-import { quoted } from './text.js'
+import { parseDuration } from './output/duration.js'
+import { quoted } from './output/text.js'
 
 /** The longest name, prefix and meta the library takes, in bytes of UTF-8. */
 export const LONGEST_TEXT_BYTES = 1024

@@ -1,6 +1,6 @@
 import { connect } from 'soloist'
 import { describe, expect, test } from 'vitest'
-import { formatDuration, LONGEST_DURATION_MS, parseDuration } from '../../dist/cli/duration.js'
+import { formatDuration, LONGEST_DURATION_MS, parseDuration } from '../../dist/cli/output/duration.js'
 
 describe('parseDuration', () => {
   test.each([

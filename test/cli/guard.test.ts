@@ -1,6 +1,6 @@
 import { memoryBackend, Soloist } from 'soloist'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Notices } from '../../dist/cli/notices.js'
+import { Notices } from '../../dist/cli/output/notices.js'
 import { runGuarded } from '../../dist/cli/run/guard.js'
 import { Launch } from '../../dist/cli/run/launch.js'
 import { SignalInbox } from '../../dist/cli/run/signals.js'

@@ -1,8 +1,8 @@
 import { connect } from 'soloist'
 import { expect, test } from 'vitest'
 import { LONGEST_TEXT_BYTES } from '../../dist/cli/arguments.js'
-import { renderTable } from '../../dist/cli/table.js'
-import { clip, visible, width, withoutLogins } from '../../dist/cli/text.js'
+import { renderTable } from '../../dist/cli/output/table.js'
+import { clip, visible, width, withoutLogins } from '../../dist/cli/output/text.js'
 
 test.each([
   ['plain — ünïcode 漢字', 'plain — ünïcode 漢字'],

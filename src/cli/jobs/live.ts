@@ -1,7 +1,7 @@
 import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../../adapters/bullmq/owner.js'
 import { type Holder, type JobLockPart, type LockState, parseJobLock, type Soloist } from '../../index.js'
 import { PERIOD_META } from '../../internal/job-modes.js'
-import { heldSinceMs, holderJson } from '../locks.js'
+import { heldSinceMs, holderJson } from '../locks/locks.js'
 
 /**
  * How far a job is, as its locks tell:

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 import { parseJobLock, type Soloist } from '../../index.js'
-import { confirm } from '../confirm.js'
 import { EXIT } from '../exit-codes.js'
 import { UsageError } from '../failure.js'
-import { holderPhrase } from '../locks.js'
-import { Notices } from '../notices.js'
-import { print, printJson } from '../output.js'
+import { holderPhrase } from '../locks/locks.js'
+import { confirm } from '../output/confirm.js'
+import { Notices } from '../output/notices.js'
+import { print, printJson } from '../output/output.js'
+import { quoted, visible } from '../output/text.js'
 import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
-import { quoted, visible } from '../text.js'
 import { holdJson, type JobHold, type LiveJob, type LiveState, liveJobs } from './live.js'
 
 interface ReleaseOptions extends StoreOptions {

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { UsageError } from '../failure.js'
-import { quoted } from '../text.js'
+import { quoted } from '../output/text.js'
 
 /** What stands in decoded text where the bytes were no UTF-8. */
 const BROKEN = '\ufffd'

@@ -1,9 +1,9 @@
-import type { LockState } from '../index.js'
-import { signalExitCode } from './exit-codes.js'
-import { locksJson, locksTable, momentOf } from './locks.js'
-import type { Notices } from './notices.js'
-import { bold, dim, outputWidth, print, printJson, terminalSize } from './output.js'
-import { clip, visible, withoutLogins } from './text.js'
+import type { LockState } from '../../index.js'
+import { signalExitCode } from '../exit-codes.js'
+import { locksJson, locksTable, momentOf } from '../locks/locks.js'
+import type { Notices } from '../output/notices.js'
+import { bold, dim, outputWidth, print, printJson, terminalSize } from '../output/output.js'
+import { clip, visible, withoutLogins } from '../output/text.js'
 
 /** Where `watch` shows what it sees. */
 export interface View {

@@ -1,9 +1,9 @@
-import { addedAtMs } from '../adapters/bullmq/owner.js'
-import type { Holder, LockState, Soloist } from '../index.js'
-import { formatDuration } from './duration.js'
-import { bold } from './output.js'
-import { type Column, renderTable } from './table.js'
-import { quoted, visible } from './text.js'
+import { addedAtMs } from '../../adapters/bullmq/owner.js'
+import type { Holder, LockState, Soloist } from '../../index.js'
+import { formatDuration } from '../output/duration.js'
+import { bold } from '../output/output.js'
+import { type Column, renderTable } from '../output/table.js'
+import { quoted, visible } from '../output/text.js'
 
 /** Every lock in use below the prefix, by name. */
 export async function locksBelow(solo: Soloist, prefix: string): Promise<readonly LockState[]> {

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import { EXIT, signalExitCode } from './exit-codes.js'
+import { EXIT, signalExitCode } from '../exit-codes.js'
 import type { Notices } from './notices.js'
 
 /** Writes a result to stdout; resolves once the system has taken it, so that a slow reader slows the writer down. */

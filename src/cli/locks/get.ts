@@ -1,14 +1,14 @@
 import type { Command } from 'commander'
-import type { LockState } from '../index.js'
-import { lockName } from './arguments.js'
-import { formatDuration } from './duration.js'
-import { EXIT } from './exit-codes.js'
+import type { LockState } from '../../index.js'
+import { lockName } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { formatDuration } from '../output/duration.js'
+import { Notices } from '../output/notices.js'
+import { dim, outputWidth, print, printJson } from '../output/output.js'
+import { renderTable } from '../output/table.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { ageOf, expiryOf, heldSinceMs, lockJson, modeOf, momentOf } from './locks.js'
-import { Notices } from './notices.js'
-import { dim, outputWidth, print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { renderTable } from './table.js'
-import { quoted, visible } from './text.js'
 
 export function addGet(program: Command, done: (exitCode: number) => void): void {
   const command = program

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
-import type { Holder, Soloist } from '../index.js'
-import { lockName } from './arguments.js'
-import { EXIT } from './exit-codes.js'
-import { UsageError } from './failure.js'
+import type { Holder, Soloist } from '../../index.js'
+import { lockName } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { UsageError } from '../failure.js'
+import { Notices } from '../output/notices.js'
+import { print, printJson } from '../output/output.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { holderJson, holderPhrase } from './locks.js'
-import { Notices } from './notices.js'
-import { print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted, visible } from './text.js'
 
 interface UnlockOptions extends StoreOptions {
   readonly owner?: string

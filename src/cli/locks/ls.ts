@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { prefix } from './arguments.js'
-import { EXIT } from './exit-codes.js'
+import { prefix } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { Notices } from '../output/notices.js'
+import { outputWidth, print, printJson } from '../output/output.js'
+import { quoted } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { locksBelow, locksJson, locksTable } from './locks.js'
-import { Notices } from './notices.js'
-import { outputWidth, print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted } from './text.js'
 
 export function addLs(program: Command, done: (exitCode: number) => void): void {
   const command = program
