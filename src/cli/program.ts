@@ -7,11 +7,11 @@ import { addClear } from './locks/clear.js'
 import { addGet } from './locks/get.js'
 import { addLs } from './locks/ls.js'
 import { addUnlock } from './locks/unlock.js'
+import { addWatch } from './locks/watch.js'
 import { Notices } from './output/notices.js'
 import { guardOutput } from './output/output.js'
 import { addRun } from './run/run.js'
 import { keepIgnoring } from './run/signals.js'
-import { addWatch } from './watch/watch.js'
 
 const MORE_HELP = `
 Examples:

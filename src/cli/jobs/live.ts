@@ -1,7 +1,8 @@
 import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../../adapters/bullmq/owner.js'
-import { type Holder, type JobLockPart, type LockState, parseJobLock, type Soloist } from '../../index.js'
+import { type Holder, type JobLockPart, jobLockNames, type LockState, parseJobLock, type Soloist } from '../../index.js'
 import { PERIOD_META } from '../../internal/job-modes.js'
 import { heldSinceMs, holderJson } from '../locks/locks.js'
+import { batches } from '../output/batches.js'
 
 /**
  * How far a job is, as its locks tell:
@@ -37,46 +38,106 @@ export interface LiveJob {
 
 type Parts = { [part in JobLockPart]?: LockState }
 
-/** The live jobs whose names start with `prefix`, by name and key. */
-export async function liveJobs(solo: Soloist, prefix: string): Promise<readonly LiveJob[]> {
-  const groups = new Map<string, { readonly job: string; readonly key: string; readonly parts: Parts }>()
-  for await (const state of solo.jobs.list(prefix)) {
+type Group = { readonly job: string; readonly key: string; readonly parts: Parts }
+/** What a listing shows; a run's `stop` lock goes with its run and says nothing about it. */
+const PARTS = ['trigger', 'run', 'next'] as const
+/** How many jobs are asked about at once. */
+const ASKED_AT_ONCE = 50
+
+/** The live jobs of all locks of `source`, by name and key. */
+export async function liveJobs(source: AsyncIterable<LockState> | Iterable<LockState>): Promise<readonly LiveJob[]> {
+  const states: LockState[] = []
+  for await (const state of source) states.push(state)
+  return grouped(states).flatMap(group => jobsOf(group, group.parts))
+}
+
+/**
+ * The live jobs of the locks of `source` in batches, each by name and key. Where `source` is long, the locks of one job
+ * come in different batches: each lock stands for who holds it, and what its job is doing beside is looked up.
+ */
+export async function* liveJobBatches(
+  solo: Soloist,
+  source: AsyncIterable<LockState>,
+): AsyncGenerator<readonly LiveJob[], void, undefined> {
+  for await (const { items, all } of batches(source)) {
+    const groups = grouped(items)
+    const live: LiveJob[] = []
+    for (let i = 0; i < groups.length; i += ASKED_AT_ONCE) {
+      const some = groups.slice(i, i + ASKED_AT_ONCE)
+      const known = all ? some : await Promise.all(some.map(group => withMissing(solo, group)))
+      known.forEach((group, k) => {
+        live.push(...jobsOf(group, (some[k] as Group).parts))
+      })
+    }
+    yield live
+  }
+}
+
+function grouped(states: readonly LockState[]): readonly Group[] {
+  const groups = new Map<string, Group>()
+  for (const state of states) {
     const parsed = parseJobLock(state.name)
-    if (parsed === null) continue
+    if (parsed === null || parsed.part === 'stop') continue
     const { job, key, part } = parsed
     const id = `${job}:${key}`
     const group = groups.get(id) ?? { job, key, parts: {} }
     groups.set(id, group)
     group.parts[part] = state
   }
-  const sorted = [...groups].sort(([a], [b]) => (a < b ? -1 : 1))
-  return sorted.flatMap(([, { job, key, parts }]) => jobsOf(parts).map(live => ({ job, key, ...live })))
+  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
 }
 
-/** The live jobs of one name and key. A run's `stop` lock goes with its run and says nothing about it. */
-function jobsOf({ trigger, run, next }: Parts): readonly Omit<LiveJob, 'job' | 'key'>[] {
-  const jobs: Omit<LiveJob, 'job' | 'key'>[] = []
+/** The group with the locks that say something about those in it. */
+async function withMissing(solo: Soloist, group: Group): Promise<Group> {
+  const { trigger, run } = group.parts
+  const present = PARTS.flatMap(part => group.parts[part] ?? [])
+  const anyFree = present.some(({ holders }) => holders.length === 0)
+  const missing = PARTS.filter(part => {
+    if (group.parts[part] !== undefined) return false
+    if (anyFree) return true
+    return part === 'trigger' ? run !== undefined : part === 'run' && (trigger?.holders.some(mayRun) ?? false)
+  })
+  const names = jobLockNames(group.job, group.key)
+  const parts: Parts = { ...group.parts }
+  for (const part of missing) {
+    const state = await solo.jobs.inspect(names[part])
+    if (state !== null) parts[part] = state
+  }
+  return { ...group, parts }
+}
+
+/** Whether a run lock can change how far the holder of this trigger lock is: not before a BullMQ job has started. */
+function mayRun({ owner, expiresAtMs, meta }: Holder): boolean {
+  const { mark } = splitMark(owner)
+  if (mark === RUN_MARK) return true
+  return mark !== SET_MARK && meta !== PERIOD_META && (expiresAtMs !== null || parseOwner(owner) === null)
+}
+
+/** The live jobs of one name and key that hold one of the locks `shown`. */
+function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts): readonly LiveJob[] {
+  const jobs: LiveJob[] = []
+  const add = (state: LiveState, holds: readonly JobHold[], ...looked: readonly (LockState | undefined)[]) => {
+    jobs.push({ job, key, state, holds, ...counted(looked) })
+  }
   const runs = new Set(run?.holders)
   for (const holder of trigger?.holders ?? []) {
     const same = [...runs].find(({ owner }) => jobOf(owner) === jobOf(holder.owner))
+    if (same !== undefined) runs.delete(same)
+    if (shown.trigger === undefined) continue
     const hold = { name: (trigger as LockState).name, holder }
-    if (same === undefined) {
-      jobs.push({ state: stateOf(holder, run), holds: [hold], ...counted(trigger) })
-    } else {
-      runs.delete(same)
-      const holds = [{ name: (run as LockState).name, holder: same }, hold]
-      jobs.push({ state: 'running', holds, ...counted(trigger, run) })
-    }
+    if (same === undefined) add(stateOf(holder, run), [hold], trigger)
+    else add('running', [{ name: (run as LockState).name, holder: same }, hold], trigger, run)
   }
-  for (const holder of runs) {
-    jobs.push({ state: 'running', holds: [{ name: (run as LockState).name, holder }], ...counted(run) })
+  if (shown.run !== undefined) {
+    for (const holder of runs) add('running', [{ name: shown.run.name, holder }], run)
   }
-  for (const holder of next?.holders ?? []) {
-    jobs.push({ state: 'next', holds: [{ name: (next as LockState).name, holder }], ...counted(next) })
-  }
-  if (jobs.length > 0) return jobs
-  const free = [trigger, run, next].filter(state => state !== undefined && state.waiting > 0)
-  return free.length === 0 ? [] : [{ state: 'queued', holds: [], ...counted(...free) }]
+  for (const holder of shown.next?.holders ?? []) add('next', [{ name: (next as LockState).name, holder }], next)
+  const present = [trigger, run, next].filter(state => state !== undefined)
+  const [first] = present
+  // A lock that is free this moment while claims wait for it.
+  const isFree = present.every(({ holders }) => holders.length === 0)
+  if (isFree && first !== undefined && Object.values(shown).includes(first)) add('queued', [], ...present)
+  return jobs
 }
 
 /** How far the holder of a trigger lock is that holds no run lock. */
@@ -95,7 +156,7 @@ function jobOf(owner: string): string {
   return splitMark(owner).unmarked
 }
 
-function counted(...states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {
+function counted(states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {
   const seen = states.filter(state => state !== undefined)
   return {
     waiting: seen.reduce((sum, { waiting }) => sum + waiting, 0),

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import { prefix } from '../arguments.js'
 import { EXIT } from '../exit-codes.js'
+import { batches } from '../output/batches.js'
 import { Notices } from '../output/notices.js'
-import { outputWidth, print, printJson } from '../output/output.js'
+import { JsonList, outputWidth, print } from '../output/output.js'
 import { quoted } from '../output/text.js'
 import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
-import { locksBelow, locksJson, locksTable } from './locks.js'
+import { byName, LocksTable, lockJson } from './locks.js'
 
 export function addLs(program: Command, done: (exitCode: number) => void): void {
   const command = program
@@ -23,10 +24,18 @@ export function addLs(program: Command, done: (exitCode: number) => void): void 
 async function ls(start: string, options: StoreOptions): Promise<number> {
   const notices = new Notices({ quiet: options.quiet })
   return await withStore(options, notices, async ({ solo }) => {
-    const states = await locksBelow(solo, start)
-    if (options.json) await printJson(locksJson(states))
-    else if (states.length > 0) await print(`${locksTable(states, outputWidth()).join('\n')}\n`)
-    else notices.info('none', start === '' ? 'no lock is in use' : `no lock in use starts with ${quoted(start)}`)
+    const json = options.json ? new JsonList('locks') : null
+    const table = new LocksTable(outputWidth())
+    let any = false
+    for await (const { items } of batches(solo.list({ prefix: start }))) {
+      const states = [...items].sort(byName)
+      any ||= states.length > 0
+      if (json !== null) await json.add(states.map(lockJson))
+      else if (states.length > 0) await print(`${table.lines(states).join('\n')}\n`)
+    }
+    if (json !== null) await json.end()
+    else if (!any)
+      notices.info('none', start === '' ? 'no lock is in use' : `no lock in use starts with ${quoted(start)}`)
     return EXIT.ok
   })
 }
