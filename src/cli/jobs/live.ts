@@ -84,7 +84,11 @@ function grouped(states: readonly LockState[]): readonly Group[] {
     groups.set(id, group)
     group.parts[part] = state
   }
-  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group)
+  return [...groups.values()].sort((a, b) => order(a.job, b.job) || order(a.key, b.key))
+}
+
+function order(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
 }
 
 /** The group with the locks that say something about those in it. */
