@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { eventually, finished, isAlive, lines, type Running, SOLOIST, useBench } from './support.js'
 
@@ -75,6 +76,16 @@ onLinux('the bytes of arguments and variables', () => {
     }
   })
 
+  test('are those of the PATH on which CMD is found, too', async () => {
+    const caller = `
+      folder=$(printf '%s/caf\\351' '${bench().folder}'); mkdir "$folder"
+      printf '#!/bin/sh\\necho found; printenv PATH' >"$folder/cmd"; chmod +x "$folder/cmd"
+      PATH=$folder:$PATH exec nohup "$SOLOIST" run job -- cmd`
+    const running = bench().startBy('sh', '-c', caller)
+    expect(await finished(running)).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^found\n/) })
+    expect(Buffer.concat(running.out).toString('latin1')).toContain('/caf\xe9:')
+  })
+
   test('name a CMD that is not found, and the lock is free', async () => {
     const caller = 'exec "$SOLOIST" run job --hold-for 1h -- "$(printf "/no/caf\\351")" a=b'
     const { exitCode, stdout, stderr } = await finished(bench().startBy('sh', '-c', caller))
@@ -101,6 +112,12 @@ onLinux('the bytes of arguments and variables', () => {
     expect(lines(stderr)).toEqual([expect.stringMatching(message)])
     expect([exitCode, stdout, existsSync(bench().store.slice('sqlite:'.length))]).toEqual([2, '', false])
   })
+})
+
+test('what only looks like a word of the launcher is nothing', async () => {
+  const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+  const caller = `SOLOIST_INHERITED='ignored=x open=y variables=- =' exec node '${main}' run job -- printenv SOLOIST_INHERITED`
+  expect(await finished(bench().startBy('sh', '-c', caller))).toEqual({ exitCode: 1, stdout: '', stderr: '' })
 })
 
 /** Whether this process ignores this signal. */

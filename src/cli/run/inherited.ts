@@ -33,11 +33,12 @@ function parse(told: string): Inherited {
   const fields = told.split(' ').map(field => field.split('=') as [string, string?])
   const valuesOf = (key: string) =>
     fields.filter(([name, value]) => name === key && value).map(field => field[1] as string)
-  const mask = BigInt(`0x${valuesOf('ignored')[0] ?? '0'}`)
+  const [hex = ''] = valuesOf('ignored')
+  const mask = /^[0-9a-f]+$/.test(hex) ? BigInt(`0x${hex}`) : 0n
   // Those above 31 keep their disposition in Node.js and its children anyway.
   const ignored = Array.from({ length: 31 }, (_, i) => i + 1).filter(n => (mask >> BigInt(n - 1)) & 1n)
   const variables = valuesOf('variables').flatMap(hex => splitAtNul(Buffer.from(hex, 'hex')))
-  return { ignored, descriptors: valuesOf('open').map(Number), variables }
+  return { ignored, descriptors: valuesOf('open').map(Number).filter(Number.isInteger), variables }
 }
 
 /**

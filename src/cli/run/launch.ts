@@ -14,6 +14,7 @@ export interface Spawned {
 
 const SHELL = '/bin/sh'
 const ENV = '/usr/bin/env'
+const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin'
 
 /**
  * How CMD is started so that it gets what this command got: its arguments and variables byte for byte, the signals that
@@ -57,7 +58,7 @@ export class Launch {
     // As Node.js has them they are broken.
     for (const [name] of this.#variables.map(bytes => splitVariable(String(bytes)))) delete env[name]
     // The shell would tell it in its own words, with CMD counted as run.
-    const found = lookUp(this.#words[0] as Buffer, env.PATH)
+    const found = lookUp(this.#words[0] as Buffer, this.#broken('PATH') ?? Buffer.from(env.PATH ?? DEFAULT_PATH))
     const words = file.startsWith('-') ? [found, ...this.#words.slice(1)] : this.#words
     const through =
       this.#variables.length === 0 ? words : [Buffer.from(ENV), Buffer.from('--'), ...this.#variables, ...words]
@@ -67,6 +68,12 @@ export class Launch {
       env,
       stdio,
     }
+  }
+
+  /** The value of a variable that only `env` can set. */
+  #broken(name: string): Buffer | undefined {
+    const start = Buffer.from(`${name}=`)
+    return this.#variables.find(bytes => bytes.subarray(0, start.length).equals(start))?.subarray(start.length)
   }
 
   get #needsShell(): boolean {
@@ -101,11 +108,16 @@ function stdioOf(descriptors: readonly number[]): StdioOptions {
 }
 
 /** Where the system would find the program; see execvp(3). */
-function lookUp(file: Buffer, path = '/usr/local/bin:/usr/bin:/bin'): Buffer {
-  const folders = file.includes('/') ? [''] : path.split(':').map(folder => `${folder || '.'}/`)
+function lookUp(file: Buffer, path: Buffer): Buffer {
+  const folders = file.includes('/')
+    ? ['']
+    : path
+        .toString('latin1')
+        .split(':')
+        .map(folder => `${folder || '.'}/`)
   let denied = false
   for (const folder of folders) {
-    const candidate = Buffer.concat([Buffer.from(folder), file])
+    const candidate = Buffer.concat([Buffer.from(folder, 'latin1'), file])
     try {
       const isFile = statSync(candidate).isFile()
       if (isFile) {
