@@ -88,8 +88,9 @@ describe('more than fit one batch', () => {
     expect([table.exitCode, table.stderr, title]).toEqual([0, '', expect.stringMatching(/^NAME +OWNER +MODE/)])
     const shown = rows.map(row => row.split(' ')[0])
     expect([...shown].sort()).toEqual(names)
-    // Whatever the store's order is, each batch has its own.
-    expect(shown.slice(0, 1_000)).toEqual(shown.slice(0, 1_000).sort())
+    // Each part is sorted, however many a busy machine makes of them; the store itself has them in any order.
+    const steps = shown.filter((name, i) => i > 0 && String(name) < String(shown[i - 1]))
+    expect(steps.length).toBeLessThan(MANY / 25)
     const json = await bench().run('ls', '--json', ...store())
     expect(lines(json.stdout)).toHaveLength(1)
     const listed = JSON.parse(json.stdout).locks.map(({ name }: { name: string }) => name)
