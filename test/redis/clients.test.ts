@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type RedisOptions as IoredisOptions, Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { createClient, createClientPool, createSentinel } from 'redis'
 import { connect } from 'soloist'
+import { CeleryLocks } from 'soloist/celery'
 import { redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
 import { freePort, type RedisOptions, startRedis } from '../support/redis-server.js'
@@ -156,6 +157,62 @@ describe('a client of the application', () => {
     expect((await other.inspect('a'))?.holders).toMatchObject([{ owner: second.owner }])
     await second.release()
     await Promise.all([solo.close(), other.close()])
+    client.disconnect()
+  })
+
+  test.each<[string, string, () => Promise<{ client: unknown; end: () => unknown }>]>([
+    [
+      "node-redis' createClientPool",
+      'give a client of createClient',
+      async () => {
+        const client = await createClientPool({ url }).connect()
+        return { client, end: () => client.destroy() }
+      },
+    ],
+    [
+      "node-redis' createSentinel",
+      'for Sentinel give a client of ioredis',
+      async () => {
+        const sentinelRootNodes = [{ host: '127.0.0.1', port: 1 }]
+        return { client: createSentinel({ name: 'primary', sentinelRootNodes }), end: () => {} }
+      },
+    ],
+    [
+      'ioredis in subscriber mode',
+      'subscriber mode',
+      async () => {
+        const client = new Redis(url, { protocol: 2 })
+        await client.subscribe('anything')
+        return { client, end: () => client.disconnect() }
+      },
+    ],
+    [
+      'ioredis in monitor mode',
+      'monitor mode',
+      async () => {
+        const parent = new Redis(url)
+        const client = (await parent.monitor()) as Redis
+        parent.disconnect()
+        return { client, end: () => client.disconnect() }
+      },
+    ],
+  ])('of %s is refused with what to give instead: %s', async (_, advice, open) => {
+    const { client, end } = await open()
+    expect(() => redisBackend(client as never)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(advice) }),
+    )
+    expect(() => new CeleryLocks(client as never)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    await end()
+  })
+
+  test('of ioredis that starts to listen later fails with a text that says so, and holds nothing', async () => {
+    const client = new Redis(url, { protocol: 2 })
+    await using solo = connect(redisBackend(client, { prefix: `${randomUUID()}:` }))
+    await client.subscribe('anything')
+    await expect(solo.lock('a')).rejects.toMatchObject({
+      code: 'BACKEND_UNAVAILABLE',
+      cause: { message: expect.stringContaining('subscriber mode') },
+    })
     client.disconnect()
   })
 

@@ -1,7 +1,7 @@
 import { checkUrl } from '../../backends/redis/backend.js'
-import { connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
+import { checkClient, connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
 import { openIoredis } from '../../backends/redis/ioredis.js'
-import { causedBy, invalidArgument, SoloistError } from '../../errors.js'
+import { causedBy, SoloistError } from '../../errors.js'
 import { checkMs } from '../../internal/check.js'
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
@@ -94,11 +94,4 @@ export class Wire {
 
 function unavailable(what: string, how: string, cause?: unknown): SoloistError {
   return new SoloistError('BACKEND_UNAVAILABLE', `celery's Redis ${how} (${what})`, causedBy(cause))
-}
-
-function checkClient(target: unknown): RedisClient {
-  if (typeof (target as { sendCommand?: unknown } | null | undefined)?.sendCommand !== 'function') {
-    throw invalidArgument('a redis: URL is needed, or a client of ioredis or node-redis')
-  }
-  return target as RedisClient
 }
