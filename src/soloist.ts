@@ -12,6 +12,7 @@ import {
 } from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
+import { checkTimers } from './internal/real-time.js'
 import { type Job, makeJob } from './job/job.js'
 import { JobLocks } from './job/locks.js'
 import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
@@ -37,7 +38,7 @@ export interface SoloistOptions {
    * lock is made of many such calls and not bounded by it.
    */
   readonly callTimeoutMs?: number | undefined
-  /** The time everything here goes by; for tests. Default: the system's. */
+  /** The time everything here goes by; for tests. Default: the system's, also where a test has fake timers. */
   readonly clock?: Clock | undefined
   /** A number from 0 to below 1, by which renewals and questions are spread; for tests. Default: `Math.random`. */
   readonly random?: (() => number) | undefined
@@ -79,6 +80,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   readonly #locker: Locker
 
   constructor(backend: Backend, options: SoloistOptions = {}) {
+    checkTimers()
     const callTimeoutMs = checkSoloistOptions(options)
     if (inUse.has(backend)) throw invalidArgument('this backend belongs to another Soloist object; make one for each')
     super()

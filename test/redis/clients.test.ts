@@ -165,7 +165,8 @@ describe('a client of the application', () => {
       "node-redis' createClientPool",
       'give a client of createClient',
       async () => {
-        const client = await createClientPool({ url }).connect()
+        const client = createClientPool({ url })
+        await client.connect()
         return { client, end: () => client.destroy() }
       },
     ],

@@ -45,6 +45,41 @@ describe('docs/api.md, docs/jobs.md and the README', () => {
   })
 })
 
+describe('docs/testing.md', () => {
+  const inside = mkdtempSync(join(root, 'test/unit/.testing-'))
+  const tests = readFileSync(join(root, 'docs/testing.md'), 'utf8')
+  const written = [...tests.matchAll(/^```ts\n\/\/ (\S+)\n(.*?)^```$/gms)].map(([, name, code]) => {
+    const file = join(inside, String(name))
+    writeFileSync(file, String(code))
+    return file
+  })
+  writeFileSync(
+    join(inside, 'tsconfig.json'),
+    JSON.stringify({ extends: '../../tsconfig.json', include: [], files: written }),
+  )
+  // Its own, without what the tests here need.
+  writeFileSync(
+    join(inside, 'vitest.config.js'),
+    `export default ${JSON.stringify({ test: { include: ['*.test.ts'] } })}`,
+  )
+  afterAll(() => rmSync(inside, { recursive: true }))
+
+  it('has tests whose types are right', () => {
+    expect(written).toHaveLength([...tests.matchAll(/^```ts$/gm)].length)
+    const tsc = join(root, 'node_modules/.bin/tsc')
+    expect(spawnSync(tsc, ['-p', inside], { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' })
+  })
+
+  it('has tests that pass', () => {
+    const vitest = join(root, 'node_modules/.bin/vitest')
+    const args = ['run', '--root', inside, '--reporter', 'json']
+    const { stdout, stderr } = spawnSync(vitest, args, { encoding: 'utf8' })
+    const { numPassedTests, numTotalTests, numTotalTestSuites } = JSON.parse(stdout.slice(stdout.indexOf('{')))
+    expect(numPassedTests, stdout + stderr).toBe(numTotalTests)
+    expect(numTotalTestSuites).toBe(written.length)
+  })
+})
+
 describe('docs/guarantees.md', () => {
   it('names tests that are there', () => {
     const guards = readFileSync(join(root, 'docs/guarantees.md'), 'utf8').matchAll(/`(test\/[^`]*)`/g)

@@ -9,6 +9,7 @@ import {
   WaitingError,
   type Worker,
 } from 'bullmq'
+import { clearTimeout, setTimeout } from '../../internal/real-time.js'
 import { carriedBy } from './carried.js'
 import { invalid } from './definition.js'
 import type { Singleton } from './events.js'

@@ -3,6 +3,7 @@ import { checkClient, connectionTo, type RedisClient, type RedisConnection } fro
 import { openIoredis } from '../../backends/redis/ioredis.js'
 import { causedBy, SoloistError } from '../../errors.js'
 import { checkMs } from '../../internal/check.js'
+import { checkTimers, clearTimeout, setTimeout } from '../../internal/real-time.js'
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 
@@ -18,6 +19,7 @@ export class Wire {
 
   /** @throws SoloistError `INVALID_ARGUMENT`; a URL is not repeated in the message */
   constructor(target: string | RedisClient, callTimeoutMs: number = DEFAULT_CALL_TIMEOUT_MS) {
+    checkTimers()
     this.#timeoutMs = checkMs('callTimeoutMs', callTimeoutMs, 1)
     if (typeof target === 'string') {
       checkUrl(target)

@@ -11,6 +11,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
+import { soon } from '../../internal/real-time.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
 
 /** How long a pushed grant stands unconfirmed. */
@@ -317,7 +318,7 @@ export class MemoryStore {
   }
 
   #tell(client: string, event: GrantEvent): void {
-    queueMicrotask(() => this.#listeners.get(client)?.(event))
+    soon(() => this.#listeners.get(client)?.(event))
   }
 
   #hint(lock: Lock): { holder: string | null; retryAfterMs: number | null } {

@@ -13,6 +13,7 @@ import type {
 } from '../../backend.js'
 import { invalidArgument } from '../../errors.js'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { BEAT_MS } from './rows.js'
 import { Steps } from './steps.js'
@@ -54,7 +55,7 @@ class SqliteBackend implements Backend {
   readonly #store: Store
   readonly #view: View
   readonly #pushes: PushWatch
-  /** When the next step also sweeps, on `performance.now()`'s clock. */
+  /** When the next step also sweeps, on the monotonic clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
   constructor(path: string, prefix: string, open: (path: string) => Database) {
@@ -74,13 +75,13 @@ class SqliteBackend implements Backend {
   }
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
-    const sweeps = performance.now() >= this.#sweepDueMs
+    const sweeps = monotonicMs() >= this.#sweepDueMs
     const { reply, news } = await this.#steps.run('write', db => {
       const swept = sweeps ? this.#store.sweep(db) : []
       const outcome = this.#store.acquire(db, claim, options)
       return { reply: outcome.reply, news: [...swept, ...outcome.news] }
     })
-    if (sweeps) this.#sweepDueMs = performance.now() + BEAT_MS
+    if (sweeps) this.#sweepDueMs = monotonicMs() + BEAT_MS
     if (reply.status === 'busy' && reply.ticket !== null) this.#pushes.addWaiting(claim)
     else this.#pushes.removeWaiting(claim)
     this.#pushes.deliver(news)
