@@ -147,13 +147,14 @@ export class Attempt {
   refusal(): SoloistError {
     const { backend, lastFailure } = this.#locker.calls
     if (!this.#answered) {
-      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait`
+      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait (waitMs)`
       return new SoloistError('BACKEND_UNAVAILABLE', message, causedBy(this.#lastFault ?? lastFailure))
     }
     return new LockTimeoutError({
       lockName: this.claim.name,
       holder: this.#holder,
       waitedMs: this.#waitedMs(),
+      bound: `${this.#request.waitMs} ms (waitMs)`,
       ...causedBy(this.#lastFault),
     })
   }

@@ -71,7 +71,7 @@ export class Calls {
         reject(reason)
       }
       const timer = this.#clock.setTimer(timeoutMs, () => {
-        cut(this.#unavailable(what, `gave no answer within ${Math.round(timeoutMs)} ms`, this.#lastFailure))
+        cut(this.#unavailable(what, `gave no answer within ${this.#timeoutMs} ms (callTimeoutMs)`, this.#lastFailure))
       })
       this.#underWay.add(cut)
       work.then(

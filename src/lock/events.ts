@@ -4,7 +4,7 @@ import type { ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
 import { soon } from '../internal/real-time.js'
 
-/** What every event tells about the claim it is about. */
+/** What every event tells about the claim it is about. Durations are whole milliseconds. */
 export interface ClaimEvent {
   readonly name: string
   readonly owner: string

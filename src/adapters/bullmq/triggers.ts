@@ -83,7 +83,10 @@ export class Triggers {
       const step = await look()
       if (step !== null) return step
       const waitedMs = monotonicMs() - trigger.sinceMs
-      if (waitedMs > longestMs) throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs })
+      if (waitedMs > longestMs) {
+        const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
+        throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs, bound })
+      }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
   }

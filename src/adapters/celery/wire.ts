@@ -79,7 +79,7 @@ export class Wire {
     let over = false
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms`)),
+        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms (callTimeoutMs)`)),
         this.#timeoutMs,
       )
     })
