@@ -50,9 +50,12 @@ export class SingletonFlowProducer extends FlowProducer {
     const { graceMs, jobs } = checkSettings(settings)
     checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
-    const onError = (error: Error): void => void this.emit('error', error)
+    // As BullMQ does: who does not listen is told by the call that fails.
+    const onError = (error: Error): void => {
+      if (this.listenerCount('error') > 0) this.emit('error', error)
+    }
     this.#definitions = jobs
-    this.#store = openStore(settings, opts.connection, onError)
+    this.#store = openStore(settings, opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     // Every job is looked for in its own queue.

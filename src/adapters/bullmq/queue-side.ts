@@ -71,7 +71,7 @@ export class QueueSide<A> {
     const { graceMs, onBackendFault, jobs } = checkSettings(settings)
     const onError = (error: Error): void => void queue.emit('error', error)
     this.#queue = queue
-    this.#store = openStore(settings, queue.opts.connection, onError)
+    this.#store = openStore(settings, queue.opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue

@@ -40,7 +40,7 @@ export class WorkerSide {
   constructor(worker: Worker, settings: SingletonWorkerSettings, backendFactory: BackendFactory | undefined) {
     const { graceMs, snoozeMs, onLapsed } = checkWorkerSettings(settings)
     const onError = (error: Error): void => void worker.emit('error', error)
-    this.#store = openStore(settings, worker.opts.connection, onError)
+    this.#store = openStore(settings, worker.opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = worker
