@@ -10,8 +10,9 @@ import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
 export interface ConnectOptions extends SoloistOptions {
   /**
-   * What every key and row of this client starts with; default `'soloist:'`, at most 1 KiB, may be empty. Clients with
-   * different prefixes never meet. Only for a URL: a backend that was made already has its own.
+   * What every key and row of this client starts with; default `'soloist:'`, at most 1 KiB, may be empty. Clients whose
+   * prefixes differ never meet, unless one prefix begins with the other: `'soloist:'` with the name `'staging:a'` is
+   * `'soloist:staging:'` with the name `'a'`, one lock. Only for a URL: a backend that was made already has its own.
    */
   readonly prefix?: string | undefined
 }

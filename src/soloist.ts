@@ -196,7 +196,8 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /**
    * Takes away every lock that is held now and whose name starts with `prefix`, taken literally. Claims that wait are
-   * served as after any release.
+   * served as after any release. `''` is every lock that this client can see: also those of clients whose key prefix
+   * begins with that of this one.
    *
    * @returns how many locks were cleared
    */

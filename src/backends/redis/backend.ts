@@ -21,7 +21,10 @@ import { KeySpace, prefixOf } from './keys.js'
 import { acquireReplies, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
-  /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
+  /**
+   * What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. A client whose prefix
+   * begins with that of another shares its locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
 }
 

@@ -22,7 +22,10 @@ import { View } from './view.js'
 import { PushWatch } from './watch.js'
 
 export interface SqliteBackendOptions {
-  /** What every row's name starts with; default `'soloist:'`. */
+  /**
+   * What every row's name starts with; default `'soloist:'`. A client whose prefix begins with that of another shares its
+   * locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
   /** Default: `node:sqlite` where this Node.js has it (from 22.13 on), else the package `libsql`. */
   readonly driver?: SqliteDriver | undefined
