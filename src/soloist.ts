@@ -102,12 +102,22 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     return this.#backend.kind
   }
 
-  /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
+  /**
+   * Waits for the lock `name`, alone. As {@link Lock.lock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   async lock(name: string, options?: LockOptions): Promise<Lease> {
     return await this.#mutex(name).lock(options)
   }
 
-  /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
+  /**
+   * Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   async tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
     return await this.#mutex(name).tryLock(options)
   }
@@ -115,6 +125,10 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /**
    * Runs `work` while holding the lock `name`, or all of several locks. As {@link Lock.withLock}. Several are taken in
    * one order everywhere, so that no two callers can wait for each other, unless one takes more while holding some.
+   *
+   * Held after abort or rejection: nothing, once `work` has ended: the lock was released, or is kept for the rest of
+   * `holdForMs`. Of several names that could not all be had, none is kept. Where the store does not answer, what was
+   * held runs out after `ttlMs`.
    */
   withLock<T>(name: string, work: Work<Lease, T>): Promise<T>
   withLock<T>(name: string, options: LockOptions, work: Work<Lease, T>): Promise<T>
@@ -164,13 +178,21 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
   }
 
-  /** Who holds the lock and who waits for it, or `null` when nobody does. */
+  /**
+   * Who holds the lock and who waits for it, or `null` when nobody does.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async inspect(name: string): Promise<LockState | null> {
     checkName(name)
     return await this.#locker.call('inspect', backend => backend.inspect(name))
   }
 
-  /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */
+  /**
+   * Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
     checkOptions(options)
     checkOptionNames(options, LIST_OPTION_NAMES)
@@ -181,6 +203,9 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /**
    * Takes the lock away from one owner, or with `force` from whoever holds it; the next in line gets it at once. The
    * work of the previous holder is not stopped by this: it learns of it at its next renewal, and its fence is lower.
+   *
+   * Held after abort or rejection: the lock may have been taken away, or not, where the store gave no answer. It is
+   * safe to call again.
    *
    * @returns whether a holder was removed
    */
@@ -198,6 +223,9 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * Takes away every lock that is held now and whose name starts with `prefix`, taken literally. Claims that wait are
    * served as after any release. `''` is every lock that this client can see: also those of clients whose key prefix
    * begins with that of this one.
+   *
+   * Held after abort or rejection: what was cleared by then stays cleared, and the rest is held as before. It is safe
+   * to call again.
    *
    * @returns how many locks were cleared
    */
@@ -220,6 +248,9 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /**
    * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it back, and lets go of everything this
    * object opened; a client that was passed in stays open. Safe to call twice.
+   *
+   * Held after abort or rejection: nothing that is renewed. What could not be given back, since the store did not
+   * answer, runs out after its `ttlMs`.
    */
   async close(): Promise<void> {
     await this.#locker.close()

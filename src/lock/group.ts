@@ -13,9 +13,18 @@ export interface LeaseGroup extends AsyncDisposable {
   get(name: string): Lease
   /** As {@link Lease.assertValid}, for every lease. */
   assertValid(): void
-  /** As {@link Lease.renew}, for every lease. */
+  /**
+   * As {@link Lease.renew}, for every lease.
+   *
+   * Held after abort or rejection: each lease that is not lost stands, and is renewed in the background.
+   */
   renew(): Promise<void>
-  /** As {@link Lease.release}, for every lease, the last taken first. */
+  /**
+   * As {@link Lease.release}, for every lease, the last taken first.
+   *
+   * Held after abort or rejection: those that could be released are; the others are not renewed any more and run out
+   * after their `ttlMs`.
+   */
   release(): Promise<void>
 }
 

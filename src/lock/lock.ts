@@ -18,14 +18,25 @@ export interface Lock {
   /**
    * Waits for the lock.
    *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   *
    * @throws LockTimeoutError after `waitMs`
    * @throws SoloistError `INVALID_ARGUMENT`, `LIMIT_MISMATCH`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
    */
   lock(options?: LockOptions): Promise<Lease>
-  /** Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder. */
+  /**
+   * Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   tryLock(options?: TryLockOptions): Promise<Lease | null>
   /**
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
+   *
+   * Held after abort or rejection: nothing, once `work` has ended: the lock was released, or is kept for the rest of
+   * `holdForMs`. Where the store does not answer, it runs out after `ttlMs`.
    *
    * @returns what `work` returned
    * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;

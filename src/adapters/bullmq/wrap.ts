@@ -61,7 +61,13 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     }
   }
 
-  /** As `SingletonQueue.addUnique`. @throws as `SingletonQueue.add` */
+  /**
+   * As `SingletonQueue.addUnique`.
+   *
+   * Held after abort or rejection: as after `SingletonQueue.add`.
+   *
+   * @throws as `SingletonQueue.add`
+   */
   async addUnique(
     name: NameType,
     data: DataType,
@@ -70,19 +76,34 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     return (await this.#side.producer.add({ name, data, opts })) as Unique<Job<DataType, ResultType, NameType>>
   }
 
-  /** As `SingletonQueue.addBulk`, with what became of each. @throws as there */
+  /**
+   * As `SingletonQueue.addBulk`, with what became of each.
+   *
+   * Held after abort or rejection: as after `SingletonQueue.addBulk`.
+   *
+   * @throws as there
+   */
   async addBulkUnique(
     jobs: readonly { name: NameType; data: DataType; opts?: JobsOptions }[],
   ): Promise<Unique<Job<DataType, ResultType, NameType>>[]> {
     return (await this.#side.producer.addBulk(jobs)) as Unique<Job<DataType, ResultType, NameType>>[]
   }
 
-  /** As `SingletonQueue.sweep`. */
+  /**
+   * As `SingletonQueue.sweep`.
+   *
+   * Held after abort or rejection: what was given up by then is free, and the rest is held as before. It is safe to
+   * call again.
+   */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
     return await this.#side.sweep(options)
   }
 
-  /** Lets go of what this opened; the queue stays open. Needed only for a queue that is to outlive this. Safe to repeat. */
+  /**
+   * Lets go of what this opened; the queue stays open. Needed only for a queue that is to outlive this. Safe to repeat.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
+   */
   async close(): Promise<void> {
     this.#closing ??= this.#side.close()
     await this.#closing
@@ -196,6 +217,9 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
   /**
    * Gives up what ended jobs hold, and lets go of what this opened. Happens by itself once the worker is closed; to be
    * awaited where the process is to go on after that. Safe to repeat.
+   *
+   * Held after abort or rejection: what could not be given up, since the store did not answer: the locks of runs run
+   * out after `lockDuration`.
    */
   async close(): Promise<void> {
     this.#closing ??= this.#close()

@@ -46,6 +46,8 @@ export class CeleryResults implements AsyncDisposable {
   /**
    * The task's status as celery names it, `STARTED`, `RETRY`, `SUCCESS`, …; `null` when nothing is stored: it still waits,
    * keeps no result (`ignore_result`), or its result has expired (`result_expires`).
+   *
+   * Held after abort or rejection: nothing; it only looks.
    */
   async status(taskId: string): Promise<string | null> {
     const key = this.#prefix + checkText('a task id', taskId)
@@ -59,7 +61,11 @@ export class CeleryResults implements AsyncDisposable {
     return status === null ? null : (STATES.get(status) ?? 'running')
   }
 
-  /** Lets go of the connection that was opened for a URL. Safe to call twice. */
+  /**
+   * Lets go of the connection that was opened for a URL. Safe to call twice.
+   *
+   * Held after abort or rejection: nothing; it only looked.
+   */
   async close(): Promise<void> {
     await this.#wire.close()
   }

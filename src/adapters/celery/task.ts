@@ -148,6 +148,9 @@ export class CeleryTask {
   /**
    * Publishes the task unless it is live already. `publish` is called once at the most, while the task has its lock.
    *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` and after what `publish` rejected with perhaps the lock,
+   * for `graceMs` at the most; after any other code nothing.
+   *
    * @throws SoloistError `INVALID_ARGUMENT` before anything was sent; `BACKEND_UNAVAILABLE` when Redis did not answer, and
    *   nothing was published, unless `onBackendFault` is `'enqueue'`; `DUPLICATE_JOB` with `raiseOnDuplicate`. What `publish` rejected with, as it is: then the
    *   lock stands for `graceMs` unless `isUnpublished` says that it need not
@@ -189,6 +192,8 @@ export class CeleryTask {
    * worker should put it off or drop it, and say so. Called again while the work goes on, it starts `lockExpirySeconds`
    * anew.
    *
+   * Held after abort or rejection: what the task held before; after `BACKEND_UNAVAILABLE` perhaps with a new end.
+   *
    * @param lock the one that came with the message
    */
   async claim(taskId: string, lock: string): Promise<CeleryTaken> {
@@ -197,6 +202,8 @@ export class CeleryTask {
 
   /**
    * Gives the lock back when the task has ended for good: after its last attempt, not before a retry.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock still. It is safe to call again.
    *
    * @param lock the one that came with the message, whatever the options and arguments are by now
    * @returns whether this task held it until now
