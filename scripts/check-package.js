@@ -1,6 +1,7 @@
 // Checks that the parts of the package agree with each other: what package.json promises, what was built, what is tested,
 // what is documented, and who imports whom. Needs a build. With `--write` it renews the list of public names instead.
 import { checkBackends } from './checks/backends.js'
+import { checkDocstrings } from './checks/docstrings.js'
 import { checkExports } from './checks/exports.js'
 import { checkLinks } from './checks/links.js'
 import { checkPublicApi, writePublicApi } from './checks/public-api.js'
@@ -17,6 +18,7 @@ if (!exists('dist')) {
     ...checkExports(),
     ...checkSources(),
     ...checkBackends(),
+    ...checkDocstrings(),
     ...checkLinks(),
     ...(await checkPublicApi()),
   ]

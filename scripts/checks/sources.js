@@ -23,7 +23,13 @@ const MAY_IMPORT = {
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
   // A job of BullMQ's and its lock are one step of one script.
-  'adapters/bullmq': ['backends/redis/claiming', 'internal/check', 'internal/job-modes', 'public'],
+  'adapters/bullmq': [
+    'backends/redis/claiming',
+    'internal/check',
+    'internal/job-modes',
+    'internal/real-time',
+    'public',
+  ],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],

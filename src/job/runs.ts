@@ -87,7 +87,7 @@ export class Runs<A, R> {
     const local = this.#local.get(key)
     if (local === undefined || !local.lease.valid) return null
     const { id, state, lease, settled } = local
-    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: lease.heldMs, dead: false }), settled }
+    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: Math.round(lease.heldMs), dead: false }), settled }
   }
 
   /** How the run `id` ends, wherever it is. If it dies the trigger starts anew, by `strategy`. */

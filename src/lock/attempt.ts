@@ -90,15 +90,18 @@ export class Attempt {
     }
   }
 
-  /** Asks the backend for the lock, at this attempt's place. Never rejects. */
+  /** Asks the backend for the lock, at this attempt's place. Never rejects: also an answer that is none is a fault. */
   async ask(): Promise<Asked> {
     const sentAt = instant(this.#locker.clock)
-    let reply: AcquireReply
     try {
-      reply = await this.#locker.calls.twice('acquire', backend => this.#send(backend))
+      const reply = await this.#locker.calls.twice('acquire', backend => this.#send(backend))
+      return await this.#heard(reply, sentAt)
     } catch (error) {
-      return this.#faulty(error as SoloistError, sentAt)
+      return this.#faulty(this.#locker.calls.faultOf('acquire', error), sentAt)
     }
+  }
+
+  async #heard(reply: AcquireReply, sentAt: Instant): Promise<Asked> {
     if (this.#over) return { status: 'ended' }
     this.#answered = true
     this.#lastFault = undefined
@@ -112,6 +115,8 @@ export class Attempt {
         this.ticket = reply.ticket ?? this.ticket
         this.#holder = reply.holder
         return { status: 'busy', retryAfterMs: reply.retryAfterMs, requeued: reply.requeued }
+      default:
+        throw new TypeError('an answer to acquire of no known kind')
     }
   }
 
@@ -120,9 +125,13 @@ export class Attempt {
     const sentAt = instant(this.#locker.clock)
     const [reply] = await this.#locker.calls.renew([this.claim])
     if (this.#over) return { status: 'ended' }
-    if (reply?.status === 'held') return await this.#granted(reply.fence, sentAt)
     if (reply?.status === 'fault') return this.#faulty(reply.error, sentAt)
-    return await this.ask()
+    if (reply?.status !== 'held') return await this.ask()
+    try {
+      return await this.#granted(reply.fence, sentAt)
+    } catch (error) {
+      return this.#faulty(this.#locker.calls.faultOf('renew', error), sentAt)
+    }
   }
 
   /**
@@ -147,13 +156,14 @@ export class Attempt {
   refusal(): SoloistError {
     const { backend, lastFailure } = this.#locker.calls
     if (!this.#answered) {
-      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait`
+      const message = `the ${backend.kind} backend gave no answer within the ${this.#request.waitMs} ms this call may wait (waitMs)`
       return new SoloistError('BACKEND_UNAVAILABLE', message, causedBy(this.#lastFault ?? lastFailure))
     }
     return new LockTimeoutError({
       lockName: this.claim.name,
       holder: this.#holder,
       waitedMs: this.#waitedMs(),
+      bound: `${this.#request.waitMs} ms (waitMs)`,
       ...causedBy(this.#lastFault),
     })
   }
@@ -165,8 +175,8 @@ export class Attempt {
     // An answer that arrives after the end may have granted or queued the claim anew: behind a time-out, or since the
     // client sent it once more on a new connection. After a failure it is unknown what the backend did.
     const check = (reply: AcquireReply | null) => {
-      const lingers = reply === null || reply.status === 'granted' || (reply.status === 'busy' && queues)
-      if (lingers && this.#over) this.#locker.giveBack(this.claim)
+      const noted = reply?.status !== 'limit' && (reply?.status !== 'busy' || queues)
+      if (noted && this.#over) this.#locker.giveBack(this.claim)
     }
     call.then(check, () => check(null))
     return call
@@ -188,8 +198,8 @@ export class Attempt {
   }
 
   #hold(grant: Grant): void {
-    this.#end()
     const lease = new HeldLease(this.#locker, this.claim, grant, this.#request.holdForMs)
+    this.#end()
     this.#locker.hold(lease, this.#waitedMs())
     this.#settle.resolve(lease)
   }

@@ -71,7 +71,7 @@ export class Calls {
         reject(reason)
       }
       const timer = this.#clock.setTimer(timeoutMs, () => {
-        cut(this.#unavailable(what, `gave no answer within ${Math.round(timeoutMs)} ms`, this.#lastFailure))
+        cut(this.#unavailable(what, `gave no answer within ${this.#timeoutMs} ms (callTimeoutMs)`, this.#lastFailure))
       })
       this.#underWay.add(cut)
       work.then(
@@ -82,7 +82,7 @@ export class Calls {
         },
         (error: unknown) => {
           this.#lastFailure = error
-          cut(error instanceof SoloistError ? error : this.#unavailable(what, 'failed', error))
+          cut(this.faultOf(what, error))
         },
       )
     })
@@ -93,8 +93,9 @@ export class Calls {
     try {
       const replies = await this.run('renew', backend => backend.renew(claims))
       return claims.map((_, i) => this.#renewal(replies[i]))
-    } catch (error) {
-      return claims.map(() => ({ status: 'fault', error: error as SoloistError }))
+    } catch (reason) {
+      const error = this.faultOf('renew', reason)
+      return claims.map(() => ({ status: 'fault', error }))
     }
   }
 
@@ -124,13 +125,14 @@ export class Calls {
   }
 
   #renewal(reply: RenewReply | undefined): Renewal {
-    if (reply === undefined) return { status: 'fault', error: this.#unavailable('renew', 'gave no answer') }
-    if (reply.status !== 'fault') return reply
-    const { error } = reply
-    return {
-      status: 'fault',
-      error: error instanceof SoloistError ? error : this.#unavailable('renew', 'failed', error),
-    }
+    if (reply?.status === undefined) return { status: 'fault', error: this.#unavailable('renew', 'gave no answer') }
+    if (reply?.status === 'held' || reply?.status === 'lost') return reply
+    return { status: 'fault', error: this.faultOf('renew', reply.error) }
+  }
+
+  /** What a call failed with, in the form users get. */
+  faultOf(what: string, error: unknown): SoloistError {
+    return error instanceof SoloistError ? error : this.#unavailable(what, 'failed', error)
   }
 
   #unavailable(what: string, how: string, cause?: unknown): SoloistError {

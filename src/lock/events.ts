@@ -2,8 +2,9 @@ import { channel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import type { ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
+import { soon } from '../internal/real-time.js'
 
-/** What every event tells about the claim it is about. */
+/** What every event tells about the claim it is about. Durations are whole milliseconds. */
 export interface ClaimEvent {
   readonly name: string
   readonly owner: string
@@ -66,6 +67,6 @@ export function publish<E extends SoloistEventName>(
   const diagnostics = channels[event]
   if (!listened && !diagnostics.hasSubscribers) return
   const told = detail()
-  if (listened) queueMicrotask(() => emitter.emit(event, told))
+  if (listened) soon(() => emitter.emit(event, told))
   if (diagnostics.hasSubscribers) diagnostics.publish(told)
 }

@@ -38,11 +38,16 @@ export interface Lease extends AsyncDisposable {
   /**
    * Renews now, for those who want to know before a long step. Not needed to keep the lease.
    *
+   * Held after abort or rejection: the lease stands until `expiresAt`, and is renewed in the background, unless it is
+   * `LEASE_LOST` or `CLOSED`.
+   *
    * @throws SoloistError `LEASE_LOST`; `BACKEND_UNAVAILABLE` when there was no answer (the lease stands until it runs out).
    */
   renew(): Promise<void>
   /**
    * Gives the lock to the next in line. Resolves without effect when the lease is over already.
+   *
+   * Held after abort or rejection: the lock is not renewed any more, and runs out after its `ttlMs` at the latest.
    *
    * @throws SoloistError `BACKEND_UNAVAILABLE` when there was no answer; may be called again, and the lock expires anyway.
    */
@@ -86,7 +91,8 @@ export function driftMs(ttlMs: number): number {
 export class HeldLease implements Lease {
   readonly claim: LeaseClaim
   readonly fence: number
-  readonly holdForMs: number
+  /** How long it is kept at least, from its grant on, in milliseconds. */
+  holdForMs: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
   /** When renewal is next due, on the monotonic clock. Kept by the renewer. */

@@ -188,7 +188,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
 
   hold(lease: HeldLease, waitedMs: number): void {
     this.#renewer.add(lease)
-    this.publish('acquired', () => ({ ...subject(lease.claim), fence: lease.fence, waitedMs }))
+    this.publish('acquired', () => ({ ...subject(lease.claim), fence: lease.fence, waitedMs: Math.round(waitedMs) }))
   }
 
   onWaitFault(attempt: Attempt, error: unknown): void {
@@ -233,7 +233,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
       // answer.
       if (!released) this.waiting.ask(claim.name)
     }
-    this.publish('released', () => ({ ...subject(claim), fence, heldMs }))
+    this.publish('released', () => ({ ...subject(claim), fence, heldMs: Math.round(heldMs) }))
     return released
   }
 
@@ -241,7 +241,7 @@ export class Locker implements LeaseHost, RenewalHost, WaitingHost, WatchingHost
     const { claim, fence, heldMs } = lease
     if (reason.code === 'CLOSED') return this.#inBackground(this.#giveUp(lease), claim)
     this.#renewer.remove(lease)
-    this.publish('lost', () => ({ ...subject(claim), fence, heldMs, reason }))
+    this.publish('lost', () => ({ ...subject(claim), fence, heldMs: Math.round(heldMs), reason }))
     this.giveBack(claim)
   }
 

@@ -118,8 +118,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'The command': {
     '`--ttl`': preset(ms(constant('lock/request.ts', 'DEFAULT_TTL_MS'))),
-    '`--grace`': preset(ms(constant('cli/run.ts', 'DEFAULT_GRACE_MS'))),
-    '`--interval`': preset(ms(constant('cli/watch.ts', 'DEFAULT_INTERVAL_MS'))),
+    '`--grace`': preset(ms(constant('cli/run/run.ts', 'DEFAULT_GRACE_MS'))),
+    '`--interval`': preset(ms(constant('cli/watch/watch.ts', 'DEFAULT_INTERVAL_MS'))),
     'any duration': days(check('LONGEST_MS')),
     '`--key-prefix`, `--meta`, NAME': bytes(constant('cli/arguments.ts', 'LONGEST_TEXT_BYTES')),
   },
@@ -144,7 +144,7 @@ test('the page has each bound, as the code has it, and no other', () => {
 test('what the cells say beside the bounds is as the code has it, too', () => {
   const page = textOf('docs/limits.md')
   expect(page).toContain(`at most ${number(constant('job/options.ts', 'LARGEST_RESULT_LIMIT_BYTES'))} |`)
-  expect(page).toContain(`at least ${constant('cli/watch.ts', 'LEAST_INTERVAL_MS')} ms |`)
+  expect(page).toContain(`at least ${constant('cli/watch/watch.ts', 'LEAST_INTERVAL_MS')} ms |`)
   expect(found('adapters/bullmq/worker-side.ts', /settings\.graceMs, ([\d_]+)\)/)).toBe(
     found('adapters/bullmq/queue-side.ts', /settings\.graceMs, ([\d_]+)\)/),
   )

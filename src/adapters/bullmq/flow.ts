@@ -50,9 +50,12 @@ export class SingletonFlowProducer extends FlowProducer {
     const { graceMs, jobs } = checkSettings(settings)
     checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
-    const onError = (error: Error): void => void this.emit('error', error)
+    // As BullMQ does: who does not listen is told by the call that fails.
+    const onError = (error: Error): void => {
+      if (this.listenerCount('error') > 0) this.emit('error', error)
+    }
     this.#definitions = jobs
-    this.#store = openStore(settings, opts.connection, onError)
+    this.#store = openStore(settings, opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     // Every job is looked for in its own queue.
@@ -68,6 +71,9 @@ export class SingletonFlowProducer extends FlowProducer {
   /**
    * As BullMQ's.
    *
+   * Held after abort or rejection: nothing. Locks that were taken are given back; where the store does not answer,
+   * others take them over after `graceMs`.
+   *
    * @throws SoloistError `DUPLICATE_JOB`; `INVALID_ARGUMENT` also when a job is the same as one it is a part of, for they
    *   would wait for each other; `BACKEND_UNAVAILABLE`; `LOCK_TIMEOUT`. Nothing was added then.
    */
@@ -76,11 +82,20 @@ export class SingletonFlowProducer extends FlowProducer {
     return added as JobNode
   }
 
-  /** As {@link SingletonFlowProducer.add}, for all of the flows or none. */
+  /**
+   * As {@link SingletonFlowProducer.add}, for all of the flows or none.
+   *
+   * Held after abort or rejection: as after {@link SingletonFlowProducer.add}, of all flows.
+   */
   override async addBulk(flows: FlowJob[]): Promise<JobNode[]> {
     return await this.#addAll(flows, placed => super.addBulk(placed))
   }
 
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
+   */
   override async close(): Promise<void> {
     await super.close()
     await this.#lives.close()

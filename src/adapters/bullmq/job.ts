@@ -24,7 +24,12 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
     if (own.jobId !== undefined && isMadeHere(own.jobId)) own.jobId = undefined
   }
 
-  /** As BullMQ's; the job's locks are given up, too. */
+  /**
+   * As BullMQ's; the job's locks are given up, too.
+   *
+   * Held after abort or rejection: the locks of the job, if it is still there; of one that is gone others take them
+   * over after `graceMs`.
+   */
   override async remove(opts?: Parameters<Job['remove']>[0]): Promise<void> {
     await super.remove(opts)
     await producers.get(this.queue)?.removed(this as unknown as Job)
@@ -32,6 +37,9 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 
   /**
    * As BullMQ's, but takes the job's lock again first.
+   *
+   * Held after abort or rejection: the locks that the job had before. One that was taken for it is given back, or taken
+   * over after `graceMs`.
    *
    * @throws SoloistError `DUPLICATE_JOB` when another job of the same key is live
    */

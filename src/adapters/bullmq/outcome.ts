@@ -48,7 +48,7 @@ export function sighting(holder: string, owner: Owner | null, job: Job | null): 
     id: owner?.jobId ?? holder,
     owner: holder,
     state: stateOf(owner, job),
-    ageMs: job === null ? null : Math.max(Date.now() - job.timestamp, 0),
+    ageMs: job === null ? null : Math.max(Math.round(Date.now() - job.timestamp), 0),
   }
 }
 

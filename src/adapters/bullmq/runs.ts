@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq'
 import { type JobLockNames, type Lease, type Soloist, SoloistError } from '../../index.js'
+import { sleep } from '../../internal/real-time.js'
 import { type Carried, carriedBy, jobNameOf, namesOf, runsAlone } from './carried.js'
 import type { Singleton, SingletonEvents } from './events.js'
 import { type Gate, Gates, ownerOf } from './gate.js'

@@ -1,5 +1,6 @@
 import type { JobsOptions } from 'bullmq'
 import type { JobLockNames } from '../../index.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import type { Definition } from './definition.js'
 import { newJobId } from './ids.js'
 import { queuedOwner } from './owner.js'
@@ -12,7 +13,7 @@ export class Trigger {
   readonly names: JobLockNames
   readonly jobId: string
   /** On this process's monotonic clock. */
-  readonly sinceMs: number = performance.now()
+  readonly sinceMs: number = monotonicMs()
   readonly #queue: string
 
   /**

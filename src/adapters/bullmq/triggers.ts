@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job } from 'bullmq'
 import { DuplicateJobError, LockTimeoutError, type Soloist } from '../../index.js'
 import { checkStrategy } from '../../internal/job-modes.js'
+import { monotonicMs, sleep } from '../../internal/real-time.js'
 import { type Carried, canLockWhenAdded, carriedBy, runsAlone } from './carried.js'
 import type { SingletonStrategy } from './definition.js'
 import type { Life, Lives } from './life.js'
@@ -82,8 +82,11 @@ export class Triggers {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const step = await look()
       if (step !== null) return step
-      const waitedMs = performance.now() - trigger.sinceMs
-      if (waitedMs > longestMs) throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs })
+      const waitedMs = monotonicMs() - trigger.sinceMs
+      if (waitedMs > longestMs) {
+        const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
+        throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs, bound })
+      }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
   }
@@ -284,7 +287,7 @@ export class Triggers {
     const { expiryMs, mode } = definition
     const after = async () => {
       // With this owner the lock stands until it expires, whatever becomes of the job.
-      const leftMs = (expiryMs ?? 0) - (performance.now() - sinceMs)
+      const leftMs = (expiryMs ?? 0) - (monotonicMs() - sinceMs)
       if (leftMs < 1) return
       await this.#host.solo.jobs.take(names.trigger, marked(owner, SET_MARK), { ttlMs: leftMs, replaces: owner })
     }

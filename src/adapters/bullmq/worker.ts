@@ -40,6 +40,11 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     this.singleton = this.#side.singleton
   }
 
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: nothing by the run: its locks were given up, or run out after `lockDuration`.
+   */
   override async processJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
@@ -54,7 +59,12 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     }
   }
 
-  /** Waits for the jobs that run, as BullMQ does, then lets go of what this opened. */
+  /**
+   * Waits for the jobs that run, as BullMQ does, then lets go of what this opened.
+   *
+   * Held after abort or rejection: the locks of jobs that still run, and that wait. With `force` the locks of runs run
+   * out after `lockDuration`.
+   */
   override async close(force = false): Promise<void> {
     await super.close(force)
     await this.#side.close()

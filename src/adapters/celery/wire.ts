@@ -1,8 +1,9 @@
 import { checkUrl } from '../../backends/redis/backend.js'
-import { connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
+import { checkClient, connectionTo, type RedisClient, type RedisConnection } from '../../backends/redis/client.js'
 import { openIoredis } from '../../backends/redis/ioredis.js'
-import { causedBy, invalidArgument, SoloistError } from '../../errors.js'
+import { causedBy, SoloistError } from '../../errors.js'
 import { checkMs } from '../../internal/check.js'
+import { checkTimers, clearTimeout, setTimeout } from '../../internal/real-time.js'
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 
@@ -18,6 +19,7 @@ export class Wire {
 
   /** @throws SoloistError `INVALID_ARGUMENT`; a URL is not repeated in the message */
   constructor(target: string | RedisClient, callTimeoutMs: number = DEFAULT_CALL_TIMEOUT_MS) {
+    checkTimers()
     this.#timeoutMs = checkMs('callTimeoutMs', callTimeoutMs, 1)
     if (typeof target === 'string') {
       checkUrl(target)
@@ -77,7 +79,7 @@ export class Wire {
     let over = false
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms`)),
+        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms (callTimeoutMs)`)),
         this.#timeoutMs,
       )
     })
@@ -94,11 +96,4 @@ export class Wire {
 
 function unavailable(what: string, how: string, cause?: unknown): SoloistError {
   return new SoloistError('BACKEND_UNAVAILABLE', `celery's Redis ${how} (${what})`, causedBy(cause))
-}
-
-function checkClient(target: unknown): RedisClient {
-  if (typeof (target as { sendCommand?: unknown } | null | undefined)?.sendCommand !== 'function') {
-    throw invalidArgument('a redis: URL is needed, or a client of ioredis or node-redis')
-  }
-  return target as RedisClient
 }

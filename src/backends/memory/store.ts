@@ -11,6 +11,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
+import { soon } from '../../internal/real-time.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
 
 /** How long a pushed grant stands unconfirmed. */
@@ -68,6 +69,11 @@ export class MemoryStore {
   /** @param clock judges what has run out, by its wall time; default: the system's */
   constructor(clock: Clock = systemClock) {
     this.#clock = clock
+  }
+
+  /** Whole milliseconds, also where a clock of the application's counts parts of them. */
+  #nowMs(): number {
+    return Math.floor(this.#clock.wallMs())
   }
 
   subscribe(client: string, listener: (event: GrantEvent) => void): void {
@@ -130,7 +136,7 @@ export class MemoryStore {
   }
 
   watch(name: string, owner: string, client: string): WatchReply {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     const key = watchKey(name, owner)
     const watched = this.#watched.get(key)
     if (watched?.result && watched.result.untilMs > now) return { status: 'result', text: watched.result.text }
@@ -166,7 +172,7 @@ export class MemoryStore {
         meta,
       })),
       limit: lock.limit ?? null,
-      atMs: this.#clock.wallMs(),
+      atMs: this.#nowMs(),
     }
   }
 
@@ -189,7 +195,7 @@ export class MemoryStore {
 
   /** Keeps what a claim left, and tells those who watch it. */
   #end({ name, owner }: Pick<Claim, 'name' | 'owner'>, result: KeptResult | null): void {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     const key = watchKey(name, owner)
     const watchers = this.#watched.get(key)?.seenAtMs ?? []
     if (result === null) this.#watched.delete(key)
@@ -205,7 +211,7 @@ export class MemoryStore {
 
   /** Forgets results that were kept long enough, and watchers of claims that ended unnoticed. */
   #sweepWatched(): void {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     for (const [key, { seenAtMs, result }] of this.#watched) {
       const untilMs = result?.untilMs ?? Math.max(...seenAtMs.values()) + ALIVE_MS
       if (untilMs <= now) this.#watched.delete(key)
@@ -246,7 +252,7 @@ export class MemoryStore {
   }
 
   #expire(lock: Lock): void {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     if (now < lock.soonestExpiryMs) return
     lock.soonestExpiryMs = Infinity
     for (const held of lock.holders.values()) {
@@ -256,7 +262,7 @@ export class MemoryStore {
   }
 
   #hold(lock: Lock, claim: Claim, ttlMs: number | null): { status: 'granted'; fence: number } {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     // One counter for all locks: rising for the store is rising for each.
     this.#lastFence = Math.max(this.#lastFence + 1, Math.floor(now * 1000))
     const { owner, mode, meta } = claim
@@ -269,13 +275,13 @@ export class MemoryStore {
 
   /** Starts the holder's ttl again. */
   #extended(lock: Lock, held: Held, ttlMs: number | null): { status: 'granted'; fence: number } {
-    held.expiresAtMs = ttlMs === null ? Infinity : this.#clock.wallMs() + ttlMs
+    held.expiresAtMs = ttlMs === null ? Infinity : this.#nowMs() + ttlMs
     lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
     return { status: 'granted', fence: held.fence }
   }
 
   #enqueue(lock: Lock, claim: Claim, wanted: 'new' | number): number {
-    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
+    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, this.#nowMs() * 1000) : wanted
     lock.queue.add(claim.owner, ticket, claim)
     if (claim.mode === 'shared') lock.limit = claim.limit
     return ticket
@@ -302,12 +308,12 @@ export class MemoryStore {
   /** The client waits for this lock and is alive. */
   #heard(lock: Lock, client: string): void {
     if (lock.queue.size === 0) lock.seenAtMs.clear()
-    lock.seenAtMs.set(client, this.#clock.wallMs())
+    lock.seenAtMs.set(client, this.#nowMs())
   }
 
   /** Whether the client is there and was heard of lately. */
   #waits(lock: Lock, client: string): boolean {
-    const silentMs = this.#clock.wallMs() - (lock.seenAtMs.get(client) ?? -Infinity)
+    const silentMs = this.#nowMs() - (lock.seenAtMs.get(client) ?? -Infinity)
     return this.#listeners.has(client) && silentMs <= ALIVE_MS
   }
 
@@ -317,14 +323,14 @@ export class MemoryStore {
   }
 
   #tell(client: string, event: GrantEvent): void {
-    queueMicrotask(() => this.#listeners.get(client)?.(event))
+    soon(() => this.#listeners.get(client)?.(event))
   }
 
   #hint(lock: Lock): { holder: string | null; retryAfterMs: number | null } {
     const [first] = lock.holders.values()
     let soonest = Infinity
     for (const { expiresAtMs } of lock.holders.values()) soonest = Math.min(soonest, expiresAtMs)
-    const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#clock.wallMs(), 1)
+    const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#nowMs(), 1)
     return { holder: first?.owner ?? null, retryAfterMs }
   }
 }

@@ -1,4 +1,5 @@
 import type { AcquireOptions, AcquireReply, Claim } from '../../backend.js'
+import { atEndOfTurn } from '../../internal/real-time.js'
 import type { RedisConnection } from './client.js'
 
 /** A claim that is about to be sent. */
@@ -35,7 +36,7 @@ export class Acquires {
     const { connection, claim, options } = question
     return new Promise((resolve, reject) => {
       const count = this.#collected.push({ connection, claim, options, resolve, reject })
-      if (count === 1) process.nextTick(() => this.flush())
+      if (count === 1) atEndOfTurn(() => this.flush())
       if (count === TOGETHER) this.flush()
     })
   }

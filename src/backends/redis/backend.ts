@@ -11,6 +11,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { scripts } from '../../internal/generated/redis.js'
 import { Acquires, type Question } from './acquires.js'
 import { checkClient, connectionTo, keyPrefixOf, type RedisClient, type RedisConnection, type Send } from './client.js'
@@ -20,10 +21,14 @@ import { KeySpace, prefixOf } from './keys.js'
 import { acquireReplies, lockState, releaseReply, renewReplies, scanReply, watchReply } from './replies.js'
 
 export interface RedisBackendOptions {
-  /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
+  /**
+   * What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. A client whose prefix
+   * begins with that of another shares its locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
 }
 
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true }
 /** Below the 5 s for which `_lock.lua` holds a pushed grant, and a third of the 12 s for which a client counts as alive. */
 const BEAT_MS = 4_000
 const RENEW_AT_ONCE = 500
@@ -42,6 +47,8 @@ const MOST_DATABASES = 2 ** 31 - 1
  * @throws SoloistError `INVALID_ARGUMENT` for a target or a prefix it cannot take; a URL is not repeated in the message
  */
 export function redisBackend(target: string | RedisClient, options: RedisBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const prefix = prefixOf(options)
   if (typeof target === 'string') {
     checkUrl(target)

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../errors.js'
+import { invalidArgument, type SoloistError } from '../../errors.js'
 import { type IoredisClient, ioredisConnection } from './ioredis.js'
 import { type NodeRedisClient, type NodeRedisCluster, nodeRedisConnection, nodeRedisKeyPrefix } from './node-redis.js'
 
@@ -44,15 +44,30 @@ export function connectionTo(client: RedisClient): RedisConnection {
   return isIoredis(client) ? ioredisConnection(client) : nodeRedisConnection(client)
 }
 
-/** @throws SoloistError `INVALID_ARGUMENT` when it is no client that this backend knows how to use */
+/**
+ * @throws SoloistError `INVALID_ARGUMENT` when it is no client that this backend knows how to use, with what to give instead
+ */
 export function checkClient(client: unknown): RedisClient {
-  const candidate = client as Partial<Record<string, unknown>> | null
-  const usable =
-    typeof candidate === 'object' &&
-    candidate !== null &&
-    ['sendCommand', 'duplicate', 'on', 'subscribe'].every(method => typeof candidate[method] === 'function')
-  if (!usable) throw invalidArgument('redisBackend needs a redis: URL or a client of ioredis or node-redis')
+  if (typeof client !== 'object' || client === null) throw unusable()
+  const candidate = client as Partial<Record<string, unknown>>
+  const has = (method: string) => typeof candidate[method] === 'function'
+  if (has('getSentinelNode')) {
+    throw unusable("a client of node-redis' createSentinel is not supported: for Sentinel give a client of ioredis")
+  }
+  if (has('execute') && has('sendCommand') && !has('duplicate')) {
+    throw unusable("a pool of node-redis' createClientPool is not supported: give a client of createClient")
+  }
+  if (!['sendCommand', 'duplicate', 'on', 'subscribe'].every(has)) throw unusable()
+  const { mode } = candidate
+  if (mode === 'subscriber' || mode === 'monitor') {
+    throw unusable(`this client of ioredis is in ${mode} mode and sends no commands: give another one`)
+  }
   return client as RedisClient
+}
+
+function unusable(why?: string): SoloistError {
+  const what = 'a redis: URL is needed, or a client or cluster of ioredis or node-redis'
+  return invalidArgument(why === undefined ? what : `${what}; ${why}`)
 }
 
 function isIoredis(client: RedisClient): client is IoredisClient {

@@ -7,7 +7,7 @@ export interface IoredisClient {
   readonly isCluster?: boolean
   readonly options: { readonly keyPrefix?: string | Buffer | undefined }
   sendCommand(command: never): unknown
-  duplicate(): IoredisClient
+  duplicate(first?: object, second?: object): IoredisClient
   on(event: string, listener: (...args: unknown[]) => void): unknown
   subscribe(...channels: string[]): Promise<unknown>
   disconnect(): void
@@ -131,7 +131,9 @@ class IoredisSubscriber implements Subscriber {
   #greeting: (() => void)[] = []
 
   constructor(parent: IoredisClient, events: SubscriberEvents) {
-    this.#client = parent.duplicate()
+    // A subscription waits for its connection, whatever the application wants of its own commands.
+    const options = { enableOfflineQueue: true }
+    this.#client = parent.isCluster === true ? parent.duplicate([], options) : parent.duplicate(options)
     this.#client.on('message', (_channel, message) => events.onMessage(String(message)))
     // A lost connection shows as 'ready' once it is back, or as 'end'.
     this.#client.on('error', () => {})

@@ -12,6 +12,8 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { invalidArgument } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { BEAT_MS } from './rows.js'
 import { Steps } from './steps.js'
@@ -20,11 +22,16 @@ import { View } from './view.js'
 import { PushWatch } from './watch.js'
 
 export interface SqliteBackendOptions {
-  /** What every row's name starts with; default `'soloist:'`. */
+  /**
+   * What every row's name starts with; default `'soloist:'`. A client whose prefix begins with that of another shares its
+   * locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
   /** Default: `node:sqlite` where this Node.js has it (from 22.13 on), else the package `libsql`. */
   readonly driver?: SqliteDriver | undefined
 }
+
+const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: true }
 
 /**
  * Locks for all processes of one machine, in one SQLite database file on a local disk. `target` is its path, relative
@@ -39,6 +46,8 @@ export interface SqliteBackendOptions {
  *   is no driver
  */
 export function sqliteBackend(target: string, options: SqliteBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   return new SqliteBackend(checkPath(target), checkPrefix(options.prefix ?? 'soloist:'), loadDriver(options.driver))
 }
 
@@ -49,7 +58,7 @@ class SqliteBackend implements Backend {
   readonly #store: Store
   readonly #view: View
   readonly #pushes: PushWatch
-  /** When the next step also sweeps, on `performance.now()`'s clock. */
+  /** When the next step also sweeps, on the monotonic clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
   constructor(path: string, prefix: string, open: (path: string) => Database) {
@@ -69,13 +78,13 @@ class SqliteBackend implements Backend {
   }
 
   async acquire(claim: Claim, options: AcquireOptions = {}): Promise<AcquireReply> {
-    const sweeps = performance.now() >= this.#sweepDueMs
+    const sweeps = monotonicMs() >= this.#sweepDueMs
     const { reply, news } = await this.#steps.run('write', db => {
       const swept = sweeps ? this.#store.sweep(db) : []
       const outcome = this.#store.acquire(db, claim, options)
       return { reply: outcome.reply, news: [...swept, ...outcome.news] }
     })
-    if (sweeps) this.#sweepDueMs = performance.now() + BEAT_MS
+    if (sweeps) this.#sweepDueMs = monotonicMs() + BEAT_MS
     if (reply.status === 'busy' && reply.ticket !== null) this.#pushes.addWaiting(claim)
     else this.#pushes.removeWaiting(claim)
     this.#pushes.deliver(news)

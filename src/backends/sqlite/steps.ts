@@ -1,5 +1,6 @@
 import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
+import { clearTimeout, monotonicMs, setTimeout, soon } from '../../internal/real-time.js'
 import { type Database, isBusy } from './client.js'
 import { type FileId, fileAt, isSameFile, openFile, replacedError } from './file.js'
 
@@ -61,7 +62,7 @@ export class Steps {
         }
         resolve(result)
       }
-      this.#pending.push({ dueMs: performance.now() + BUSY_LIMIT_MS, run, reject })
+      this.#pending.push({ dueMs: monotonicMs() + BUSY_LIMIT_MS, run, reject })
       if (this.#pending.length === 1) this.#drain()
     })
   }
@@ -90,7 +91,7 @@ export class Steps {
 
   #drain(): void {
     this.#timer = null
-    const sliceEndMs = performance.now() + SLICE_MS
+    const sliceEndMs = monotonicMs() + SLICE_MS
     for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
       try {
         next.run()
@@ -99,7 +100,7 @@ export class Steps {
         return this.#later(RETRY_MS + RETRY_SPREAD_MS * Math.random())
       }
       this.#pending.shift()
-      if (performance.now() >= sliceEndMs) return this.#later(0)
+      if (monotonicMs() >= sliceEndMs) return this.#later(0)
     }
   }
 
@@ -108,7 +109,7 @@ export class Steps {
   }
 
   #rejectOverdue(error: unknown): void {
-    const now = performance.now()
+    const now = monotonicMs()
     for (let next = this.#pending[0]; next !== undefined && next.dueMs <= now; next = this.#pending[0]) {
       this.#pending.shift()
       next.reject(error)
@@ -142,7 +143,7 @@ export class Steps {
     if (this.#current !== null) {
       if (isSameFile(this.#current.id, fileAt(this.#path))) return this.#current.db
       this.discard()
-      queueMicrotask(this.#onReplaced)
+      soon(this.#onReplaced)
       throw replacedError(this.#path)
     }
     const opened = openFile(this.#path, this.#openPath)

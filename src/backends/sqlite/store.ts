@@ -1,4 +1,5 @@
 import type { AcquireOptions, AcquireReply, Busy, Claim, KeptResult, RenewReply, WatchReply } from '../../backend.js'
+import { wallMs } from '../../internal/real-time.js'
 import { bytes, type Database, text, toBytes } from './client.js'
 import {
   addWatcher,
@@ -137,7 +138,7 @@ export class Store {
    * over. Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
    */
   sweep(db: Database): readonly Grant[] {
-    const nowMs = Date.now()
+    const nowMs = wallMs()
     const rows = [...db.all('SELECT name FROM soloist_holder WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)]
     const silent = db.all('SELECT client FROM soloist_client WHERE seen_ms < ? LIMIT ?', nowMs - ALIVE_MS, SWEEP_ROWS)
     for (const { client } of silent) {
@@ -165,7 +166,7 @@ export class Store {
   }
 
   #subject(name: string): Subject {
-    return { name, key: toBytes(this.#prefix + name), nowMs: Date.now() }
+    return { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ClaimMode, Holder, LockState, Waiter } from '../../backend.js'
+import { wallMs } from '../../internal/real-time.js'
 import { type Database, type Row, text, toBytes } from './client.js'
 import type { End } from './results.js'
 import { ALIVE_MS, type Grant, limitOf } from './rows.js'
@@ -22,7 +23,7 @@ export class View {
    */
   inspect(db: Database, name: string): LockState | null {
     const key = toBytes(this.#prefix + name)
-    const atMs = Date.now()
+    const atMs = wallMs()
     const holders = db.all(
       `SELECT owner, exclusive, fence, acquired_ms, expires_ms, meta FROM soloist_holder
        WHERE name = ? AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY fence`,

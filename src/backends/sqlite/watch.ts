@@ -1,4 +1,5 @@
 import type { Claim, GrantEvent } from '../../backend.js'
+import { clearInterval, monotonicMs, setInterval } from '../../internal/real-time.js'
 import { ALIVE_MS, BEAT_MS } from './rows.js'
 import type { News } from './store.js'
 
@@ -56,7 +57,7 @@ export class PushWatch {
 
   /** The client asked about the claim, which is live. */
   addWatching(claim: Subject): void {
-    entries(this.#watching, claim.client).set(keyOf(claim), performance.now())
+    entries(this.#watching, claim.client).set(keyOf(claim), monotonicMs())
     this.#start()
   }
 
@@ -125,7 +126,7 @@ export class PushWatch {
 
   /** Once per beat, forgets claims that nobody asks about any more. */
   #prune(): void {
-    const nowMs = performance.now()
+    const nowMs = monotonicMs()
     if (nowMs < this.#pruneDueMs) return
     this.#pruneDueMs = nowMs + BEAT_MS
     for (const [client, claims] of this.#watching) {
