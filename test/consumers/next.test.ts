@@ -1,0 +1,99 @@
+import { Redis } from 'ioredis'
+import { connect } from 'soloist'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freePort } from '../support/redis-server.js'
+import type { Child } from './support/child.js'
+import { Site } from './support/expected.js'
+import { Project } from './support/project.js'
+
+const READY_MS = 60_000
+
+let project: Project
+let built: { readonly stdout: string; readonly stderr: string }
+let site: Site
+let server: Child
+let address: string
+
+beforeAll(async () => {
+  project = new Project('next')
+  site = await Site.open()
+  const env = { ...site.env, NEXT_TELEMETRY_DISABLED: '1' }
+  built = await project.run(project.bin('next'), ['build'], env)
+  const port = await freePort()
+  server = project.start(project.bin('next'), ['start', '--hostname', '127.0.0.1', '--port', `${port}`], env)
+  address = `http://127.0.0.1:${port}`
+  await served()
+})
+
+afterAll(async () => {
+  await project?.remove()
+  await site?.[Symbol.asyncDispose]()
+})
+
+async function served(): Promise<void> {
+  const deadline = performance.now() + READY_MS
+  while (!(await answers())) {
+    if (performance.now() > deadline) throw new Error(`next start does not serve:\n${server.stdout}${server.stderr}`)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+}
+
+async function answers(): Promise<boolean> {
+  try {
+    return (await fetch(address)).ok
+  } catch {
+    // Not yet: the caller asks again until its time is up.
+    return false
+  }
+}
+
+async function post(path: string, body: unknown): Promise<unknown> {
+  const response = await fetch(address + path, { method: 'POST', body: JSON.stringify(body) })
+  const text = await response.text()
+  try {
+    return { status: response.status, body: JSON.parse(text) }
+  } catch {
+    return { status: response.status, body: text, server: server.stdout + server.stderr }
+  }
+}
+
+describe('Next 15, built with webpack', () => {
+  it('is built without a warning', () => {
+    expect(built.stdout).toContain('Compiled successfully')
+    expect(`${built.stdout}${built.stderr}`).not.toMatch(/warning|soloist/i)
+  })
+
+  it.each(['url', 'client'])('serves a route that takes a lock by a %s', async by => {
+    const answer = await post('/lock', { name: 'report', by })
+    expect(answer).toEqual({ status: 200, body: { owner: expect.any(String), shown: expect.any(Array), redis: expect.any(String) } })
+    const { owner, shown, redis } = (answer as { body: { owner: string; shown: string[]; redis: string } }).body
+    expect([...shown, redis]).toEqual([owner, owner])
+  })
+
+  it.each(['url', 'client'])('serves a route that is refused a lock somebody else holds, by a %s', async by => {
+    expect(await post('/lock', { name: 'busy', by })).toEqual({ status: 409, body: { holder: site.busyOwner } })
+  })
+
+  it('serves a route that adds a job once', async () => {
+    const first = await post('/jobs', { accountId: 7 })
+    expect(first).toEqual({ status: 200, body: { id: expect.any(String), status: 'started' } })
+    const { id } = (first as { body: { id: string } }).body
+    expect(await post('/jobs', { accountId: 7 })).toEqual({ status: 200, body: { id, status: 'duplicate' } })
+
+    const solo = connect(site.url, { prefix: site.prefix })
+    const plain = new Redis(site.url)
+    const owners: (string | null)[] = []
+    for await (const { name, holders } of solo.jobs.list()) {
+      owners.push(...holders.map(({ owner }) => owner), await plain.get(`${site.prefix}${name}`))
+    }
+    await solo.close()
+    plain.disconnect()
+    const owner = `bullmq:${site.prefix}bull:sync:${id}`
+    expect(owners).toEqual([owner, owner])
+  })
+
+  it('ends when it is told to, since nothing is left open', async () => {
+    server.end('SIGTERM')
+    expect(await server.ended).toMatchObject({ signal: null })
+  })
+})
