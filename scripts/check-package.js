@@ -14,7 +14,7 @@ if (!exists('dist')) {
   await writePublicApi()
 } else {
   const problems = [
-    ...checkExports(),
+    ...(await checkExports()),
     ...checkSources(),
     ...checkBackends(),
     ...checkLinks(),

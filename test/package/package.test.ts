@@ -48,9 +48,11 @@ describe('the tarball', () => {
   test('holds what was built from src, the documentation, and nothing else', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     const built = sources
-      .filter(file => file.endsWith('.ts'))
-      .flatMap(file => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')])
+      .filter(file => /\.m?ts$/.test(file))
+      .flatMap(file => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
       .map(file => `dist/${file}`)
+    const faces = built.filter(file => /(^dist|s\/[^/]+|conformance)\/index\.(d\.ts|js)$/.test(file))
+    built.push('dist/package.json', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
       .filter(file => file.endsWith('.md'))
       .map(file => `docs/${file}`)
@@ -83,6 +85,12 @@ describe('installed without any client library', () => {
     const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ...alone]))
     expect(Object.keys(required)).toEqual(alone)
     expect(required.soloist).toContain('connect')
+  })
+
+  test('there is one instance of it, whichever way it is loaded', async () => {
+    for (const main of ['one-instance.mjs', 'one-instance.cjs']) {
+      expect(JSON.parse(await run(process.execPath, [main]))).toEqual({ sameError: true, sameHolder: true })
+    }
   })
 
   test('its types are whole', async () => {

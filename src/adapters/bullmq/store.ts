@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module'
 import { Claiming } from '../../backends/redis/claiming.js'
 import { type RedisClient, redisBackend } from '../../backends/redis/index.js'
-import { connect, type Soloist, SoloistError } from '../../index.js'
+import { connect, type Soloist } from '../../index.js'
+import { loadIoredis } from '../../internal/peers/ioredis.js'
 import { invalid } from './definition.js'
 
 /** Where the locks are to be. */
@@ -16,11 +16,6 @@ export interface Store {
   /** Whether it is on the queue's own Redis, so that every queue that shares its locks is there, too. */
   readonly beside: boolean
   close(): Promise<void>
-}
-
-interface Disconnectable {
-  on(event: 'error', listener: (error: Error) => void): unknown
-  disconnect(): void
 }
 
 /**
@@ -59,7 +54,7 @@ export function openStore(
     return { solo: own, beside: true, close: () => own.close() }
   }
   const { url, ...options } = connection as { url?: string }
-  const Redis = ioredis()
+  const { Redis } = loadIoredis()
   const settings = { ...options, maxRetriesPerRequest: 8, connectionName: 'soloist' }
   const client = url === undefined ? new Redis(settings) : new Redis(url, settings)
   client.on('error', onError)
@@ -77,16 +72,4 @@ export function openStore(
 function isClient(connection: unknown): connection is RedisClient {
   const candidate = connection as { duplicate?: unknown; sendCommand?: unknown } | null | undefined
   return typeof candidate?.duplicate === 'function' && typeof candidate.sendCommand === 'function'
-}
-
-type RedisClass = new (...args: readonly unknown[]) => Disconnectable
-
-function ioredis(): RedisClass {
-  try {
-    return (createRequire(import.meta.url)('ioredis') as { Redis: RedisClass }).Redis
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
-  }
 }
