@@ -8,7 +8,7 @@ beforeAll(() => {
   project = new Project('jest')
 })
 
-afterAll(() => project?.remove())
+afterAll(() => project?.[Symbol.asyncDispose]())
 
 describe('Jest 30', () => {
   it.each([

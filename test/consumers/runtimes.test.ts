@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type JobsTold, type LocksTold, Site } from './support/expected.js'
+import { ALL, type JobsTold, type LocksTold, Site } from './support/expected.js'
 import { Project } from './support/project.js'
 
 let project: Project
@@ -8,7 +8,7 @@ beforeAll(() => {
   project = new Project('runtimes', { programs: true })
 })
 
-afterAll(() => project?.remove())
+afterAll(() => project?.[Symbol.asyncDispose]())
 
 const bun = () => project.path('node_modules/@oven/bun-linux-x64-baseline/bin/bun')
 const deno = () => project.path('node_modules/@deno/linux-x64-glibc/deno')
@@ -20,7 +20,8 @@ describe.each([
 ] as const)('%s', (_name, binary, args) => {
   it('takes locks', async () => {
     await using site = await Site.open()
-    site.expectLocks(await project.ask<LocksTold>(binary(), [...args, 'locks.mjs'], site.env))
+    const env = { ...site.env, STORES: `${ALL}` }
+    site.expectLocks(await project.ask<LocksTold>(binary(), [...args, 'locks.mjs'], env), ALL)
   })
 
   it('runs jobs', async () => {

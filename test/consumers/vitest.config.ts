@@ -12,8 +12,8 @@ export default defineConfig({
     // Each consumer keeps about one core busy.
     maxWorkers: 2,
     // They build, and fetch what they build with when it is not in the cache yet.
-    testTimeout: 180_000,
-    hookTimeout: 300_000,
+    testTimeout: 300_000,
+    hookTimeout: 500_000,
     reporters: ['verbose'],
     // The tests' own client is the package as it ships, too.
     server: { deps: { external: [/\/dist\//] } },

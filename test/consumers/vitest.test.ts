@@ -8,7 +8,7 @@ beforeAll(() => {
   project = new Project('vitest')
 })
 
-afterAll(() => project?.remove())
+afterAll(() => project?.[Symbol.asyncDispose]())
 
 it('Vitest runs tests with fake timers that take locks', async () => {
   await using site = await Site.open()

@@ -1,15 +1,17 @@
 // Adds a BullMQ job twice and runs it, and runs a function as a job on Redis. Prints as JSON what became of each, and who
-// owned the lock of the queued job, as the list of jobs and a plain GET of another client show it.
+// owned the lock of the queued job, as the list of jobs and a plain GET of another client show it. Queue and worker are given
+// where Redis is, or with `CONNECTION=client` a client.
 import { Redis } from 'ioredis'
 import { connect } from 'soloist'
 import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 
-const { REDIS_URL: url, PREFIX: prefix } = process.env
+const { REDIS_URL: url, PREFIX: prefix, CONNECTION: kind } = process.env
 const { hostname: host, port } = new URL(url)
-const connection = { host, port: Number(port) }
 
 async function main() {
   const plain = new Redis(url)
+  const client = kind === 'client' ? new Redis(url, { maxRetriesPerRequest: null }) : null
+  const connection = client ?? { host, port: Number(port) }
   const solo = connect(url, { prefix })
 
   const queue = new SingletonQueue('sync', {
@@ -57,6 +59,7 @@ async function main() {
   )
   await solo.close()
   plain.disconnect()
+  client?.disconnect()
 }
 
 main()

@@ -1,12 +1,12 @@
 // Holds a lock in each store, and prints as JSON who owned it: as the lease says, as `inspect` shows it, and on Redis what
-// a plain GET of another client answers. `busy` is held by somebody else all the while.
+// a plain GET of another client answers. `busy` is held by somebody else all the while. `STORES` names the stores.
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { connect, LockTimeoutError } from 'soloist'
 import { redisBackend } from 'soloist/redis'
 import { sqliteBackend } from 'soloist/sqlite'
 
-const { REDIS_URL: url, PREFIX: prefix, SQLITE_DRIVER: driver } = process.env
+const { REDIS_URL: url, PREFIX: prefix, STORES: wanted } = process.env
 
 async function main() {
   const plain = new Redis(url)
@@ -14,13 +14,15 @@ async function main() {
   const nodeRedis = createClient({ url })
   await nodeRedis.connect()
 
-  const stores = {
-    memory: connect('memory:'),
-    sqlite: driver === undefined ? connect('sqlite:locks.db') : connect(sqliteBackend('locks.db', { driver })),
-    url: connect(url, { prefix }),
-    ioredis: connect(redisBackend(injected, { prefix })),
-    'node-redis': connect(redisBackend(nodeRedis, { prefix })),
+  const all = {
+    memory: () => connect('memory:'),
+    sqlite: () => connect('sqlite:locks.db'),
+    libsql: () => connect(sqliteBackend('locks.db', { driver: 'libsql' })),
+    url: () => connect(url, { prefix }),
+    ioredis: () => connect(redisBackend(injected, { prefix })),
+    'node-redis': () => connect(redisBackend(nodeRedis, { prefix })),
   }
+  const stores = Object.fromEntries(wanted.split(',').map(name => [name, all[name]()]))
 
   const told = {}
   for (const [store, solo] of Object.entries(stores)) {

@@ -1,12 +1,15 @@
-// Bundles a program as an ES module. Packages that are CommonJS call `require`, which such a bundle has by this banner.
+// Bundles programs as ES modules: `esbuild-esm.mjs FOLDER PROGRAM…`. Packages that are CommonJS call `require`, which such
+// a bundle has by this banner.
 import { build } from 'esbuild'
 
-const [, , program, outfile] = process.argv
+const [, , outdir, ...entryPoints] = process.argv
 await build({
-  entryPoints: [program],
-  outfile,
+  entryPoints,
+  outdir,
   bundle: true,
   platform: 'node',
   format: 'esm',
+  outExtension: { '.js': '.mjs' },
+  logLevel: 'warning',
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 })

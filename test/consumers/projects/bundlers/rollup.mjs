@@ -1,17 +1,18 @@
-// Bundles a program as an ES module with the plugins that every project for Node.js has. Prints what rollup warns of.
+// Bundles programs as ES modules, with the plugins that packages from npm need: `rollup.mjs FOLDER PROGRAM…`. Prints what
+// rollup warns of.
 import commonjs from '@rollup/plugin-commonjs'
 import json from '@rollup/plugin-json'
 import { nodeResolve } from '@rollup/plugin-node-resolve'
 import { rollup } from 'rollup'
 
-const [, , program, file] = process.argv
+const [, , dir, ...input] = process.argv
 const bundle = await rollup({
-  input: program,
+  input,
   plugins: [nodeResolve({ exportConditions: ['node'], preferBuiltins: true }), commonjs(), json()],
-  onwarn: warning => {
-    // Whoever else is in the bundle.
-    if (warning.message.includes('soloist')) console.error(warning.message)
+  onwarn(warning) {
+    // Other packages have their own.
+    if (JSON.stringify(warning).includes('node_modules/soloist/')) console.error(warning.message)
   },
 })
-await bundle.write({ file, format: 'es', inlineDynamicImports: true })
+await bundle.write({ dir, format: 'es', entryFileNames: '[name].mjs', chunkFileNames: '[name]-[hash].mjs' })
 await bundle.close()

@@ -1,18 +1,21 @@
-// Bundles a program with webpack's defaults for Node.js. Prints what webpack warns of.
-import { basename, dirname } from 'node:path'
+// Bundles programs with webpack's defaults for Node.js: `webpack.mjs FOLDER PROGRAM…`. Prints what webpack warns of.
+import { basename, resolve } from 'node:path'
 import webpack from 'webpack'
 
-const [, , program, out] = process.argv
+const [, , folder, ...programs] = process.argv
 const compiler = webpack({
   mode: 'production',
   target: 'node20',
-  entry: `./${program}`,
-  output: { path: dirname(out), filename: basename(out) },
+  entry: Object.fromEntries(programs.map(program => [basename(program, '.mjs'), `./${program}`])),
+  output: { path: resolve(folder), filename: '[name].cjs' },
 })
 compiler.run((error, stats) => {
   if (error) throw error
-  const { errors = [], warnings = [] } = stats?.toJson({ all: false, errors: true, warnings: true }) ?? {}
-  for (const { message } of [...errors, ...warnings]) console.error(message)
+  const { errors = [], warnings = [] } = stats.toJson({ all: false, errors: true, warnings: true, ids: true })
+  for (const { moduleName, message } of [...errors, ...warnings]) {
+    // These ask for packages that are not installed.
+    if (!/^\.\/node_modules\/(bullmq|@redis\/client)\//.test(moduleName)) console.error(`${moduleName}: ${message}`)
+  }
   if (errors.length > 0) process.exitCode = 1
   compiler.close(failed => {
     if (failed) throw failed
