@@ -1,19 +1,51 @@
-import { requireFromBase } from './load.js'
+import { SoloistError } from '../../errors.js'
+import { isInstalled, requireFromBase } from './load.js'
+import { checkVersion, versionIn } from './versions.js'
 
 // In a bundle of webpack's: its own `require`, and that of Node.js.
 declare const __webpack_require__: unknown
 declare const __non_webpack_require__: NodeJS.Require
 
-/**
- * The `require` has to stand in a `try`, with the name as a literal: so bundlers take the package in where it is installed,
- * and build without it where it is not. webpack would warn then, so there it is loaded when the program runs.
- *
- * @throws SoloistError `BACKEND_UNAVAILABLE` when it is not installed
- */
+let checked = false
+
+/** @throws SoloistError `BACKEND_UNAVAILABLE` when it cannot be loaded, or is too old */
 export function loadIoredis(): typeof import('ioredis') {
+  let ioredis: typeof import('ioredis')
+  try {
+    ioredis = load()
+  } catch (cause) {
+    throw new SoloistError('BACKEND_UNAVAILABLE', whatToDo(), { cause })
+  }
+  if (!checked) checkVersion('ioredis', versionIn(loadManifest))
+  checked = true
+  return ioredis
+}
+
+/**
+ * The `require` stands in a `try`, with the name as a literal: so bundlers take the package in where it is installed, and
+ * build without it where it is not. webpack would warn then, so there it is loaded when the program runs.
+ */
+function load(): typeof import('ioredis') {
   try {
     return typeof __webpack_require__ === 'function' ? __non_webpack_require__('ioredis') : require('ioredis')
   } catch (cause) {
     return requireFromBase('ioredis', cause) as typeof import('ioredis')
   }
+}
+
+function loadManifest(): unknown {
+  try {
+    return typeof __webpack_require__ === 'function'
+      ? __non_webpack_require__('ioredis/package.json')
+      : require('ioredis/package.json')
+  } catch (cause) {
+    return requireFromBase('ioredis/package.json', cause)
+  }
+}
+
+function whatToDo(): string {
+  const client = 'connect(redisBackend(client)), with redisBackend from "soloist/redis"'
+  return isInstalled('redis')
+    ? `a redis: URL is opened with the package "ioredis", which cannot be loaded, but "redis" is installed: give a client of it, ${client}; or install ioredis`
+    : `a redis: URL is opened with the package "ioredis", which cannot be loaded: install it, or give a client, ${client}`
 }
