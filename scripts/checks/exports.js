@@ -71,6 +71,14 @@ async function problemsOfFaces() {
   return problems
 }
 
+/** The versions that are checked when a peer is loaded are those that package.json promises. */
+function problemsOfPeers() {
+  const { SUPPORTED } = require(absolute(`${PEERS}versions.js`))
+  return [...new Set([...Object.keys(SUPPORTED), ...Object.keys(manifest.peerDependencies)])]
+    .filter(name => SUPPORTED[name] !== manifest.peerDependencies[name])
+    .map(name => `package.json: takes ${name} ${manifest.peerDependencies[name]}, but src checks ${SUPPORTED[name]}`)
+}
+
 /** What Jest cannot transform, and what a bundle that is an ES module cannot load. */
 function problemsOfLoading() {
   const problems = []
@@ -88,6 +96,6 @@ function problemsOfLoading() {
 
 /** @returns {Promise<string[]>} */
 export async function checkExports() {
-  const problems = [...problemsOfFiles(), ...problemsOfOlderResolution(), ...problemsOfLoading()]
+  const problems = [...problemsOfFiles(), ...problemsOfOlderResolution(), ...problemsOfPeers(), ...problemsOfLoading()]
   return problems.length > 0 ? problems : await problemsOfFaces()
 }

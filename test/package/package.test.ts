@@ -114,6 +114,19 @@ describe('installed without any client library', () => {
   })
 })
 
+test('installed beside node-redis alone, a URL is refused with the way that works', {
+  timeout: INSTALL_MS,
+}, async () => {
+  await install(`redis@${manifest.devDependencies.redis}`)
+  const { refusal, owner, shown } = JSON.parse(
+    await run(process.execPath, ['node-redis.mjs', String(process.env.SOLOIST_TEST_REDIS)]),
+  )
+  expect(refusal.code).toBe('BACKEND_UNAVAILABLE')
+  expect(refusal.message).toContain('"redis" is installed')
+  expect(refusal.message).toContain('connect(redisBackend(client))')
+  expect(shown).toEqual([owner])
+})
+
 test('installed beside the client libraries it works with Redis and SQLite', { timeout: INSTALL_MS }, async () => {
   await install(...['ioredis', 'libsql'].map(name => `${name}@${manifest.devDependencies[name]}`))
   for (const url of [String(process.env.SOLOIST_TEST_REDIS), 'sqlite:locks.db']) {
@@ -128,4 +141,20 @@ test('installed beside the framework its adapter can be imported and required', 
   await expect(run(process.execPath, ['--input-type=module', '--eval', code])).resolves.toBe('function')
   const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ADAPTER]))
   expect(required[ADAPTER]).toEqual(expect.arrayContaining(['SingletonQueue', 'SingletonWorker']))
+})
+
+test('a BullMQ that is too old is refused when the adapter is loaded', { timeout: INSTALL_MS }, async () => {
+  await install('--legacy-peer-deps', 'bullmq@5.57.0')
+  for (const [type, code] of [
+    ['module', `import ${JSON.stringify(ADAPTER)}`],
+    ['commonjs', `require(${JSON.stringify(ADAPTER)})`],
+  ]) {
+    const { stderr } = await run(process.execPath, [`--input-type=${type}`, '--eval', String(code)]).then(
+      () => expect.fail('it was loaded'),
+      (failure: { stderr: string }) => failure,
+    )
+    expect(stderr).toContain(`bullmq 5.57.0 is installed`)
+    expect(stderr).toContain(`bullmq ${manifest.peerDependencies.bullmq} is supported`)
+    expect(stderr).toContain("code: 'BACKEND_UNAVAILABLE'")
+  }
 })

@@ -1,8 +1,8 @@
-import type { BackendFactory } from 'bullmq'
 import * as bullmq from 'bullmq'
 import { type Claiming, heldBy } from '../../backends/redis/claiming.js'
 import { type JobLockNames, SoloistError } from '../../index.js'
 import { loadBullmqScripts } from '../../internal/peers/bullmq.js'
+import type { BackendFactory } from './peer-types.js'
 
 /** The scripts by which BullMQ adds a job that is no part of a flow. */
 const SCRIPTS = ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob'] as const

@@ -122,16 +122,7 @@ function loadNodeSqlite(): Open | null {
 }
 
 function openWithLibsql(): Open {
-  let Libsql: new (path: string) => DriverDatabase
-  try {
-    Libsql = loadLibsql()
-  } catch (cause) {
-    throw new SoloistError(
-      'BACKEND_UNAVAILABLE',
-      'the SQLite backend needs Node.js 22.13 or later, or the package libsql: "npm install libsql"',
-      { cause },
-    )
-  }
+  const Libsql = loadLibsql<DriverDatabase>()
   // Parameters as one array: it takes a BLOB that comes alone for an object of named parameters, and aborts the process.
   return path => new Database(new Libsql(path), params => [params])
 }

@@ -1,8 +1,7 @@
-import { requireFromBase } from './load.js'
-
-// In a bundle of webpack's: its own `require`, and that of Node.js.
-declare const __webpack_require__: unknown
-declare const __non_webpack_require__: NodeJS.Require
+import { dirname, join } from 'node:path'
+import { SoloistError } from '../../errors.js'
+import { requireAtRunTime, resolveAtRunTime } from './load.js'
+import { checkVersion, versionIn } from './versions.js'
 
 /** The class of a database, as `libsql` exports it. */
 type Libsql<D> = new (path: string) => D
@@ -11,17 +10,24 @@ type Libsql<D> = new (path: string) => D
  * No bundler sees this package, since it is a native addon, which cannot be part of a bundle: it is loaded when the
  * program runs.
  *
- * @throws SoloistError `BACKEND_UNAVAILABLE` when it is not installed
+ * @throws SoloistError `BACKEND_UNAVAILABLE` when it cannot be loaded, or is too old
  */
 export function loadLibsql<D>(): Libsql<D> {
-  const loaded = requireAtRunTime('libsql') as Libsql<D> | { readonly default: Libsql<D> }
+  let loaded: Libsql<D> | { readonly default: Libsql<D> }
+  try {
+    loaded = requireAtRunTime('libsql') as typeof loaded
+  } catch (cause) {
+    throw new SoloistError(
+      'BACKEND_UNAVAILABLE',
+      'the SQLite backend needs Node.js 22.13 or later, or the package libsql: "npm install libsql"',
+      { cause },
+    )
+  }
+  checkVersion('libsql', versionIn(loadManifest))
   return typeof loaded === 'function' ? loaded : loaded.default
 }
 
-function requireAtRunTime(name: string): unknown {
-  try {
-    return typeof __webpack_require__ === 'function' ? __non_webpack_require__(name) : require(name)
-  } catch (cause) {
-    return requireFromBase(name, cause)
-  }
+/** It is not among what the package exports. */
+function loadManifest(): unknown {
+  return requireAtRunTime(join(dirname(resolveAtRunTime('libsql')), 'package.json'))
 }

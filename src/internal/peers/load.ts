@@ -1,4 +1,6 @@
-import { SoloistError } from '../../errors.js'
+// In a bundle of webpack's: its own `require`, and that of Node.js.
+declare const __webpack_require__: unknown
+declare const __non_webpack_require__: NodeJS.Require
 
 /** The URL of `base.mjs`, or of the bundle it is part of; `null` where this package was loaded by `require` alone. */
 let base: string | null = null
@@ -14,22 +16,43 @@ export function lookFrom(url: string | undefined): void {
 }
 
 /**
- * Loads an optional peer that `require` did not find.
+ * Loads what `require` did not find.
  *
- * @param cause what `require` threw
- * @throws SoloistError `BACKEND_UNAVAILABLE` when the package cannot be loaded this way either
+ * @param cause what `require` threw, and so does this where there is no other place to look
  */
 export function requireFromBase(name: string, cause: unknown): unknown {
-  if (base === null) throw cannotBeLoaded(name, cause)
+  return fromBase(cause)(name)
+}
+
+/** Loads a package, or a file of one, that no bundler is to take in. */
+export function requireAtRunTime(name: string): unknown {
   try {
-    return process.getBuiltinModule('node:module').createRequire(base)(name)
-  } catch (lastCause) {
-    throw cannotBeLoaded(name, lastCause)
+    return typeof __webpack_require__ === 'function' ? __non_webpack_require__(name) : require(name)
+  } catch (cause) {
+    return requireFromBase(name, cause)
   }
 }
 
-function cannotBeLoaded(name: string, cause: unknown): SoloistError {
-  return new SoloistError('BACKEND_UNAVAILABLE', `the package "${name}" is needed and cannot be loaded: install it`, {
-    cause,
-  })
+/** Whether a package is installed. It is not loaded. */
+export function isInstalled(name: string): boolean {
+  try {
+    resolveAtRunTime(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The file that {@link requireAtRunTime} would load. */
+export function resolveAtRunTime(name: string): string {
+  try {
+    return typeof __webpack_require__ === 'function' ? __non_webpack_require__.resolve(name) : require.resolve(name)
+  } catch (cause) {
+    return fromBase(cause).resolve(name)
+  }
+}
+
+function fromBase(cause: unknown): NodeJS.Require {
+  if (base === null) throw cause
+  return process.getBuiltinModule('node:module').createRequire(base)
 }
