@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Site } from './support/expected.js'
@@ -55,4 +55,12 @@ describe.each(['newest', 'oldest'] as const)('with the %s peers', age => {
       expect(job).toEqual(['started', 'duplicate', 7])
     }
   })
+})
+
+it('the oldest peers are those that package.json names', () => {
+  const { peerDependencies } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+  const { dependencies } = JSON.parse(
+    readFileSync(join(import.meta.dirname, 'projects/types-oldest/package.json'), 'utf8'),
+  )
+  for (const [name, range] of Object.entries(peerDependencies)) expect(`${range} `).toContain(`^${dependencies[name]} `)
 })
