@@ -1,6 +1,8 @@
+import { extname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL, type JobsTold, type LocksTold, PORTABLE, Site } from './support/expected.js'
 import { Folder, type Printed } from './support/folder.js'
+import { commandLike } from './support/page.js'
 import { Project } from './support/project.js'
 
 let project: Project
@@ -16,17 +18,21 @@ const PROGRAMS = ['locks.mjs', 'jobs.mjs']
 /** Bundles the programs into a folder. What it prints are warnings. */
 type Bundle = (folder: string) => Promise<Printed>
 
+/** As the page says, in place of `app.mjs` and what is made of it. */
 const esbuild =
-  (...options: string[]): Bundle =>
-  folder =>
-    project.run(project.bin('esbuild'), [
-      ...PROGRAMS,
-      '--bundle',
-      '--platform=node',
-      '--log-level=warning',
-      `--outdir=${folder}`,
-      ...options,
-    ])
+  (command: string, more = ''): Bundle =>
+  async folder => {
+    const printed = { stdout: '', stderr: '' }
+    for (const program of PROGRAMS) {
+      const [outfile = ''] = /(?<=--outfile=)\S+/.exec(command) ?? []
+      const bundled = `${folder}/${program.replace('.mjs', extname(outfile))}`
+      const filled = command.replace('app.mjs', program).replace(outfile, bundled)
+      const { stdout, stderr } = await project.run('sh', ['-c', `${filled} --log-level=warning ${more}`])
+      printed.stdout += stdout
+      printed.stderr += stderr
+    }
+    return printed
+  }
 
 const script =
   (name: string): Bundle =>
@@ -34,13 +40,13 @@ const script =
     project.run(process.execPath, [name, folder, ...PROGRAMS])
 
 describe.each([
-  ['esbuild', 'CommonJS', 'cjs', esbuild('--format=cjs', '--out-extension:.js=.cjs')],
-  ['esbuild', 'CommonJS, minified', 'cjs', esbuild('--format=cjs', '--out-extension:.js=.cjs', '--minify')],
-  ['esbuild', 'ESM', 'mjs', script('esbuild-esm.mjs')],
+  ['esbuild', 'CommonJS', 'cjs', esbuild(commandLike(/^npx esbuild .*\.cjs$/))],
+  ['esbuild', 'CommonJS-minified', 'cjs', esbuild(commandLike(/^npx esbuild .*\.cjs$/), '--minify')],
+  ['esbuild', 'ESM', 'mjs', esbuild(commandLike(/^npx esbuild .*--format=esm/))],
   ['webpack', 'CommonJS', 'cjs', script('webpack.mjs')],
   ['rollup', 'ESM', 'mjs', script('rollup.mjs')],
 ] as const)('%s, %s', (bundler, format, extension, bundle) => {
-  const folder = `${bundler}, ${format}`
+  const folder = `${bundler}-${format}`
   // BullMQ does not find ioredis in a bundle of rollup's, so it has to be given a client there.
   const connection = bundler === 'rollup' ? { CONNECTION: 'client' } : {}
 

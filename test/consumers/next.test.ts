@@ -19,13 +19,13 @@ let address: string
 beforeAll(async () => {
   project = new Project('next')
   site = await Site.open()
-  const env = { ...site.env, NEXT_TELEMETRY_DISABLED: '1' }
-  built = await project.run(project.bin('next'), ['build'], env)
+  // As an image is built: it is not known yet where Redis is.
+  built = await project.run(project.bin('next'), ['build'], { NEXT_TELEMETRY_DISABLED: '1' })
   // As a container has it: nothing of the project but what the build put there.
   deployed = new Folder('next-deployed', project.path('.next', 'standalone'))
   const port = await freePort()
   server = deployed.start(process.execPath, ['server.js'], {
-    ...env,
+    ...site.env,
     HOSTNAME: '127.0.0.1',
     PORT: `${port}`,
   })
@@ -86,6 +86,16 @@ describe('Next 15, built with webpack', () => {
 
   it.each(['url', 'client'])('serves a route that is refused a lock somebody else holds, by a %s', async by => {
     expect(await post('/lock', { name: 'busy', by })).toEqual({ status: 409, body: { holder: site.busyOwner } })
+  })
+
+  it('serves the route of the docs', async () => {
+    const solo = connect(site.url)
+    const lease = await solo.lock('report')
+    expect(await post('/report', {})).toEqual({ status: 409, body: { heldBy: lease.owner } })
+    await lease.release()
+    expect(await post('/report', {})).toMatchObject({ status: 200, body: { owner: expect.stringMatching(/\S/) } })
+    expect(await solo.inspect('report')).toBe(null)
+    await solo.close()
   })
 
   it('serves a route that adds a job once', async () => {

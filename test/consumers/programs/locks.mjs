@@ -38,7 +38,7 @@ async function main() {
     told[store].after = await solo.inspect('report')
   }
 
-  const refused = await stores.url.lock('busy', { waitMs: 50 }).catch(error => error)
+  const refused = await stores.url.lock('busy', { waitMs: 0 }).catch(error => error)
   told.busy = { typed: refused instanceof LockTimeoutError, holder: refused.holder }
 
   for (const solo of Object.values(stores)) await solo.close()

@@ -1,11 +1,11 @@
-// Bundles programs with webpack's defaults for Node.js: `webpack.mjs FOLDER PROGRAM…`. Prints what webpack warns of.
+// Bundles programs with webpack: `webpack.mjs FOLDER PROGRAM…`. Prints what webpack warns of.
 import { basename, resolve } from 'node:path'
 import webpack from 'webpack'
+import config from './webpack.config.mjs'
 
 const [, , folder, ...programs] = process.argv
 const compiler = webpack({
-  mode: 'production',
-  target: 'node20',
+  ...config,
   entry: Object.fromEntries(programs.map(program => [basename(program, '.mjs'), `./${program}`])),
   output: { path: resolve(folder), filename: '[name].cjs' },
 })

@@ -12,7 +12,7 @@ export async function POST(request) {
   const plain = new Redis(url)
   const solo = by === 'url' ? connect(url, { prefix }) : connect(redisBackend(plain, { prefix }))
   try {
-    const told = await solo.withLock(name, { waitMs: 50 }, async ({ owner }) => {
+    const told = await solo.withLock(name, { waitMs: 0 }, async ({ owner }) => {
       const { holders } = await solo.inspect(name)
       return { owner, shown: holders.map(holder => holder.owner), redis: await plain.get(`${prefix}${name}`) }
     })
