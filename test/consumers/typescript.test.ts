@@ -11,14 +11,17 @@ const NODE_16 = ['node16', 'node16', ['mts', 'cts']] as const
 const NODE_20 = ['node20', 'node16', ['mts', 'cts']] as const
 const NODE_NEXT = ['nodenext', 'nodenext', ['mts', 'cts']] as const
 
-const OLDEST = [COMMONJS, BUNDLER, NODE_16, NODE_NEXT].map(kind => ['5.4', ...kind] as const)
+/** TypeScript 7 checks in a fifth of the time that those before it take. */
 const CASES = {
   newest: [
-    ...OLDEST,
-    ...[COMMONJS, NODE_20].map(kind => ['5.9', ...kind] as const),
+    ...[COMMONJS, BUNDLER, NODE_16].map(kind => ['5.4', ...kind] as const),
+    ['5.9', ...NODE_20] as const,
     ...[BUNDLER, NODE_16, NODE_20, NODE_NEXT].map(kind => ['7', ...kind] as const),
   ],
-  oldest: [...OLDEST, ['7', ...NODE_20] as const],
+  oldest: [
+    ...[COMMONJS, NODE_16].map(kind => ['5.4', ...kind] as const),
+    ...[BUNDLER, NODE_20, NODE_NEXT].map(kind => ['7', ...kind] as const),
+  ],
 }
 
 interface Told {
