@@ -1,11 +1,14 @@
-// Bundles programs with webpack: `webpack.mjs FOLDER PROGRAM…`. Prints what webpack warns of.
+// Bundles programs with webpack: `webpack.mjs FOLDER PROGRAM…`. Prints what webpack warns of. `EXTERNALS` is the pattern of
+// what is to stay outside.
 import { basename, resolve } from 'node:path'
 import webpack from 'webpack'
 import config from './webpack.config.mjs'
 
 const [, , folder, ...programs] = process.argv
+const externals = process.env.EXTERNALS
 const compiler = webpack({
   ...config,
+  ...(externals === undefined ? {} : { externals: new RegExp(externals) }),
   entry: Object.fromEntries(programs.map(program => [basename(program, '.mjs'), `./${program}`])),
   output: { path: resolve(folder), filename: '[name].cjs' },
 })
