@@ -56,7 +56,7 @@ describe('the tarball', () => {
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
       .filter(file => file.endsWith('.md'))
       .map(file => `docs/${file}`)
-    const fixed = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
+    const fixed = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'llms.txt', 'package.json']
     expect(packed.files.map(({ path }) => path).sort()).toEqual([...built, ...pages, ...fixed].sort())
   })
 
