@@ -15,7 +15,7 @@ describe('a version that is taken', () => {
     ['the first of the newest major', '6.0.0'],
     ['one of a major that is not known yet', '7.2.1'],
     ['a pre-release of one that is', '6.0.0-beta.3'],
-    ['a pre-release of the oldest', '5.77.0-rc.1'],
+    ['a pre-release of the oldest', '5.78.0-rc.1'],
     ['one with the name of its build', '5.80.0+2026'],
   ])('%s', (_, version) => {
     expect(() => checkVersion('bullmq', version)).not.toThrow()
@@ -27,8 +27,8 @@ describe('a version that is taken', () => {
 })
 
 test.each([
-  ['bullmq', '5.76.11'],
-  ['bullmq', '5.76.11-rc.1'],
+  ['bullmq', '5.77.7'],
+  ['bullmq', '5.77.7-rc.1'],
   ['bullmq', '4.99.0'],
   ['ioredis', '5.2.6'],
   ['ioredis', '4.28.5'],
