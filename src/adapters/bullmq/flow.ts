@@ -1,13 +1,4 @@
-import {
-  type BackendFactory,
-  type FlowJob,
-  type FlowOpts,
-  FlowProducer,
-  type FlowProducerOptions,
-  type Job,
-  type JobNode,
-  type MinimalQueue,
-} from 'bullmq'
+import { type FlowJob, type FlowOpts, FlowProducer, type Job, type JobNode, type MinimalQueue } from 'bullmq'
 import { withCarried } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import { Singleton } from './events.js'
@@ -15,6 +6,7 @@ import type { SingletonJob } from './job.js'
 import { Lives } from './life.js'
 import type { Addition } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
+import type { BackendFactory, FlowProducerOptions } from './peer-types.js'
 import { checkSettings, type SingletonSettings } from './queue-side.js'
 import { checkConnection, openStore, type Store } from './store.js'
 import { Trigger } from './trigger.js'

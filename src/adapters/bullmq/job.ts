@@ -2,6 +2,7 @@ import { type FinishedStatus, Job } from 'bullmq'
 import { carriedBy } from './carried.js'
 import { isMadeHere } from './ids.js'
 import type { SingletonOutcome } from './outcome.js'
+import type { RetryOptions } from './peer-types.js'
 import type { Producer } from './producer.js'
 
 /** Where a job finds the producer of the queue it was read from. */
@@ -43,7 +44,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
    *
    * @throws SoloistError `DUPLICATE_JOB` when another job of the same key is live
    */
-  override async retry(state: FinishedStatus = 'failed', opts?: Parameters<Job['retry']>[1]): Promise<void> {
+  override async retry(state: FinishedStatus = 'failed', opts?: RetryOptions): Promise<void> {
     const carried = carriedBy(this)
     const producer = producers.get(this.queue)
     if (carried === null || producer === undefined) return await super.retry(state, opts)

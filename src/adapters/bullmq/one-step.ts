@@ -1,8 +1,8 @@
-import { createRequire } from 'node:module'
-import type { BackendFactory } from 'bullmq'
 import * as bullmq from 'bullmq'
 import { type Claiming, heldBy } from '../../backends/redis/claiming.js'
 import { type JobLockNames, SoloistError } from '../../index.js'
+import { loadBullmqScripts } from '../../internal/peers/bullmq.js'
+import type { BackendFactory } from './peer-types.js'
 
 /** The scripts by which BullMQ adds a job that is no part of a flow. */
 const SCRIPTS = ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob'] as const
@@ -130,7 +130,7 @@ export class OneStep {
 
   #define(client: Partial<Client>): void {
     if (client.isCluster !== false || client.runCommand === undefined || client.defineCommand === undefined) return
-    const all = bullmqScripts()
+    const all = loadBullmqScripts()
     for (const name of SCRIPTS) {
       const { content, keys } = all?.[name] ?? {}
       const lua = typeof content === 'string' ? this.#claiming.around(content) : null
@@ -169,17 +169,5 @@ export function backendThrough(oneStep: OneStep): BackendFactory | undefined {
       add(oneStep.through(client, jobId), job, jobId, ...rest)
     oneStep.use(backend.client)
     return backend
-  }
-}
-
-type Scripts = Partial<Record<string, { readonly content?: unknown; readonly keys?: number }>>
-
-/** The text of BullMQ's scripts, which it does not export; `null` where it cannot be had, as in a bundle. */
-function bullmqScripts(): Scripts | null {
-  try {
-    return createRequire(import.meta.url)('bullmq/dist/cjs/scripts/index.js') as Scripts
-  } catch {
-    // Whatever the reason is: then there are two steps.
-    return null
   }
 }

@@ -1,4 +1,4 @@
-import type { BackendFactory, MinimalQueue, Queue } from 'bullmq'
+import type { MinimalQueue, Queue } from 'bullmq'
 import type { Soloist } from '../../index.js'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import {
@@ -12,6 +12,7 @@ import {
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
 import type { OneStep } from './one-step.js'
+import type { BackendFactory } from './peer-types.js'
 import type { Adding } from './placing.js'
 import { Producer } from './producer.js'
 import { openStore, type Store } from './store.js'

@@ -1,5 +1,4 @@
 import {
-  type BackendFactory,
   type BulkJobOptions,
   type Job,
   type JobSchedulerTemplateOptions,
@@ -14,6 +13,7 @@ import type { Singleton } from './events.js'
 import { producers, SingletonJob } from './job.js'
 import { backendThrough, OneStep } from './one-step.js'
 import type { SingletonOutcome, Unique } from './outcome.js'
+import type { BackendFactory } from './peer-types.js'
 import type { Adding, Item } from './placing.js'
 import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
 import { checkConnection } from './store.js'

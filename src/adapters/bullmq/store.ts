@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module'
 import { Claiming } from '../../backends/redis/claiming.js'
 import { type RedisClient, redisBackend } from '../../backends/redis/index.js'
-import { connect, type Soloist, SoloistError } from '../../index.js'
+import { connect, type Soloist } from '../../index.js'
+import { loadIoredis } from '../../internal/peers/ioredis.js'
 import { besideOf } from './connection.js'
 import { invalid } from './definition.js'
 
@@ -17,11 +17,6 @@ export interface Store {
   /** Whether it is on the queue's own Redis, so that every queue that shares its locks is there, too. */
   readonly beside: boolean
   close(): Promise<void>
-}
-
-interface Disconnectable {
-  on(event: 'error', listener: (error: Error) => void): unknown
-  disconnect(): void
 }
 
 /**
@@ -60,7 +55,7 @@ export function openStore(
     return { solo: own, beside: true, close: () => own.close() }
   }
   const { url, ...options } = beside.options
-  const Redis = ioredis()
+  const { Redis } = loadIoredis()
   // The defaults are BullMQ's: those of ioredis are others.
   const settings = {
     ...{ port: 6379, host: '127.0.0.1' },
@@ -77,17 +72,5 @@ export function openStore(
       await own.close()
       client.disconnect()
     },
-  }
-}
-
-type RedisClass = new (...args: readonly unknown[]) => Disconnectable
-
-function ioredis(): RedisClass {
-  try {
-    return (createRequire(import.meta.url)('ioredis') as { Redis: RedisClass }).Redis
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
   }
 }

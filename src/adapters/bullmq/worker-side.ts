@@ -1,9 +1,10 @@
-import { type BackendFactory, type Job, type MinimalQueue, Queue, type QueueOptions, type Worker } from 'bullmq'
+import { type Job, type MinimalQueue, Queue, type QueueOptions, type Worker } from 'bullmq'
 import type { Soloist } from '../../index.js'
 import { checkOptionNames, type OptionNames } from '../../internal/check.js'
 import { choiceOption, invalid, msOption } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
+import type { BackendFactory } from './peer-types.js'
 import { type OnLapsed, Runs } from './runs.js'
 import { openStore, type Store } from './store.js'
 

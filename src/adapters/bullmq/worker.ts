@@ -1,6 +1,7 @@
-import { type BackendFactory, type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
+import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
 import { carriedBy } from './carried.js'
 import type { Singleton } from './events.js'
+import type { BackendFactory } from './peer-types.js'
 import { NOT_RUN } from './runs.js'
 import { checkConnection } from './store.js'
 import { checkWorkerSettings, type SingletonWorkerSettings, WorkerSide } from './worker-side.js'

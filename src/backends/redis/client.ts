@@ -32,7 +32,7 @@ export interface Subscriber {
   close(): void
 }
 
-/** A client of the application's: of ioredis 5 or 6, or of node-redis 5 or 6; for one server or for a cluster. */
+/** A client of the application's: of ioredis from 5.3 on, or node-redis from 5.9 on; for one server or for a cluster. */
 export type RedisClient = IoredisClient | NodeRedisClient | NodeRedisCluster
 
 /** What the application's client puts before every key. */

@@ -1,4 +1,4 @@
-import { SoloistError } from '../../errors.js'
+import { loadIoredis } from '../../internal/peers/ioredis.js'
 import type { RedisConnection, Send, Subscriber, SubscriberEvents } from './client.js'
 
 /** The members of ioredis' `Redis` and `Cluster` that are used here. */
@@ -40,7 +40,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
 
 /** Opens a client of its own for a URL. The package is loaded here, so that only who uses it needs it. */
 export async function openIoredis(url: string): Promise<RedisConnection> {
-  const { Redis } = await loadIoredis()
+  const { Redis } = loadIoredis()
   let lastFault: unknown
   let closed = false
   const client = new Redis(url, {
@@ -87,7 +87,7 @@ function isRefusedSelect(error: Error): boolean {
  * inside the hash tag.
  */
 async function send(client: IoredisClient, [name, ...args]: readonly string[]): Promise<unknown> {
-  const Command = ownCommandClass(client) ?? (await installedCommandClass())
+  const Command = ownCommandClass(client) ?? installedCommandClass()
   const command = new Command(name as string, args, { replyEncoding: 'utf8' })
   client.sendCommand(command as never)
   try {
@@ -106,19 +106,9 @@ function ownCommandClass(client: IoredisClient): CommandClass | undefined {
 
 let installed: CommandClass | null = null
 
-async function installedCommandClass(): Promise<CommandClass> {
-  installed ??= (await loadIoredis()).Command as unknown as CommandClass
+function installedCommandClass(): CommandClass {
+  installed ??= loadIoredis().Command as unknown as CommandClass
   return installed
-}
-
-async function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Command'>> {
-  try {
-    return await import('ioredis')
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
-  }
 }
 
 class IoredisSubscriber implements Subscriber {

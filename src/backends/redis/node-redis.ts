@@ -7,9 +7,14 @@ interface NodeRedisSubscriber {
   destroy(): unknown
 }
 
+interface NodeRedisSender {
+  sendCommand(args: string[]): Promise<unknown>
+}
+
 /** The members of node-redis' client that are used here. */
 export interface NodeRedisClient extends NodeRedisSubscriber {
-  readonly options?: { readonly keyPrefix?: string | Buffer | undefined } | undefined
+  /** May have a `keyPrefix`, from node-redis 6 on. */
+  readonly options?: object | undefined
   sendCommand(args: string[]): Promise<unknown>
   duplicate(): NodeRedisSubscriber
 }
@@ -20,7 +25,7 @@ export interface NodeRedisCluster extends NodeRedisSubscriber {
   /** The only place where it shows the option of that name. */
   readonly _keyPrefix?: string | Buffer | undefined
   sendCommand(firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown>
-  nodeClient(node: never): Promise<{ sendCommand(args: string[]): Promise<unknown> }>
+  nodeClient(node: never): NodeRedisSender | Promise<NodeRedisSender>
   duplicate(): NodeRedisSubscriber
 }
 
@@ -47,7 +52,9 @@ export function nodeRedisConnection(client: NodeRedisClient | NodeRedisCluster):
 }
 
 export function nodeRedisKeyPrefix(client: NodeRedisClient | NodeRedisCluster): string {
-  return String((isCluster(client) ? client._keyPrefix : client.options?.keyPrefix) ?? '')
+  if (isCluster(client)) return String(client._keyPrefix ?? '')
+  const options: { readonly keyPrefix?: string | Buffer | undefined } | undefined = client.options
+  return String(options?.keyPrefix ?? '')
 }
 
 function isCluster(client: NodeRedisClient | NodeRedisCluster): client is NodeRedisCluster {
