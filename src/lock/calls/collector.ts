@@ -1,6 +1,7 @@
 import type { Answer, Answers, Backend, HandedGrant, Step } from '../../backend.js'
 import type { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
+import { afterEvents, atEndOfTurn, soon } from '../../internal/real-time.js'
 import { Deadlines } from './deadlines.js'
 import { type Failures, mayPass } from './failures.js'
 import { type CallTimes, type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
@@ -13,9 +14,6 @@ const HALVE_FROM = 32
 const CROWDED_WEIGHT = 8
 /** How many calls the pieces of one that failed may take, for each halving. */
 const CALLS_A_HALVING = 4
-
-/** Taken once, so that a test of the application that replaces it does not stop its locks. */
-const { nextTick } = process
 
 export interface CollectorOptions {
   readonly backend: Pick<Backend, 'run' | 'mostSteps' | 'callsAtOnce'>
@@ -130,7 +128,7 @@ export class StepCollector {
     if (this.#scheduled || this.#underWay >= this.#backend.callsAtOnce || this.#batches.length === 0) return
     this.#scheduled = true
     this.#nowMs = this.#clock.monotonicMs()
-    nextTick(this.#flush)
+    atEndOfTurn(this.#flush)
   }
 
   readonly #flush = (): void => {
@@ -248,7 +246,7 @@ export class StepCollector {
       pending.answer(answer, flight)
     } catch (error) {
       // A defect, which must not keep the other answers from their steps.
-      queueMicrotask(() => {
+      soon(() => {
         throw error
       })
     }
@@ -297,7 +295,7 @@ export class StepCollector {
     if (undone && !this.#scheduled) {
       this.#scheduled = true
       this.#nowMs = this.#clock.monotonicMs()
-      setImmediate(this.#flush)
+      afterEvents(this.#flush)
     } else this.#schedule()
   }
 

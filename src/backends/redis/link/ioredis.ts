@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import { SoloistError } from '../../../errors.js'
+import { loadIoredis } from '../../../internal/peers/ioredis.js'
 import type { Connection, ConnectionEvents, Send, Source, Subscriber, SubscriberEvents } from './library.js'
 import { withoutCommand } from './replies.js'
 
@@ -97,7 +98,7 @@ export class IoredisAddress implements Source {
   }
 
   async load(): Promise<void> {
-    this.#ioredis ??= await loadIoredis()
+    this.#ioredis ??= loadIoredis()
   }
 
   connect(events: ConnectionEvents): Connection {
@@ -157,7 +158,7 @@ export class IoredisGiven implements Source {
   }
 
   async load(): Promise<void> {
-    this.#commands ??= commandClassesOf(this.#client, ownCommandClass(this.#client) ?? (await loadIoredis()))
+    this.#commands ??= commandClassesOf(this.#client, ownCommandClass(this.#client) ?? loadIoredis())
   }
 
   connect(): Connection {
@@ -280,16 +281,6 @@ function ownCommandClass(client: IoredisClient): { readonly Command: CommandClas
     if (Command !== undefined) return { Command }
   }
   return undefined
-}
-
-async function loadIoredis(): Promise<Ioredis> {
-  try {
-    return await import('ioredis')
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
-  }
 }
 
 class IoredisSubscriber implements Subscriber {
