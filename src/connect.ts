@@ -5,7 +5,7 @@ import { memoryBackend } from './backends/memory/backend.js'
 import { redisBackend } from './backends/redis/backend.js'
 import { sqliteBackend } from './backends/sqlite/backend.js'
 import { invalidArgument, SoloistError } from './errors.js'
-import { checkOptionNames, checkPrefix, type OptionNames } from './internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
 export interface ConnectOptions extends SoloistOptions {
@@ -38,12 +38,13 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
  *   installed
  */
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
-  checkSoloistOptions(options)
+  checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
-  const { prefix } = options
+  const { prefix, ...rest } = options
+  checkSoloistOptions(rest)
   if (prefix !== undefined) checkPrefix(prefix)
   const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target
-  return new Soloist(backendFor(store, prefix), options)
+  return new Soloist(backendFor(store, prefix), rest)
 }
 
 /**

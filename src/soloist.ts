@@ -1,7 +1,15 @@
 import { EventEmitter } from 'node:events'
 import type { Backend, Holder, LockState } from './backend.js'
 import { invalidArgument } from './errors.js'
-import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
+import {
+  checkMs,
+  checkName,
+  checkNoMore,
+  checkOptionNames,
+  checkOptions,
+  checkPrefix,
+  type OptionNames,
+} from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
 import { type Job, makeJob } from './job/job.js'
@@ -46,6 +54,10 @@ type AnyHandler = (args: any, run: JobRun) => unknown
 
 /** The job a handler makes. Its types come from the handler as a whole, so that its parameters may be destructured. */
 type JobOf<F extends AnyHandler> = Job<Parameters<F>[0], Awaited<ReturnType<F>>>
+
+const SOLOIST_OPTION_NAMES: OptionNames<SoloistOptions> = { callTimeoutMs: true, clock: true, random: true }
+const LIST_OPTION_NAMES: OptionNames<{ readonly prefix?: string | undefined }> = { prefix: true }
+const UNLOCK_OPTION_NAMES: OptionNames<UnlockTarget> = { owner: true, force: true }
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 /** A backend tells its grants to one listener: two clients on it would miss each other's, and close it for the other. */
@@ -122,12 +134,16 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   }
 
   /** At most `limit` leases at a time. Everybody must name the same limit while the semaphore is in use. */
-  semaphore(name: string, limit: number): Lock {
+  semaphore(name: string, limit: number): Lock
+  semaphore(name: string, limit: number, ...more: readonly unknown[]): Lock {
+    checkNoMore('semaphore takes a name and a limit; options go to its lock, tryLock and withLock', more)
     return new NamedLock(this.#locker, counted(name, limit))
   }
 
   /** Many readers or one writer, in the order they came. */
-  rwLock(name: string): ReadWriteLock {
+  rwLock(name: string): ReadWriteLock
+  rwLock(name: string, ...more: readonly unknown[]): ReadWriteLock {
+    checkNoMore('rwLock takes a name; options go to lock, tryLock and withLock of its read and write', more)
     return readWriteLock(this.#locker, name)
   }
 
@@ -142,6 +158,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   job<F extends AnyHandler>(name: string, options: JobOptions<Parameters<NoInfer<F>>[0]>, handler: F): JobOf<F>
   job<A, R>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
+    if (typeof first === 'function') checkNoMore('job takes its options before the function', [second])
     return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
   }
 
@@ -154,6 +171,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */
   async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
     checkOptions(options)
+    checkOptionNames(options, LIST_OPTION_NAMES)
     const prefix = options.prefix === undefined ? '' : checkPrefix(options.prefix)
     yield* this.#locker.list(prefix)
   }
@@ -167,6 +185,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   async unlock(name: string, target: UnlockTarget): Promise<boolean> {
     const byOwner = typeof target?.owner === 'string'
     if (byOwner === (target?.force === true)) throw invalidArgument('unlock needs { owner } or { force: true }')
+    checkOptionNames(target, UNLOCK_OPTION_NAMES)
     const state = await this.inspect(name)
     if (state === null) return false
     const { holders } = state
@@ -238,6 +257,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
  */
 export function checkSoloistOptions(options: SoloistOptions): number {
   checkOptions(options)
+  checkOptionNames(options, SOLOIST_OPTION_NAMES)
   const { callTimeoutMs } = options
   return callTimeoutMs === undefined ? DEFAULT_CALL_TIMEOUT_MS : checkMs('callTimeoutMs', callTimeoutMs, 1)
 }

@@ -1,6 +1,6 @@
 import type { Claim, KeptResult, LockState } from '../backend.js'
 import { invalidArgument } from '../errors.js'
-import { checkMs, checkOptions, checkPrefix, checkText } from '../internal/check.js'
+import { checkMs, checkOptionNames, checkOptions, checkPrefix, checkText, type OptionNames } from '../internal/check.js'
 import type { Lease } from '../lock/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { lockRequest } from '../lock/request.js'
@@ -153,8 +153,12 @@ export class JobLocks {
   }
 }
 
+const OPTION_NAMES: OptionNames<JobTakeOptions> = { ttlMs: true, meta: true, replaces: true }
+const RESULT_NAMES: OptionNames<KeptResult> = { text: true, keepMs: true }
+
 function checked(options: JobTakeOptions): JobTakeOptions {
   checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const { meta, replaces } = options
   if (meta !== undefined) checkBytes('meta', meta, LONGEST_META_BYTES)
   if (replaces !== undefined) checkText('replaces', replaces)
@@ -163,6 +167,7 @@ function checked(options: JobTakeOptions): JobTakeOptions {
 
 function checkResult(result: KeptResult): void {
   checkOptions(result)
+  checkOptionNames(result, RESULT_NAMES)
   checkBytes('a result', result.text, LONGEST_RESULT_BYTES)
   checkMs('keepMs', result.keepMs, 1)
 }

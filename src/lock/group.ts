@@ -22,7 +22,8 @@ export interface LeaseGroup extends AsyncDisposable {
 /**
  * Takes several locks, one after the other in the order of their names' code units. Everybody who takes several takes
  * them in that one order, so no two can wait for each other. `waitMs` bounds the wait as a whole, and a lock that is
- * lost while waiting for the next ends it. Then, and with any other failure, those taken are given back at once.
+ * lost while waiting for the next ends it. Then, and with any other failure, those taken are given back at once: none is
+ * kept for its `holdForMs`, which counts only when all are held.
  */
 export async function acquireGroup(locker: Locker, requests: readonly LockRequest[]): Promise<HeldLeaseGroup> {
   const sinceMs = locker.clock.monotonicMs()
@@ -30,9 +31,11 @@ export async function acquireGroup(locker: Locker, requests: readonly LockReques
   const group = new HeldLeaseGroup([...byName.keys()])
   try {
     for (const name of [...byName.keys()].sort()) {
-      group.add(await locker.acquire(byName.get(name) as LockRequest, { sinceMs, unless: group.signal }))
+      const request = { ...(byName.get(name) as LockRequest), holdForMs: 0 }
+      group.add(await locker.acquire(request, { sinceMs, unless: group.signal }))
     }
     group.assertValid()
+    for (const lease of group.leases) lease.holdForMs = (byName.get(lease.name) as LockRequest).holdForMs
   } catch (error) {
     // Not awaited: a backend that does not answer must not prolong the wait. It never rejects.
     void group[Symbol.asyncDispose]()

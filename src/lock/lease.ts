@@ -86,7 +86,8 @@ export function driftMs(ttlMs: number): number {
 export class HeldLease implements Lease {
   readonly claim: LeaseClaim
   readonly fence: number
-  readonly holdForMs: number
+  /** How long it is kept at least, from its grant on, in milliseconds. */
+  holdForMs: number
   /** When the granted request was sent. */
   readonly grantedAt: Instant
   /** When renewal is next due, on the monotonic clock. Kept by the renewer. */

@@ -1,7 +1,16 @@
 import { invalidArgument } from '../errors.js'
+import { checkNoMore } from '../internal/check.js'
 import type { HeldLease, Lease } from './lease.js'
 import type { Locker } from './locker.js'
-import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
+import {
+  exclusive,
+  type LockOptions,
+  lockRequest,
+  shared,
+  type Target,
+  type TryLockOptions,
+  tryLockRequest,
+} from './request.js'
 
 /** A lock bound to its name and kind: a semaphore, or one side of a read/write lock. */
 export interface Lock {
@@ -42,6 +51,7 @@ export function workAndOptions<L, T>(
   second: Work<L, T> | undefined,
 ): [LockOptions, Work<L, T>] {
   const [options, work] = typeof first === 'function' ? [{}, first] : [first, second]
+  if (typeof first === 'function') checkNoMore('withLock takes its options before the function', [second])
   if (typeof work !== 'function') throw invalidArgument('withLock needs a function to run')
   return [options, work]
 }
@@ -77,7 +87,7 @@ export class NamedLock implements Lock {
   }
 
   async tryLock(options?: TryLockOptions): Promise<Lease | null> {
-    return await this.#locker.tryAcquire(lockRequest(this.#target, options))
+    return await this.#locker.tryAcquire(tryLockRequest(this.#target, options))
   }
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {

@@ -69,27 +69,30 @@ test.each([
   close(client)
 })
 
-/** Shows the connection that is opened for pushes. */
+/** Shows the connections that are opened for pushes. */
 class Watched extends Redis {
   readonly opened: Redis[] = []
+  onOpened: (opened: Redis) => void = () => {}
   override duplicate(options?: Partial<RedisOptions>): Redis {
     const opened = super.duplicate(options)
     this.opened.push(opened)
+    this.onOpened(opened)
     return opened
   }
 }
 
 test('clients that come while the connection is opened again are told of their grants, through ioredis', async () => {
-  const client = new Watched(server.url, { retryStrategy: () => 1 })
+  const client = new Watched(server.url)
   const { backend, pushes, come, wereAllTold } = clientsOf(client)
   await come()
-  const [opened] = client.opened
   const watching: Promise<unknown>[] = []
-  // These subscribe at once, in the middle of the greeting.
-  opened?.once('connect', () => {
-    for (const one of ['a', 'b']) watching.push(backend.watch('lock', 'nobody', one))
-  })
-  opened?.disconnect(true)
+  client.onOpened = opened => {
+    // These subscribe at once, in the middle of the greeting.
+    opened.once('connect', () => {
+      for (const one of ['a', 'b']) watching.push(backend.watch('lock', 'nobody', one))
+    })
+  }
+  client.opened[0]?.disconnect(true)
   while (!pushes.some(({ type }) => type === 'gap')) {
     void come()
     await nextTurn()

@@ -1,5 +1,6 @@
 import type { BackendFactory, MinimalQueue, Queue } from 'bullmq'
 import type { Soloist } from '../../index.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import {
   choiceOption,
   type Definition,
@@ -40,6 +41,16 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
    */
   readonly onBackendFault?: 'fail' | 'enqueue' | undefined
 }
+
+const SETTING_NAMES: OptionNames<SingletonSettings> = {
+  ...{ jobs: true, solo: true, prefix: true, graceMs: true, onBackendFault: true },
+}
+
+interface SweepOptions {
+  readonly prefix?: string | undefined
+}
+
+const SWEEP_OPTION_NAMES: OptionNames<SweepOptions> = { prefix: true }
 
 /** What a queue of singleton jobs has beside BullMQ's own. */
 export class QueueSide<A> {
@@ -87,7 +98,10 @@ export class QueueSide<A> {
     return removed
   }
 
-  async sweep(prefix: string | undefined): Promise<number> {
+  async sweep(options: SweepOptions): Promise<number> {
+    checkOptions(options)
+    checkOptionNames(options, SWEEP_OPTION_NAMES)
+    const { prefix } = options
     return await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, { prefix })
   }
 
@@ -109,6 +123,7 @@ export function checkSettings(settings: SingletonSettings): {
   readonly jobs: ReadonlyMap<string, Definition>
 } {
   if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object with jobs')
+  checkOptionNames(settings, SETTING_NAMES, 'singleton: ')
   return {
     graceMs: msOption('graceMs', settings.graceMs, 5_000),
     onBackendFault: choiceOption<'fail' | 'enqueue'>('onBackendFault', settings.onBackendFault, ['fail', 'enqueue']),

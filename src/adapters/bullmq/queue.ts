@@ -139,7 +139,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * @returns how many locks it gave up
    */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
-    return await this.#side.sweep(options.prefix)
+    return await this.#side.sweep(options)
   }
 
   override async close(): Promise<void> {

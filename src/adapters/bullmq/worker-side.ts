@@ -1,5 +1,6 @@
 import { type BackendFactory, type Job, type MinimalQueue, Queue, type QueueOptions, type Worker } from 'bullmq'
 import type { Soloist } from '../../index.js'
+import { checkOptionNames, type OptionNames } from '../../internal/check.js'
 import { choiceOption, invalid, msOption } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
@@ -21,6 +22,10 @@ export interface SingletonWorkerSettings {
   readonly snoozeMs?: number | undefined
   /** How long a job may take to appear in its queue after its lock was taken, in milliseconds; default 5,000. */
   readonly graceMs?: number | undefined
+}
+
+const SETTING_NAMES: OptionNames<SingletonWorkerSettings> = {
+  ...{ solo: true, prefix: true, onLapsed: true, snoozeMs: true, graceMs: true },
 }
 
 const DEFAULT_LOCK_MS = 30_000
@@ -81,6 +86,7 @@ export function checkWorkerSettings(settings: SingletonWorkerSettings): {
   readonly graceMs: number
 } {
   if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object of options')
+  checkOptionNames(settings, SETTING_NAMES, 'singleton: ')
   return {
     onLapsed: choiceOption<OnLapsed>('onLapsed', settings.onLapsed, ['snooze', 'fail', 'drop']),
     snoozeMs: msOption('snoozeMs', settings.snoozeMs, 1_000),

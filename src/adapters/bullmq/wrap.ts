@@ -64,7 +64,7 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
 
   /** As `SingletonQueue.sweep`. */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
-    return await this.#side.sweep(options.prefix)
+    return await this.#side.sweep(options)
   }
 
   /** Lets go of what this opened. */

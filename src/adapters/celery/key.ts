@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { pythonJson } from './python-json.js'
 import { boundArguments, signatureOf } from './signature.js'
 
@@ -24,6 +24,8 @@ export interface CeleryKeyOptions {
   /** `singleton_json_encoder_class`: called for each value JSON has no word for; what it returns stands in its place. */
   readonly serialize?: ((value: unknown) => unknown) | undefined
 }
+
+const OPTION_NAMES: OptionNames<CeleryKeyOptions> = { prefix: true, uniqueOn: true, parameters: true, serialize: true }
 
 /**
  * The lock of a task with these arguments, as celery-singleton names it: the prefix and the MD5, in hex, of the task's
@@ -56,6 +58,7 @@ export function celeryLockKey(
 /** @throws SoloistError `INVALID_ARGUMENT` for options of another kind than {@link CeleryKeyOptions} names */
 export function checkKeyOptions(options: CeleryKeyOptions): void {
   checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const { prefix, uniqueOn, parameters, serialize } = options
   if (prefix !== undefined) checkPrefix(prefix)
   const names = typeof uniqueOn === 'string' || (Array.isArray(uniqueOn) && uniqueOn.every(n => typeof n === 'string'))

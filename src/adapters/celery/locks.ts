@@ -1,7 +1,7 @@
 import { startingWith } from '../../backends/redis/keys.js'
 import type { RedisClient } from '../../backends/redis/link/open.js'
 import { invalidArgument, type JobState } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { DEFAULT_PREFIX } from './key.js'
 import { RENEW, TAKE, UNLOCK } from './scripts.js'
 import { Wire } from './wire.js'
@@ -17,6 +17,8 @@ export interface CeleryLocksOptions {
   /** How long one call to Redis may take before it counts as failed, in milliseconds; default 5,000. */
   readonly callTimeoutMs?: number | undefined
 }
+
+const OPTION_NAMES: OptionNames<CeleryLocksOptions> = { prefix: true, callTimeoutMs: true }
 
 /** What became of a request for a lock. */
 export type CeleryTaken =
@@ -35,6 +37,8 @@ export interface CeleryTakeOptions {
   /** Take it also from exactly this task: compare-and-set. */
   readonly replaces?: string | undefined
 }
+
+const TAKE_OPTION_NAMES: OptionNames<CeleryTakeOptions> = { ttlMs: true, replaces: true }
 
 /**
  * How far a task is, as far as is known; else `null`. `'finished'`: it has ended for good, with success or failure, and
@@ -62,6 +66,7 @@ export class CeleryLocks implements AsyncDisposable {
    */
   constructor(target: string | RedisClient, options: CeleryLocksOptions = {}) {
     checkOptions(options)
+    checkOptionNames(options, OPTION_NAMES)
     const { prefix = DEFAULT_PREFIX, callTimeoutMs } = options
     this.prefix = nonEmpty(checkPrefix(prefix))
     this.#wire = new Wire(target, callTimeoutMs)
@@ -95,6 +100,7 @@ export class CeleryLocks implements AsyncDisposable {
     checkText('a lock', lock)
     checkText('a task id', taskId)
     checkOptions(options)
+    checkOptionNames(options, TAKE_OPTION_NAMES)
     const { ttlMs = null, replaces } = options
     if (replaces !== undefined) checkText('a task id', replaces)
     const args = [taskId, ttlText(ttlMs), replaces ?? '']

@@ -1,6 +1,6 @@
 import type { RedisClient } from '../../backends/redis/link/open.js'
 import { type JobState, SoloistError } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { type CeleryStateOf, checkText } from './locks.js'
 import { Wire } from './wire.js'
 
@@ -21,6 +21,8 @@ export interface CeleryResultsOptions {
   readonly callTimeoutMs?: number | undefined
 }
 
+const OPTION_NAMES: OptionNames<CeleryResultsOptions> = { prefix: true, callTimeoutMs: true }
+
 /**
  * What celery wrote about its tasks, where `result_backend` is Redis and `result_serializer` is JSON, which is its default.
  * Read only.
@@ -35,6 +37,7 @@ export class CeleryResults implements AsyncDisposable {
    */
   constructor(target: string | RedisClient, options: CeleryResultsOptions = {}) {
     checkOptions(options)
+    checkOptionNames(options, OPTION_NAMES)
     const { prefix = 'celery-task-meta-', callTimeoutMs } = options
     this.#prefix = checkPrefix(prefix)
     this.#wire = new Wire(target, callTimeoutMs)

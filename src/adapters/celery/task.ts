@@ -71,6 +71,8 @@ export interface CelerySubmitOptions {
   readonly taskId?: string | undefined
 }
 
+const SUBMIT_OPTION_NAMES: OptionNames<CelerySubmitOptions> = { taskId: true }
+
 /** What a submission came to: `started`, `recovered`, or `duplicate` with the id of the live task. */
 export interface CeleryOutcome extends TriggerOutcome {
   readonly status: 'started' | 'recovered' | 'duplicate'
@@ -158,6 +160,7 @@ export class CeleryTask {
   ): Promise<CeleryOutcome> {
     if (typeof publish !== 'function') throw invalidArgument('submit needs a function that publishes')
     checkOptions(options)
+    checkOptionNames(options, SUBMIT_OPTION_NAMES)
     const lock = this.lock(args, kwargs)
     const embed = { callbacks: null, errbacks: null, chain: null, chord: null }
     const body = pythonJson([args, kwargs, embed], { serialize: this.#options.serialize })

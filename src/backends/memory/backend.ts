@@ -11,6 +11,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { MemoryStore } from './store.js'
 
 export interface MemoryBackendOptions {
@@ -18,10 +19,13 @@ export interface MemoryBackendOptions {
   readonly store?: MemoryStore | undefined
 }
 
+const OPTION_NAMES: OptionNames<MemoryBackendOptions> = { store: true }
 const BEAT_MS = 4_000
 
 /** Locks within one process: for tests, and for programs that run once anyway. The reference for all other backends. */
 export function memoryBackend(options: MemoryBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   return new MemoryBackend(options.store ?? new MemoryStore())
 }
 

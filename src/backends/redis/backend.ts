@@ -11,6 +11,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { scripts } from '../../internal/generated/redis.js'
 import { Acquires, type Question } from './acquires.js'
 import { KeySpace, prefixOf } from './keys.js'
@@ -26,6 +27,7 @@ export interface RedisBackendOptions {
   readonly prefix?: string | undefined
 }
 
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true }
 /** Below the 5 s for which `_lock.lua` holds a pushed grant, and a third of the 12 s for which a client counts as alive. */
 const BEAT_MS = 4_000
 const RENEW_AT_ONCE = 500
@@ -47,6 +49,8 @@ export function redisBackend(
   target: string | IoredisOptions | RedisClient,
   options: RedisBackendOptions = {},
 ): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const link = openLink(target)
   return new RedisBackend(link, link.keyPrefix + prefixOf(options))
 }

@@ -65,21 +65,28 @@ export function watchReply(reply: unknown): WatchReply {
 
 /**
  * A message on a client's channel: `advance` in `_lock.lua` writes a grant, `tell_watchers` that a claim is over. `null` for
- * one that is about no lock of this client's.
+ * one that is about no lock of this client's, and for anything else that somebody publishes there: a push is a hint, and
+ * whoever misses one asks.
  */
 export function pushed(message: string, nameOf: (key: string) => string | null): PushedGrant | Ended | null {
-  const [key, owner, ...grant] = JSON.parse(message) as [string, string, string?, string?, (number | false)?]
-  const name = nameOf(key)
-  if (name === null) return null
+  const [key, owner, ...grant] = arrayOf(message)
+  const name = typeof key === 'string' ? nameOf(key) : null
+  if (name === null || typeof owner !== 'string') return null
   if (grant.length === 0) return { type: 'ended', name, owner }
-  const [fence, mode, limit] = grant
-  return {
-    type: 'granted',
-    name,
-    owner,
-    fence: Number(fence),
-    mode: claimMode(String(mode)),
-    limit: typeof limit === 'number' ? limit : null,
+  const [fenceText, mode, limit] = grant
+  const fence = Number(fenceText)
+  if (!Number.isSafeInteger(fence) || (mode !== 'x' && mode !== 's')) return null
+  return { type: 'granted', name, owner, fence, mode: claimMode(mode), limit: typeof limit === 'number' ? limit : null }
+}
+
+/** The JSON array in a text; empty for any other text. */
+function arrayOf(text: string): readonly unknown[] {
+  try {
+    const value: unknown = JSON.parse(text)
+    return Array.isArray(value) ? value : []
+  } catch {
+    // It is no JSON, so it is none of ours.
+    return []
   }
 }
 

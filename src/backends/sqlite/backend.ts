@@ -12,6 +12,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { invalidArgument } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { BEAT_MS } from './rows.js'
 import { Steps } from './steps.js'
@@ -26,6 +27,8 @@ export interface SqliteBackendOptions {
   readonly driver?: SqliteDriver | undefined
 }
 
+const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: true }
+
 /**
  * Locks for all processes of one machine, in one SQLite database file on a local disk. `target` is its path, relative
  * to the working directory; the file and its folders are made, for this user alone, at the first call.
@@ -39,6 +42,8 @@ export interface SqliteBackendOptions {
  *   is no driver
  */
 export function sqliteBackend(target: string, options: SqliteBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   return new SqliteBackend(checkPath(target), checkPrefix(options.prefix ?? 'soloist:'), loadDriver(options.driver))
 }
 

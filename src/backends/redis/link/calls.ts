@@ -290,7 +290,8 @@ export class Calls {
 
   #lookAtThem(): void {
     this.#look = null
-    this.#looks += 1
+    // While the library is loaded, which may take long on a busy machine, no call can be sent.
+    if (!this.#loading) this.#looks += 1
     if (this.#pending.size === 0) {
       this.#silentLooks = 0
       return

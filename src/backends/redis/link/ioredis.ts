@@ -197,12 +197,14 @@ function connectionOf(client: IoredisClient, classes: CommandClasses, drop: () =
 
 /** At once, and so that what was not sent yet never is: late calls would meet what was sent again since. */
 function abandon(client: IoredisClient): void {
-  client.disconnect()
   const { stream } = client as { stream?: unknown }
-  if (!(stream instanceof Socket) || stream.destroyed) return
-  // Only a TCP connection can be reset.
-  if (stream.remoteFamily !== undefined && !('encrypted' in stream)) stream.resetAndDestroy()
-  else stream.destroy()
+  // Before ioredis ends the stream: one that is ending cannot be reset. And only a TCP connection can.
+  if (stream instanceof Socket && !stream.destroyed && !stream.writableEnded) {
+    if (stream.remoteFamily !== undefined && !('encrypted' in stream)) stream.resetAndDestroy()
+    else stream.destroy()
+  }
+  // Once more would leave a timer.
+  if (client.status !== 'end') client.disconnect()
 }
 
 /** ioredis hangs the command on the error it was answered with. */

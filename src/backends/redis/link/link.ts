@@ -2,7 +2,7 @@ import { SoloistError } from '../../../errors.js'
 import { Calls } from './calls.js'
 import type { LinkEvents, Send, Source } from './library.js'
 import { Pushes } from './pushes.js'
-import { replyCode } from './replies.js'
+import { isWrongServer, replyCode } from './replies.js'
 import { evictionOf } from './server.js'
 
 /** What of a link is not to be trusted. */
@@ -32,8 +32,10 @@ export class Link {
       },
       onSuspicion: (why, replaced) => {
         this.#tell('commands', why, replaced)
-        // The connection for pushes leads to the same server.
-        this.#pushes.suspect(why)
+        // The connection for pushes leads to the same server. It is looked at first: a claim whose turn comes while it is
+        // away is passed over.
+        if (isWrongServer(replyCode(why))) this.#pushes.suspect(why)
+        else this.#pushes.probe()
       },
     })
     this.#pushes = new Pushes(source, {

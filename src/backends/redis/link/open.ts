@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../../errors.js'
+import { invalidArgument, type SoloistError } from '../../../errors.js'
 import { parseAddress } from './address.js'
 import { IoredisAddress, type IoredisClient, IoredisGiven, type IoredisOptions } from './ioredis.js'
 import type { Source } from './library.js'
@@ -23,18 +23,31 @@ export function openLink(target: string | IoredisOptions | RedisClient): Link {
 
 function sourceOf(target: unknown): Source {
   if (typeof target === 'string') return new IoredisAddress(parseAddress(target))
-  if (isClient(target)) return isIoredis(target) ? new IoredisGiven(target) : new NodeRedisGiven(target)
   if (isOptions(target)) return new IoredisAddress(target)
-  throw invalidArgument('redisBackend needs a redis: URL, options of ioredis, or a client of ioredis or node-redis')
+  const client = checkClient(target)
+  return isIoredis(client) ? new IoredisGiven(client) : new NodeRedisGiven(client)
 }
 
-function isClient(target: unknown): target is RedisClient {
-  const candidate = target as Partial<Record<string, unknown>> | null
-  return (
-    typeof candidate === 'object' &&
-    candidate !== null &&
-    ['sendCommand', 'duplicate', 'on', 'subscribe'].every(method => typeof candidate[method] === 'function')
-  )
+function checkClient(client: unknown): RedisClient {
+  if (typeof client !== 'object' || client === null) throw unusable()
+  const candidate = client as Partial<Record<string, unknown>>
+  const has = (method: string) => typeof candidate[method] === 'function'
+  if (has('execute') && has('sendCommand') && !has('duplicate')) {
+    throw unusable("a pool of node-redis' createClientPool is not supported: give a client of createClient")
+  }
+  if (!['sendCommand', 'duplicate', 'on', 'subscribe'].every(has)) throw unusable()
+  const { mode } = candidate
+  if (mode === 'subscriber' || mode === 'monitor') {
+    throw unusable(`this client of ioredis is in ${mode} mode and sends no commands: give another one`)
+  }
+  return client as RedisClient
+}
+
+function unusable(why?: string): SoloistError {
+  const what =
+    'a redis: URL is needed, or options of ioredis that name a server, or a client of ioredis or node-redis for one ' +
+    'server, a cluster or sentinels'
+  return invalidArgument(why === undefined ? what : `${what}; ${why}`)
 }
 
 function isIoredis(client: RedisClient): client is IoredisClient {

@@ -66,7 +66,7 @@ export class Pushes {
    */
   hears(channel: string): boolean {
     if (!this.#heard.has(channel)) return false
-    if (systemClock.monotonicMs() - this.#provenAt >= PROBE_EVERY_MS) this.#probe()
+    if (systemClock.monotonicMs() - this.#provenAt >= PROBE_EVERY_MS) this.probe()
     return true
   }
 
@@ -87,7 +87,7 @@ export class Pushes {
   suspect(why: unknown): void {
     const subscriber = this.#subscriber
     if (subscriber === null || this.#asking) return
-    if (systemClock.monotonicMs() - this.#replacedAt < CALM_MS) this.#probe()
+    if (systemClock.monotonicMs() - this.#replacedAt < CALM_MS) this.probe()
     else this.#replace(subscriber, why)
   }
 
@@ -201,7 +201,8 @@ export class Pushes {
     })
   }
 
-  #probe(): void {
+  /** Replaces the connection if it does not answer now. */
+  probe(): void {
     const subscriber = this.#subscriber
     const [channel] = this.#confirmed
     if (subscriber === null || channel === undefined || this.#asking || this.#probing) return
