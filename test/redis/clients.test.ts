@@ -166,7 +166,7 @@ describe('a client of the application', () => {
       'give a client of createClient',
       async () => {
         const client = await createClientPool({ url }).connect()
-        return { client, end: () => client.destroy() }
+        return { client, end: () => client?.destroy() }
       },
     ],
     [
