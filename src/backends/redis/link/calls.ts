@@ -18,6 +18,8 @@ const SOON_LOOKS = 8
 /** Whatever happens, a call is over after so many. */
 const LONGEST_LOOKS = 20
 const RETRY_MS = 100
+/** A connection is not replaced for what it shows before it is so old. */
+const YOUNG_MS = 500
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 10_000
 
@@ -137,12 +139,21 @@ export class Calls {
     )
   }
 
-  /** The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again. */
-  suspect(why: unknown): void {
-    if (this.#closed) return
+  /**
+   * The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again.
+   *
+   * @returns whether it is replaced: not when it was opened a moment ago, since the next would be no better
+   */
+  suspect(why: unknown): boolean {
+    if (this.#closed) return false
     const { own } = this.#source
-    if (own) this.#drop(why)
+    const replaced = own && systemClock.monotonicMs() - this.#openedAt >= YOUNG_MS
+    if (replaced) {
+      this.#failures = 0
+      this.#drop(why)
+    }
     this.#tell(why, own)
+    return replaced
   }
 
   close(): void {
@@ -269,10 +280,9 @@ export class Calls {
   }
 
   #onWrongServer(call: Call, error: unknown): void {
-    const again = this.#source.own && !call.moved
+    const again = !call.moved
     call.moved = true
-    this.suspect(error)
-    if (!again) this.#fail(call, error)
+    if (!this.suspect(error) || !again) this.#fail(call, error)
   }
 
   /** Sends a call once more, soon, on whichever connection there is then. */
