@@ -78,7 +78,8 @@ export async function startSentinel(password: string): Promise<RedisSentinel> {
     sentinel: { host: '127.0.0.1', port },
     nodes,
     async failOver() {
-      // What the replica has not received is lost with the role.
+      // What the replica has not received is lost with the role; WAIT tells of the writes of its own connection.
+      await primary.set('written', '1')
       if ((await primary.wait(1, READY_MS)) !== 1) throw new Error('the replica does not follow')
       const asked = new Redis(port, { enableReadyCheck: false })
       await asked.call('SENTINEL', 'FAILOVER', 'primary')

@@ -18,8 +18,8 @@ const SOON_LOOKS = 8
 /** Whatever happens, a call is over after so many. */
 const LONGEST_LOOKS = 20
 const RETRY_MS = 100
-/** A connection is not replaced for what it shows before it is so old. */
-const YOUNG_MS = 500
+/** A connection that was good for nothing is not replaced again before it is so old. */
+const NEW_MS = 500
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 10_000
 
@@ -142,12 +142,13 @@ export class Calls {
   /**
    * The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again.
    *
-   * @returns whether it is replaced: not when it was opened a moment ago, since the next would be no better
+   * @returns whether it is replaced: not when it is new and has been no good yet, since the next would be no better
    */
   suspect(why: unknown): boolean {
     if (this.#closed) return false
     const { own } = this.#source
-    const replaced = own && systemClock.monotonicMs() - this.#openedAt >= YOUNG_MS
+    const isNew = !this.#answered && systemClock.monotonicMs() - this.#openedAt < NEW_MS
+    const replaced = own && !isNew
     if (replaced) {
       this.#failures = 0
       this.#drop(why)
