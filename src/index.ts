@@ -17,6 +17,7 @@ export type {
   PushGap,
   ReleaseReply,
   RenewReply,
+  StoreFault,
   Waiter,
   WatchReply,
 } from './backend.js'
@@ -52,7 +53,14 @@ export type {
   JobRun,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
-export type { ClaimEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
+export type {
+  ClaimEvent,
+  ClaimFault,
+  JobFailure,
+  SoloistEventName,
+  SoloistEvents,
+  StoreFaultEvent,
+} from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
 export type { Lease } from './lock/lease.js'
 export type { Lock, ReadWriteLock, Work } from './lock/lock.js'

@@ -3,7 +3,7 @@ const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u
 const NO_WIDTH = /^\p{M}+$/u
 const URL_WITH_LOGIN = /(\b[a-z][a-z\d+.-]*:\/\/)\S*@/gi
-const PASSWORD_PARAMETER = /([?&]password=)[^&\s'"]*/gi
+const PASSWORD_PARAMETER = /([?&](?:sentinel_)?password=)[^&\s'"]*/gi
 const SHOWN_CHARACTERS = 60
 
 /**

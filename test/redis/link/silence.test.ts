@@ -117,7 +117,7 @@ test('a first connection for pushes that never answers is replaced within the ca
   expect(await stage.owner('x')).toBe(lease.owner)
 })
 
-test('what a connection did not send before it was given up never arrives', async () => {
+test('a call that was sent twice, and arrives late the first time, leaves nothing behind', async () => {
   await using stage = await Stage.open()
   const solo = stage.behindProxy()
   await (await solo.lock('warm-up')).release()

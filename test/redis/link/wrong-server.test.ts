@@ -10,16 +10,21 @@ import { queued, storeFault, storeFaults } from './support.js'
 
 const PATIENCE = { timeout: 20_000 }
 
-async function replicaOf(stage: Stage) {
+async function started() {
   const server = await startRedis({ config: 'repl-diskless-sync-delay 0' })
   const admin = new Redis(server.url)
   const stop = async () => {
     admin.disconnect()
     await server.stop()
   }
-  await admin.replicaof('127.0.0.1', stage.server.port)
-  await expect.poll(() => admin.info('replication'), PATIENCE).toContain('master_link_status:up')
   return { server, admin, [Symbol.asyncDispose]: stop }
+}
+
+async function replicaOf(stage: Stage) {
+  const replica = await started()
+  await replica.admin.replicaof('127.0.0.1', stage.server.port)
+  await expect.poll(() => replica.admin.info('replication'), PATIENCE).toContain('master_link_status:up')
+  return replica
 }
 
 test('a primary that was demoted is left for the new one: the lease is kept, and the waiter is told of its turn', async () => {
@@ -47,17 +52,32 @@ test('a primary that was demoted is left for the new one: the lease is kept, and
 
 test('a server that lost its primary and tells no more is left for one that answers', async () => {
   await using stage = await Stage.open({ config: 'replica-serve-stale-data no' })
-  const other = await startRedis()
+  await using other = await started()
   const solo = stage.behindProxy()
   await (await solo.lock('warm-up')).release()
-  stage.proxy.retarget(other.port)
+  stage.proxy.retarget(other.server.port)
   await stage.admin.replicaof('127.0.0.1', await freePort())
   const fault = storeFault(solo)
   const lease = await solo.lock('a')
   expect(await fault).toMatchObject({ error: { cause: { message: expect.stringContaining('MASTERDOWN') } } })
   await lease.release()
   await solo.close()
-  await other.stop()
+})
+
+test('a server that loads the data of another is left for that one', async () => {
+  await using stage = await Stage.open({ config: 'key-load-delay 100000\nloading-process-events-interval-bytes 1024' })
+  await using other = await started()
+  for (let i = 0; i < 100; i++) await other.admin.set(`key ${i}`, 'x'.repeat(1_000))
+  const solo = stage.behindProxy()
+  await (await solo.lock('warm-up')).release()
+  await stage.admin.replicaof('127.0.0.1', other.server.port)
+  const said = () => stage.admin.get('x').catch((error: Error) => error.message)
+  await expect.poll(said, PATIENCE).toMatch(/^LOADING/)
+  stage.proxy.retarget(other.server.port)
+  const fault = storeFault(solo)
+  const lease = await solo.tryLock('a')
+  expect(await fault).toMatchObject({ error: { cause: { message: expect.stringMatching(/^LOADING/) } } })
+  expect(await other.admin.get('soloist:a')).toBe(lease?.owner)
 })
 
 test('where there is no better server the call fails with what the server said, and connections are not opened without end', async () => {
