@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Redis as Redis5 } from 'ioredis-5'
 import { createClient } from 'redis'
@@ -7,7 +8,7 @@ import { connect } from 'soloist'
 import { type RedisClient, redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
 import { Stage } from '../../faults/support.js'
-import { queued, storeFault } from './support.js'
+import { queued, storeFault, storeFaults } from './support.js'
 
 // A client that the application made, with the options it made it with. It is used as it is; what is opened beside it is
 // ours.
@@ -52,7 +53,9 @@ const kinds: Record<string, Open> = {
   'node-redis': nodeRedis(createClient),
   'node-redis that queues nothing': nodeRedis(createClient, { disableOfflineQueue: true }),
   'node-redis that gives up': nodeRedis(createClient, { socket: { reconnectStrategy: false } }),
-  'node-redis that takes idleness for silence': nodeRedis(createClient, { socket: { socketTimeout: 300 } }),
+  'node-redis that takes idleness for silence': nodeRedis(createClient, {
+    socket: { socketTimeout: 300, reconnectStrategy: () => 20 },
+  }),
   'node-redis 5': nodeRedis(five.createClient),
   'node-redis 5 that gives up': nodeRedis(five.createClient, { socket: { reconnectStrategy: false } }),
 }
@@ -76,6 +79,21 @@ describe.each(Object.entries(kinds))('%s', (_kind, open) => {
     await expect.poll(heard).toEqual([expect.anything(), 0])
     close()
   })
+})
+
+test('a client that takes idleness for silence: the connection for pushes is idle, and is left alone', async () => {
+  await using stage = await Stage.open()
+  const { client, close } = await (kinds['node-redis that takes idleness for silence'] as Open)(stage.server.url)
+  const solo = connect(redisBackend(client))
+  const faults = storeFaults(solo)
+  await stage.direct().lock('x', { ttlMs: 60_000 })
+  const { granted } = await queued(solo, 'x')
+  const ended = expect(granted).rejects.toMatchObject({ code: 'CLOSED' })
+  await sleep(1_500)
+  expect(faults.filter(message => message.includes('pushes'))).toEqual([])
+  await solo.close()
+  await ended
+  close()
 })
 
 test.each([

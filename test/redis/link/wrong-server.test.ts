@@ -11,7 +11,7 @@ import { queued, storeFault, storeFaults } from './support.js'
 const PATIENCE = { timeout: 20_000 }
 
 async function started() {
-  const server = await startRedis({ config: 'repl-diskless-sync-delay 0' })
+  const server = await startRedis({ config: 'repl-diskless-sync-delay 0\nrdbcompression no' })
   const admin = new Redis(server.url)
   const stop = async () => {
     admin.disconnect()
