@@ -3,14 +3,8 @@ import { systemClock, type Timer } from '../../../internal/clock.js'
 import { backoffMs } from './backoff.js'
 import type { Connection, Send, Source } from './library.js'
 import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
+import { LOOK_MS, Silence } from './silence.js'
 
-/** How often the calls under way are looked at, while there are any. Times here are counted in looks, so that a process
- * that was held up does not take its own pause for the server's silence. */
-const LOOK_MS = 500
-/** Nothing was answered for so many looks although something was asked: the connection is not to be trusted. */
-const SILENT_LOOKS = 4
-/** The same after silences that followed each other: the server may just be slow. */
-const MOST_SILENT_LOOKS = 16
 /** A call that cannot be sent fails after so many looks: a short outage is ridden out. */
 const OUTAGE_LOOKS = 4
 /** The same for a call which a cluster says will be answered soon. Below the time core gives a call. */
@@ -70,11 +64,7 @@ export class Calls {
   #retry: Timer | null = null
   #look: Timer | null = null
   #looks = 0
-  #answers = 0
-  #answersAtLook = 0
-  #silentLooks = 0
-  /** How many silences there were since the last answer. */
-  #silences = 0
+  readonly #silence = new Silence()
   #openedAt = 0
   /** Whether the present connection has given a good answer. */
   #answered = false
@@ -169,7 +159,7 @@ export class Calls {
     if (this.#connection !== null || this.#loading || this.#closed) return
     if (!this.#loaded) return this.#load()
     this.#refused = false
-    this.#silentLooks = 0
+    this.#silence.startAgain()
     this.#answered = false
     this.#openedAt = systemClock.monotonicMs()
     const isPresent = () => this.#connection === connection
@@ -252,11 +242,11 @@ export class Calls {
   #onReply(call: Call, reply: unknown): void {
     // Also the answer of a connection that was given up since.
     if (!this.#pending.delete(call)) return
-    this.#answers += 1
+    this.#silence.answered()
     this.#answered = true
     if (this.#doubted) {
       this.#doubted = false
-      this.#silences = 0
+      this.#silence.broken()
       this.#trouble = undefined
       this.#events.onAnswer()
     }
@@ -268,7 +258,7 @@ export class Calls {
     const code = replyCode(error)
     call.error = error
     if (code === undefined) return this.#again(call, connection.cluster)
-    this.#answers += 1
+    this.#silence.answered()
     if (isSoon(code)) return this.#again(call, true)
     if (isWrongServer(code)) return this.#onWrongServer(call, error)
     if (isRedirection(code) && !call.moved && !connection.cluster && this.#source.followCluster()) {
@@ -304,7 +294,7 @@ export class Calls {
     // While the library is loaded, which may take long on a busy machine, no call can be sent.
     if (!this.#loading) this.#looks += 1
     if (this.#pending.size === 0) {
-      this.#silentLooks = 0
+      this.#silence.startAgain()
       return
     }
     this.#look = systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
@@ -314,16 +304,11 @@ export class Calls {
       const unsent = call.on === null && age >= (call.soon ? SOON_LOOKS : OUTAGE_LOOKS)
       if (unsent || age >= LONGEST_LOOKS) this.#giveUp(call)
     }
-    const silent = this.#connection !== null && this.#answers === this.#answersAtLook
-    this.#silentLooks = silent ? this.#silentLooks + 1 : 0
-    this.#answersAtLook = this.#answers
-    const most = Math.min(SILENT_LOOKS * 2 ** this.#silences, MOST_SILENT_LOOKS)
-    if (this.#silentLooks >= most) this.#onSilence(this.#silentLooks * LOOK_MS)
+    const silentMs = this.#silence.look(this.#connection !== null)
+    if (silentMs !== null) this.#onSilence(silentMs)
   }
 
   #onSilence(ms: number): void {
-    this.#silentLooks = 0
-    this.#silences += 1
     const why = new Error(`nothing was answered for ${ms / 1_000} seconds`, { cause: this.#trouble })
     const { own } = this.#source
     for (const call of this.#pending) {
