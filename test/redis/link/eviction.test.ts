@@ -66,7 +66,8 @@ test('the process is warned, once', async () => {
       await told
       await solo.close()
     }`
-  const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, server.url])
+  const args = ['--input-type=module', '-e', script, server.url]
+  const { stderr } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 })
   expect(stderr.match(/SOLOIST_EVICTION/g)).toHaveLength(1)
   expect(stderr).toContain('maxmemory-policy volatile-lru')
 })
