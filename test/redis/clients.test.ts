@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type RedisOptions as IoredisOptions, Redis } from 'ioredis'
-import { createClient, createClientPool, createSentinel } from 'redis'
+import { createClient, createClientPool } from 'redis'
 import { connect } from 'soloist'
 import { CeleryLocks } from 'soloist/celery'
 import { redisBackend } from 'soloist/redis'
@@ -168,14 +168,6 @@ describe('a client of the application', () => {
         const client = createClientPool({ url })
         await client.connect()
         return { client, end: () => client.destroy() }
-      },
-    ],
-    [
-      "node-redis' createSentinel",
-      'for Sentinel give a client of ioredis',
-      async () => {
-        const sentinelRootNodes = [{ host: '127.0.0.1', port: 1 }]
-        return { client: createSentinel({ name: 'primary', sentinelRootNodes }), end: () => {} }
       },
     ],
     [

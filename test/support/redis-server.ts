@@ -150,7 +150,7 @@ async function launch(port: number, dir: string, options: RedisOptions): Promise
  * Ends the server and removes its files when this process is gone, also after SIGKILL: the guard's standard input is a
  * pipe that only this process holds open.
  */
-function guardOf(pid: number, dir: string): ChildProcess {
+export function guardOf(pid: number, dir: string): ChildProcess {
   const guard = spawn('sh', ['-c', 'read -r _; kill -9 "$1"; rm -rf "$2"', 'redis-guard', `${pid}`, dir], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // so that Ctrl-C ends this process first
