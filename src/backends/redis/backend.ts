@@ -10,6 +10,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { KeySpace, prefixOf } from './keys.js'
 import type { IoredisOptions } from './link/ioredis.js'
 import type { Send } from './link/library.js'
@@ -25,6 +26,7 @@ export interface RedisBackendOptions {
   readonly prefix?: string | undefined
 }
 
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true }
 /** As many keep client and server at work at the same time; more would only be in the way of other clients. */
 const CALLS_AT_ONCE = 2
 /** Where a list is many calls, and they go to several servers. */
@@ -46,6 +48,8 @@ export function redisBackend(
   target: string | IoredisOptions | RedisClient,
   options: RedisBackendOptions = {},
 ): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const link = openLink(target)
   return new RedisBackend(link, link.keyPrefix + prefixOf(options))
 }
