@@ -110,12 +110,22 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     return this.#backend.kind
   }
 
-  /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
+  /**
+   * Waits for the lock `name`, alone. As {@link Lock.lock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   lock(name: string, options?: LockOptions): Promise<Lease> {
     return orRejected(() => this.#locker.acquire(lockRequest(exclusive(name), options)))
   }
 
-  /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
+  /**
+   * Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
     return orRejected(() => this.#locker.tryAcquire(tryLockRequest(exclusive(name), options)))
   }

@@ -4,7 +4,14 @@ import { filesBelow, read } from './tree.js'
 
 const HEADING = 'Held after abort or rejection:'
 /** What others implement: backends, and clients of Redis. */
-const OF_OTHERS = ['Backend', 'IoredisClient', 'NodeRedisClient', 'NodeRedisCluster']
+const OF_OTHERS = [
+  'Backend',
+  'ResultStore',
+  'IoredisClient',
+  'NodeRedisClient',
+  'NodeRedisCluster',
+  'NodeRedisSentinel',
+]
 
 /** The names in api/public-api.txt. */
 function publicNames() {

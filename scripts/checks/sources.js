@@ -126,15 +126,13 @@ export function checkSources() {
       problems.push(`${path}: say in scripts/checks/sources.js what ${areaOf(file)} may import`)
     }
     const all = importsOf(text)
-    for (const imported of all) {
-      const problem = problemOf(file, imported)
+    for (const specifier of all) {
+      const problem = problemOf(file, specifier)
       if (problem !== null) problems.push(problem)
     }
     const room = NO_CIRCLES.find(room => file.startsWith(room))
     if (room === undefined) continue
-    const targets = all
-      .filter(({ specifier }) => specifier.startsWith('.'))
-      .map(({ specifier }) => targetOf(file, specifier))
+    const targets = all.filter(specifier => specifier.startsWith('.')).map(specifier => targetOf(file, specifier))
     imports.set(
       file,
       targets.filter(target => target.startsWith(room)),

@@ -1,11 +1,12 @@
 import {
-  type AcquireReply,
+  type Answer,
+  type Answers,
   type Backend,
   connect,
   type Lease,
   MemoryStore,
   memoryBackend,
-  type RenewReply,
+  type Step,
 } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../support/manual-clock.js'
@@ -15,23 +16,40 @@ import { watch } from '../support/world.js'
 
 const ODD: readonly unknown[] = [undefined, null, 7, 'OK', {}, { status: 'perhaps' }, [], () => 1]
 
-/** A backend whose answers are replaced as told, on a clock of its own. */
+/** A backend whose answers to steps of a kind are replaced as told, on a clock of its own. */
 function odd() {
   const clock = new ManualClock()
-  const answers: { acquire?: { value: unknown }; renew?: { value: unknown } } = {}
+  const answers: Partial<Record<Step['kind'], { value: unknown }>> = {}
   const backend: Backend = memoryBackend({ store: new MemoryStore(clock) })
-  const acquire = backend.acquire.bind(backend)
-  const renew = backend.renew.bind(backend)
-  backend.acquire = async (...args) => {
-    const reply = await acquire(...args)
-    return answers.acquire === undefined ? reply : (answers.acquire.value as AcquireReply)
+  const run = backend.run.bind(backend)
+  backend.run = async steps => {
+    const right = await run(steps)
+    const told = (step: Step, i: number) => {
+      const replaced = answers[step.kind]
+      return (replaced === undefined ? right.steps[i] : replaced.value) as Answer
+    }
+    return { ...right, steps: steps.map(told) }
   }
-  backend.renew = async claims => {
-    const replies = await renew(claims)
-    return answers.renew === undefined ? replies : (answers.renew.value as RenewReply[])
-  }
-  return { clock, answers, solo: connect(backend, { clock, callTimeoutMs: 1_000 }) }
+  return { clock, answers, backend, solo: connect(backend, { clock, callTimeoutMs: 1_000 }) }
 }
+
+describe.each(ODD.map(value => [value]))('an answer to a whole list that is none: %j', value => {
+  it('is a fault of each of its steps, and nothing stays', async () => {
+    const { clock, backend, solo } = odd()
+    const { run } = backend
+    backend.run = async steps => {
+      await run(steps)
+      return value as Answers
+    }
+    const refused = [watch(solo.lock('a')), watch(solo.tryLock('b')), watch(solo.withLock(['c', 'd'], () => 'never'))]
+    await clock.advance(2_000)
+    for (const { error } of refused) expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    backend.run = run
+    await clock.advance(60_000)
+    for (const name of ['a', 'b', 'c', 'd']) expect(await solo.inspect(name)).toBeNull()
+    await solo.close()
+  })
+})
 
 describe.each(ODD.map(value => [value]))('an answer that is none: %j', value => {
   it('to the first question refuses the call, and nothing stays', async () => {

@@ -170,7 +170,10 @@ export class StepCollector {
     flight.steps = leaving
     this.#underWay += 1
     this.#call(flight, list).then(
-      answers => this.#answered(flight, answers),
+      answers => {
+        if (isAnswers(answers)) this.#answered(flight, answers)
+        else this.#rejected(flight, new TypeError('the answer to a list of steps is none'))
+      },
       (error: unknown) => this.#rejected(flight, error),
     )
   }
@@ -195,7 +198,7 @@ export class StepCollector {
     for (let i = 0; i < steps.length; i++) {
       const pending = steps[i] as PendingStep
       const answer = answers[i]
-      if (answer === undefined) {
+      if (!isAnswerTo(pending.step, answer)) {
         this.#failed(pending, this.#failures.unavailable(pending.step.kind, 'gave no answer'), flight, again)
       } else if (answer.status === 'fault') {
         this.#failed(pending, answer.error, flight, again)
@@ -314,4 +317,28 @@ export class StepCollector {
 
   readonly #late = (pending: PendingStep): SoloistError =>
     this.#failures.late(pending.step.kind, this.#deadlines.afterMs)
+}
+
+/** Whether a backend, which may be somebody's own, answered at all. */
+function isAnswers(answers: Answers | null | undefined): answers is Answers {
+  return Array.isArray(answers?.steps) && Array.isArray(answers.handed)
+}
+
+/** Whether it answered the step that it was asked to do. */
+function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer is Answer {
+  switch (answer?.status) {
+    case 'granted':
+    case 'busy':
+      return kind === 'acquire'
+    case 'held':
+    case 'lost':
+      return kind === 'renew'
+    case 'released':
+      return kind === 'release'
+    case 'fault':
+    case 'again':
+      return true
+    default:
+      return false
+  }
 }
