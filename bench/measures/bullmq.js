@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { Redis } from 'ioredis'
 
 const KINDS = ['Queue.add', 'SingletonQueue.add', 'SingletonQueue.add with a solo']
 /** Short, so that a machine whose speed changes is as fast for one as for the other. */
@@ -12,25 +11,25 @@ const ADDER = fileURLToPath(new URL('bullmq-adder.js', import.meta.url))
  * Adds distinct jobs to a queue of BullMQ's, to ours, and to ours with the locks where `solo` has them: each in a process of
  * its own, by turns, 50 at a time.
  *
- * @param {string} redisUrl @param {number} seconds for each
+ * @param {import('./locks.js').Run} run
  */
-export async function bullmqAdds(redisUrl, seconds) {
-  const admin = new Redis(redisUrl)
-  const adders = KINDS.map(kind => fork(ADDER, [redisUrl, kind]))
+export async function bullmqAdds({ redis, ms, rounds, progress }) {
+  const adders = KINDS.map(kind => fork(ADDER, [redis.url, kind]))
   await Promise.all(adders.map(adder => once(adder, 'message')))
   /** @param {import('node:child_process').ChildProcess} adder */
   const turn = async adder => {
-    const before = await redisCpuUs(admin)
+    const before = await redis.cpuUs()
     adder.send(TURN_MS)
     const [{ added, ms, cpuUs }] = await once(adder, 'message')
-    const redisUs = (await redisCpuUs(admin)) - before
-    await admin.flushall()
+    const redisUs = (await redis.cpuUs()) - before
+    await redis.flush()
     return { added, ms, cpuUs, redisUs }
   }
   const sums = KINDS.map(() => ({ added: 0, ms: 0, cpuUs: 0, redisUs: 0 }))
-  const turns = Math.ceil((seconds * 1_000) / TURN_MS)
+  const turns = Math.ceil((ms * rounds) / TURN_MS)
   // The first turns warm up.
   for (let i = -3; i < turns; i += 1) {
+    progress(`adds to a queue of BullMQ: turn ${i + 4} of ${turns + 3}`)
     for (const [k, adder] of adders.entries()) {
       const measured = await turn(adder)
       const sum = sums[k]
@@ -43,23 +42,16 @@ export async function bullmqAdds(redisUrl, seconds) {
   }
   for (const adder of adders) adder.disconnect()
   await Promise.all(adders.map(adder => once(adder, 'exit')))
-  admin.disconnect()
-  const rates = sums.map(({ added, ms }) => added / (ms / 1_000))
+  const rates = sums.map(({ added, ms: spent }) => added / (spent / 1_000))
   return Object.fromEntries(
     sums.map(({ added, cpuUs, redisUs }, k) => [
       KINDS[k],
       {
-        'adds/s': Math.round(rates[k] ?? 0),
-        'CPU µs': Math.round(cpuUs / added),
-        "Redis' CPU µs": Math.round(redisUs / added),
-        'of Queue.add': Math.round(((rates[k] ?? 0) / (rates[0] ?? 1)) * 100) / 100,
+        perSecond: rates[k] ?? 0,
+        clientUs: cpuUs / added,
+        serverUs: redisUs / added,
+        ratio: (rates[k] ?? 0) / (rates[0] ?? 1),
       },
     ]),
   )
-}
-
-/** The CPU time the server has used. @param {Redis} redis */
-async function redisCpuUs(redis) {
-  const used = [...(await redis.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)]
-  return used.reduce((sum, [, seconds]) => sum + Number(seconds) * 1_000_000, 0)
 }
