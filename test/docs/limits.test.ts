@@ -25,6 +25,8 @@ const share = (value: number) => `1/${Math.round(1 / value)} of the ttl`
 const preset = (text: string) => `${text} by default`
 
 const check = (name: string) => constant('internal/check.ts', name)
+const redis = (name: string) => constant('backends/redis/protocol/limits.ts', name)
+const lookMs = constant('backends/redis/link/silence.ts', 'LOOK_MS')
 const sqliteBeatMs = constant('backends/sqlite/rows.ts', 'BEAT_MS')
 
 /** The first two cells of each row, by heading. */
@@ -41,43 +43,45 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'Holding and waiting': {
     'any time in milliseconds': days(check('LONGEST_MS')),
     '`ttlMs`': preset(ms(constant('lock/request.ts', 'DEFAULT_TTL_MS'))),
-    'a lease is renewed after': share(constant('lock/renewal.ts', 'RENEW_AFTER')),
-    'a renewal that failed is tried again after': share(constant('lock/renewal.ts', 'RETRY_AFTER')),
+    'a lease is renewed after': share(constant('lock/holding/renewal.ts', 'RENEW_AFTER')),
+    'a renewal that failed is tried again after': share(constant('lock/holding/renewal.ts', 'RETRY_AFTER')),
     '`waitMs`': 'no bound by default',
     '`holdForMs`': '0 ms by default',
     '`callTimeoutMs`': preset(ms(constant('soloist.ts', 'DEFAULT_CALL_TIMEOUT_MS'))),
-    'outage that a queued wait survives': ms(constant('lock/waiting.ts', 'OUTAGE_MS')),
-    'a question of a waiter that failed is asked again within': ms(constant('lock/waiting.ts', 'RETRY_MS')),
-    'grants that came too late, one after the other': number(constant('lock/attempt.ts', 'LATE_GRANTS')),
+    'outage that a queued wait survives': ms(constant('lock/waiting/room.ts', 'OUTAGE_MS')),
+    'a question of a waiter that failed is asked again within': ms(constant('lock/waiting/room.ts', 'RETRY_MS')),
+    'grants that came too late, one after the other': number(constant('lock/waiting/attempt.ts', 'LATE_GRANTS')),
     'limit of a semaphore': number(check('LARGEST_LIMIT')),
     'locks, leases and waiters': 'no bound',
-    'waiters that `inspect`, `list` and `soloist get` show': number(
-      constant('backends/redis/backend.ts', 'SHOWN_WAITERS'),
-    ),
+    'holders, and waiters, of a lock that `inspect`, `list` and `soloist get` show': number(redis('SHOWN')),
     'releases that `clear` has under way': number(constant('soloist.ts', 'CLEAR_AT_ONCE')),
   },
   Redis: {
-    'locks that are asked for in one script call': number(constant('backends/redis/acquires.ts', 'TOGETHER')),
-    'leases that are renewed in one script call': number(constant('backends/redis/backend.ts', 'RENEW_AT_ONCE')),
-    'a client that waits looks at each of its locks every': ms(constant('backends/redis/backend.ts', 'BEAT_MS')),
-    'a pushed grant that nobody confirms stands for': ms(constant('backends/redis/scripts/_lock.lua', 'GRANT_MS')),
-    'a waiting client that is silent counts as alive for': ms(constant('backends/redis/scripts/_lock.lua', 'ALIVE_MS')),
-    'keys beside a lock that is idle stay for': ms(constant('backends/redis/scripts/_base.lua', 'IDLE_MS')),
+    'steps that travel in one script call': number(redis('MOST_STEPS')),
+    'steps of locks that are waited for or shared, in one script call': number(redis('LONG_STEPS')),
+    'a client that waits looks at each of its locks every': ms(redis('BEAT_MS')),
+    'a pushed grant that nobody confirms stands for': ms(redis('GRANT_MS')),
+    'a waiting client that is silent counts as alive for': ms(redis('ALIVE_MS')),
+    'keys beside a lock that is idle stay for': ms(redis('IDLE_MS')),
     'keys that one `SCAN` of `list` and `clear` looks at': number(
       found('backends/redis/backend.ts', /SCAN_COUNT = '(\d+)'/),
     ),
-    'a client by URL: time to connect': ms(found('backends/redis/ioredis.ts', /connectTimeout: ([\d_]+)/)),
-    'a client by URL: attempts of a command without a connection': number(
-      found('backends/redis/ioredis.ts', /maxRetriesPerRequest: ([\d_]+)/),
+    'a connection of ours: time to open': ms(found('backends/redis/link/ioredis.ts', /DEFAULTS = .*connectTimeout: ([\d_]+)/)),
+    'a connection of ours that does not answer is replaced after': ms(
+      constant('backends/redis/link/silence.ts', 'SILENT_LOOKS') * lookMs,
     ),
+    'time between two connections': `at most ${ms(constant('backends/redis/link/backoff.ts', 'LONGEST_MS'))}`,
+    'outage that a call survives': ms(constant('backends/redis/link/calls.ts', 'OUTAGE_LOOKS') * lookMs),
   },
   SQLite: {
     'a database that another process is writing to is tried for': ms(
-      constant('backends/sqlite/steps.ts', 'BUSY_LIMIT_MS'),
+      constant('backends/sqlite/transactions.ts', 'BUSY_LIMIT_MS'),
     ),
-    'between two tries': `${constant('backends/sqlite/steps.ts', 'RETRY_MS')} to ${
-      constant('backends/sqlite/steps.ts', 'RETRY_MS') + constant('backends/sqlite/steps.ts', 'RETRY_SPREAD_MS')
+    'between two tries': `${constant('backends/sqlite/transactions.ts', 'RETRY_MS')} to ${
+      constant('backends/sqlite/transactions.ts', 'RETRY_MS') +
+      constant('backends/sqlite/transactions.ts', 'RETRY_SPREAD_MS')
     } ms`,
+    'steps in one transaction': number(found('backends/sqlite/backend.ts', /mostSteps: number = (\d+)/)),
     'a process that waits looks at the file every': ms(constant('backends/sqlite/watch.ts', 'POLL_MS')),
     'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/rows.ts', 'GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(
@@ -153,14 +157,13 @@ test('what the cells say beside the bounds is as the code has it, too', () => {
 test.each([
   ['sqlite', 'backends/sqlite/view.ts'],
   ['memory', 'backends/memory/store.ts'],
-])('%s shows as many waiters as Redis', (_, file) => {
-  expect(constant(file, 'SHOWN_WAITERS')).toBe(constant('backends/redis/backend.ts', 'SHOWN_WAITERS'))
+])('%s shows as many holders and waiters as Redis', (_, file) => {
+  expect(constant(file, 'SHOWN')).toBe(redis('SHOWN'))
 })
 
 test.each([
-  ['GRANT_MS', 'backends/memory/store.ts', 'backends/redis/scripts/_lock.lua'],
-  ['ALIVE_MS', 'backends/memory/store.ts', 'backends/redis/scripts/_lock.lua'],
-  ['BEAT_MS', 'backends/memory/backend.ts', 'backends/redis/backend.ts'],
-])('memory has the %s of Redis', (name, memory, redis) => {
-  expect(constant(memory, name)).toBe(constant(redis, name))
+  ['GRANT_MS', 'backends/memory/store.ts'],
+  ['ALIVE_MS', 'backends/memory/store.ts'],
+])('memory has the %s of Redis', (name, memory) => {
+  expect(constant(memory, name)).toBe(redis(name))
 })
