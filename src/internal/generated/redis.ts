@@ -229,7 +229,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '3f2cd3d44846b7ec221969aa4a85092c5b72437d',
+    sha1: 'e852c6716455b1f8657ddf2c34da677b72f89d64',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -400,6 +400,54 @@ end
 if #released > 0 then call('DEL', unpack(released)) end
 end
 if #long == 0 then return reply() end
+local function usual(j, at)
+local lock, queue, details = KEYS[3 * j - 1], KEYS[3 * j], KEYS[3 * j + 1]
+local owner, terms = ARGV[at], ARGV[at + 1]
+local holder = call('GET', lock)
+if terms == '' and holder == owner then
+local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
+if not first[3] or tonumber(first[2]) < 1e15 then return nil end
+local head = first[1]
+local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner)
+local ttl = notes[1] and string.match(notes[1], '^x,([1-9]%d*),')
+local bare = ttl and notes[1] == 'x,' .. ttl .. ',' .. client .. ' '
+if not bare or notes[2] or notes[3] then return nil end
+call('ZREM', queue, head)
+local fence = digits(new_fence())
+call('SET', lock, head, 'PX', ttl)
+call('HDEL', details, 'o' .. head)
+local n = #handed
+handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
+return '1'
+elseif holder and holder ~= owner and hears == '1' and tonumber(terms) and terms ~= '0' then
+local left = call('PTTL', lock)
+local last = call('ZRANGE', queue, 0, 0, 'REV', 'WITHSCORES')[2]
+if left < 0 or not last or tonumber(last) < 1e15 or call('HEXISTS', details, 'o' .. owner) == 1 then return nil end
+local ticket = digits(math.max(now_us, last + 1))
+call('ZADD', queue, ticket, owner)
+local note = 'x,' .. terms .. ',' .. client .. ' '
+call('HSET', details, 'o' .. owner, note, 'c' .. client, digits(now + alive_ms))
+expire(queue, idle_ms)
+expire(details, left + idle_ms)
+return 'b', { holder, digits(math.max(left, 1)), ticket, '0' }
+end
+end
+local work = 0
+local next_long = 1
+while long[next_long] and work < long_at_most do
+local j, at = long[next_long][1], long[next_long][2]
+local done, letter, extra = pcall(usual, j, at)
+if not done then
+letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
+elseif letter then
+letters[j], extras[j] = letter, extra
+else
+break
+end
+work = work + 1
+next_long = next_long + 1
+end
+if not long[next_long] then return reply() end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 local function lock_at(k)
@@ -489,7 +537,6 @@ if notes[1] or notes[2] then return end
 end
 call('DEL', l.details)
 end
-local work = 0
 local function push(to, ...)
 return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
@@ -728,8 +775,8 @@ return letter, extra
 end
 local next_result = 3 * count + 2
 local full = false
-for _, step in ipairs(long) do
-local j, at = step[1], step[2]
+for i = next_long, #long do
+local j, at = long[i][1], long[i][2]
 local kind = string.byte(ARGV[at + 1])
 local result = nil
 if kind == 33 then

@@ -50,8 +50,8 @@ end
 
 local next_result = 3 * count + 2
 local full = false
-for _, step in ipairs(long) do
-  local j, at = step[1], step[2]
+for i = next_long, #long do
+  local j, at = long[i][1], long[i][2]
   local kind = string.byte(ARGV[at + 1])
   local result = nil
   if kind == 33 then

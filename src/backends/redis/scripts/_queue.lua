@@ -1,6 +1,3 @@
--- How much this call has done, in long steps.
-local work = 0
-
 local function push(to, ...)
   return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end

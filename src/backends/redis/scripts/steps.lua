@@ -46,6 +46,7 @@ local call, try = redis.call, redis.pcall
 -- @include _settings.lua
 -- @include _renew.lua
 -- @include _together.lua
+-- @include _usual.lua
 -- @include _lock.lua
 -- @include _queue.lua
 -- @include _acquire.lua
