@@ -223,14 +223,14 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.assertOpen()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
-    const { name, mode, limit, ttlMs, meta } = request
+    const { name, mode, limit, ttlMs, meta, noted } = request
     const owner = request.owner ?? this.newOwner()
     const lock = this.locks.at(name)
     const standing = lock.find(owner)
     if (standing !== undefined && !(standing instanceof Expiring)) {
       throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
     }
-    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience)
+    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta, noted }, lock, request, patience)
     lock.put(attempt)
     attempt.start()
     return attempt.result

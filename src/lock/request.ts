@@ -72,6 +72,8 @@ export interface LockRequest extends Target {
   readonly waitMs: number
   readonly holdForMs: number
   readonly meta: string | null
+  /** As in a claim: age and fence are seen from the grant on. */
+  readonly noted?: boolean
   readonly signal: AbortSignal | null
   /** Who is to hold the lock; absent: a new owner for this call alone. */
   readonly owner?: string

@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '5d28c4051b71b3358b343f46da495f62f450af62',
+    sha1: '41f577db908a4f9bd26d4020fecf72223659c745',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -49,13 +49,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -229,7 +239,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'e852c6716455b1f8657ddf2c34da677b72f89d64',
+    sha1: '5ab875dc8431c2eda02e6885e0412a435dd0ddec',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -465,13 +475,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -573,7 +593,7 @@ elseif claim.client == client then
 if not fits(l, claim) then return false end
 l.size = l.size - call('ZREM', l.queue, head)
 local fence = digits(new_fence())
-hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+hold(l, claim, claim.ttl, fence, claim.meta or claim.noted)
 local n = #handed
 handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
 work = work + 0.5
@@ -626,7 +646,7 @@ end
 local function grant(l, claim, again)
 local noted = again and l.detailed and noted_claim(l, claim.owner)
 local fence = noted and noted.fence ~= '' and noted.fence
-local has_note = fence or claim.meta
+local has_note = fence or claim.meta or claim.noted
 fence = fence or digits(new_fence())
 hold(l, claim, claim.ttl, fence, has_note)
 if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
@@ -758,9 +778,10 @@ local ticket, replaces = 'new', nil
 if kind == 116 then -- 't'
 claim.ttl, ticket = string.sub(terms, 2), ''
 elseif kind >= 115 then -- 'x' and 's'
-local meta, other
-claim.mode, claim.limit, claim.ttl, ticket, meta, other =
-string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
+local noted, meta, other
+claim.mode, claim.limit, claim.ttl, ticket, noted, meta, other =
+string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(m?)(r?)$')
+claim.noted = noted ~= '' or nil
 at = at + 2
 if meta ~= '' then
 claim.meta = ARGV[at]
@@ -802,7 +823,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '44a71ea69dc8d317fb15c390494da6ff19970477',
+    sha1: '47eba6dcfd6a8ae143fe8b05e7bc1c2698549873',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local result = call('GET', KEYS[4])
@@ -837,13 +858,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end

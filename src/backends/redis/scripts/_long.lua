@@ -32,9 +32,10 @@ local function do_step(j, at, result)
     if kind == 116 then -- 't'
       claim.ttl, ticket = string.sub(terms, 2), ''
     elseif kind >= 115 then -- 'x' and 's'
-      local meta, other
-      claim.mode, claim.limit, claim.ttl, ticket, meta, other =
-        string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
+      local noted, meta, other
+      claim.mode, claim.limit, claim.ttl, ticket, noted, meta, other =
+        string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(m?)(r?)$')
+      claim.noted = noted ~= '' or nil
       at = at + 2
       if meta ~= '' then
         claim.meta = ARGV[at]
