@@ -9,7 +9,7 @@ import { JobLocks } from './job/locks.js'
 import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
-import type { Lease } from './lock/lease.js'
+import type { Lease } from './lock/holding/lease.js'
 import {
   type Lock,
   NamedLock,
@@ -152,7 +152,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /** Who holds the lock and who waits for it, or `null` when nobody does. */
   async inspect(name: string): Promise<LockState | null> {
     checkName(name)
-    return await this.#locker.call('inspect', backend => backend.inspect(name))
+    return await this.#locker.inspect(name)
   }
 
   /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */

@@ -1,4 +1,4 @@
-// Who may import whom in src, and how long a file may be.
+// Who may import whom in src, where there may be no circles, and how long a file may be.
 import { posix } from 'node:path'
 import { filesBelow, manifest, read } from './tree.js'
 
@@ -34,6 +34,9 @@ const MAY_IMPORT = {
 /** The packages an area may import, besides loading an optional peer with `import()`. @type {Record<string, string[]>} */
 const MAY_IMPORT_PACKAGES = { cli: Object.keys(manifest.dependencies), 'adapters/bullmq': ['bullmq'] }
 
+/** Where no file may import itself by way of others, types included: what belongs to what shows in the imports. */
+const NO_CIRCLES = ['lock/', 'backends/redis/']
+
 /** @param {string} file a path below src */
 function areaOf(file) {
   const [first = '', second = ''] = file.split('/')
@@ -65,7 +68,7 @@ function problemOf(file, { specifier, dynamic }) {
     if (MAY_IMPORT_PACKAGES[area]?.includes(specifier)) return null
     return `src/${file}: must not import the package "${specifier}"; a peer is loaded with import() when it is needed`
   }
-  const target = posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
+  const target = targetOf(file, specifier)
   if (areaOf(target) === area) return null
   const allowed = MAY_IMPORT[kindOf(area)] ?? []
   const names = [areaOf(target), kindOf(areaOf(target)), target.replace(/\.ts$/, '')]
@@ -74,9 +77,30 @@ function problemOf(file, { specifier, dynamic }) {
   return `src/${file}: must not import src/${target}; ${kindOf(area)} may import ${allowed.join(', ') || 'nothing'}`
 }
 
+/** @param {string} file a path below src @param {string} specifier */
+const targetOf = (file, specifier) => posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
+
+/** One circle for each file that is in one. @param {Map<string, string[]>} imports @returns {string[][]} */
+function circlesOf(imports) {
+  const circles = []
+  const done = new Set()
+  /** @param {string} file @param {string[]} path */
+  const visit = (file, path) => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file])
+    else if (!done.has(file)) {
+      for (const next of imports.get(file) ?? []) visit(next, [...path, file])
+      done.add(file)
+    }
+  }
+  for (const file of imports.keys()) visit(file, [])
+  return circles
+}
+
 /** @returns {string[]} */
 export function checkSources() {
   const problems = []
+  /** @type {Map<string, string[]>} */
+  const imports = new Map()
   for (const path of filesBelow('src')) {
     const file = path.slice('src/'.length)
     if (file.startsWith('internal/generated/')) continue
@@ -87,10 +111,21 @@ export function checkSources() {
     if (!(kindOf(areaOf(file)) in MAY_IMPORT)) {
       problems.push(`${path}: say in scripts/checks/sources.js what ${areaOf(file)} may import`)
     }
-    for (const imported of importsOf(text)) {
+    const all = importsOf(text)
+    for (const imported of all) {
       const problem = problemOf(file, imported)
       if (problem !== null) problems.push(problem)
     }
+    const room = NO_CIRCLES.find(room => file.startsWith(room))
+    if (room === undefined) continue
+    const targets = all
+      .filter(({ specifier }) => specifier.startsWith('.'))
+      .map(({ specifier }) => targetOf(file, specifier))
+    imports.set(
+      file,
+      targets.filter(target => target.startsWith(room)),
+    )
   }
+  for (const circle of circlesOf(imports)) problems.push(`src/${circle[0]}: a circle of imports: ${circle.join(' → ')}`)
   return problems
 }

@@ -1,3 +1,5 @@
+import { clock } from './claims/clock.js'
+import { details } from './claims/details.js'
 import { expiry } from './claims/expiry.js'
 import { fences } from './claims/fences.js'
 import { fifo } from './claims/fifo.js'
@@ -9,6 +11,7 @@ import { renewal } from './claims/renewal.js'
 import { replaces } from './claims/replaces.js'
 import { replay } from './claims/replay.js'
 import { results } from './leaving/results.js'
+import { watching } from './leaving/watching.js'
 import type { ConformanceSetup } from './setup.js'
 import { close } from './showing/close.js'
 import { inspect } from './showing/inspect.js'
@@ -61,7 +64,8 @@ export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.j
  *
  * **Time.** Short leases really run out, which takes half a minute in all, or no time with {@link ConformanceSetup.elapse}.
  * Ages and deadlines are compared on the datastore's clock, and no test expects anything to be fast; but the datastore
- * and this process must agree on how long a second is.
+ * and this process must agree on how long a second is. A clock that is set while locks are held, and details that are lost,
+ * are tested where the setup says how ({@link ConformanceSetup.stepClock}, {@link ConformanceSetup.loseDetails}).
  *
  * **What it needs and leaves.** Each test has a random prefix of its own, releases what it claimed, and closes and
  * disposes what it opened, so tests may run beside others on one server. Pausing a process takes a POSIX system.
@@ -80,6 +84,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('fences', fences)
     suite.guarantee('replaces', replaces)
     suite.guarantee('results', results)
+    suite.guarantee('watching', watching)
     suite.guarantee('limits', limits)
     suite.guarantee('inspect', inspect)
     suite.guarantee('list', list)
@@ -87,7 +92,9 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('renewal', renewal)
     suite.guarantee('close', close)
     suite.guarantee('concurrency', concurrency)
-    const { module } = suite
+    const { module, stepClock, loseDetails } = suite
+    if (stepClock !== undefined) suite.guarantee('a clock that steps', () => clock(suite, stepClock))
+    if (loseDetails !== undefined) suite.guarantee('lost details', () => details(suite, loseDetails))
     if (module !== null) suite.guarantee('processes', () => processes(suite, module))
   })
 }

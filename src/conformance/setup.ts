@@ -36,6 +36,16 @@ export interface ConformanceSetup {
    * moves it here, and the suite takes no time.
    */
   readonly elapse?: ((ms: number) => Promise<void> | void) | undefined
+  /**
+   * Sets the datastore's clock forward by `ms` milliseconds, or back by a negative number, without time passing. Absent:
+   * it cannot be set, and the guarantee of a clock that steps is not tested.
+   */
+  readonly stepClock?: ((ms: number) => Promise<void> | void) | undefined
+  /**
+   * Makes the datastore lose what it notes of this prefix's locks beside who holds them and who waits, as one does that
+   * evicts keys. Absent: it cannot lose that alone, and the guarantee of lost details is not tested.
+   */
+  readonly loseDetails?: ((prefix: string) => Promise<void> | void) | undefined
 }
 
 /** The `open` of a setup's store. The module is imported when it is first needed. */

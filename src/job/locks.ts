@@ -1,7 +1,7 @@
 import type { ClaimId, KeptResult, LockState } from '../backend.js'
 import { invalidArgument } from '../errors.js'
 import { checkMs, checkOptions, checkPrefix, checkText } from '../internal/check.js'
-import type { Lease } from '../lock/lease.js'
+import type { Lease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { lockRequest } from '../lock/request.js'
 import { checkJobLock, JOB_PREFIX } from './names.js'
@@ -101,7 +101,7 @@ export class JobLocks {
   /** The lock's whole state, or `null` when nobody holds it or waits for it. */
   async inspect(lock: string): Promise<LockState | null> {
     const name = checkJobLock(lock)
-    return await this.#locker.call('inspect', backend => backend.inspect(name))
+    return await this.#locker.inspect(name)
   }
 
   /**

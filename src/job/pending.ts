@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.js'
-import type { HeldLease } from '../lock/lease.js'
+import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { canonicalJson } from './key.js'
 import type { JobLocks } from './locks.js'
@@ -91,7 +91,7 @@ export async function askToStop<A>(
       await pause(locker, delayMs, over.signal)
     }
   } catch (error) {
-    locker.fault(claim, 'shared', 'release', error)
+    locker.news.fault(claim, 'shared', 'release', error)
   }
 }
 

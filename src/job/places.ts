@@ -1,6 +1,6 @@
 import { onAbort } from '../internal/abort.js'
 import { type JobMode, PERIOD_META } from '../internal/job-modes.js'
-import type { HeldLease } from '../lock/lease.js'
+import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { exclusive, type LockRequest, shared, type Target } from '../lock/request.js'
 import type { JobLockNames } from './names.js'
@@ -148,7 +148,7 @@ export class Places {
           const replacing = before === undefined ? {} : { replaces: before }
           const period = await this.#locker.tryAcquire({ ...this.#periodRequest(id), ...replacing })
           if (period !== null) return await this.#periodHold(period, lease)
-          const state = await this.#locker.call('inspect', backend => backend.inspect(this.gate))
+          const state = await this.#locker.inspect(this.gate)
           before = state?.holders[0]?.owner
         }
       } catch (error) {

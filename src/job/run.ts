@@ -1,6 +1,6 @@
 import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
-import type { HeldLease } from '../lock/lease.js'
+import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { shared } from '../lock/request.js'
 import type { JobDefinition } from './options.js'

@@ -1,5 +1,5 @@
 import type { JobStrategy } from '../internal/job-modes.js'
-import type { HeldLease } from '../lock/lease.js'
+import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import type { JobLocks } from './locks.js'
 import type { JobDefinition } from './options.js'
@@ -65,7 +65,7 @@ export class Runs<A, R> {
     if (ended.lapsed) this.#jobs.count(job, 'lapsed')
     if (!ended.settled.ok) {
       const { error } = ended.settled
-      this.#locker.publish('jobFailed', { job, key: trigger.key, id, error })
+      this.#locker.news.tell('jobFailed', { job, key: trigger.key, id, error })
     }
     return ended.settled
   }

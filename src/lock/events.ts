@@ -1,7 +1,9 @@
 import { channel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
-import type { ClaimMode } from '../backend.js'
+import type { Claim, ClaimId, ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
+import type { Clock } from '../internal/clock.js'
+import type { HeldLease } from './holding/lease.js'
 
 /** What every event tells about the claim it is about. */
 export interface ClaimEvent {
@@ -75,20 +77,57 @@ const channels = {
   jobFailed: channel('soloist:jobFailed'),
 }
 
-/** Whether anybody hears of such an event. */
-export function isHeard(emitter: EventEmitter, event: SoloistEventName): boolean {
-  return channels[event].hasSubscribers || emitter.listenerCount(event) > 0
+/**
+ * Tells what happens to one client's claims, to its emitter's listeners and to the diagnostics channels. Listeners run in a
+ * microtask of their own: one that throws is an uncaught exception of the application, and never a lock that is held by
+ * nobody. Where nobody listens, nothing is made.
+ */
+export class News {
+  readonly #emitter: EventEmitter
+  readonly #clock: Clock
+
+  constructor(emitter: EventEmitter, clock: Clock) {
+    this.#emitter = emitter
+    this.#clock = clock
+  }
+
+  tell<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
+    if (this.#emitter.listenerCount(event) > 0) queueMicrotask(() => this.#emitter.emit(event, detail))
+    if (channels[event].hasSubscribers) channels[event].publish(detail)
+  }
+
+  /** @param sinceMs when the caller began to wait, on the monotonic clock */
+  acquired({ claim, fence }: HeldLease, sinceMs: number): void {
+    if (!this.#isHeard('acquired')) return
+    this.tell('acquired', { ...subject(claim), fence, waitedMs: this.#clock.monotonicMs() - sinceMs })
+  }
+
+  waiting(claim: Claim, holder: string | null): void {
+    if (this.#isHeard('waiting')) this.tell('waiting', { ...subject(claim), holder })
+  }
+
+  released({ claim, fence, heldMs }: HeldLease): void {
+    if (this.#isHeard('released')) this.tell('released', { ...subject(claim), fence, heldMs })
+  }
+
+  lost({ claim, fence, heldMs }: HeldLease, reason: SoloistError): void {
+    if (this.#isHeard('lost')) this.tell('lost', { ...subject(claim), fence, heldMs, reason })
+  }
+
+  fault({ name, owner }: ClaimId, mode: ClaimMode | null, during: 'renew' | 'wait' | 'release', error: unknown): void {
+    this.tell('fault', { name, owner, mode, during, error })
+  }
+
+  /** Something is wrong that is no claim's. */
+  storeFault(error: unknown): void {
+    this.tell('fault', { name: null, owner: null, mode: null, during: 'store', error })
+  }
+
+  #isHeard(event: SoloistEventName): boolean {
+    return channels[event].hasSubscribers || this.#emitter.listenerCount(event) > 0
+  }
 }
 
-/**
- * Tells an event to the emitter's listeners and to the diagnostics channel. Listeners run in a microtask of their own: one
- * that throws is an uncaught exception of the application, and never a lock that is held by nobody.
- */
-export function publish<E extends SoloistEventName>(
-  emitter: EventEmitter,
-  event: E,
-  detail: SoloistEvents[E][0],
-): void {
-  if (emitter.listenerCount(event) > 0) queueMicrotask(() => emitter.emit(event, detail))
-  if (channels[event].hasSubscribers) channels[event].publish(detail)
+function subject({ name, owner, mode }: Claim): ClaimEvent {
+  return { name, owner, mode }
 }

@@ -1,5 +1,5 @@
 import { onAbort } from '../internal/abort.js'
-import type { HeldLease, Lease } from './lease.js'
+import type { HeldLease, Lease } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import type { LockRequest } from './request.js'
 

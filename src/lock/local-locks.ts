@@ -1,5 +1,5 @@
 import type { Timer } from '../internal/clock.js'
-import type { Flight, Lane, PendingStep } from './steps.js'
+import type { Flight, Lane, PendingStep } from './calls/steps.js'
 
 /** What stands for one claim in this client: a call that waits, a lease, or what is left of one. */
 export interface Standing {

@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.js'
-import type { Lease } from './lease.js'
+import type { Lease } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
 

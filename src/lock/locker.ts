@@ -13,20 +13,20 @@ import type {
 } from '../backend.js'
 import { invalidArgument, SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
-import { Attempt, type AttemptHost, aborted, type Patience } from './attempt.js'
-import { Calls } from './calls.js'
-import { StepCollector } from './collector.js'
-import { Deadlines } from './deadlines.js'
-import { type FaultEvent, isHeard, publish, type SoloistEventName, type SoloistEvents } from './events.js'
-import { Failures } from './failures.js'
-import { HeldLease } from './lease.js'
+import { Calls } from './calls/calls.js'
+import { StepCollector } from './calls/collector.js'
+import { Deadlines } from './calls/deadlines.js'
+import { Failures } from './calls/failures.js'
+import type { CallTimes, Done, PendingStep } from './calls/steps.js'
+import { News } from './events.js'
+import { HeldLease } from './holding/lease.js'
+import { Releases, type ReleasesHost } from './holding/releases.js'
+import { type RenewalHost, Renewer } from './holding/renewal.js'
 import { Expiring, LocalLocks } from './local-locks.js'
-import { Releases, type ReleasesHost } from './releases.js'
-import { type RenewalHost, Renewer } from './renewal.js'
 import type { LockRequest } from './request.js'
-import type { CallTimes, Done, PendingStep } from './steps.js'
-import { type Waiter, type WaitingHost, WaitingRoom } from './waiting.js'
-import { type WatchingHost, WatchRoom } from './watching.js'
+import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
+import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
+import { type WatchingHost, WatchRoom } from './waiting/watching.js'
 
 export interface LockerOptions {
   /** This client's name, unique among all clients of the datastore; starts every owner. */
@@ -56,9 +56,8 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   readonly locks: LocalLocks = new LocalLocks()
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom
+  readonly news: News
 
-  readonly #backend: Backend
-  readonly #emitter: EventEmitter
   readonly #calls: Calls
   readonly #renewer: Renewer
   readonly #releases: Releases
@@ -75,8 +74,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.clientId = clientId
     this.kind = backend.kind
     this.beatMs = backend.beatMs
-    this.#backend = backend
-    this.#emitter = options.emitter
+    this.news = new News(options.emitter, clock)
     const failures = new Failures(backend.kind)
     const deadlines = new Deadlines(clock, options.callTimeoutMs)
     const onHanded = (grant: HandedGrant, call: CallTimes) => this.#handed(grant, call)
@@ -119,10 +117,10 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     return `${this.clientId}/${this.#sequence}`
   }
 
-  /** Runs a backend call made outside of a lease, such as `inspect`, under the same bound and the same errors. */
-  async call<T>(what: string, call: (backend: Backend) => Promise<T>): Promise<T> {
+  /** Who holds the lock and who waits for it, or `null` when nobody does. */
+  async inspect(name: string): Promise<LockState | null> {
     this.assertOpen()
-    return await this.#calls.run(what, call)
+    return await this.#calls.run('inspect', backend => backend.inspect(name))
   }
 
   /**
@@ -155,19 +153,9 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
    */
   async *list(prefix: string): AsyncGenerator<LockState, void, undefined> {
     this.assertOpen()
-    const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
-    let left = false
-    try {
-      for (;;) {
-        const next = await this.call('list', () => states.next())
-        if (next.done === true) return
-        left = true
-        yield next.value
-        left = false
-      }
-    } finally {
-      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
-      if (left && this.isOpen) await this.call('list', async () => await states.return?.())
+    for await (const state of this.#calls.list(prefix, () => this.isOpen)) {
+      yield state
+      this.assertOpen()
     }
   }
 
@@ -244,9 +232,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   }
 
   onHeld(lease: HeldLease, sinceMs: number): void {
-    if (!this.#hears('acquired')) return
-    const waitedMs = this.clock.monotonicMs() - sinceMs
-    publish(this.#emitter, 'acquired', { ...subject(lease.claim), fence: lease.fence, waitedMs })
+    this.news.acquired(lease, sinceMs)
   }
 
   forget(attempt: Attempt): void {
@@ -254,7 +240,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   }
 
   onQueued(attempt: Attempt, holder: string | null): void {
-    if (this.#hears('waiting')) publish(this.#emitter, 'waiting', { ...subject(attempt.claim), holder })
+    this.news.waiting(attempt.claim, holder)
   }
 
   dequeue(attempt: Attempt): PendingStep | null {
@@ -264,7 +250,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   onWaitFault(waiter: Waiter, error: unknown): void {
     const standing = this.locks.find(waiter.name, waiter.owner)
     const mode = standing instanceof Attempt ? standing.claim.mode : null
-    this.fault(waiter, mode, 'wait', error)
+    this.news.fault(waiter, mode, 'wait', error)
   }
 
   // What leases call back.
@@ -274,7 +260,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   }
 
   onRenewFault(lease: HeldLease, error: unknown): void {
-    this.fault(lease, lease.claim.mode, 'renew', error)
+    this.news.fault(lease, lease.claim.mode, 'renew', error)
   }
 
   releaseLease(lease: HeldLease, result: KeptResult | null): void {
@@ -284,21 +270,18 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
-    const { claim, fence, heldMs } = lease
     this.#renewer.remove(lease)
     if (reason.code === 'CLOSED') {
       this.#ended.push(lease)
       return
     }
-    if (this.#hears('lost')) publish(this.#emitter, 'lost', { ...subject(claim), fence, heldMs, reason })
+    this.news.lost(lease, reason)
     lease.lock.remove(lease)
-    this.#releaseOrphan(claim, claim.mode)
+    this.#releaseOrphan(lease, lease.claim.mode)
   }
 
   onReleased(lease: HeldLease): void {
-    if (!this.#hears('released')) return
-    const { claim, fence, heldMs } = lease
-    publish(this.#emitter, 'released', { ...subject(claim), fence, heldMs })
+    this.news.released(lease)
   }
 
   onMissed(name: string): void {
@@ -306,11 +289,11 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   }
 
   onReleaseFault(lease: HeldLease, error: unknown): void {
-    this.fault(lease, lease.claim.mode, 'release', error)
+    this.news.fault(lease, lease.claim.mode, 'release', error)
   }
 
   onFault(claim: ClaimId, mode: ClaimMode | null, error: unknown): void {
-    this.fault(claim, mode, 'release', error)
+    this.news.fault(claim, mode, 'release', error)
   }
 
   // What the backend tells.
@@ -321,10 +304,8 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
         return this.#granted(event)
       case 'ended':
         return this.watching.ended(event)
-      case 'fault': {
-        const { error } = event
-        return this.publish('fault', { name: null, owner: null, mode: null, during: 'store', error })
-      }
+      case 'fault':
+        return this.news.storeFault(event.error)
       case 'gap':
         this.waiting.gap()
         this.watching.gap()
@@ -346,23 +327,6 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
     return this.#closed ? null : this.#releases.releaseOrphan(claim, mode)
   }
-
-  /** Tells of a failure that no caller can be told. */
-  fault(claim: ClaimId, mode: ClaimMode | null, during: 'renew' | 'wait' | 'release', error: unknown): void {
-    this.publish('fault', { name: claim.name, owner: claim.owner, mode, during, error } satisfies FaultEvent)
-  }
-
-  publish<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
-    if (this.#hears(event)) publish(this.#emitter, event, detail)
-  }
-
-  #hears(event: SoloistEventName): boolean {
-    return isHeard(this.#emitter, event)
-  }
-}
-
-function subject(claim: Claim): { name: string; owner: string; mode: Claim['mode'] } {
-  return { name: claim.name, owner: claim.owner, mode: claim.mode }
 }
 
 function closed(): SoloistError {

@@ -1,9 +1,11 @@
 import { MemoryStore, memoryBackend } from 'soloist'
-import type { OpenStore } from 'soloist/conformance'
+import type { ConformanceSetup, OpenStore } from 'soloist/conformance'
 import { ManualClock } from '../support/manual-clock.js'
 
 /** Memory datastores on a clock that stands still until `elapse` moves it: one per prefix, as nothing else is shared. */
-export function memoryStores(): { readonly open: OpenStore; elapse(ms: number): Promise<void> } {
+export function memoryStores(): Pick<Required<ConformanceSetup>, 'elapse' | 'stepClock'> & {
+  readonly open: OpenStore
+} {
   const clock = new ManualClock()
   const stores = new Map<string, MemoryStore>()
   return {
@@ -13,5 +15,6 @@ export function memoryStores(): { readonly open: OpenStore; elapse(ms: number): 
       return { backend: memoryBackend({ store }) }
     },
     elapse: ms => clock.advance(ms),
+    stepClock: ms => clock.suspend(ms),
   }
 }

@@ -14,22 +14,15 @@ const fault = searchParams.get('fault')
  * @type {import('soloist/conformance').OpenStore}
  */
 export async function open({ prefix }) {
-  const right = sqliteBackend(path, { prefix: fault === 'strangers' ? `${prefix}${process.pid}:` : prefix, driver })
-  /** @type {import('soloist').Backend} */
-  const broken = {
-    kind: right.kind,
-    beatMs: right.beatMs,
-    acquire: (claim, options) => right.acquire(fault === 'crowd' ? { ...claim, limit: null } : claim, options),
-    renew: claims => right.renew(claims),
-    release: async (claim, result) => {
-      const owner = fault === 'careless' ? (await right.inspect(claim.name))?.holders[0]?.owner : undefined
-      return await right.release({ ...claim, owner: owner ?? claim.owner }, result)
-    },
-    watch: (name, owner, client) => right.watch(name, owner, client),
-    onGrant: listener => right.onGrant(listener),
-    inspect: name => right.inspect(name),
-    list: prefix => right.list(prefix),
-    close: () => right.close(),
+  const backend = sqliteBackend(path, { prefix: fault === 'strangers' ? `${prefix}${process.pid}:` : prefix, driver })
+  const run = backend.run.bind(backend)
+
+  /** @param {import('soloist').Step} step @returns {Promise<import('soloist').Step>} */
+  const changed = async step => {
+    if (step.kind === 'acquire' && fault === 'crowd') return { ...step, claim: { ...step.claim, limit: null } }
+    if (step.kind !== 'release' || fault !== 'careless') return step
+    return { ...step, owner: (await backend.inspect(step.name))?.holders[0]?.owner ?? step.owner }
   }
-  return { backend: broken }
+  backend.run = async steps => await run(await Promise.all(steps.map(changed)))
+  return { backend }
 }

@@ -111,7 +111,7 @@ export class TrialClient {
     assert.ok(answer.status === 'busy')
     if (options.ticket === undefined) {
       assert.equal(answer.ticket, null, `${claim.owner} asked for no place in the queue of ${shown(claim.name)}`)
-    }
+    } else if (answer.ticket !== null) this.#waiting.set(claim, answer.ticket)
     return answer
   }
 
@@ -119,7 +119,6 @@ export class TrialClient {
   async queue(claim: Claim, ticket: 'new' | number = 'new'): Promise<number> {
     const answer = await this.refused(claim, { ticket })
     assert.ok(typeof answer.ticket === 'number', `${claim.owner} should get a ticket for ${shown(claim.name)}`)
-    this.#waiting.set(claim, answer.ticket)
     return answer.ticket
   }
 

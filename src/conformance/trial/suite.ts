@@ -92,6 +92,16 @@ export class Suite {
     this.module = setup.store instanceof URL ? setup.store : null
   }
 
+  /** Sets the datastore's clock, where it can be set. */
+  get stepClock(): ConformanceSetup['stepClock'] {
+    return this.#setup.stepClock
+  }
+
+  /** Makes the datastore lose the details of locks, where it can. */
+  get loseDetails(): ConformanceSetup['loseDetails'] {
+    return this.#setup.loseDetails
+  }
+
   /** Registers the tests of one guarantee. */
   guarantee(name: string, register: (suite: Suite) => void): void {
     this.#setup.runner.describe(name, () => register(this))

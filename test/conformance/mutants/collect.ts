@@ -8,7 +8,10 @@ export interface Registered {
 }
 
 /** What the suite registers for a datastore. */
-export function collect(store: ConformanceSetup['store'], elapse?: ConformanceSetup['elapse']): readonly Registered[] {
+export function collect(
+  store: ConformanceSetup['store'],
+  time: Pick<ConformanceSetup, 'elapse' | 'stepClock'> = {},
+): readonly Registered[] {
   const registered: Registered[] = []
   const path: string[] = []
   const runner = {
@@ -21,7 +24,7 @@ export function collect(store: ConformanceSetup['store'], elapse?: ConformanceSe
       registered.push({ guarantee: String(path.at(-1)), name, run })
     },
   }
-  conformance({ name: 'a collected backend', runner, store, elapse })
+  conformance({ name: 'a collected backend', runner, store, ...time })
   return registered
 }
 

@@ -150,6 +150,20 @@ const fences: readonly Mutant[] = [
   { fault: 'a grant may have no fence', caughtBy: 'fences', change: right => withFence(right, () => 0) },
 ]
 
+const clock: readonly Mutant[] = [
+  {
+    fault: 'a fence is the time alone',
+    caughtBy: 'a clock that steps',
+    change: right => ({
+      acquire: async (claim, how) => {
+        const answer = await right.acquire(claim, how)
+        const { atMs } = (await right.inspect(claim.name)) ?? { atMs: 0 }
+        return answer.status === 'granted' ? { ...answer, fence: atMs * 1000 } : answer
+      },
+    }),
+  },
+]
+
 const replaces: readonly Mutant[] = [
   {
     fault: 'whoever holds the lock is replaced',
@@ -249,7 +263,7 @@ const limits: readonly Mutant[] = [
 ]
 
 /** Backends that push, expire, number, replace or limit wrongly. */
-export const holding: readonly Mutant[] = [...push, ...expiry, ...fences, ...replaces, ...limits]
+export const holding: readonly Mutant[] = [...push, ...expiry, ...fences, ...clock, ...replaces, ...limits]
 
 function pushes(right: Stepwise, change: Partial<PushedGrant>): Partial<Stepwise> {
   return {

@@ -167,7 +167,10 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
 ]
 
 /** Backends that are wrong about what an owner leaves, or about who is told of its end. */
-export const leaving: readonly Mutant[] = faults.map(mutant => ({ ...mutant, caughtBy: 'results' }))
+export const leaving: readonly Mutant[] = faults.map(mutant => ({
+  ...mutant,
+  caughtBy: /\btold\b/.test(mutant.fault) ? 'watching' : 'results',
+}))
 
 function keeps(right: Stepwise, change: (result: KeptResult) => KeptResult): Partial<Stepwise> {
   return { release: (claim, result) => right.release(claim, result && change(result)) }

@@ -1,9 +1,9 @@
-import type { RenewAnswer, RenewStep } from '../backend.js'
-import { SoloistError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
-import type { StepCollector } from './collector.js'
+import type { RenewAnswer, RenewStep } from '../../backend.js'
+import { SoloistError } from '../../errors.js'
+import type { Clock } from '../../internal/clock.js'
+import type { StepCollector } from '../calls/collector.js'
+import type { CallTimes, Done, StepListener } from '../calls/steps.js'
 import type { HeldLease } from './lease.js'
-import type { CallTimes, Done, StepListener } from './steps.js'
 import { Wheel } from './wheel.js'
 
 /** A lease is renewed after this part of its ttl, so that two attempts may fail before it runs out. */

@@ -1,6 +1,6 @@
-import type { ClaimId, WatchReply } from '../backend.js'
-import { SoloistError } from '../errors.js'
-import type { Clock, Timer } from '../internal/clock.js'
+import type { ClaimId, WatchReply } from '../../backend.js'
+import { SoloistError } from '../../errors.js'
+import type { Clock, Timer } from '../../internal/clock.js'
 
 /** After a question that failed the next one follows within this long, and not before half of it. */
 const RETRY_MS = 500

@@ -1,6 +1,6 @@
-import type { SoloistError } from '../errors.js'
-import type { Clock, Timer } from '../internal/clock.js'
-import { Link } from '../internal/ring.js'
+import type { SoloistError } from '../../errors.js'
+import type { Clock, Timer } from '../../internal/clock.js'
+import { Link } from '../../internal/ring.js'
 
 /** What ends by itself when its time is up. */
 export abstract class Bounded extends Link {

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../internal/clock.js'
-import { Link } from '../internal/ring.js'
+import type { Clock, Timer } from '../../internal/clock.js'
+import { Link } from '../../internal/ring.js'
 
 /** A bucket holds what is due within this part of the delay: what is far away is planned coarsely. */
 const BUCKETS_A_DOUBLING = 128

@@ -1,9 +1,9 @@
-import type { Claim, KeptResult } from '../backend.js'
-import { SoloistError } from '../errors.js'
-import { type Clock, elapsedMs, type Instant } from '../internal/clock.js'
-import { Link } from '../internal/ring.js'
-import type { LocalLock } from './local-locks.js'
-import type { CallTimes } from './steps.js'
+import type { Claim, KeptResult } from '../../backend.js'
+import { SoloistError } from '../../errors.js'
+import { type Clock, elapsedMs, type Instant } from '../../internal/clock.js'
+import { Link } from '../../internal/ring.js'
+import type { CallTimes } from '../calls/steps.js'
+import type { LocalLock } from '../local-locks.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.

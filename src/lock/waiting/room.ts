@@ -1,6 +1,6 @@
-import type { SoloistError } from '../errors.js'
-import type { Clock, Timer } from '../internal/clock.js'
-import { TicketQueue } from '../internal/ticket-queue.js'
+import type { SoloistError } from '../../errors.js'
+import type { Clock, Timer } from '../../internal/clock.js'
+import { TicketQueue } from '../../internal/ticket-queue.js'
 
 /** Questions planned for the moment a lease ends are spread over this long, so that clients do not come all at once. */
 const SPREAD_MS = 20

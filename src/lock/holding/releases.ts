@@ -1,10 +1,10 @@
-import type { ClaimId, ClaimMode, KeptResult, ReleaseAnswer, RenewAnswer } from '../backend.js'
-import type { SoloistError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
-import type { StepCollector } from './collector.js'
+import type { ClaimId, ClaimMode, KeptResult, ReleaseAnswer, RenewAnswer } from '../../backend.js'
+import type { SoloistError } from '../../errors.js'
+import type { Clock } from '../../internal/clock.js'
+import type { StepCollector } from '../calls/collector.js'
+import type { Done, PendingStep, StepListener } from '../calls/steps.js'
+import { Expiring, type LocalLocks } from '../local-locks.js'
 import type { HeldLease } from './lease.js'
-import { Expiring, type LocalLocks } from './local-locks.js'
-import type { Done, PendingStep, StepListener } from './steps.js'
 
 /** What giving up claims needs from the client it belongs to. */
 export interface ReleasesHost {

@@ -1,4 +1,4 @@
-import { causedBy, SoloistError } from '../errors.js'
+import { causedBy, SoloistError } from '../../errors.js'
 
 /** What goes wrong with one backend, in the form users get. */
 export class Failures {

@@ -1,13 +1,13 @@
-import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../backend.js'
-import { causedBy, LockTimeoutError, SoloistError } from '../errors.js'
-import { onAbort } from '../internal/abort.js'
-import type { Clock, Timer } from '../internal/clock.js'
-import type { StepCollector } from './collector.js'
-import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from './lease.js'
-import type { LocalLock } from './local-locks.js'
-import type { LockRequest } from './request.js'
-import type { CallTimes, Done, PendingStep, StepListener } from './steps.js'
-import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './waiting.js'
+import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../../backend.js'
+import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
+import { onAbort } from '../../internal/abort.js'
+import type { Clock, Timer } from '../../internal/clock.js'
+import type { StepCollector } from '../calls/collector.js'
+import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.js'
+import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
+import type { LocalLock } from '../local-locks.js'
+import type { LockRequest } from '../request.js'
+import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3

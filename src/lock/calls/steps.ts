@@ -1,6 +1,6 @@
-import type { Again, Answer, Fault, Step } from '../backend.js'
-import type { SoloistError } from '../errors.js'
-import type { Clock, Instant } from '../internal/clock.js'
+import type { Again, Answer, Fault, Step } from '../../backend.js'
+import type { SoloistError } from '../../errors.js'
+import type { Clock, Instant } from '../../internal/clock.js'
 import { Bounded } from './deadlines.js'
 
 /** What a step came to when it was done. */

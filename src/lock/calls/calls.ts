@@ -1,6 +1,6 @@
-import type { Backend } from '../backend.js'
-import type { SoloistError } from '../errors.js'
-import type { Clock } from '../internal/clock.js'
+import type { Backend, LockState } from '../../backend.js'
+import type { SoloistError } from '../../errors.js'
+import type { Clock } from '../../internal/clock.js'
 import { Bounded, type Deadlines } from './deadlines.js'
 import { type Failures, mayPass } from './failures.js'
 
@@ -35,6 +35,28 @@ export class Calls {
       return await call(this.#backend)
     })
     return this.bounded(what, work)
+  }
+
+  /**
+   * Every lock in use whose name starts with `prefix`. Each step is a call of its own, with its bound and its errors.
+   *
+   * @param isOpen whether a list that is left early may still be told so
+   */
+  async *list(prefix: string, isOpen: () => boolean): AsyncGenerator<LockState, void, undefined> {
+    const states = this.#backend.list(prefix)[Symbol.asyncIterator]()
+    let left = false
+    try {
+      for (;;) {
+        const next = await this.run('list', () => states.next())
+        if (next.done === true) return
+        left = true
+        yield next.value
+        left = false
+      }
+    } finally {
+      // Only when the caller left early: what failed or hangs would do so again, and after `close()` nothing is open.
+      if (left && isOpen()) await this.run('list', async () => await states.return?.())
+    }
   }
 
   /** Settles with the work, or rejects once it took too long. The work itself cannot be taken back. */
