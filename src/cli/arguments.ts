@@ -1,9 +1,12 @@
-import { parseDuration } from './duration.js'
+import { jobKey } from '../index.js'
 import { UsageError } from './failure.js'
-import { quoted } from './text.js'
+import { parseDuration } from './output/duration.js'
+import { quoted } from './output/text.js'
 
 /** The longest name, prefix and meta the library takes, in bytes of UTF-8. */
 export const LONGEST_TEXT_BYTES = 1024
+/** The longest job name the library takes, in bytes of UTF-8. */
+export const LONGEST_JOB_NAME_BYTES = 900
 
 // Checked here as well as in the library, so that a mistake is told before a store is opened or announced.
 
@@ -26,6 +29,16 @@ export function keyPrefix(what: string): (text: string) => string {
   return text => checked(what, text)
 }
 
+/** The key of a job's arguments, which are given as JSON. */
+export function jobArguments(text: string): string {
+  try {
+    return jobKey(JSON.parse(wellFormed('--args', text)))
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw new UsageError(`--args: ${quoted(text)} is not JSON: ${error.message}`)
+  }
+}
+
 export function meta(text: string): string {
   return checked('--meta', text)
 }
@@ -42,11 +55,15 @@ export function duration(option: string, leastMs: number): (text: string) => num
 }
 
 function checked(what: string, text: string, longest: number = LONGEST_TEXT_BYTES): string {
-  // Arguments that are no UTF-8 arrive with this character in place of the broken bytes, so two of them would be one.
-  if (text.includes('\ufffd')) throw new UsageError(`${what} is not valid UTF-8`)
-  const bytes = Buffer.byteLength(text)
+  const bytes = Buffer.byteLength(wellFormed(what, text))
   if (bytes > longest) {
     throw new UsageError(`${what} must not be longer than ${longest} bytes; it has ${bytes}`)
   }
+  return text
+}
+
+function wellFormed(what: string, text: string): string {
+  // Arguments that are no UTF-8 arrive with this character in place of the broken bytes, so two of them would be one.
+  if (text.includes('\ufffd')) throw new UsageError(`${what} is not valid UTF-8`)
   return text
 }

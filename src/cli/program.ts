@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { addClear } from './clear.js'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
-import { addGet } from './get.js'
-import { addJobs } from './jobs.js'
-import { addLs } from './ls.js'
-import { Notices } from './notices.js'
-import { guardOutput } from './output.js'
-import { addRun } from './run.js'
-import { addUnlock } from './unlock.js'
-import { addWatch } from './watch.js'
+import { addJobs } from './jobs/jobs.js'
+import { addClear } from './locks/clear.js'
+import { addGet } from './locks/get.js'
+import { addLs } from './locks/ls.js'
+import { addUnlock } from './locks/unlock.js'
+import { addWatch } from './locks/watch.js'
+import { Notices } from './output/notices.js'
+import { guardOutput } from './output/output.js'
+import { addRun } from './run/run.js'
+import { keepIgnoring } from './run/signals.js'
 
 const MORE_HELP = `
 Examples:
@@ -27,6 +28,7 @@ connect(url, { prefix }) are seen with --key-prefix, else $SOLOIST_KEY_PREFIX.`
 
 /** Runs the command with these arguments; returns its exit code. Never rejects. */
 export async function main(argv: readonly string[]): Promise<number> {
+  keepIgnoring()
   const notices = new Notices()
   guardOutput(notices)
   let exitCode: number = EXIT.ok

@@ -2,8 +2,8 @@ import type { Command } from 'commander'
 import { connect, defaultUrl, type Soloist, SoloistError } from '../index.js'
 import { keyPrefix } from './arguments.js'
 import { DefaultStoreError, explain, UsageError } from './failure.js'
-import type { Notices } from './notices.js'
-import { withoutLogins } from './text.js'
+import type { Notices } from './output/notices.js'
+import { withoutLogins } from './output/text.js'
 
 /** The options every verb has. */
 export interface StoreOptions {

@@ -1,6 +1,6 @@
 import { connect } from 'soloist'
 import { describe, expect, test } from 'vitest'
-import { formatDuration, LONGEST_DURATION_MS, parseDuration } from '../../dist/cli/duration.js'
+import { formatDuration, LONGEST_DURATION_MS, parseDuration } from '../../dist/cli/output/duration.js'
 
 describe('parseDuration', () => {
   test.each([
@@ -49,7 +49,10 @@ describe('parseDuration', () => {
 })
 
 test.each([
-  [-5, '0.0s'],
+  [-5, '0ms'],
+  [40.4, '40ms'],
+  [99, '99ms'],
+  [99.5, '0.1s'],
   [400, '0.4s'],
   [9_949, '9.9s'],
   [9_999, '10s'],

@@ -1,8 +1,9 @@
 import { memoryBackend, Soloist } from 'soloist'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { runGuarded } from '../../dist/cli/guard.js'
-import { Notices } from '../../dist/cli/notices.js'
-import { SignalInbox } from '../../dist/cli/signals.js'
+import { Notices } from '../../dist/cli/output/notices.js'
+import { runGuarded } from '../../dist/cli/run/guard.js'
+import { Launch } from '../../dist/cli/run/launch.js'
+import { SignalInbox } from '../../dist/cli/run/signals.js'
 import { systemClock } from '../../dist/internal/clock.js'
 import { ScriptedBackend } from '../support/scripted-backend.js'
 
@@ -34,7 +35,7 @@ test('a lease that ran out before CMD ended is lost, also when no timer has told
   const solo = new Soloist(memoryBackend(), { clock })
   const lease = await solo.lock('job')
   skippedMs = 60_000
-  expect(await runGuarded(solo, lease, ['true'], options())).toBe(76)
+  expect(await runGuarded(solo, lease, new Launch(['true']), options())).toBe(76)
   expect(said).toEqual([expect.stringMatching(/^soloist: lost 'job': .*; CMD ended only after that\n$/)])
 })
 
@@ -43,7 +44,7 @@ test('a lease that was taken away right before CMD ended is lost, and who has th
   const lease = await solo.lock('job')
   await solo.unlock('job', { force: true })
   const next = await solo.lock('job')
-  expect(await runGuarded(solo, lease, ['true'], options())).toBe(76)
+  expect(await runGuarded(solo, lease, new Launch(['true']), options())).toBe(76)
   expect(said).toEqual([
     `soloist: lost 'job': the lock "job" is not held by this lease any more; CMD ended only after that\n`,
   ])
@@ -56,7 +57,7 @@ describe('a store that stops answering while CMD runs', () => {
     await using solo = new Soloist(backend)
     const lease = await solo.lock('job')
     backend.fate = 'refuse'
-    expect(await runGuarded(solo, lease, ['sh', '-c', 'exit 3'], options())).toBe(3)
+    expect(await runGuarded(solo, lease, new Launch(['sh', '-c', 'exit 3']), options())).toBe(3)
     expect(said).toEqual([
       expect.stringMatching(/^soloist: 'job' stays locked until it expires: .* failed \(release\)/),
     ])
@@ -68,7 +69,7 @@ describe('a store that stops answering while CMD runs', () => {
     await using solo = new Soloist(backend)
     const lease = await solo.lock('job', { ttlMs: 600 })
     backend.fate = 'refuse'
-    expect(await runGuarded(solo, lease, ['sleep', '1000'], options())).toBe(76)
+    expect(await runGuarded(solo, lease, new Launch(['sleep', '1000']), options())).toBe(76)
     expect(said).toEqual([
       expect.stringMatching(/^soloist: lost 'job': .*ran out.* failed \(renew\): .*sent SIGTERM to CMD/),
     ])

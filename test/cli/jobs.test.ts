@@ -79,7 +79,7 @@ describe('jobs', () => {
     expect([exitCode, stderr]).toEqual([0, ''])
     const [title, live, next, ...rest] = lines(stdout)
     expect(title).toMatch(/^JOB +KEY +OWNER +STATE +AGE +EXPIRES IN +WAITING$/)
-    expect(live).toMatch(new RegExp(`^a-rerun +${key.slice(0, 15)} +${running} +running +\\d\\S*s +\\d\\ds +1$`))
+    expect(live).toMatch(new RegExp(`^a-rerun +${key} +${running} +running +\\d\\S*s +\\d\\ds +1$`))
     expect(next).toMatch(/ +next +\d\S*s +\d\ds +0$/)
     expect(rest).toEqual([])
   })

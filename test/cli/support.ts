@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connect, type LockState, type Soloist } from 'soloist'
 import { afterEach, beforeEach } from 'vitest'
 
-export const MAIN: string = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+/** The command as it is installed. */
+export const SOLOIST: string = fileURLToPath(new URL('../../bin/soloist', import.meta.url))
 
 export interface Ended {
   readonly exitCode: number | null
@@ -81,7 +82,8 @@ export class Bench implements AsyncDisposable {
 
   get env(): NodeJS.ProcessEnv {
     const { SOLOIST_URL: _, SOLOIST_KEY_PREFIX: __, NO_COLOR: ___, FORCE_COLOR: ____, ...env } = process.env
-    return { ...env, HOME: this.folder, XDG_STATE_HOME: join(this.folder, 'state') }
+    const path = [dirname(process.execPath), env.PATH].join(delimiter)
+    return { ...env, PATH: path, HOME: this.folder, XDG_STATE_HOME: join(this.folder, 'state') }
   }
 
   /** Starts `soloist` on this store. */
@@ -90,12 +92,17 @@ export class Bench implements AsyncDisposable {
   }
 
   startIn(env: NodeJS.ProcessEnv, args: readonly string[]): Running {
-    return this.#add(new Running([process.execPath, MAIN, ...args], { ...this.env, ...env }))
+    return this.#add(new Running([SOLOIST, ...args], { ...this.env, ...env }))
+  }
+
+  /** Starts a program that starts `soloist`, whose path is `$SOLOIST` to it, on this store. */
+  startBy(...command: readonly string[]): Running {
+    return this.#add(new Running(command, { ...this.env, SOLOIST, SOLOIST_URL: this.store }))
   }
 
   /** Starts `soloist` on this store with a terminal of its own; what is typed goes to the terminal. */
   startOnTerminal(...args: readonly string[]): Running {
-    const command = [process.execPath, MAIN, ...args]
+    const command = [SOLOIST, ...args]
     const quoted = command.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
     // The shell stays between `script` and the command, so that the command can be paused without pausing `script`.
     const shell = `trap : INT; ${quoted}; exit $?`

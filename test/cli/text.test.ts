@@ -1,8 +1,8 @@
 import { connect } from 'soloist'
 import { expect, test } from 'vitest'
 import { LONGEST_TEXT_BYTES } from '../../dist/cli/arguments.js'
-import { renderTable } from '../../dist/cli/table.js'
-import { clip, visible, width, withoutLogins } from '../../dist/cli/text.js'
+import { renderTable, Table } from '../../dist/cli/output/table.js'
+import { clip, visible, width, withoutLogins } from '../../dist/cli/output/text.js'
 
 test.each([
   ['plain — ünïcode 漢字', 'plain — ünïcode 漢字'],
@@ -40,6 +40,23 @@ test.each([
 ])('%j in %d columns is %j', (text, columns, clipped) => {
   expect(clip(text, columns)).toBe(clipped)
   expect(width(clip(text, columns))).toBeLessThanOrEqual(columns)
+})
+
+test.each([
+  ['abcdefghi', 9, 'abcdefghi'],
+  ['abcdefghi', 8, 'abcd…ghi'],
+  ['abcdefghi', 7, 'abc…ghi'],
+  ['漢字漢字', 6, '漢…字'],
+  ['漢字漢字', 5, '漢…字'],
+  ['abcde\u0301f', 5, 'ab…e\u0301f'],
+  ['abcdeef\u0301', 4, 'ab…f\u0301'],
+  ['abcd\u0301e', 3, 'a…e'],
+  ['abc', 2, 'a…'],
+  ['abc', 1, '…'],
+  ['abc', 0, ''],
+])('%j in %d columns, cut in the middle, is %j', (text, columns, clipped) => {
+  expect(clip(text, columns, 'middle')).toBe(clipped)
+  expect(width(clip(text, columns, 'middle'))).toBeLessThanOrEqual(columns)
 })
 
 test('names and meta may be exactly as long as the library takes them', async () => {
@@ -84,6 +101,14 @@ test('a table that is too wide is cut where it is widest, and never wider than a
     const table = renderTable(COLUMNS, ROWS, { width: columns, title: text => text })
     expect(Math.max(...table.map(width))).toBeLessThanOrEqual(columns)
   }
+})
+
+test('later rows make columns wider where there is room, and the titles come once', () => {
+  const table = new Table(COLUMNS, { width: 24, title: text => `<${text}>` })
+  expect(table.lines([['a', '1s', 'x']])).toEqual(['<NAME  AGE  META>', 'a      1s  x'])
+  expect(table.lines([['nightly', '3m12s', 'y']])).toEqual(['nightly  3m12s  y'])
+  expect(table.lines([['b', '2s', 'a long remark']])).toEqual(['b           2s  a long …'])
+  expect(table.lines([])).toEqual([])
 })
 
 test('cells cannot reach the terminal with control characters', () => {

@@ -54,7 +54,7 @@ describe('the tarball', () => {
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
       .filter(file => file.endsWith('.md'))
       .map(file => `docs/${file}`)
-    const fixed = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
+    const fixed = ['bin/soloist', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
     expect(packed.files.map(({ path }) => path).sort()).toEqual([...built, ...pages, ...fixed].sort())
   })
 
@@ -104,6 +104,19 @@ describe('installed without any client library', () => {
   test('the command runs', async () => {
     await expect(run('npx', ['--no', 'soloist', '--', '--version'])).resolves.toBe(manifest.version)
   })
+})
+
+test('installed for all users beside ioredis, the command works as docs/cli.md says', {
+  timeout: INSTALL_MS,
+}, async () => {
+  const prefix = join(folder, 'global')
+  const ioredis = `ioredis@${manifest.devDependencies.ioredis}`
+  await install('--global', '--prefix', prefix, `./${packed.filename}`, ioredis)
+  const soloist = join(prefix, 'bin', 'soloist')
+  const store = ['--store', String(process.env.SOLOIST_TEST_REDIS), '--key-prefix', `t${process.pid}:`]
+  const command = ['sh', '-c', 'echo "$SOLOIST_LOCK ran"']
+  await expect(run(soloist, ['run', 'job', ...store, '--', ...command])).resolves.toBe('job ran')
+  await expect(run(soloist, ['ls', ...store, '--json'])).resolves.toBe('{"locks":[]}')
 })
 
 test('installed beside the client libraries it works with Redis and SQLite', { timeout: INSTALL_MS }, async () => {

@@ -1,14 +1,15 @@
 import type { Command } from 'commander'
-import type { LockState } from '../index.js'
-import { lockName } from './arguments.js'
-import { formatDuration } from './duration.js'
-import { EXIT } from './exit-codes.js'
+import type { LockState } from '../../index.js'
+import { lockName } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { noticeJobsNamed } from '../jobs/named.js'
+import { formatDuration } from '../output/duration.js'
+import { Notices } from '../output/notices.js'
+import { dim, outputWidth, print, printJson } from '../output/output.js'
+import { renderTable } from '../output/table.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { ageOf, expiryOf, heldSinceMs, lockJson, modeOf, momentOf } from './locks.js'
-import { Notices } from './notices.js'
-import { dim, outputWidth, print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { renderTable } from './table.js'
-import { quoted, visible } from './text.js'
 
 export function addGet(program: Command, done: (exitCode: number) => void): void {
   const command = program
@@ -22,11 +23,14 @@ export function addGet(program: Command, done: (exitCode: number) => void): void
 }
 
 async function get(name: string, options: StoreOptions): Promise<number> {
-  return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
+  const notices = new Notices({ quiet: options.quiet })
+  return await withStore(options, notices, async ({ solo }) => {
     const state = await solo.inspect(name)
     if (options.json) await printJson(state === null ? null : lockJson(state))
     else await print(state === null ? `${quoted(name)} is free\n` : `${details(state).join('\n')}\n`)
-    return state === null ? EXIT.nothing : EXIT.ok
+    if (state !== null) return EXIT.ok
+    if (!options.quiet) await noticeJobsNamed(solo, name, notices)
+    return EXIT.nothing
   })
 }
 
@@ -56,7 +60,7 @@ function details(state: LockState): readonly string[] {
 function waitersTable(state: LockState): readonly string[] {
   const columns = [
     { title: 'NEXT', align: 'right' },
-    { title: 'OWNER', least: 14 },
+    { title: 'OWNER', least: 14, cut: 'middle' },
     { title: 'MODE' },
     { title: 'WAITS FOR', align: 'right' },
     { title: 'META', least: 8 },

@@ -1,13 +1,20 @@
-import type { LockState } from '../index.js'
-import { signalExitCode } from './exit-codes.js'
-import { locksJson, locksTable, momentOf } from './locks.js'
-import type { Notices } from './notices.js'
-import { bold, dim, outputWidth, print, printJson, terminalSize } from './output.js'
-import { clip, visible, withoutLogins } from './text.js'
+import { signalExitCode } from '../exit-codes.js'
+import { momentOf } from '../locks/locks.js'
+import type { Notices } from '../output/notices.js'
+import { bold, dim, outputWidth, print, printJson, terminalSize } from '../output/output.js'
+import { clip, visible, withoutLogins } from '../output/text.js'
 
-/** Where `watch` shows what it sees. */
+/** What was seen at one look. */
+export interface Snapshot {
+  /** For `--json`. */
+  readonly document: unknown
+  /** At most `width` columns wide; says so when there is nothing. */
+  table(width: number): readonly string[]
+}
+
+/** Where a watch shows what it sees. */
 export interface View {
-  show(states: readonly LockState[]): Promise<void>
+  show(snapshot: Snapshot): Promise<void>
   /** The store could not be looked at this time. */
   fault(message: string): void
   close(): void
@@ -21,8 +28,8 @@ export class JsonView implements View {
     this.#notices = notices
   }
 
-  show(states: readonly LockState[]): Promise<void> {
-    return printJson(locksJson(states))
+  show({ document }: Snapshot): Promise<void> {
+    return printJson(document)
   }
 
   fault(message: string): void {
@@ -40,8 +47,8 @@ export class LogView implements View {
     this.#notices = notices
   }
 
-  show(states: readonly LockState[]): Promise<void> {
-    return print(`${[momentOf(Date.now()), ...tableOrNone(states, outputWidth())].join('\n')}\n\n`)
+  show(snapshot: Snapshot): Promise<void> {
+    return print(`${[momentOf(Date.now()), ...snapshot.table(outputWidth())].join('\n')}\n\n`)
   }
 
   fault(message: string): void {
@@ -64,7 +71,7 @@ const FRAME_LINES = 3
 export class TerminalView implements View {
   readonly #title: string
   readonly #quit: (exitCode: number) => void
-  #states: readonly LockState[] = []
+  #snapshot: Snapshot | null = null
   #fault: string | null = null
 
   /** `quit` is called with the exit code when somebody presses q or Ctrl-C. */
@@ -76,8 +83,8 @@ export class TerminalView implements View {
     if (process.stdin.isTTY) process.stdin.setRawMode(true).on('data', this.#onKeys)
   }
 
-  async show(states: readonly LockState[]): Promise<void> {
-    this.#states = states
+  async show(snapshot: Snapshot): Promise<void> {
+    this.#snapshot = snapshot
     this.#fault = null
     this.#draw()
   }
@@ -102,15 +109,11 @@ export class TerminalView implements View {
   readonly #draw = (): void => {
     const { columns, rows } = terminalSize()
     const head = `${this.#title}   ${momentOf(Date.now())}   q quits`
-    const table = tableOrNone(this.#states, columns)
+    const table = this.#snapshot?.table(columns) ?? []
     const room = Math.max(rows - FRAME_LINES, 1)
     const shown = table.length > room ? [...table.slice(0, room - 1), `… ${table.length - room + 1} more`] : table
     const foot = this.#fault === null ? '' : bold(clip(visible(withoutLogins(this.#fault)), columns))
     const page = [dim(clip(visible(head), columns)), '', ...shown, foot]
     process.stdout.write(`${HOME}${page.map(line => line + CLEAR_LINE).join('\r\n')}${CLEAR_BELOW}`)
   }
-}
-
-function tableOrNone(states: readonly LockState[], width: number): readonly string[] {
-  return states.length === 0 ? ['no lock is in use'] : locksTable(states, width)
 }

@@ -1,51 +1,39 @@
-import type { Command } from 'commander'
-import type { LockState } from '../index.js'
-import { duration, prefix } from './arguments.js'
-import { formatDuration } from './duration.js'
-import { EXIT, signalExitCode } from './exit-codes.js'
-import { explain } from './failure.js'
-import { locksBelow } from './locks.js'
-import { Notices } from './notices.js'
-import { SignalInbox } from './signals.js'
-import { addStoreOptions, type OpenStore, type StoreOptions, withStore } from './store.js'
-import { JsonView, LogView, TerminalView, type View } from './view.js'
+import { EXIT, signalExitCode } from '../exit-codes.js'
+import { explain } from '../failure.js'
+import { formatDuration } from '../output/duration.js'
+import { Notices } from '../output/notices.js'
+import { SignalInbox } from '../run/signals.js'
+import { type OpenStore, type StoreOptions, withStore } from '../store.js'
+import { JsonView, LogView, type Snapshot, TerminalView, type View } from './view.js'
 
-interface WatchOptions extends StoreOptions {
-  /** In milliseconds. */
+export interface WatchOptions extends StoreOptions {
+  /** How often to look, in milliseconds; default 1,000. */
   readonly interval?: number
 }
 
 const DEFAULT_INTERVAL_MS = 1_000
-const LEAST_INTERVAL_MS = 100
+/** The shortest interval. */
+export const LEAST_INTERVAL_MS = 100
 
-export function addWatch(program: Command, done: (exitCode: number) => void): void {
-  const command = program
-    .command('watch')
-    .summary('show the locks in use, live')
-    .description(
-      'Shows the locks in use again and again, until q or Ctrl-C. Where stdout is no terminal, it prints one table after ' +
-        'the other.',
-    )
-    .argument('[prefix]', 'only names that start with this, taken literally', prefix)
-    .option('--interval <duration>', 'how often to look (default: 1s)', duration('--interval', LEAST_INTERVAL_MS))
-  addStoreOptions(command, 'print {"locks":[…]} on one line each time').action(
-    async (start: string | undefined, options: WatchOptions) => done(await watch(start ?? '', options)),
-  )
-}
-
-async function watch(start: string, options: WatchOptions): Promise<number> {
+/** Shows what `look` sees again and again, until q, Ctrl-C or a signal; returns the exit code. */
+export async function watch(look: (store: OpenStore) => Promise<Snapshot>, options: WatchOptions): Promise<number> {
   const notices = new Notices({ quiet: options.quiet })
-  return await withStore(options, notices, store => watchStore(store, start, options, notices))
+  return await withStore(options, notices, store => watchStore(store, look, options, notices))
 }
 
-async function watchStore(store: OpenStore, start: string, options: WatchOptions, notices: Notices): Promise<number> {
+async function watchStore(
+  store: OpenStore,
+  look: (store: OpenStore) => Promise<Snapshot>,
+  options: WatchOptions,
+  notices: Notices,
+): Promise<number> {
   const { interval: intervalMs = DEFAULT_INTERVAL_MS } = options
   const end = new WatchEnd()
   const signals = new SignalInbox(signal => end.come(signalExitCode(signal)))
   let view: View | null = null
   try {
     for (;;) {
-      const seen = await end.or(look(store, start))
+      const seen = await end.or(look(store).catch((error: Error) => error))
       if (seen === null || end.exitCode !== null) return end.exitCode ?? EXIT.ok
       // A store that never answered is a mistake to end with; one that did may come back.
       if (seen instanceof Error && view === null) throw seen
@@ -57,14 +45,6 @@ async function watchStore(store: OpenStore, start: string, options: WatchOptions
   } finally {
     view?.close()
     signals.close()
-  }
-}
-
-async function look({ solo }: OpenStore, start: string): Promise<readonly LockState[] | Error> {
-  try {
-    return await locksBelow(solo, start)
-  } catch (error) {
-    return error as Error
   }
 }
 

@@ -1,14 +1,14 @@
 import type { Command } from 'commander'
-import type { LockState } from '../index.js'
-import { prefix } from './arguments.js'
-import { confirm } from './confirm.js'
-import { EXIT } from './exit-codes.js'
-import { UsageError } from './failure.js'
+import type { LockState } from '../../index.js'
+import { prefix } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { UsageError } from '../failure.js'
+import { confirm } from '../output/confirm.js'
+import { Notices } from '../output/notices.js'
+import { print, printJson } from '../output/output.js'
+import { quoted } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { holderPhrase, locksBelow } from './locks.js'
-import { Notices } from './notices.js'
-import { print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted } from './text.js'
 
 interface ClearOptions extends StoreOptions {
   readonly all?: boolean

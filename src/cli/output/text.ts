@@ -1,6 +1,7 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
 const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u
+const ASCII = /^[\x20-\x7e]*$/
 const NO_WIDTH = /^\p{M}+$/u
 const URL_WITH_LOGIN = /(\b[a-z][a-z\d+.-]*:\/\/)\S*@/gi
 const PASSWORD_PARAMETER = /([?&]password=)[^&\s'"]*/gi
@@ -30,22 +31,44 @@ export function withoutLogins(text: string): string {
 
 /** How many columns of a terminal the text takes. */
 export function width(text: string): number {
+  if (ASCII.test(text)) return text.length
   let columns = 0
   for (const character of text) columns += columnsOf(character)
   return columns
 }
 
+/** Which part of a text is cut away: of names that begin alike the end must stay. */
+export type Cut = 'end' | 'middle'
+
 /** The text in at most so many columns; what was cut is marked with an ellipsis. */
-export function clip(text: string, columns: number): string {
+export function clip(text: string, columns: number, cut: Cut = 'end'): string {
   if (width(text) <= columns) return text
-  let kept = ''
-  let left = columns - 1
-  for (const character of text) {
+  if (columns <= 0) return ''
+  const tail = cut === 'end' ? 0 : Math.floor((columns - 1) / 2)
+  return `${fitting([...text], columns - 1 - tail)}…${fittingAtEnd([...text], tail)}`
+}
+
+/** As much of the start as takes at most so many columns. */
+function fitting(characters: readonly string[], columns: number): string {
+  let left = columns
+  const end = characters.findIndex(character => {
     left -= columnsOf(character)
-    if (left < 0) break
-    kept += character
+    return left < 0
+  })
+  return characters.slice(0, end).join('')
+}
+
+/** As much of the end as takes at most so many columns. */
+function fittingAtEnd(characters: readonly string[], columns: number): string {
+  let left = columns
+  let from = characters.length
+  while (from > 0 && left >= columnsOf(characters[from - 1] as string)) {
+    from -= 1
+    left -= columnsOf(characters[from] as string)
   }
-  return columns > 0 ? `${kept}…` : ''
+  // An accent whose letter was cut away.
+  while (from < characters.length && NO_WIDTH.test(characters[from] as string)) from += 1
+  return characters.slice(from).join('')
 }
 
 function columnsOf(character: string): number {

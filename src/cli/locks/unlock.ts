@@ -1,13 +1,14 @@
 import type { Command } from 'commander'
-import type { Holder, Soloist } from '../index.js'
-import { lockName } from './arguments.js'
-import { EXIT } from './exit-codes.js'
-import { UsageError } from './failure.js'
+import type { Holder, Soloist } from '../../index.js'
+import { lockName } from '../arguments.js'
+import { EXIT } from '../exit-codes.js'
+import { UsageError } from '../failure.js'
+import { noticeJobsNamed } from '../jobs/named.js'
+import { Notices } from '../output/notices.js'
+import { print, printJson } from '../output/output.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { holderJson, holderPhrase } from './locks.js'
-import { Notices } from './notices.js'
-import { print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted, visible } from './text.js'
 
 interface UnlockOptions extends StoreOptions {
   readonly owner?: string
@@ -35,13 +36,16 @@ async function unlock(name: string, options: UnlockOptions): Promise<number> {
   if ((owner === undefined) === (force === undefined)) {
     throw new UsageError('say whose lock to take away: either --owner OWNER or --force')
   }
-  return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
+  const notices = new Notices({ quiet: options.quiet })
+  return await withStore(options, notices, async ({ solo }) => {
     const state = await solo.inspect(name)
     const wanted = (state?.holders ?? []).filter(holder => force || holder.owner === owner)
     const removed = await removeFrom(solo, name, wanted)
     if (options.json) await printJson({ name, removed: removed.map(holderJson) })
     else await print(`${summary(name, removed, state?.atMs ?? 0, owner).join('\n')}\n`)
-    return removed.length > 0 ? EXIT.ok : EXIT.nothing
+    if (removed.length > 0) return EXIT.ok
+    if (state === null && !options.quiet) await noticeJobsNamed(solo, name, notices)
+    return EXIT.nothing
   })
 }
 

@@ -1,16 +1,18 @@
 import type { Command } from 'commander'
-import { parseJobLock, type Soloist } from '../index.js'
-import { confirm } from './confirm.js'
-import { EXIT } from './exit-codes.js'
-import { UsageError } from './failure.js'
-import { holdJson, type JobHold, type LiveJob, type LiveState, liveJobs } from './jobs-live.js'
-import { holderPhrase } from './locks.js'
-import { Notices } from './notices.js'
-import { print, printJson } from './output.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted, visible } from './text.js'
+import { parseJobLock, type Soloist } from '../../index.js'
+import { EXIT } from '../exit-codes.js'
+import { UsageError } from '../failure.js'
+import { holderPhrase } from '../locks/locks.js'
+import { confirm } from '../output/confirm.js'
+import { Notices } from '../output/notices.js'
+import { print, printJson } from '../output/output.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, withStore } from '../store.js'
+import { locksOfJob, locksOfKeys } from './find.js'
+import type { JobsOptions } from './jobs.js'
+import { holdJson, type JobHold, type LiveJob, type LiveState, liveJobs } from './live.js'
 
-interface ReleaseOptions extends StoreOptions {
+interface ReleaseOptions extends JobsOptions {
   readonly yes?: boolean
 }
 
@@ -63,6 +65,9 @@ function wanted(text: string): Wanted {
 }
 
 async function release(key: Wanted, options: ReleaseOptions): Promise<number> {
+  if (options.args !== undefined || options.watch || options.interval !== undefined) {
+    throw new UsageError('--args, --watch and --interval are for jobs alone; release takes a KEY')
+  }
   if (!options.yes && !process.stdin.isTTY) throw new UsageError('stdin is no terminal to ask on; say --yes')
   return await withStore(options, new Notices({ quiet: options.quiet }), async ({ solo }) => {
     const targets = await targetsOf(solo, key)
@@ -80,10 +85,10 @@ async function release(key: Wanted, options: ReleaseOptions): Promise<number> {
 /** @throws UsageError when the key is that of several jobs */
 async function targetsOf(solo: Soloist, key: Wanted): Promise<readonly Target[]> {
   if (key.kind === 'lock') {
-    const live = await liveJobs(solo, `${key.job}:${key.key}`)
-    return targets(live.filter(({ job }) => job === key.job)).filter(({ name }) => (key.only ?? name) === name)
+    const live = await liveJobs(locksOfJob(solo, key.job, key.key))
+    return targets(live).filter(({ name }) => (key.only ?? name) === name)
   }
-  const live = (await liveJobs(solo, '')).filter(job => job.key.startsWith(key.start))
+  const live = await liveJobs(locksOfKeys(solo, '', each => each.startsWith(key.start)))
   const locks = [...new Set(live.map(job => `job:${job.job}:${job.key}`))]
   if (locks.length > 1) {
     const shown = locks.slice(0, NAMED).map(visible)

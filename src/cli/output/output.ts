@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import { EXIT, signalExitCode } from './exit-codes.js'
+import { EXIT, signalExitCode } from '../exit-codes.js'
 import type { Notices } from './notices.js'
 
 /** Writes a result to stdout; resolves once the system has taken it, so that a slow reader slows the writer down. */
@@ -13,6 +13,31 @@ export function print(text: string): Promise<void> {
 /** One JSON document, on a line of its own. */
 export function printJson(document: unknown): Promise<void> {
   return print(`${JSON.stringify(document)}\n`)
+}
+
+/** One JSON document on a line of its own that holds a list, `{"locks":[…]}`, and may be longer than memory. */
+export class JsonList {
+  readonly #member: string
+  #started = false
+
+  constructor(member: string) {
+    this.#member = member
+  }
+
+  async add(elements: readonly unknown[]): Promise<void> {
+    if (elements.length === 0) return
+    const texts = elements.map(element => JSON.stringify(element)).join(',')
+    await print(`${this.#started ? ',' : this.#start()}${texts}`)
+    this.#started = true
+  }
+
+  async end(): Promise<void> {
+    await print(`${this.#started ? '' : this.#start()}]}\n`)
+  }
+
+  #start(): string {
+    return `{${JSON.stringify(this.#member)}:[`
+  }
 }
 
 /** The terminal on stdout; a terminal that does not know its size is taken for the usual one. */

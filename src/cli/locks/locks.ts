@@ -1,20 +1,24 @@
-import { addedAtMs } from '../adapters/bullmq/owner.js'
-import type { Holder, LockState, Soloist, Waiter } from '../index.js'
-import { formatDuration } from './duration.js'
-import { bold } from './output.js'
-import { type Column, renderTable } from './table.js'
-import { quoted, visible } from './text.js'
+import { addedAtMs } from '../../adapters/bullmq/owner.js'
+import type { Holder, LockState, Soloist, Waiter } from '../../index.js'
+import { formatDuration } from '../output/duration.js'
+import { bold } from '../output/output.js'
+import { type Column, Table } from '../output/table.js'
+import { quoted, visible } from '../output/text.js'
 
 /** Every lock in use below the prefix, by name. */
 export async function locksBelow(solo: Soloist, prefix: string): Promise<readonly LockState[]> {
   const states: LockState[] = []
   for await (const state of solo.list({ prefix })) states.push(state)
-  return states.sort((a, b) => (a.name < b.name ? -1 : 1))
+  return states.sort(byName)
+}
+
+export function byName(a: LockState, b: LockState): number {
+  return a.name < b.name ? -1 : 1
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'NAME', least: 12 },
-  { title: 'OWNER', least: 14 },
+  { title: 'NAME', least: 12, cut: 'middle' },
+  { title: 'OWNER', least: 14, cut: 'middle' },
   { title: 'MODE' },
   { title: 'AGE', align: 'right' },
   { title: 'EXPIRES IN', align: 'right' },
@@ -22,9 +26,17 @@ const COLUMNS: readonly Column[] = [
   { title: 'META', least: 8 },
 ]
 
-/** The locks as a table of at most `width` columns, one line per holder. */
-export function locksTable(states: readonly LockState[], width: number): readonly string[] {
-  return renderTable(COLUMNS, states.flatMap(rowsOf), { width, title: bold })
+/** Locks as a table of at most `width` columns, one line per holder. */
+export class LocksTable {
+  readonly #table: Table
+
+  constructor(width: number) {
+    this.#table = new Table(COLUMNS, { width, title: bold })
+  }
+
+  lines(states: readonly LockState[]): readonly string[] {
+    return this.#table.lines(states.flatMap(rowsOf))
+  }
 }
 
 function rowsOf(state: LockState): readonly (readonly string[])[] {
@@ -100,9 +112,4 @@ export function holderJson(holder: Holder): Holder {
 
 function waiterJson({ owner, mode, limit, waitingSinceMs, meta }: Waiter): Waiter {
   return { owner, mode, limit, waitingSinceMs, meta }
-}
-
-/** What `ls` and `watch` print with `--json`. */
-export function locksJson(states: readonly LockState[]): { locks: readonly LockState[] } {
-  return { locks: states.map(lockJson) }
 }

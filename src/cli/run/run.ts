@@ -1,15 +1,16 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
-import { type Lease, LockTimeoutError, type Soloist } from '../index.js'
-import { duration, exitCode, lockName, meta } from './arguments.js'
-import { EXIT, signalExitCode } from './exit-codes.js'
-import { explain, UsageError } from './failure.js'
+import { type Lease, LockTimeoutError, type Soloist } from '../../index.js'
+import { duration, exitCode, lockName, meta } from '../arguments.js'
+import { EXIT, signalExitCode } from '../exit-codes.js'
+import { explain, UsageError } from '../failure.js'
+import { heldSinceMs, holderPhrase } from '../locks/locks.js'
+import { Notices } from '../output/notices.js'
+import { quoted, visible } from '../output/text.js'
+import { addStoreOptions, type StoreOptions, withStore } from '../store.js'
 import { abandon, runGuarded } from './guard.js'
-import { heldSinceMs, holderPhrase } from './locks.js'
-import { Notices } from './notices.js'
+import { Launch } from './launch.js'
 import { SignalInbox } from './signals.js'
-import { addStoreOptions, type StoreOptions, withStore } from './store.js'
-import { quoted, visible } from './text.js'
 
 /** Durations are in milliseconds. */
 interface RunOptions extends StoreOptions {
@@ -67,7 +68,7 @@ export function addRun(program: Command, argv: readonly string[], done: (exitCod
     .addHelpText('after', MORE_HELP)
     .action(async (name: string, cmd: string[], options: RunOptions) => {
       checkOperands(argv, name, cmd)
-      done(await run(name, cmd, options))
+      done(await run(name, new Launch(cmd), options))
     })
 }
 
@@ -91,14 +92,14 @@ function operandsBeforeDashes(argv: readonly string[], operands: readonly string
   return null
 }
 
-async function run(name: string, cmd: readonly string[], options: RunOptions): Promise<number> {
+async function run(name: string, launch: Launch, options: RunOptions): Promise<number> {
   const notices = new Notices(options)
   const signals = new SignalInbox(() => {})
   try {
     return await withStore(options, notices, async ({ solo }) => {
       const lease = await takeLock(solo, name, options, signals, notices)
       if (typeof lease === 'number') return lease
-      return await runGuarded(solo, lease, cmd, { graceMs: options.grace ?? DEFAULT_GRACE_MS, signals, notices })
+      return await runGuarded(solo, lease, launch, { graceMs: options.grace ?? DEFAULT_GRACE_MS, signals, notices })
     })
   } catch (error) {
     const { message, exitCode, code } = explain(error)

@@ -1,11 +1,12 @@
-import { type Lease, type Soloist, SoloistError } from '../index.js'
+import { type Lease, type Soloist, SoloistError } from '../../index.js'
+import { EXIT, signalExitCode } from '../exit-codes.js'
+import { explain, systemCode, withCause } from '../failure.js'
+import { formatDuration } from '../output/duration.js'
+import type { Notices } from '../output/notices.js'
+import { quoted } from '../output/text.js'
 import { Child, type Ending } from './child.js'
-import { formatDuration } from './duration.js'
-import { EXIT, signalExitCode } from './exit-codes.js'
-import { explain, systemCode, withCause } from './failure.js'
-import type { Notices } from './notices.js'
+import type { Launch } from './launch.js'
 import { type SignalInbox, sentByTerminal } from './signals.js'
-import { quoted } from './text.js'
 
 export interface GuardOptions {
   /** How long CMD may take to end after SIGTERM once the lease is lost. */
@@ -19,22 +20,17 @@ export interface GuardOptions {
  *
  * @returns the exit code of the whole: CMD's own, or what became of it instead
  */
-export async function runGuarded(
-  solo: Soloist,
-  lease: Lease,
-  command: readonly string[],
-  options: GuardOptions,
-): Promise<number> {
+export async function runGuarded(solo: Soloist, lease: Lease, launch: Launch, options: GuardOptions): Promise<number> {
   const { notices, signals } = options
   let child: Child
   try {
-    child = new Child(command, environmentFor(lease))
+    child = new Child(launch, environmentFor(lease))
     signals.handler = signal => {
       if (!sentByTerminal(signal)) child.signal(signal)
     }
     await child.started
   } catch (error) {
-    return await refuse(solo, lease, command, error as Error, notices)
+    return await refuse(solo, lease, launch, error as Error, notices)
   }
   child.onFault(error => notices.problem('fault', `cannot send CMD a signal: ${error.message}`, { pid: child.pid }))
   const startedAt = performance.now()
@@ -96,18 +92,12 @@ async function lossOf(lease: Lease): Promise<unknown> {
 }
 
 /** CMD could not be started: the lock is free again at once, also where it was to be kept for a while. */
-async function refuse(
-  solo: Soloist,
-  lease: Lease,
-  command: readonly string[],
-  error: Error,
-  notices: Notices,
-): Promise<number> {
+async function refuse(solo: Soloist, lease: Lease, launch: Launch, error: Error, notices: Notices): Promise<number> {
   await abandon(solo, lease, notices)
   const code = systemCode(error)
   const missing = code === 'ENOENT'
   const why = missing ? 'it was not found' : code === 'EACCES' ? 'it may not be executed' : error.message
-  notices.problem('failed', `cannot run ${quoted(command[0] ?? '')}: ${why}`, { ...subject(lease), code })
+  notices.problem('failed', `cannot run ${quoted(launch.name)}: ${why}`, { ...subject(lease), code })
   return missing ? EXIT.notFound : EXIT.notExecutable
 }
 
@@ -128,7 +118,6 @@ async function giveBack(lease: Lease, notices: Notices, how: () => Promise<unkno
 
 function environmentFor(lease: Lease): NodeJS.ProcessEnv {
   return {
-    ...process.env,
     SOLOIST_LOCK: lease.name,
     SOLOIST_OWNER: lease.owner,
     SOLOIST_FENCE: String(lease.fence),

@@ -1,4 +1,4 @@
-import { UsageError } from './failure.js'
+import { UsageError } from '../failure.js'
 import { quoted } from './text.js'
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
@@ -28,9 +28,10 @@ export function parseDuration(what: string, text: string, leastMs: number): numb
   return ms
 }
 
-/** A duration for people, in its two largest units: `0.4s`, `42s`, `3m12s`, `2h05m`, `4d07h`. Not below zero. */
+/** A duration for people, in its two largest units: `40ms`, `0.4s`, `42s`, `3m12s`, `2h05m`, `4d07h`. Not below zero. */
 export function formatDuration(durationMs: number): string {
   const ms = Math.max(durationMs, 0)
+  if (ms < 99.5) return `${Math.round(ms)}ms`
   if (ms < 9_950) return `${(ms / 1_000).toFixed(1)}s`
   const seconds = Math.round(ms / 1_000)
   if (seconds < 60) return `${seconds}s`

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Launch } from './launch.js'
 
 /** How CMD ended: by itself with an exit code, or by a signal. */
 export type Ending =
@@ -7,7 +8,7 @@ export type Ending =
   | { readonly exitCode: null; readonly signal: NodeJS.Signals }
 
 /**
- * CMD as a child process with this process's stdin, stdout and stderr, in the same process group. No shell is involved.
+ * CMD as a child process with this process's stdin, stdout and stderr, in the same process group.
  */
 export class Child {
   /** Resolves once CMD runs; rejects with the system's error when it cannot be started. */
@@ -16,10 +17,13 @@ export class Child {
   readonly ended: Promise<Ending>
   readonly #process: ChildProcess
 
-  /** @throws the system's error for some of the reasons why CMD cannot be started; see also {@link Child.started} */
-  constructor(command: readonly string[], env: NodeJS.ProcessEnv) {
-    const [file = '', ...args] = command
-    this.#process = spawn(file, args, { stdio: 'inherit', env })
+  /**
+   * @param env what CMD gets beside the variables of this command
+   * @throws the system's error for some of the reasons why CMD cannot be started; see also {@link Child.started}
+   */
+  constructor(launch: Launch, env: NodeJS.ProcessEnv) {
+    const { file, args, ...options } = launch.spawned(env)
+    this.#process = spawn(file, args, options)
     this.started = once(this.#process, 'spawn')
     this.ended = new Promise(resolve => {
       this.#process.once('exit', (exitCode, signal) => resolve({ exitCode, signal } as Ending))

@@ -1,0 +1,195 @@
+import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../../adapters/bullmq/owner.js'
+import { type Holder, type JobLockPart, jobLockNames, type LockState, parseJobLock, type Soloist } from '../../index.js'
+import { PERIOD_META } from '../../internal/job-modes.js'
+import { heldSinceMs, holderJson } from '../locks/locks.js'
+import { batches } from '../output/batches.js'
+
+/**
+ * How far a job is, as its locks tell:
+ *
+ * | state | means |
+ * |---|---|
+ * | `queued` | it waits for its start |
+ * | `running` | it holds a lease that is kept renewed |
+ * | `idle` | it has started, and no run of it holds a lease: it waits for its next attempt, or its worker died or ended without a word |
+ * | `next` | it waits behind the live one, as the one follow-up |
+ * | `period` | its period (`untilExpired`) goes on; the locks do not tell whether its run does |
+ */
+export type LiveState = 'queued' | 'running' | 'idle' | 'next' | 'period'
+
+/** One lock that a job holds. */
+export interface JobHold {
+  readonly name: string
+  readonly holder: Holder
+}
+
+/** One live job: what it holds, and how far it is. */
+export interface LiveJob {
+  readonly job: string
+  readonly key: string
+  readonly state: LiveState
+  /** The lock that says most first; empty when its lock is free this moment and claims wait for it. */
+  readonly holds: readonly JobHold[]
+  /** How many claims wait for what it holds. */
+  readonly waiting: number
+  /** The datastore's time when its locks were looked at. */
+  readonly atMs: number
+}
+
+type Parts = { [part in JobLockPart]?: LockState }
+
+type Group = { readonly job: string; readonly key: string; readonly parts: Parts }
+/** What a listing shows; a run's `stop` lock goes with its run and says nothing about it. */
+const PARTS = ['trigger', 'run', 'next'] as const
+/** How many jobs are asked about at once. */
+const ASKED_AT_ONCE = 50
+
+/** The live jobs of all locks of `source`, by name and key. */
+export async function liveJobs(source: AsyncIterable<LockState> | Iterable<LockState>): Promise<readonly LiveJob[]> {
+  const states: LockState[] = []
+  for await (const state of source) states.push(state)
+  return grouped(states).flatMap(group => jobsOf(group, group.parts))
+}
+
+/**
+ * The live jobs of the locks of `source` in batches, each by name and key. Where `source` is long, the locks of one job
+ * come in different batches: each lock stands for who holds it, and what its job is doing beside is looked up.
+ */
+export async function* liveJobBatches(
+  solo: Soloist,
+  source: AsyncIterable<LockState>,
+): AsyncGenerator<readonly LiveJob[], void, undefined> {
+  for await (const { items, all } of batches(source)) {
+    const groups = grouped(items)
+    const live: LiveJob[] = []
+    for (let i = 0; i < groups.length; i += ASKED_AT_ONCE) {
+      const some = groups.slice(i, i + ASKED_AT_ONCE)
+      const known = all ? some : await Promise.all(some.map(group => withMissing(solo, group)))
+      known.forEach((group, k) => {
+        live.push(...jobsOf(group, (some[k] as Group).parts))
+      })
+    }
+    yield live
+  }
+}
+
+function grouped(states: readonly LockState[]): readonly Group[] {
+  const groups = new Map<string, Group>()
+  for (const state of states) {
+    const parsed = parseJobLock(state.name)
+    if (parsed === null || parsed.part === 'stop') continue
+    const { job, key, part } = parsed
+    const id = `${job}:${key}`
+    const group = groups.get(id) ?? { job, key, parts: {} }
+    groups.set(id, group)
+    group.parts[part] = state
+  }
+  return [...groups.values()].sort((a, b) => order(a.job, b.job) || order(a.key, b.key))
+}
+
+function order(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
+}
+
+/** The group with the locks that say something about those in it. */
+async function withMissing(solo: Soloist, group: Group): Promise<Group> {
+  const { trigger, run } = group.parts
+  const present = PARTS.flatMap(part => group.parts[part] ?? [])
+  const anyFree = present.some(({ holders }) => holders.length === 0)
+  const missing = PARTS.filter(part => {
+    if (group.parts[part] !== undefined) return false
+    if (anyFree) return true
+    return part === 'trigger' ? run !== undefined : part === 'run' && (trigger?.holders.some(mayRun) ?? false)
+  })
+  const names = jobLockNames(group.job, group.key)
+  const parts: Parts = { ...group.parts }
+  for (const part of missing) {
+    const state = await solo.jobs.inspect(names[part])
+    if (state !== null) parts[part] = state
+  }
+  return { ...group, parts }
+}
+
+/** Whether a run lock can change how far the holder of this trigger lock is: not before a BullMQ job has started. */
+function mayRun({ owner, expiresAtMs, meta }: Holder): boolean {
+  const { mark } = splitMark(owner)
+  if (mark === RUN_MARK) return true
+  return mark !== SET_MARK && meta !== PERIOD_META && (expiresAtMs !== null || parseOwner(owner) === null)
+}
+
+/** The live jobs of one name and key that hold one of the locks `shown`. */
+function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts): readonly LiveJob[] {
+  const jobs: LiveJob[] = []
+  const add = (state: LiveState, holds: readonly JobHold[], ...looked: readonly (LockState | undefined)[]) => {
+    jobs.push({ job, key, state, holds, ...counted(looked) })
+  }
+  const runs = new Set(run?.holders)
+  for (const holder of trigger?.holders ?? []) {
+    const same = [...runs].find(({ owner }) => jobOf(owner) === jobOf(holder.owner))
+    if (same !== undefined) runs.delete(same)
+    if (shown.trigger === undefined) continue
+    const hold = { name: (trigger as LockState).name, holder }
+    if (same === undefined) add(stateOf(holder, run), [hold], trigger)
+    else add('running', [{ name: (run as LockState).name, holder: same }, hold], trigger, run)
+  }
+  if (shown.run !== undefined) {
+    for (const holder of runs) add('running', [{ name: shown.run.name, holder }], run)
+  }
+  for (const holder of shown.next?.holders ?? []) add('next', [{ name: (next as LockState).name, holder }], next)
+  const present = [trigger, run, next].filter(state => state !== undefined)
+  const [first] = present
+  // A lock that is free this moment while claims wait for it.
+  const isFree = present.every(({ holders }) => holders.length === 0)
+  if (isFree && first !== undefined && Object.values(shown).includes(first)) add('queued', [], ...present)
+  return jobs
+}
+
+/** How far the holder of a trigger lock is that holds no run lock. */
+function stateOf({ owner, expiresAtMs, meta }: Holder, run: LockState | undefined): LiveState {
+  const { mark } = splitMark(owner)
+  if (mark === RUN_MARK) return 'idle'
+  if (mark === SET_MARK || meta === PERIOD_META) return 'period'
+  if (expiresAtMs === null) return 'queued'
+  // Of a BullMQ job only its runs have leases.
+  if (parseOwner(owner) !== null) return 'period'
+  return run?.waiters.some(waiter => waiter.owner === owner) ? 'queued' : 'running'
+}
+
+/** What is the same in all that one job holds. */
+function jobOf(owner: string): string {
+  return splitMark(owner).unmarked
+}
+
+function counted(states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {
+  const seen = states.filter(state => state !== undefined)
+  return {
+    waiting: seen.reduce((sum, { waiting }) => sum + waiting, 0),
+    atMs: Math.max(...seen.map(({ atMs }) => atMs)),
+  }
+}
+
+/** As `--json` shows it. */
+export interface LiveJobJson {
+  readonly job: string
+  readonly key: string
+  readonly state: LiveState
+  readonly owner: string | null
+  readonly acquiredAtMs: number | null
+  readonly expiresAtMs: number | null
+  readonly waiting: number
+  readonly locks: readonly JobHoldJson[]
+  readonly atMs: number
+}
+
+export type JobHoldJson = { readonly name: string } & Holder
+
+export function liveJobJson({ job, key, state, holds, waiting, atMs }: LiveJob): LiveJobJson {
+  const holder = holds[0]?.holder
+  const { owner = null, expiresAtMs = null } = holder ?? {}
+  const acquiredAtMs = holder === undefined ? null : heldSinceMs(holder)
+  return { job, key, state, owner, acquiredAtMs, expiresAtMs, waiting, locks: holds.map(holdJson), atMs }
+}
+
+export function holdJson({ name, holder }: JobHold): JobHoldJson {
+  return { name, ...holderJson(holder) }
+}
