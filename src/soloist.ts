@@ -36,6 +36,17 @@ export interface SoloistOptions {
   readonly random?: (() => number) | undefined
 }
 
+/** How a {@link Soloist} is closed. */
+export interface CloseOptions {
+  /**
+   * How long what is held may take to end by itself before it is aborted, in milliseconds, up to 24 days; default 0.
+   * Meanwhile nothing new is taken: calls for locks and jobs are `CLOSED` at once, and so are waits. Only what a block of
+   * `withLock` or the handler of a job calls goes on as before, so that it can finish. Looking and giving back work until
+   * the end.
+   */
+  readonly drainMs?: number | undefined
+}
+
 /** Which holder {@link Soloist.unlock} is to remove. */
 export type UnlockTarget =
   | { readonly owner: string; readonly force?: false }
@@ -114,12 +125,12 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   ): Promise<T> {
     if (typeof target === 'string') {
       const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
-      return await runUnder(await this.#locker.acquire(lockRequest(exclusive(target), options)), work)
+      return await runUnder(this.#locker, await this.#locker.acquire(lockRequest(exclusive(target), options)), work)
     }
     const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
     const requests = target.map(name => lockRequest(exclusive(name), options))
-    return await runUnder(await acquireGroup(this.#locker, requests), work)
+    return await runUnder(this.#locker, await acquireGroup(this.#locker, requests), work)
   }
 
   /**
@@ -201,11 +212,26 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it back, and lets go of everything this
-   * object opened; a client that was passed in stays open. Safe to call twice.
+   * Ends this object. Every wait ends with `CLOSED`, every lease is aborted and given back, and everything this object
+   * opened is let go; a client that was passed in stays open.
+   *
+   * With `drainMs` it first waits for what is held to end by itself, and keeps it renewed meanwhile; see
+   * {@link CloseOptions.drainMs}.
+   *
+   * **What becomes of a lock.** A lease of `lock` or `tryLock` that is still held is given back, and its signal fires with
+   * `CLOSED`. The signals of blocks of `withLock` and of runs of jobs fire too, but their locks are given back only once
+   * the block or the handler has ended, for which it has a second. A lock whose block runs on is not given back: it is not
+   * renewed any more, so others get it after what is left of its ttl, and a `fault` event tells so.
+   *
+   * Beyond `drainMs` it takes a second for such blocks, and two call time-outs while the backend does not answer. Safe to
+   * call again; the sooner end of draining counts. Called in a block of this object, it does not wait for that block.
+   *
+   * @throws SoloistError `INVALID_ARGUMENT`; `BACKEND_UNAVAILABLE` when the backend's own end failed or hangs
    */
-  async close(): Promise<void> {
-    await this.#locker.close()
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions(options)
+    const { drainMs } = options
+    await this.#locker.close(drainMs === undefined ? 0 : checkMs('drainMs', drainMs, 0))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

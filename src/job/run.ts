@@ -37,20 +37,22 @@ export async function execute<A, R>(
   const { lease } = order.hold
   const controller = new AbortController()
   const stopListening = onAbort(lease.signal, () => controller.abort(lease.signal.reason))
-  let asked: StopRequest | null = null
   let settled: Settled<R>
   try {
-    if (order.stop !== null) {
-      asked = await StopRequest.await(locker, order.stop, order.id, definition.ttlMs, reason =>
-        controller.abort(reason),
-      )
-    }
-    settled = await attempts(locker, definition, order, controller.signal)
+    settled = await locker.blocks.run([lease], async () => {
+      const { stop, id } = order
+      const abort = (reason: SoloistError) => controller.abort(reason)
+      const asked = stop === null ? null : await StopRequest.await(locker, stop, id, definition.ttlMs, abort)
+      try {
+        return await attempts(locker, definition, order, controller.signal)
+      } finally {
+        await asked?.end()
+      }
+    })
   } catch (error) {
     settled = { ok: false, error }
   }
   stopListening()
-  await asked?.end()
   return await conclude(locker, definition, lease, settled)
 }
 

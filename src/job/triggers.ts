@@ -51,7 +51,7 @@ export class Triggers<A, R> {
     const names = jobLockNames(name, key)
     const places = new Places(this.#locker, names, this.#definition)
     const trigger = { args, key, names, places, lives: MOST_RECOVERIES }
-    this.#locker.assertOpen()
+    this.#locker.assertTakesWork()
     try {
       const entered = onDuplicate === 'join' ? await this.#join(trigger) : await this.#enter(trigger, onDuplicate)
       this.#jobs.count(name, entered.outcome.status)

@@ -1,5 +1,6 @@
 import { invalidArgument } from '../errors.js'
-import type { Lease } from './holding/lease.js'
+import type { HeldLeaseGroup } from './group.js'
+import type { HeldLease, Lease } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
 
@@ -47,12 +48,13 @@ export function workAndOptions<L, T>(
 }
 
 /** Runs `work` under a lease, or a group of them, and ends the lease. */
-export async function runUnder<L extends AsyncDisposable & { assertNotLost(): void }, T>(
+export async function runUnder<L extends HeldLease | HeldLeaseGroup, T>(
+  { blocks }: Locker,
   lease: L,
   work: Work<L, T>,
 ): Promise<T> {
   try {
-    const value = await work(lease)
+    const value = await blocks.run(lease.leases, () => work(lease))
     lease.assertNotLost()
     return value
   } finally {
@@ -82,7 +84,7 @@ export class NamedLock implements Lock {
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
-    return await runUnder(await this.#locker.acquire(lockRequest(this.#target, options)), work)
+    return await runUnder(this.#locker, await this.#locker.acquire(lockRequest(this.#target, options)), work)
   }
 }
 

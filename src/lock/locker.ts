@@ -11,14 +11,16 @@ import type {
   StoreEvent,
   WatchReply,
 } from '../backend.js'
-import { invalidArgument, SoloistError } from '../errors.js'
+import { invalidArgument, type SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { Calls } from './calls/calls.js'
 import { StepCollector } from './calls/collector.js'
 import { Deadlines } from './calls/deadlines.js'
 import { Failures } from './calls/failures.js'
 import type { CallTimes, Done, PendingStep } from './calls/steps.js'
+import { Closing, type ClosingHost, closedError } from './closing.js'
 import { News } from './events.js'
+import { Blocks, type BlocksHost } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
 import { Releases, type ReleasesHost } from './holding/releases.js'
 import { type RenewalHost, Renewer } from './holding/renewal.js'
@@ -42,11 +44,10 @@ export interface LockerOptions {
 /** What a wait in several parts adds to its request. */
 export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
 
-/** How many leases `close` gives up before it looks whether the backend still answers. */
-const CLOSE_AT_ONCE = 1_024
-
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
-export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost {
+export class Locker
+  implements AttemptHost, BlocksHost, ClosingHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost
+{
   readonly clock: Clock
   readonly random: () => number
   readonly clientId: string
@@ -54,17 +55,19 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   readonly beatMs: number
   readonly collector: StepCollector
   readonly locks: LocalLocks = new LocalLocks()
+  readonly blocks: Blocks = new Blocks(this)
+  readonly releases: Releases
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom
   readonly news: News
 
   readonly #calls: Calls
   readonly #renewer: Renewer
-  readonly #releases: Releases
   #sequence = 0
-  #closing: Promise<void> | null = null
-  /** Leases that `close` ended and has not given up yet. */
-  readonly #ended: HeldLease[] = []
+  /** How many leases this client holds. */
+  held = 0
+  #closing: Closing | null = null
+  #end: Promise<void> | null = null
   #closed = false
 
   constructor(backend: Backend, options: LockerOptions) {
@@ -83,7 +86,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.waiting = new WaitingRoom(this, backend.beatMs)
     this.watching = new WatchRoom(this)
     this.#renewer = new Renewer(this)
-    this.#releases = new Releases(this)
+    this.releases = new Releases(this)
     backend.open(clientId, event => this.#told(event))
   }
 
@@ -105,7 +108,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   /** Claims a lock in one step, without a lease that is kept renewed. */
   take(claim: Claim, replaces: string | null): Promise<Done<AcquireAnswer>> {
     return new Promise((resolve, reject) => {
-      this.assertOpen()
+      this.assertTakesWork()
       const step = { kind: 'acquire', claim, ticket: null, replaces } as const
       this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
     })
@@ -130,7 +133,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
    */
   async release(claim: ClaimId, result: KeptResult | null = null): Promise<boolean> {
     this.assertOpen()
-    return await this.#releases.releaseOf(claim, result)
+    return await this.releases.releaseOf(claim, result)
   }
 
   /** The lease this client has for a claim, while it has one. */
@@ -159,56 +162,46 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     }
   }
 
+  /** Whether nothing but taking locks is refused, if anything. */
   get isOpen(): boolean {
-    return this.#closing === null
+    return this.#closing === null || this.#closing.draining
   }
 
   assertOpen(): void {
-    if (!this.isOpen) throw closed()
+    if (!this.isOpen) throw closedError()
+  }
+
+  /** While what is held may end by itself, only the blocks that hold something take more. */
+  assertTakesWork(): void {
+    if (this.#closing !== null && !(this.#closing.draining && this.blocks.isInside)) throw closedError()
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend. While the
-   * backend does not answer it takes at most two call time-outs; safe to call twice.
+   * Ends every wait with `CLOSED`, lets what is held end for up to `drainMs`, aborts what is left and gives it up, then
+   * closes the backend. While the backend does not answer, that takes two call time-outs at most beyond `drainMs` and
+   * what aborted blocks are waited for. Safe to call twice: the sooner end counts.
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
+  close(drainMs = 0): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = new Closing(this)
+      this.#end = this.#close(this.#closing, drainMs)
+    } else this.#closing.hurry(drainMs)
+    return this.#end as Promise<void>
   }
 
-  async #close(): Promise<void> {
-    for (const standing of this.locks.standing()) {
-      if (standing instanceof HeldLease) standing.lose(closed())
-      else if (standing instanceof Attempt) standing.fail(closed())
-    }
-    this.watching.close(closed())
-    await this.#releaseEnded()
+  async #close(closing: Closing, drainMs: number): Promise<void> {
+    if (drainMs > 0) await closing.drain(drainMs)
+    await closing.abort()
     // What is not done in time has a fault event of its own.
-    await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
+    await Promise.allSettled([this.#calls.bounded('close', this.releases.finished())])
     this.#closed = true
-    this.collector.cut(closed())
+    this.collector.cut(closedError())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
   }
 
-  /** Gives up what `close` ended, some at a time, so that each has its time to be answered; as long as any is answered. */
-  async #releaseEnded(): Promise<void> {
-    let answers = true
-    for (let leases = this.#ended.splice(0, CLOSE_AT_ONCE); leases.length > 0; ) {
-      const before = this.#releases.answered
-      for (const lease of leases) {
-        if (answers) this.#releases.release(lease, null)
-        else this.onReleaseFault(lease, closed())
-      }
-      leases = this.#ended.splice(0, CLOSE_AT_ONCE)
-      if (!answers || leases.length === 0) continue
-      await this.#releases.finished()
-      answers = this.#releases.answered > before
-    }
-  }
-
   #attempt(request: LockRequest, patience: Patience): Promise<HeldLease | null> {
-    this.assertOpen()
+    this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta } = request
@@ -218,7 +211,8 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     if (standing !== undefined && !(standing instanceof Expiring)) {
       throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
     }
-    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience)
+    const inside = this.blocks.isInside
+    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience, inside)
     lock.put(attempt)
     attempt.start()
     return attempt.result
@@ -229,6 +223,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   hold(lease: HeldLease, nowMs: number): void {
     this.#renewer.add(lease, nowMs)
     lease.lock.put(lease)
+    this.held += 1
   }
 
   onHeld(lease: HeldLease, sinceMs: number): void {
@@ -265,19 +260,33 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   releaseLease(lease: HeldLease, result: KeptResult | null): void {
     this.#renewer.remove(lease)
-    if (this.#closed) lease.endRelease(false, closed())
-    else this.#releases.release(lease, result)
+    // A release that is tried again is none that ends it.
+    if (lease.lock.find(lease.owner) === lease) this.#ended()
+    if (this.#closed) lease.endRelease(false, closedError())
+    else this.releases.release(lease, result)
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
     this.#renewer.remove(lease)
     if (reason.code === 'CLOSED') {
-      this.#ended.push(lease)
+      this.#ended()
+      this.#closing?.aborted(lease)
       return
     }
     this.news.lost(lease, reason)
     lease.lock.remove(lease)
+    this.#ended()
     this.#releaseOrphan(lease, lease.claim.mode)
+  }
+
+  // What blocks and closing call back.
+
+  onBlockEnded(lease: HeldLease): void {
+    this.#closing?.blockEnded(lease)
+  }
+
+  endWatching(reason: SoloistError): void {
+    this.watching.close(reason)
   }
 
   onReleased(lease: HeldLease): void {
@@ -324,11 +333,13 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     else this.#releaseOrphan(claim, null)
   }
 
-  #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
-    return this.#closed ? null : this.#releases.releaseOrphan(claim, mode)
+  /** A lease is not held any more. */
+  #ended(): void {
+    this.held -= 1
+    this.#closing?.leaseEnded()
   }
-}
 
-function closed(): SoloistError {
-  return new SoloistError('CLOSED', 'this Soloist object was closed')
+  #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
+    return this.#closed ? null : this.releases.releaseOrphan(claim, mode)
+  }
 }

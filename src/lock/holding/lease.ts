@@ -92,6 +92,8 @@ export class HeldLease extends Link implements Lease {
   /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
   renewalDueMs = 0
   readonly lock: LocalLock
+  /** Whether work runs under it that ends it. Kept by the blocks. */
+  inBlock = false
 
   readonly #host: LeaseHost
   /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
@@ -114,6 +116,11 @@ export class HeldLease extends Link implements Lease {
     this.#provenAt = call
     this.#holdForMs = holdForMs
     this.#heldSinceMs = call.answeredAtMs
+  }
+
+  /** As a group of one. */
+  get leases(): readonly HeldLease[] {
+    return [this]
   }
 
   get name(): string {

@@ -51,6 +51,8 @@ export interface AttemptHost extends LeaseHost {
 export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   readonly claim: LeaseClaim
   readonly lock: LocalLock
+  /** Whether it was made in a block of its client. */
+  readonly inside: boolean
   /** `null` when the lock is not free and the claim was not to be queued. */
   readonly result: Promise<HeldLease | null>
   ticket: number | null = null
@@ -74,12 +76,20 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #lastFault: unknown
   #lateGrants = 0
 
-  constructor(host: AttemptHost, claim: LeaseClaim, lock: LocalLock, request: LockRequest, patience: Patience) {
+  constructor(
+    host: AttemptHost,
+    claim: LeaseClaim,
+    lock: LocalLock,
+    request: LockRequest,
+    patience: Patience,
+    inside: boolean,
+  ) {
     this.#host = host
     this.claim = claim
     this.lock = lock
     this.#request = request
     this.#patience = patience
+    this.inside = inside
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
