@@ -125,11 +125,14 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   ): Promise<T> {
     if (typeof target === 'string') {
       const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
-      return await runUnder(this.#locker, await this.#locker.acquire(lockRequest(exclusive(target), options)), work)
+      const request = lockRequest(exclusive(target), options)
+      this.#locker.blocks.assertNoSelfWait(request)
+      return await runUnder(this.#locker, await this.#locker.acquire(request), work)
     }
     const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
     const requests = target.map(name => lockRequest(exclusive(name), options))
+    for (const request of requests) this.#locker.blocks.assertNoSelfWait(request)
     return await runUnder(this.#locker, await acquireGroup(this.#locker, requests), work)
   }
 

@@ -1,5 +1,6 @@
 import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
+import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { shared } from '../lock/request.js'
@@ -139,7 +140,8 @@ class StopRequest {
     const stop = new StopRequest(await locker.acquire(request))
     const asked = () => {
       if (stop.#over) return
-      onAsked(new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`))
+      const reason = new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`)
+      outsideBlocks(() => onAsked(reason))
     }
     // A watch that failed or was missed is made good by the lease: a renewal finds that it is gone.
     locker.watching.until(name, owner).then(asked, () => {})

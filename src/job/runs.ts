@@ -85,7 +85,11 @@ export class Runs<A, R> {
     const local = this.#local.get(key)
     if (local === undefined || !local.lease.valid) return null
     const { id, state, lease, settled } = local
-    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: lease.heldMs, dead: false }), settled }
+    return {
+      outcome: outcomeOf('duplicate', id, { id, state, ageMs: lease.heldMs, dead: false }),
+      settled,
+      waits: true,
+    }
   }
 
   /** How the run `id` ends, wherever it is. If it dies the trigger starts anew, by `strategy`. */

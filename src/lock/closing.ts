@@ -16,7 +16,7 @@ export interface ClosingHost {
   readonly clock: Clock
   readonly locks: LocalLocks
   readonly releases: Releases
-  readonly blocks: Blocks
+  readonly blocks: Blocks<HeldLease>
   /** How many leases this client holds. */
   readonly held: number
   /** Everything is aborted now: nobody watches any claim any more. */

@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events'
 import type { Claim, ClaimId, ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import { outsideBlocks } from './holding/blocks.js'
 import type { HeldLease } from './holding/lease.js'
 
 /** What every event tells about the claim it is about. */
@@ -92,8 +93,10 @@ export class News {
   }
 
   tell<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
-    if (this.#emitter.listenerCount(event) > 0) queueMicrotask(() => this.#emitter.emit(event, detail))
-    if (channels[event].hasSubscribers) channels[event].publish(detail)
+    if (this.#emitter.listenerCount(event) > 0) {
+      queueMicrotask(() => outsideBlocks(() => this.#emitter.emit(event, detail)))
+    }
+    if (channels[event].hasSubscribers) outsideBlocks(() => channels[event].publish(detail))
   }
 
   /** @param sinceMs when the caller began to wait, on the monotonic clock */

@@ -19,9 +19,12 @@ export interface Lock {
   /**
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
    *
+   * A call within `work` that asks for a lock `work` holds itself would never be granted it, so it is refused at once.
+   * For work that is started there and not awaited, use {@link Lock.lock}, which waits.
+   *
    * @returns what `work` returned
    * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;
-   *   else as {@link Lock.lock}
+   *   else `SELF_WAIT`, or as {@link Lock.lock}
    */
   withLock<T>(work: Work<Lease, T>): Promise<T>
   withLock<T>(options: LockOptions, work: Work<Lease, T>): Promise<T>
@@ -84,7 +87,9 @@ export class NamedLock implements Lock {
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
-    return await runUnder(this.#locker, await this.#locker.acquire(lockRequest(this.#target, options)), work)
+    const request = lockRequest(this.#target, options)
+    this.#locker.blocks.assertNoSelfWait(request)
+    return await runUnder(this.#locker, await this.#locker.acquire(request), work)
   }
 }
 

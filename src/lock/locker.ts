@@ -46,7 +46,7 @@ export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
 
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
 export class Locker
-  implements AttemptHost, BlocksHost, ClosingHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost
+  implements AttemptHost, BlocksHost<HeldLease>, ClosingHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost
 {
   readonly clock: Clock
   readonly random: () => number
@@ -55,7 +55,7 @@ export class Locker
   readonly beatMs: number
   readonly collector: StepCollector
   readonly locks: LocalLocks = new LocalLocks()
-  readonly blocks: Blocks = new Blocks(this)
+  readonly blocks: Blocks<HeldLease> = new Blocks<HeldLease>(this)
   readonly releases: Releases
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom

@@ -4,6 +4,7 @@ import { type Clock, elapsedMs, type Instant } from '../../internal/clock.js'
 import { Link } from '../../internal/ring.js'
 import type { CallTimes } from '../calls/steps.js'
 import type { LocalLock } from '../local-locks.js'
+import { outsideBlocks } from './blocks.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -237,7 +238,8 @@ export class HeldLease extends Link implements Lease {
     this.#state = 'lost'
     this.#lostReason = reason
     this.#host.onLost(this, reason)
-    this.#controller?.abort(reason)
+    const controller = this.#controller
+    if (controller !== null) outsideBlocks(() => controller.abort(reason))
   }
 
   /**
