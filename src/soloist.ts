@@ -10,6 +10,7 @@ import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/holding/lease.js'
+import { holdingOf } from './lock/holding/token.js'
 import {
   type Lock,
   NamedLock,
@@ -108,6 +109,19 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
   tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
     return orRejected(() => this.#locker.tryAcquire(lockRequest(exclusive(name), options)))
+  }
+
+  /**
+   * Makes a lease of what `detach()` handed on, with the same owner and fence, and renews it from now on. The kind of lock
+   * does not matter. `waitMs` and such do not apply: it is one question to the store.
+   *
+   * @param token as {@link Lease.detach} returned it, in this process or another
+   * @throws SoloistError `INVALID_ARGUMENT` for what is no token, or what is attached or held here already; `LEASE_LOST`
+   *   when the lock is not held by it any more; `BACKEND_UNAVAILABLE` when there was no answer, after which it may be
+   *   attached again as long as its ttl lasts; `CLOSED`
+   */
+  attach(token: string): Promise<Lease> {
+    return orRejected(() => this.#locker.attach(holdingOf(token)))
   }
 
   /**

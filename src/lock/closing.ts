@@ -1,9 +1,10 @@
 import { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
+import { Attachment } from './holding/attachment.js'
 import type { Blocks } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
 import type { Releases } from './holding/releases.js'
-import type { LocalLocks } from './local-locks.js'
+import type { LocalLocks, Standing } from './local-locks.js'
 import { Attempt } from './waiting/attempt.js'
 
 /** How many leases are given up before it is looked whether the backend still answers. */
@@ -52,7 +53,7 @@ export class Closing {
   /** Ends what waits, apart from what a block waits for that holds something, and lets what is held end. */
   async drain(drainMs: number): Promise<void> {
     for (const standing of this.#host.locks.standing()) {
-      if (standing instanceof Attempt && !standing.inside) standing.fail(closedError())
+      if (isCall(standing) && !standing.inside) standing.fail(closedError())
     }
     if (this.#isDrained()) return
     await new Promise<void>(resolve => {
@@ -85,7 +86,7 @@ export class Closing {
     this.draining = false
     for (const standing of locks.standing()) {
       if (standing instanceof HeldLease) standing.lose(closedError())
-      else if (standing instanceof Attempt) standing.fail(closedError())
+      else if (isCall(standing)) standing.fail(closedError())
     }
     this.#host.endWatching(closedError())
     const blocksEnded = new Promise<void>(resolve => {
@@ -136,6 +137,11 @@ export class Closing {
       answers = releases.answered > before
     }
   }
+}
+
+/** Whether it is a call that has not ended. */
+function isCall(standing: Standing): standing is Attempt | Attachment {
+  return standing instanceof Attempt || standing instanceof Attachment
 }
 
 /** What everything is answered with from then on. */

@@ -21,6 +21,10 @@ export interface SoloistEvents {
   waiting: [ClaimEvent & { readonly holder: string | null }]
   /** A lease was given up by its owner after `heldMs`. */
   released: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
+  /** A lease was handed on by `detach()`, after `heldMs`. */
+  detached: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
+  /** A lease was made by `attach` of what somebody handed on. */
+  attached: [ClaimEvent & { readonly fence: number }]
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
   lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
   /** The backend failed where no caller could be told. */
@@ -73,6 +77,8 @@ const channels = {
   acquired: channel('soloist:acquired'),
   waiting: channel('soloist:waiting'),
   released: channel('soloist:released'),
+  detached: channel('soloist:detached'),
+  attached: channel('soloist:attached'),
   lost: channel('soloist:lost'),
   fault: channel('soloist:fault'),
   jobFailed: channel('soloist:jobFailed'),
@@ -111,6 +117,14 @@ export class News {
 
   released({ claim, fence, heldMs }: HeldLease): void {
     if (this.#isHeard('released')) this.tell('released', { ...subject(claim), fence, heldMs })
+  }
+
+  detached({ claim, fence, heldMs }: HeldLease): void {
+    if (this.#isHeard('detached')) this.tell('detached', { ...subject(claim), fence, heldMs })
+  }
+
+  attached({ claim, fence }: HeldLease): void {
+    if (this.#isHeard('attached')) this.tell('attached', { ...subject(claim), fence })
   }
 
   lost({ claim, fence, heldMs }: HeldLease, reason: SoloistError): void {

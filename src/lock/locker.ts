@@ -20,11 +20,13 @@ import { Failures } from './calls/failures.js'
 import type { CallTimes, Done, PendingStep } from './calls/steps.js'
 import { Closing, type ClosingHost, closedError } from './closing.js'
 import { News } from './events.js'
+import { Attachment, type AttachmentHost } from './holding/attachment.js'
 import { Blocks, type BlocksHost } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
 import { Releases, type ReleasesHost } from './holding/releases.js'
 import { type RenewalHost, Renewer } from './holding/renewal.js'
-import { Expiring, LocalLocks } from './local-locks.js'
+import type { Holding } from './holding/token.js'
+import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest } from './request.js'
 import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
@@ -44,9 +46,20 @@ export interface LockerOptions {
 /** What a wait in several parts adds to its request. */
 export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
 
+/** What the backend may still tell of a claim so long after it was handed on. */
+const NEWS_LATE_MS = 60_000
+
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
 export class Locker
-  implements AttemptHost, BlocksHost<HeldLease>, ClosingHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost
+  implements
+    AttachmentHost,
+    AttemptHost,
+    BlocksHost<HeldLease>,
+    ClosingHost,
+    RenewalHost,
+    ReleasesHost,
+    WaitingHost,
+    WatchingHost
 {
   readonly clock: Clock
   readonly random: () => number
@@ -112,6 +125,16 @@ export class Locker
       const step = { kind: 'acquire', claim, ticket: null, replaces } as const
       this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
     })
+  }
+
+  /** Makes a lease of what somebody handed on. */
+  attach(holding: Holding): Promise<HeldLease> {
+    this.assertTakesWork()
+    const lock = this.#lockFor(holding.name, holding.owner)
+    const attachment = new Attachment(this, lock, holding, this.blocks.isInside)
+    lock.put(attachment)
+    attachment.start()
+    return attachment.result
   }
 
   /** An owner that nobody else has. */
@@ -206,11 +229,7 @@ export class Locker
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta } = request
     const owner = request.owner ?? this.newOwner()
-    const lock = this.locks.at(name)
-    const standing = lock.find(owner)
-    if (standing !== undefined && !(standing instanceof Expiring)) {
-      throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
-    }
+    const lock = this.#lockFor(name, owner)
     const inside = this.blocks.isInside
     const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience, inside)
     lock.put(attempt)
@@ -218,7 +237,19 @@ export class Locker
     return attempt.result
   }
 
-  // What attempts call back.
+  /** @throws SoloistError `INVALID_ARGUMENT` when something stands for this claim */
+  #lockFor(name: string, owner: string): LocalLock {
+    const lock = this.locks.at(name)
+    const standing = lock.find(owner)
+    // What comes in its place stands for the claim from now on.
+    if (standing instanceof Expiring) standing.timer.cancel()
+    else if (standing !== undefined) {
+      throw invalidArgument('this owner holds or claims the lock here already; a run needs an owner of its own')
+    }
+    return lock
+  }
+
+  // What attempts and attachments call back.
 
   hold(lease: HeldLease, nowMs: number): void {
     this.#renewer.add(lease, nowMs)
@@ -228,6 +259,10 @@ export class Locker
 
   onHeld(lease: HeldLease, sinceMs: number): void {
     this.news.acquired(lease, sinceMs)
+  }
+
+  onAttached(lease: HeldLease): void {
+    this.news.attached(lease)
   }
 
   forget(attempt: Attempt): void {
@@ -264,6 +299,17 @@ export class Locker
     if (lease.lock.find(lease.owner) === lease) this.#ended()
     if (this.#closed) lease.endRelease(false, closedError())
     else this.releases.release(lease, result)
+  }
+
+  onDetached(lease: HeldLease): void {
+    const { lock, owner, termMs } = lease
+    this.#renewer.remove(lease)
+    this.news.detached(lease)
+    // What the backend tells late of this claim is not for us any more, and nothing that is to be given back.
+    const timer = this.clock.setTimer(Math.max(termMs, NEWS_LATE_MS), () => lock.remove(detached), { background: true })
+    const detached = new Expiring(owner, timer)
+    lock.put(detached)
+    this.#ended()
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {

@@ -5,6 +5,7 @@ import { Link } from '../../internal/ring.js'
 import type { CallTimes } from '../calls/steps.js'
 import type { LocalLock } from '../local-locks.js'
 import { outsideBlocks } from './blocks.js'
+import { tokenOf } from './token.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -51,6 +52,20 @@ export interface Lease extends AsyncDisposable {
    * @throws SoloistError `BACKEND_UNAVAILABLE` when there was no answer; may be called again, and the lock expires anyway.
    */
   release(): Promise<void>
+  /**
+   * Hands the holding on: `solo.attach` with the token makes a lease of it again, in another process or later. The lock
+   * stays held meanwhile, for one `ttlMs` from now; nobody renews it until it is attached. This lease is over then:
+   * `assertValid()` throws, `release()` has no effect, and `signal` does not fire. At the end of its `withLock` block
+   * nothing is given back.
+   *
+   * The token is text without spaces. It names the lock, the owner and the fence and holds no secret, but whoever has it
+   * and may use the store can attach it. It is to be attached once: two who attach it both stand for the one holding, and
+   * neither learns of the other.
+   *
+   * @throws SoloistError `LEASE_LOST`, also on a second call; `BACKEND_UNAVAILABLE` when there was no answer, and then the
+   *   lease is still this one and is renewed; `CLOSED`
+   */
+  detach(): Promise<string>
   /** As `release()`, but reports a failure as a `fault` event, so that it never hides the error of the block it ends. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -64,6 +79,8 @@ export interface LeaseHost {
   renewNow(lease: HeldLease): Promise<void>
   /** Give the lock up in the backend, and tell the lease what came of it: {@link HeldLease.endRelease}. */
   releaseLease(lease: HeldLease, result: KeptResult | null): void
+  /** The lease was handed on. */
+  onDetached(lease: HeldLease): void
   /** The lease ended although its owner did not release it. */
   onLost(lease: HeldLease, reason: SoloistError): void
   onReleaseFault(lease: HeldLease, error: unknown): void
@@ -101,7 +118,7 @@ export class HeldLease extends Link implements Lease {
   readonly #heldSinceMs: number
   #holdForMs: number
   #provenAt: Instant
-  #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
+  #state: 'held' | 'releasing' | 'released' | 'detached' | 'lost' = 'held'
   #releasing: Releasing | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
@@ -186,7 +203,8 @@ export class HeldLease extends Link implements Lease {
   assertValid(): void {
     this.assertNotLost()
     if (this.#state !== 'held') {
-      throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was released`)
+      const how = this.#state === 'detached' ? 'handed on' : 'released'
+      throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was ${how}`)
     }
   }
 
@@ -201,6 +219,16 @@ export class HeldLease extends Link implements Lease {
     this.assertValid()
     await this.#host.renewNow(this)
     this.assertValid()
+  }
+
+  async detach(): Promise<string> {
+    this.assertValid()
+    await this.#host.renewNow(this)
+    this.assertValid()
+    this.#state = 'detached'
+    this.#host.onDetached(this)
+    const { claim, fence } = this
+    return tokenOf({ ...claim, fence, holdForMs: Math.max(this.keptForMs, 0) })
   }
 
   release(): Promise<void> {
@@ -265,7 +293,7 @@ export class HeldLease extends Link implements Lease {
     tells: boolean,
   ): void {
     this.#expireIfDue()
-    if (this.#state === 'released' || this.#state === 'lost') return resolve(tells ? false : undefined)
+    if (this.#state !== 'held' && this.#state !== 'releasing') return resolve(tells ? false : undefined)
     const before = this.#releasing
     this.#releasing = { resolve, reject, tells, before }
     if (before !== null) return
