@@ -35,11 +35,12 @@ describe.each(['sqlite', 'redis'] as const)('a holding that is handed on between
 
   test('may be attached by four at once, who all stand for the one holding: the first release ends it', async () => {
     const first = store.start()
-    await first.ask('lock', { name: 'four', ttlMs: 2_000 })
-    const { token } = await first.ask('detach', { name: 'four' })
     const four = [1, 2, 3, 4].map(() => store.start())
+    await Promise.all(four.map((process, i) => process.ask('lock', { name: `ready ${i}` })))
+    const { owner } = await first.ask('lock', { name: 'four', ttlMs: 6_000 })
+    const { token } = await first.ask('detach', { name: 'four' })
     const owners = await Promise.all(four.map(process => process.ask('attach', { token })))
-    expect(new Set(owners.map(({ owner }) => owner)).size).toBe(1)
+    expect(new Set(owners.map(({ owner }) => owner))).toEqual(new Set([owner]))
     await four[0]?.ask('release', { name: 'four' })
     const lease = await store.client().tryLock('four')
     expect(lease).not.toBeNull()
