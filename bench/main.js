@@ -1,137 +1,80 @@
-// Measures Soloist beside other lock libraries, all in one run on one machine: `npm run bench [-- --seconds 3 --json FILE]`.
+// Measures Soloist beside other lock libraries, all in one run on one server of its own:
+//   npm run bench [-- --only free,hot --ms 500 --rounds 5 --json FILE --write]
+// `--write` renews docs/performance.md and its plots from this run; `--from FILE` does so from the JSON of an earlier one.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { bullmqAdds } from './bullmq.js'
-import { redisSemaphore, redlock, soloist, sqliteFile } from './contenders.js'
+import { bullmqAdds } from './measures/bullmq.js'
+import { freeElsewhere, freeOnRedis, hotOnRedis, idleOnRedis, keptOnRedis } from './measures/locks.js'
+import { pipelinedSets } from './measures/pipelined.js'
+import { startUp } from './measures/start-up.js'
 import { startRedis } from './redis.js'
+import { writePage } from './report/page.js'
+import { setUp } from './report/set-up.js'
+import { summary } from './report/summary.js'
+import { sqliteFile } from './sqlite-file.js'
 
-/** @typedef {import('./contenders.js').Contender} Contender */
+const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'start-up', 'bullmq']
 
 const { values: flags } = parseArgs({
-  options: { seconds: { type: 'string', default: '3' }, json: { type: 'string' } },
+  options: {
+    only: { type: 'string', default: PARTS.join(',') },
+    ms: { type: 'string', default: '500' },
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    from: { type: 'string' },
+  },
 })
-const SECONDS = Number(flags.seconds)
-const CONTENDERS = 50
-const IDLE_WAITERS = 100
 
-/** @param {number[]} sorted @param {number} part */
-const quantile = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN
-
-/** One caller takes and gives back a lock that nobody else wants. @param {Contender} contender */
-async function uncontended(contender) {
-  const cycles = []
-  const cpu = process.cpuUsage()
-  const end = performance.now() + SECONDS * 1_000
-  for (let now = performance.now(); now < end; ) {
-    const release = await contender.take('uncontended')
-    await release()
-    cycles.push(performance.now() - now)
-    now = performance.now()
-  }
-  const { user, system } = process.cpuUsage(cpu)
-  cycles.sort((a, b) => a - b)
-  return {
-    'p50 µs': Math.round(quantile(cycles, 0.5) * 1_000),
-    'p99 µs': Math.round(quantile(cycles, 0.99) * 1_000),
-    'CPU µs': Math.round((user + system) / cycles.length),
-  }
-}
-
-/** Many callers in one process hand one lock around without holding it. @param {Contender} contender */
-async function contended(contender) {
-  const waits = /** @type {number[]} */ ([])
-  /** How often each caller had its turn. */
-  const turns = Array.from({ length: CONTENDERS }, () => 0)
-  let holders = 0
-  let overlaps = 0
-  const startedAt = performance.now()
-  const end = startedAt + SECONDS * 1_000
-  /** @param {number} own */
-  const caller = async own => {
-    while (performance.now() < end) {
-      const askedAt = performance.now()
-      const release = await contender.take('contended')
-      waits.push(performance.now() - askedAt)
-      turns[own] = (turns[own] ?? 0) + 1
-      if (++holders > 1) overlaps += 1
-      holders -= 1
-      await release()
-    }
-  }
-  await Promise.all(turns.map((_, own) => caller(own)))
-  const seconds = (performance.now() - startedAt) / 1_000
-  waits.sort((a, b) => a - b)
-  return {
-    'hand-offs/s': Math.round(waits.length / seconds),
-    'wait p50 ms': round(quantile(waits, 0.5)),
-    'wait p99 ms': round(quantile(waits, 0.99)),
-    'longest wait ms': round(quantile(waits, 1)),
-    'fewest turns of a caller': Math.min(...turns),
-    'most turns of a caller': Math.max(...turns),
-    overlaps,
-  }
-}
-
-/** Many callers wait for a lock that is not given back. @param {Contender} contender @param {Awaited<ReturnType<typeof startRedis>>} redis */
-async function idle(contender, redis) {
-  const watched = await redis.watch()
-  const release = await contender.take('idle')
-  const waiting = Array.from({ length: IDLE_WAITERS }, async () => (await contender.take('idle'))())
-  await sleep(1_000)
-  const commands = await watched.commandsWithin(SECONDS * 1_000)
-  watched.stop()
-  await release()
-  await Promise.all(waiting)
-  return { 'commands/s': round(commands / SECONDS) }
-}
-
-/** @param {number} value */
-const round = value => Math.round(value * 100) / 100
-
-/** @param {string} title @param {readonly (() => Contender)[]} makers @param {(contender: Contender) => Promise<object>} measure */
-async function table(title, makers, measure) {
-  console.log(`\n${title}`)
-  /** @type {Record<string, object>} */
-  const rows = {}
-  for (const make of makers) {
-    const contender = make()
-    await (await contender.take('warm-up'))()
-    rows[contender.name] = await measure(contender)
-    await contender.close()
-    console.log(`  ${contender.name.padEnd(24)} ${JSON.stringify(rows[contender.name])}`)
-  }
-  return rows
-}
-
-const version = (/** @type {string} */ name) => {
-  const file = new URL(`../node_modules/${name}/package.json`, import.meta.url)
-  return `${name} ${JSON.parse(readFileSync(file, 'utf8')).version}`
-}
-
-const redis = await startRedis()
-const file = sqliteFile()
-const machine = `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`
-const versions = ['ioredis', 'redis-semaphore', '@sesamecare-oss/redlock', 'libsql', 'bullmq'].map(version).join(', ')
-console.log(`${machine}\nRedis ${redis.version} on loopback, ${versions}, ${SECONDS} s each`)
-
-const onRedis = () => soloist('soloist on Redis', redis.url)
-const onSqlite = () => soloist('soloist on SQLite', file.url)
-const inMemory = () => soloist('soloist in memory', 'memory:')
-const peers = [() => redisSemaphore(redis.url), () => redlock(redis.url)]
-const all = [onRedis, ...peers, onSqlite, inMemory]
-const results = {
-  machine,
-  versions,
-  uncontended: await table('One caller: take and give back', all, uncontended),
-  contended: await table(`${CONTENDERS} callers of one process, one lock, no time held`, all, contended),
-  idle: await table(`${IDLE_WAITERS} callers wait for a held lock: load on Redis`, [onRedis, ...peers], contender =>
-    idle(contender, redis),
-  ),
-  bullmq: await bullmqAdds(redis.url, SECONDS),
-}
-console.log('\nBullMQ: distinct jobs, 50 adds at a time\n', results.bullmq)
+const results = flags.from === undefined ? await measure() : JSON.parse(readFileSync(flags.from, 'utf8'))
+console.log(summary(results))
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
-redis.stop()
-await file.remove()
+if (flags.write || flags.from !== undefined) writePage(results)
+
+async function measure() {
+  const wanted = flags.only.split(',')
+  const unknown = wanted.filter(part => !PARTS.includes(part))
+  if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}; there are ${PARTS.join(', ')}`)
+  const redis = await startRedis()
+  const file = sqliteFile()
+  const run = { redis, ms: Number(flags.ms), rounds: Number(flags.rounds), progress }
+  /** @type {Record<string, any>} */
+  const results = { ...setUp(redis.version, run), pipelinedSets: pipelinedSets(redis.url) }
+  try {
+    if (wanted.includes('free')) {
+      results.free = {}
+      for (const callers of [1, 100, 1_000]) results.free[callers] = await freeOnRedis(run, callers)
+    }
+    if (wanted.includes('hot')) {
+      results.hot = {}
+      for (const processes of [1, 4]) {
+        for (const callers of [10, 50, 1_000]) {
+          // A thousand who poll take half a minute until each had its turn.
+          const rounds = callers < 1_000 ? run.rounds : Math.min(run.rounds, 2)
+          results.hot[`${callers} in ${processes}`] = await hotOnRedis({ ...run, rounds }, callers, processes)
+        }
+      }
+    }
+    if (wanted.includes('kept')) results.kept = await keptOnRedis(run, 100_000)
+    if (wanted.includes('idle')) results.idle = await idleOnRedis(run, 100)
+    if (wanted.includes('stores')) {
+      results.stores = {}
+      for (const [store, url] of Object.entries({ SQLite: file.url, memory: 'memory:' })) {
+        results.stores[store] = {}
+        for (const callers of [1, 100]) results.stores[store][callers] = await freeElsewhere(run, url, callers)
+      }
+    }
+    if (wanted.includes('start-up')) results.startUp = startUp(redis.url, run.rounds)
+    if (wanted.includes('bullmq')) results.bullmq = await bullmqAdds(run)
+  } finally {
+    redis.stop()
+    await file.remove()
+  }
+  return results
+}
+
+/** One line that is written over, or on no terminal a line each. @param {string} text */
+function progress(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+  else process.stderr.write(`${text}\n`)
+}

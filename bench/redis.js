@@ -21,6 +21,12 @@ export async function startRedis() {
   return {
     url,
     version,
+    flush: () => admin.flushall(),
+    /** The CPU time the server has used, in microseconds. */
+    async cpuUs() {
+      const used = [...(await admin.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)]
+      return used.reduce((sum, [, seconds]) => sum + Number(seconds) * 1_000_000, 0)
+    },
     /**
      * Starts to look on while nobody sends anything: ioredis takes lines that arrive with the answer to MONITOR for answers.
      * What scripts run inside the server does not count.

@@ -77,7 +77,8 @@ def shown(value):
 
 def vector(task, args, kwargs, unique_on=None, signature=None, prefix="SINGLETONLOCK_"):
     counted_args, counted_kwargs = args, kwargs
-    if unique_on is not None:
+    # As celery-singleton 0.3.1 asks: an empty list counts as not set.
+    if unique_on:
         names = [unique_on] if isinstance(unique_on, str) else unique_on
         bound = signature.signature.bind(*args, **kwargs).arguments
         counted_args, counted_kwargs = [], {name: bound[name] for name in names}
@@ -117,6 +118,7 @@ def handmade():
         yield vector("on", args, kwargs, "user", PLAIN)
         yield vector("on", args, kwargs, ["user"], PLAIN)
         yield vector("on", args, kwargs, [], PLAIN)
+    yield vector("on", [], {}, [], PLAIN)
     yield vector("on", [7, True], {}, ["force", "user"], PLAIN)
     yield vector("on", [], {"force": 1.0, "user": {"id": 2**70}}, ["user", "force", "user"], PLAIN)
     for names in ["first", "second", "rest", "named", "more", ["more", "rest"]]:

@@ -1,9 +1,11 @@
 // Checks that the parts of the package agree with each other: what package.json promises, what was built, what is tested,
-// what is documented, and who imports whom. Needs a build. With `--write` it renews the list of public names instead.
+// what is documented, who imports whom, and what those get who install it. Needs a build. With `--write` it renews the list of public names instead.
 import { checkBackends } from './checks/backends.js'
+import { checkDocstrings } from './checks/docstrings.js'
 import { checkExports } from './checks/exports.js'
 import { checkLinks } from './checks/links.js'
 import { checkPublicApi, writePublicApi } from './checks/public-api.js'
+import { checkPublished } from './checks/published.js'
 import { checkSources } from './checks/sources.js'
 import { exists } from './checks/tree.js'
 
@@ -14,11 +16,13 @@ if (!exists('dist')) {
   await writePublicApi()
 } else {
   const problems = [
-    ...checkExports(),
+    ...(await checkExports()),
     ...checkSources(),
     ...checkBackends(),
+    ...checkDocstrings(),
     ...checkLinks(),
     ...(await checkPublicApi()),
+    ...(await checkPublished()),
   ]
   for (const problem of problems) console.error(problem)
   if (problems.length > 0) process.exitCode = 1

@@ -1,18 +1,36 @@
-// Runs the tests that concern other packages with the oldest majors of them that this package takes, which come from npm:
-// a copy of what was built and of the tests, beside these packages and the rest of the dependency tree. Needs a build.
+// Runs the tests that concern other packages with the oldest versions of them that package.json takes, which come from npm:
+// a copy of what was built and of the tests, beside these packages and the rest of the dependency tree. Then the types of
+// what was built are checked against the types of these. Needs a build.
 // With a folder as its argument, vitest's JSON report is written there.
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { subpaths } from './checks/tree.js'
 import { cacheFolder, fetchPackages } from './fetched.js'
 
-const OLDEST = { bullmq: 5, ioredis: 5, redis: 5 }
-const TESTS = ['test/bullmq', 'test/redis', 'test/conformance/redis-ioredis', 'test/conformance/redis-node-redis']
+const TESTS = [
+  'test/bullmq',
+  'test/redis',
+  'test/sqlite',
+  'test/conformance/redis-ioredis',
+  'test/conformance/redis-node-redis',
+  'test/conformance/sqlite',
+]
 const COPIED = ['dist', 'test', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts']
 
 const root = fileURLToPath(new URL('..', import.meta.url))
+/** @type {{ peerDependencies: Record<string, string> }} */
+const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+/** The first version of each range, such as 5.3.0 of `^5.3.0 || ^6.0.0`. @type {Record<string, string>} */
+const OLDEST = Object.fromEntries(
+  Object.entries(peerDependencies).map(([name, range]) => {
+    const oldest = /^\^(\d+\.\d+\.\d+)( \|\| |$)/.exec(range)?.[1]
+    if (oldest === undefined) throw new Error(`test-peers: cannot tell the oldest version of ${name} ${range}`)
+    return [name, oldest]
+  }),
+)
 
 /** @param {string} modules a `node_modules` @param {string} name */
 function versionIn(modules, name) {
@@ -20,16 +38,16 @@ function versionIn(modules, name) {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : null
 }
 
-/** A `node_modules` that holds the oldest majors. */
+/** A `node_modules` that holds the oldest versions. */
 function provide() {
   const folder = cacheFolder('peers', Object.values(OLDEST).join('-'))
   const modules = join(folder, 'node_modules')
   const packages = Object.entries(OLDEST)
-  if (packages.every(([name]) => versionIn(modules, name) !== null)) return modules
+  if (packages.every(([name, version]) => versionIn(modules, name) === version)) return modules
   console.log(`test-peers: fetching older packages into ${folder}`)
   const fetched = fetchPackages(
     folder,
-    packages.map(([name, major]) => `${name}@${major}`),
+    packages.map(([name, version]) => `${name}@${version}`),
   )
   if (!fetched) throw new Error('the older packages could not be fetched')
   return modules
@@ -40,6 +58,20 @@ function link(from, to) {
   for (const name of readdirSync(from)) {
     if (!name.startsWith('.') && !existsSync(join(to, name))) symlinkSync(join(from, name), join(to, name))
   }
+}
+
+/** Whether what was built has types that fit those of the packages beside it. @param {string} folder */
+function checkTypes(folder) {
+  const options = ['--module', 'nodenext', '--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node']
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const checks = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false']
+  const files = subpaths.flatMap(({ body, face }) => [body.types, face.types])
+  const { status } = spawnSync(process.execPath, [tsc, '--ignoreConfig', ...checks, ...options, ...files], {
+    cwd: folder,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  console.log(`test-peers: the types ${status === 0 ? 'fit' : 'do NOT fit'} those of the older packages`)
+  return status === 0
 }
 
 const results = process.argv[2]
@@ -59,7 +91,7 @@ try {
     cwd: folder,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-  process.exitCode = status ?? 1
+  process.exitCode = checkTypes(folder) ? (status ?? 1) : 1
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

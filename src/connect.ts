@@ -5,13 +5,14 @@ import { memoryBackend } from './backends/memory/backend.js'
 import { redisBackend } from './backends/redis/backend.js'
 import { sqliteBackend } from './backends/sqlite/backend.js'
 import { invalidArgument, SoloistError } from './errors.js'
-import { checkOptionNames, checkPrefix, type OptionNames } from './internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
 
 export interface ConnectOptions extends SoloistOptions {
   /**
-   * What every key and row of this client starts with; default `'soloist:'`, at most 1 KiB, may be empty. Clients with
-   * different prefixes never meet. Only for a URL: a backend that was made already has its own.
+   * What every key and row of this client starts with; default `'soloist:'`, at most 1 KiB, may be empty. Clients whose
+   * prefixes differ never meet, unless one prefix begins with the other: `'soloist:'` with the name `'staging:a'` is
+   * `'soloist:staging:'` with the name `'a'`, one lock. Only for a URL: a backend that was made already has its own.
    */
   readonly prefix?: string | undefined
 }
@@ -38,12 +39,13 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
  *   installed
  */
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
-  checkSoloistOptions(options)
+  checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
-  const { prefix } = options
+  const { prefix, ...rest } = options
+  checkSoloistOptions(rest)
   if (prefix !== undefined) checkPrefix(prefix)
   const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target
-  return new Soloist(backendFor(store, prefix), options)
+  return new Soloist(backendFor(store, prefix), rest)
 }
 
 /**

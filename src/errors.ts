@@ -47,13 +47,21 @@ export class LockTimeoutError extends SoloistError {
   readonly lockName: string
   /** Who held it when the backend last answered; `null` when only waiters stood before this call. */
   readonly holder: string | null
-  /** How long the caller waited, in milliseconds; for several names, all of it. */
+  /** How long the caller waited, in whole milliseconds; for several names, all of it. */
   readonly waitedMs: number
 
-  constructor(details: { lockName: string; holder: string | null; waitedMs: number; cause?: unknown }) {
-    const { lockName, holder, waitedMs, cause } = details
+  /** @param details `bound`: how long the caller was to wait, as the message tells it, with the option that says so */
+  constructor(details: {
+    lockName: string
+    holder: string | null
+    waitedMs: number
+    bound?: string | undefined
+    cause?: unknown
+  }) {
+    const { lockName, holder, cause } = details
+    const waitedMs = Math.round(details.waitedMs)
     const by = holder === null ? '' : `; it is held by ${holder}`
-    const message = `lock ${JSON.stringify(lockName)} was not granted within ${Math.round(waitedMs)} ms${by}`
+    const message = `lock ${JSON.stringify(lockName)} was not granted within ${details.bound ?? `${waitedMs} ms`}${by}`
     super('LOCK_TIMEOUT', message, causedBy(cause))
     this.name = 'LockTimeoutError'
     this.lockName = lockName
@@ -74,12 +82,13 @@ export class DuplicateJobError extends SoloistError {
   readonly id: string
   /** How far it is. */
   readonly state: JobState
-  /** How long it has been live, in milliseconds; `null` where the backend does not know. */
+  /** How long it has been live, in whole milliseconds; `null` where the backend does not know. */
   readonly ageMs: number | null
 
   constructor(details: { job: string; id: string; state: JobState; ageMs: number | null }) {
-    const { job, id, state, ageMs } = details
-    const since = ageMs === null ? '' : ` for ${Math.round(ageMs)} ms`
+    const { job, id, state } = details
+    const ageMs = details.ageMs === null ? null : Math.round(details.ageMs)
+    const since = ageMs === null ? '' : ` for ${ageMs} ms`
     const why = state === 'finished' ? 'may not run again yet' : 'is live already'
     super('DUPLICATE_JOB', `job ${JSON.stringify(job)} ${why}: ${id} is ${state}${since}`)
     this.name = 'DuplicateJobError'

@@ -1,9 +1,18 @@
 import { EventEmitter } from 'node:events'
 import type { Backend, LockState } from './backend.js'
 import { invalidArgument } from './errors.js'
-import { checkMs, checkName, checkOptions, checkPrefix } from './internal/check.js'
+import {
+  checkMs,
+  checkName,
+  checkNoMore,
+  checkOptionNames,
+  checkOptions,
+  checkPrefix,
+  type OptionNames,
+} from './internal/check.js'
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
+import { checkTimers } from './internal/real-time.js'
 import { type Job, makeJob } from './job/job.js'
 import { JobLocks } from './job/locks.js'
 import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
@@ -22,7 +31,14 @@ import {
   workAndOptions,
 } from './lock/lock.js'
 import { Locker } from './lock/locker.js'
-import { counted, exclusive, type LockOptions, lockRequest, type TryLockOptions } from './lock/request.js'
+import {
+  counted,
+  exclusive,
+  type LockOptions,
+  lockRequest,
+  type TryLockOptions,
+  tryLockRequest,
+} from './lock/request.js'
 
 /** How a {@link Soloist} talks to its backend. Every field is optional. */
 export interface SoloistOptions {
@@ -31,7 +47,7 @@ export interface SoloistOptions {
    * lock is made of many such calls and not bounded by it.
    */
   readonly callTimeoutMs?: number | undefined
-  /** The time everything here goes by; for tests. Default: the system's. */
+  /** The time everything here goes by; for tests. Default: the system's, also where a test has fake timers. */
   readonly clock?: Clock | undefined
   /** A number from 0 to below 1, by which renewals and questions are spread; for tests. Default: `Math.random`. */
   readonly random?: (() => number) | undefined
@@ -60,6 +76,11 @@ type AnyHandler = (args: any, run: JobRun) => unknown
 /** The job a handler makes. Its types come from the handler as a whole, so that its parameters may be destructured. */
 type JobOf<F extends AnyHandler> = Job<Parameters<F>[0], Awaited<ReturnType<F>>>
 
+const SOLOIST_OPTION_NAMES: OptionNames<SoloistOptions> = { callTimeoutMs: true, clock: true, random: true }
+const CLOSE_OPTION_NAMES: OptionNames<CloseOptions> = { drainMs: true }
+const LIST_OPTION_NAMES: OptionNames<{ readonly prefix?: string | undefined }> = { prefix: true }
+const UNLOCK_OPTION_NAMES: OptionNames<UnlockTarget> = { owner: true, force: true }
+
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 /** A backend tells its grants to one listener: two clients on it would miss each other's, and close it for the other. */
 const inUse = new WeakSet<Backend>()
@@ -80,6 +101,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   readonly #locker: Locker
 
   constructor(backend: Backend, options: SoloistOptions = {}) {
+    checkTimers()
     const callTimeoutMs = checkSoloistOptions(options)
     if (inUse.has(backend)) throw invalidArgument('this backend belongs to another Soloist object; make one for each')
     super()
@@ -101,19 +123,31 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     return this.#backend.kind
   }
 
-  /** Waits for the lock `name`, alone. As {@link Lock.lock}. */
+  /**
+   * Waits for the lock `name`, alone. As {@link Lock.lock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   lock(name: string, options?: LockOptions): Promise<Lease> {
     return orRejected(() => this.#locker.acquire(lockRequest(exclusive(name), options)))
   }
 
-  /** Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}. */
+  /**
+   * Takes the lock `name` if it is free now; else `null`. As {@link Lock.tryLock}.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
-    return orRejected(() => this.#locker.tryAcquire(lockRequest(exclusive(name), options)))
+    return orRejected(() => this.#locker.tryAcquire(tryLockRequest(exclusive(name), options)))
   }
 
   /**
    * Makes a lease of what `detach()` handed on, with the same owner and fence, and renews it from now on. The kind of lock
    * does not matter. `waitMs` and such do not apply: it is one question to the store.
+   *
+   * Held after abort or rejection: nothing by this object. What the token stands for stays held until its ttl is over.
    *
    * @param token as {@link Lease.detach} returned it, in this process or another
    * @throws SoloistError `INVALID_ARGUMENT` for what is no token, or what is attached or held here already; `LEASE_LOST`
@@ -127,6 +161,10 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   /**
    * Runs `work` while holding the lock `name`, or all of several locks. As {@link Lock.withLock}. Several are taken in
    * one order everywhere, so that no two callers can wait for each other, unless one takes more while holding some.
+   *
+   * Held after abort or rejection: nothing, once `work` has ended: the lock was released, or is kept for the rest of
+   * `holdForMs`. Of several names that could not all be had, none is kept. Where the store does not answer, what was
+   * held runs out after `ttlMs`.
    */
   withLock<T>(name: string, work: Work<Lease, T>): Promise<T>
   withLock<T>(name: string, options: LockOptions, work: Work<Lease, T>): Promise<T>
@@ -154,12 +192,16 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * At most `limit` leases at a time. Each call is judged by its own limit: while a new version of a program that raises
    * it takes the place of the old one, the old one's calls wait until fewer hold it than they were told.
    */
-  semaphore(name: string, limit: number): Lock {
+  semaphore(name: string, limit: number): Lock
+  semaphore(name: string, limit: number, ...more: readonly unknown[]): Lock {
+    checkNoMore('semaphore takes a name and a limit; options go to its lock, tryLock and withLock', more)
     return new NamedLock(this.#locker, counted(name, limit))
   }
 
   /** Many readers or one writer, in the order they came. */
-  rwLock(name: string): ReadWriteLock {
+  rwLock(name: string): ReadWriteLock
+  rwLock(name: string, ...more: readonly unknown[]): ReadWriteLock {
+    checkNoMore('rwLock takes a name; options go to lock, tryLock and withLock of its read and write', more)
     return readWriteLock(this.#locker, name)
   }
 
@@ -174,18 +216,28 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   job<F extends AnyHandler>(name: string, options: JobOptions<Parameters<NoInfer<F>>[0]>, handler: F): JobOf<F>
   job<A, R>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
+    if (typeof first === 'function') checkNoMore('job takes its options before the function', [second])
     return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
   }
 
-  /** Who holds the lock and who waits for it, or `null` when nobody does. */
+  /**
+   * Who holds the lock and who waits for it, or `null` when nobody does.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async inspect(name: string): Promise<LockState | null> {
     checkName(name)
     return await this.#locker.inspect(name)
   }
 
-  /** Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order. */
+  /**
+   * Every lock in use whose name starts with `prefix` (taken literally; default: all), in no promised order.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async *list(options: { readonly prefix?: string | undefined } = {}): AsyncGenerator<LockState, void, undefined> {
     checkOptions(options)
+    checkOptionNames(options, LIST_OPTION_NAMES)
     const prefix = options.prefix === undefined ? '' : checkPrefix(options.prefix)
     yield* this.#locker.list(prefix)
   }
@@ -194,11 +246,15 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * Takes the lock away from one owner, or with `force` from whoever holds it; the next in line gets it at once. The
    * work of the previous holder is not stopped by this: it learns of it at its next renewal, and its fence is lower.
    *
+   * Held after abort or rejection: the lock may have been taken away, or not, where the store gave no answer. It is
+   * safe to call again.
+   *
    * @returns whether a holder was removed
    */
   async unlock(name: string, target: UnlockTarget): Promise<boolean> {
     const byOwner = typeof target?.owner === 'string'
     if (byOwner === (target?.force === true)) throw invalidArgument('unlock needs { owner } or { force: true }')
+    checkOptionNames(target, UNLOCK_OPTION_NAMES)
     checkName(name)
     if (!byOwner) return (await this.#removeAll(name)) > 0
     const state = await this.inspect(name)
@@ -208,7 +264,11 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
 
   /**
    * Takes away every lock that is held now and whose name starts with `prefix`, taken literally. Claims that wait are
-   * served as after any release.
+   * served as after any release. `''` is every lock that this client can see: also those of clients whose key prefix
+   * begins with that of this one.
+   *
+   * Held after abort or rejection: what was cleared by then stays cleared, and the rest is held as before. It is safe
+   * to call again.
    *
    * @returns how many locks were cleared
    */
@@ -243,10 +303,14 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * Beyond `drainMs` it takes a second for such blocks, and two call time-outs while the backend does not answer. Safe to
    * call again; the sooner end of draining counts. Called in a block of this object, it does not wait for that block.
    *
+   * Held after abort or rejection: nothing that is renewed. What could not be given back, since its block runs on or the
+   * store did not answer, runs out after its `ttlMs`.
+   *
    * @throws SoloistError `INVALID_ARGUMENT`; `BACKEND_UNAVAILABLE` when the backend's own end failed or hangs
    */
   async close(options: CloseOptions = {}): Promise<void> {
     checkOptions(options)
+    checkOptionNames(options, CLOSE_OPTION_NAMES)
     const { drainMs } = options
     await this.#locker.close(drainMs === undefined ? 0 : checkMs('drainMs', drainMs, 0))
   }
@@ -286,6 +350,7 @@ function mayHold({ holders, holding, waiters }: LockState, owner: string): boole
  */
 export function checkSoloistOptions(options: SoloistOptions): number {
   checkOptions(options)
+  checkOptionNames(options, SOLOIST_OPTION_NAMES)
   const { callTimeoutMs } = options
   return callTimeoutMs === undefined ? DEFAULT_CALL_TIMEOUT_MS : checkMs('callTimeoutMs', callTimeoutMs, 1)
 }

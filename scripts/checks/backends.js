@@ -5,7 +5,7 @@ import { exists, filesBelow, foldersIn, manifest, read, subpaths } from './tree.
 function problemsOf(backend) {
   const problems = []
   const folder = `src/backends/${backend}`
-  const hasSubpath = subpaths.some(({ module }) => module === `dist/backends/${backend}/index.js`)
+  const hasSubpath = subpaths.some(({ body }) => body.code === `dist/backends/${backend}/index.js`)
   if (exists(`${folder}/index.ts`) !== hasSubpath) {
     const missing = hasSubpath ? `${folder}/index.ts` : `a subpath "./${backend}" in the "exports" of package.json`
     problems.push(`${folder}: add ${missing}`)

@@ -1,8 +1,9 @@
-// Relative links in the documentation lead to a file, and to a heading of it.
+// Relative links in the documentation lead to a file, and to a heading of it; llms.txt leads to every page.
 import { posix } from 'node:path'
 import { exists, filesBelow, read } from './tree.js'
 
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md']
+const CONTENTS = 'llms.txt'
+const PAGES = [CONTENTS, 'README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md']
 
 /** @param {string} text */
 const withoutCode = text => text.replace(/^```[\s\S]*?^```/gm, '').replace(/`[^`\n]*`/g, '')
@@ -43,5 +44,13 @@ export function checkLinks() {
       if (problem !== null) problems.push(problem)
     }
   }
-  return problems
+  return [...problems, ...unlistedPages()]
+}
+
+/** What a reader of the table of contents would not find. */
+function unlistedPages() {
+  const contents = exists(CONTENTS) ? read(CONTENTS) : ''
+  return filesBelow('docs')
+    .filter(file => file.endsWith('.md') && !contents.includes(`](${file})`))
+    .map(file => `${CONTENTS}: has no link to ${file}`)
 }

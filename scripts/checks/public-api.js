@@ -25,10 +25,10 @@ function declaredNames(file) {
 /** What each subpath exports; one without its files is for the check of the exports to report. */
 async function publicNames() {
   const found = []
-  for (const { specifier, types, module } of subpaths) {
-    if (!exists(types) || !exists(module)) continue
-    const values = new Set(Object.keys(await import(pathToFileURL(absolute(module)).href)))
-    found.push({ specifier, values, names: [...new Set([...declaredNames(types), ...values])].sort() })
+  for (const { specifier, body, face } of subpaths) {
+    if (!exists(body.types) || !exists(face.code)) continue
+    const values = new Set(Object.keys(await import(pathToFileURL(absolute(face.code)).href)))
+    found.push({ specifier, values, names: [...new Set([...declaredNames(body.types), ...values])].sort() })
   }
   return found
 }

@@ -23,7 +23,15 @@ const MAY_IMPORT = {
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
   // A job of BullMQ's and its lock are one step of one script.
-  'adapters/bullmq': ['backends/redis/claiming', 'internal/check', 'internal/job-modes', 'public'],
+  'adapters/bullmq': [
+    'backends/redis/claiming',
+    'internal/check',
+    'internal/job-modes',
+    'internal/peers/bullmq',
+    'internal/peers/ioredis',
+    'internal/real-time',
+    'public',
+  ],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],
@@ -31,8 +39,13 @@ const MAY_IMPORT = {
   cli: ['adapters/bullmq/owner', 'internal/job-modes', 'public'],
 }
 
-/** The packages an area may import, besides loading an optional peer with `import()`. @type {Record<string, string[]>} */
+/**
+ * The packages an area may import. The build turns an import of BullMQ into a call of what loads it.
+ * @type {Record<string, string[]>}
+ */
 const MAY_IMPORT_PACKAGES = { cli: Object.keys(manifest.dependencies), 'adapters/bullmq': ['bullmq'] }
+/** Where optional peers are loaded. */
+const PEERS = 'internal/peers/'
 
 /** Where no file may import itself by way of others, types included: what belongs to what shows in the imports. */
 const NO_CIRCLES = ['lock/', 'backends/redis/']
@@ -49,24 +62,24 @@ const kindOf = area => (area in MAY_IMPORT ? area : area.replace(/^(backends|ada
 /** @param {string} file a path below src */
 const isPublic = file => /^(index|backends\/[^/]+\/index)\.ts$/.test(file)
 
-/** @param {string} text @returns {{ specifier: string, dynamic: boolean }[]} */
+/** @param {string} text @returns {string[]} */
 function importsOf(text) {
   const fixed = text.matchAll(/^(?:import|export)\s(?:[^'"`;=]*?\sfrom\s)?'([^']+)'/gm)
-  const dynamic = text.matchAll(/\bimport\('([^']+)'\)/g)
-  return [
-    ...[...fixed].map(([, specifier = '']) => ({ specifier, dynamic: false })),
-    ...[...dynamic].map(([, specifier = '']) => ({ specifier, dynamic: true })),
-  ]
+  const called = text.matchAll(/(?<!typeof )\b(?:import|require)\('([^']+)'\)/g)
+  return [...fixed, ...called].map(([, specifier = '']) => specifier)
 }
 
-/** @param {string} file a path below src @param {{ specifier: string, dynamic: boolean }} imported */
-function problemOf(file, { specifier, dynamic }) {
+/** The package of a specifier that names one, or a file in it. @param {string} specifier */
+const packageOf = specifier => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
+
+/** @param {string} file a path below src @param {string} specifier */
+function problemOf(file, specifier) {
   const area = areaOf(file)
   if (specifier.startsWith('node:')) return null
   if (!specifier.startsWith('.')) {
-    if (dynamic && specifier in manifest.peerDependencies) return null
+    if (file.startsWith(PEERS) && packageOf(specifier) in manifest.peerDependencies) return null
     if (MAY_IMPORT_PACKAGES[area]?.includes(specifier)) return null
-    return `src/${file}: must not import the package "${specifier}"; a peer is loaded with import() when it is needed`
+    return `src/${file}: must not import the package "${specifier}"; a peer is loaded in src/${PEERS} when it is needed`
   }
   const target = targetOf(file, specifier)
   if (areaOf(target) === area) return null
@@ -82,6 +95,7 @@ const targetOf = (file, specifier) => posix.join(posix.dirname(file), specifier)
 
 /** One circle for each file that is in one. @param {Map<string, string[]>} imports @returns {string[][]} */
 function circlesOf(imports) {
+  /** @type {string[][]} */
   const circles = []
   const done = new Set()
   /** @param {string} file @param {string[]} path */
@@ -107,20 +121,18 @@ export function checkSources() {
     const text = read(path)
     const lines = text.split('\n').length - 1
     if (lines > MOST_LINES) problems.push(`${path}: has ${lines} lines; split it, ${MOST_LINES} are the most`)
-    if (!file.endsWith('.ts')) continue
+    if (!/\.m?ts$/.test(file)) continue
     if (!(kindOf(areaOf(file)) in MAY_IMPORT)) {
       problems.push(`${path}: say in scripts/checks/sources.js what ${areaOf(file)} may import`)
     }
     const all = importsOf(text)
-    for (const imported of all) {
-      const problem = problemOf(file, imported)
+    for (const specifier of all) {
+      const problem = problemOf(file, specifier)
       if (problem !== null) problems.push(problem)
     }
     const room = NO_CIRCLES.find(room => file.startsWith(room))
     if (room === undefined) continue
-    const targets = all
-      .filter(({ specifier }) => specifier.startsWith('.'))
-      .map(({ specifier }) => targetOf(file, specifier))
+    const targets = all.filter(specifier => specifier.startsWith('.')).map(specifier => targetOf(file, specifier))
     imports.set(
       file,
       targets.filter(target => target.startsWith(room)),

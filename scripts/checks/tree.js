@@ -28,12 +28,16 @@ export function foldersIn(folder) {
   return entries.filter(entry => entry.isDirectory()).map(entry => entry.name)
 }
 
+/** @typedef {{ types: string, default: string }} Target */
 /**
  * @typedef {object} Manifest
  * @property {string} name
+ * @property {string} main
+ * @property {string} types
  * @property {string[]} files
  * @property {Record<string, string>} bin
- * @property {Record<string, string | { types: string, default: string }>} exports
+ * @property {Record<string, string | { import: Target, require: Target }>} exports
+ * @property {{ '*': Record<string, string[]> }} typesVersions
  * @property {Record<string, string>} dependencies
  * @property {Record<string, string>} peerDependencies
  */
@@ -41,17 +45,24 @@ export function foldersIn(folder) {
 /** @type {Manifest} */
 export const manifest = JSON.parse(read('package.json'))
 
+/** @param {string} path one of package.json */
+export const withoutDot = path => path.replace(/^\.\//, '')
+
+/** @param {Target} target */
+const files = target => ({ types: withoutDot(target.types), code: withoutDot(target.default) })
+
 /**
- * The subpaths with code behind them: what is imported, and the files it stands for.
+ * The subpaths with code behind them: what is imported, the CommonJS it stands for, and what `import` gets of that.
  */
 export const subpaths = Object.entries(manifest.exports).flatMap(([subpath, target]) =>
   typeof target === 'string'
     ? []
     : [
         {
+          subpath: withoutDot(subpath),
           specifier: manifest.name + subpath.slice(1),
-          types: target.types.replace(/^\.\//, ''),
-          module: target.default.replace(/^\.\//, ''),
+          body: files(target.require),
+          face: files(target.import),
         },
       ],
 )

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
@@ -75,6 +76,6 @@ function verbs(command: Command, argv: readonly string[]): readonly string[] {
 }
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

@@ -1,9 +1,12 @@
 import { invalidArgument } from '../errors.js'
+import { meantBy } from './other-names.js'
 
 /** The longest ttl, wait or hold: 24 days, below what a timer can count. */
 const LONGEST_MS = 24 * 24 * 60 * 60 * 1000
 /** The longest name, prefix or `meta`, in bytes of UTF-8. */
 const LONGEST_TEXT_BYTES = 1024
+/** How much of an unknown option's name a message repeats. */
+const LONGEST_SHOWN_NAME = 30
 /** The largest limit of a semaphore. */
 const LARGEST_LIMIT = 1_000_000
 
@@ -66,18 +69,25 @@ export function checkOptions(options: unknown): void {
 export type OptionNames<Options> = { readonly [name in keyof Required<Options>]: true }
 
 /**
- * Options where a misspelt name would change what excludes what, and nobody would notice. `undefined` is no option.
+ * Refuses an option that there is not: a misspelt one would be ignored, and the call would wait longer or exclude less than
+ * its author believes. The message names the option that was meant, where that can be told. `undefined` is no option.
  *
  * @param of what messages begin with
  */
 export function checkOptionNames<Options>(options: object, names: OptionNames<Options>, of = ''): void {
+  const known = Object.keys(names)
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && !Object.hasOwn(names, name)) {
-      throw invalidArgument(
-        `${of}there is no option ${JSON.stringify(name)}; there are ${Object.keys(names).join(', ')}`,
-      )
-    }
+    if (value === undefined || Object.hasOwn(names, name)) continue
+    const meant = meantBy(name, known)
+    const hint = meant.length === 0 ? '; the' : `: did you mean ${meant.join(' or ')}? The`
+    const shownName = JSON.stringify(name.slice(0, LONGEST_SHOWN_NAME))
+    throw invalidArgument(`${of}there is no option ${shownName}${hint} options are ${known.join(', ')}`)
   }
+}
+
+/** For a function that takes no more arguments: what would be options elsewhere would be ignored. */
+export function checkNoMore(what: string, more: readonly unknown[]): void {
+  if (more.some(argument => argument !== undefined)) throw invalidArgument(what)
 }
 
 function typeName(value: unknown): string {

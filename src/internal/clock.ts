@@ -1,3 +1,5 @@
+import { clearTimeout, monotonicMs, setTimeout, wallMs } from './real-time.js'
+
 /** A pending timer. */
 export interface Timer {
   cancel(): void
@@ -18,9 +20,10 @@ export interface Clock {
 /** The longest delay `setTimeout` takes without firing at once: 2^31 - 1 ms, a little under 25 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
+/** Real time, also where a test has put fake timers in the place of the globals. */
 export const systemClock: Clock = {
-  monotonicMs: () => performance.now(),
-  wallMs: () => Date.now(),
+  monotonicMs,
+  wallMs,
   setTimer(delayMs, run, options) {
     const handle = setTimeout(run, Math.min(Math.max(Math.ceil(delayMs), 0), LONGEST_TIMER_MS))
     if (options?.background) handle.unref()

@@ -9,6 +9,9 @@ export interface JobOutcome<R> extends TriggerOutcome {
   /**
    * The result of the run that covers this trigger, once it has ended. May be called any number of times, or never.
    *
+   * Held after abort or rejection: nothing by this call. The lock of a run of this process is given up before its error
+   * is told, or runs out after `ttlMs`; that of a run elsewhere is its own.
+   *
    * @throws what the handler threw, where it ran in this process
    * @throws JobFailedError when it threw in another
    * @throws DuplicateJobError when the strategy is `skip` and a run was live: nobody waits for that one
@@ -24,11 +27,17 @@ export interface Job<A, R> {
   /**
    * As `trigger`, and waits for the result. Rejects as both do. The run is a part of the block or handler that calls: what
    * those hold it cannot wait for, which is `SELF_WAIT`.
+   *
+   * Held after abort or rejection: nothing by this call. The lock of a run that it started is given up before its error
+   * is told, or runs out after `ttlMs`; a run that it joined goes on.
    */
   (...args: JobArguments<A>): Promise<R>
   readonly name: string
   /**
    * Asks for a run. Resolves as soon as it is known what becomes of it: the run may only just have started.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
    *
    * @throws DuplicateJobError when the same job is live and the strategy is `reject`
    * @throws SoloistError `INVALID_ARGUMENT` for arguments without a key, `BACKEND_UNAVAILABLE`, `CLOSED`

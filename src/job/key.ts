@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { invalidArgument } from '../errors.js'
+import { checkOptionNames, type OptionNames } from '../internal/check.js'
 import { checkKeyOptions } from '../internal/job-modes.js'
 import { called, type JsonStyle, jsonText, shortened } from '../internal/json.js'
 
@@ -20,6 +21,8 @@ export interface JobKeyOptions<A> {
   readonly serialize?: ((value: unknown) => unknown) | undefined
 }
 
+const OPTION_NAMES: OptionNames<JobKeyOptions<unknown>> = { uniqueOn: true, serialize: true }
+
 /**
  * The unique key of a job's arguments: `v1:` and the SHA-256, in hex, of their canonical JSON, so the order of an
  * object's keys does not matter, at any level. Computed once, when the job is triggered, and carried with it.
@@ -35,6 +38,7 @@ export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
 /** As {@link jobKey} for many arguments. @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken */
 export function jobKeying<A>(options: JobKeyOptions<A>): (args: A) => string {
   checkKeyOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const text = canonicalPart(options)
   return args => `v1:${hash('sha256', text(args))}`
 }

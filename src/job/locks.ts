@@ -1,6 +1,6 @@
 import type { ClaimId, KeptResult, LockState } from '../backend.js'
 import { invalidArgument } from '../errors.js'
-import { checkMs, checkOptions, checkPrefix, checkText } from '../internal/check.js'
+import { checkMs, checkOptionNames, checkOptions, checkPrefix, checkText, type OptionNames } from '../internal/check.js'
 import type { Lease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { lockRequest } from '../lock/request.js'
@@ -73,6 +73,9 @@ export class JobLocks {
    * Repeating it is safe: an owner that holds the lock already is granted it again, with the same fence or a higher one.
    *
    * After `BACKEND_UNAVAILABLE` the lock may have been taken: {@link JobLocks.release} it, or take it again.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock, without an expiry unless `ttlMs` says
+   * one; after any other code nothing.
    */
   async take(lock: string, owner: string, options: JobTakeOptions = {}): Promise<Taken> {
     const { replaces } = checked(options)
@@ -89,7 +92,11 @@ export class JobLocks {
     return { status: 'busy', holder: answer.holder }
   }
 
-  /** Who holds the lock alone, or `null` when nobody does. */
+  /**
+   * Who holds the lock alone, or `null` when nobody does.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async holder(lock: string): Promise<JobHolder | null> {
     const state = await this.inspect(lock)
     const [first] = state?.holders ?? []
@@ -98,7 +105,11 @@ export class JobLocks {
     return { owner, fence, ageMs: acquiredAtMs === null ? null : state.atMs - acquiredAtMs, expiresAtMs, meta }
   }
 
-  /** The lock's whole state, or `null` when nobody holds it or waits for it. */
+  /**
+   * The lock's whole state, or `null` when nobody holds it or waits for it.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async inspect(lock: string): Promise<LockState | null> {
     const name = checkJobLock(lock)
     return await this.#locker.inspect(name)
@@ -107,6 +118,8 @@ export class JobLocks {
   /**
    * Gives the lock up for exactly this owner; whoever else holds it keeps it. Ends the lease {@link JobLocks.claim} made
    * for it in this process, too.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock still. It is safe to call again.
    *
    * @param result kept under the lock and its owner for whoever watches, if the owner held the lock until now
    * @returns whether it did
@@ -123,6 +136,9 @@ export class JobLocks {
    * Takes the lock for a run, and keeps it renewed until the lease is released. The owner must be new for each run, so
    * that an earlier run of the same job can neither renew nor release it: the job's id and a token.
    *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   *
    * @returns the lease, or `null` when somebody else holds the lock or waits for it
    */
   async claim(lock: string, owner: string, options: JobClaimOptions = {}): Promise<Lease | null> {
@@ -133,7 +149,11 @@ export class JobLocks {
     return await this.#locker.tryAcquire(replaces === undefined ? request : { ...request, replaces })
   }
 
-  /** Every job lock in use of jobs whose name starts with `prefix` (taken literally), in no promised order. */
+  /**
+   * Every job lock in use of jobs whose name starts with `prefix` (taken literally), in no promised order.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async *list(prefix = ''): AsyncGenerator<LockState, void, undefined> {
     yield* this.#locker.list(checkPrefix(`${JOB_PREFIX}${checkPrefix(prefix)}`))
   }
@@ -155,8 +175,12 @@ function claimOf(lock: string, owner: string): ClaimId {
   return { name, owner }
 }
 
+const OPTION_NAMES: OptionNames<JobTakeOptions> = { ttlMs: true, meta: true, replaces: true }
+const RESULT_NAMES: OptionNames<KeptResult> = { text: true, keepMs: true }
+
 function checked(options: JobTakeOptions): JobTakeOptions {
   checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const { meta, replaces } = options
   if (meta !== undefined) checkBytes('meta', meta, LONGEST_META_BYTES)
   if (replaces !== undefined) checkText('replaces', replaces)
@@ -165,6 +189,7 @@ function checked(options: JobTakeOptions): JobTakeOptions {
 
 function checkResult(result: KeptResult): void {
   checkOptions(result)
+  checkOptionNames(result, RESULT_NAMES)
   checkBytes('a result', result.text, LONGEST_RESULT_BYTES)
   checkMs('keepMs', result.keepMs, 1)
 }

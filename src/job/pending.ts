@@ -21,14 +21,17 @@ const ASK_AGAIN_MOST_MS = 5_000
 export interface Pending<A> {
   readonly args: A
   readonly place: Place
-  /** `null` when it needs none: it has its turn already, or stands for itself beside the pending one. */
+  /** `null` without one: its turn has come already, or it waits beside a pending run that it cannot be merged with. */
   readonly slot: HeldLease | null
 }
 
 /**
- * Makes a trigger the one pending run of its key. It queues first, so that whoever is pointed to it finds it alive. Then
- * it takes the slot; from a run that has it, by releasing the slot in its name, with a note of who takes over. Only one
- * such release succeeds, and whoever's it is carries on what that run was to do.
+ * Makes a trigger the one pending run of its key.
+ *
+ * 1. It waits until the run is in the queue: others that are referred to it then find that it is alive.
+ * 2. It takes the lock `next`, the slot of the pending run.
+ * 3. Where another run has the slot, it releases the slot in the name of that run, and leaves a note with its own id.
+ *    Of several triggers that try, only one release succeeds. That trigger also does what the other run was to do.
  */
 export async function becomePending<A>(
   locker: Locker,
@@ -72,7 +75,9 @@ export function carried(args: unknown): string {
   return text
 }
 
-/** Asks a run to stop, until it is asked, or over, or `place` has been granted or left. */
+/**
+ * Asks a run to stop, again and again until the request has arrived, the run has ended, or `place` was granted or left.
+ */
 export async function askToStop<A>(
   locker: Locker,
   { names, places }: Trigger<A>,

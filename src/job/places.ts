@@ -107,7 +107,10 @@ export class Places {
     return { ...this.#request(id), ...exclusive(this.gate), ttlMs: expiryMs, holdForMs: expiryMs, meta: PERIOD_META }
   }
 
-  /** The run shows itself live before it takes the period, so whoever meets it there finds it alive. */
+  /**
+   * Takes the lock of the run before that of the period: a trigger that finds the period taken then finds the run
+   * alive.
+   */
   async #takePeriod(id: string, from?: string): Promise<Hold | null> {
     const lease = await this.#locker.acquire(this.#request(id))
     try {
@@ -158,13 +161,13 @@ export class Places {
     })
   }
 
-  /** The period goes on by itself, also after the run; only a run that does not begin gives it back. */
+  /** The period's lock is left to run out, also after the run. It is given back only if the run does not begin. */
   async #periodHold(period: HeldLease, lease: HeldLease): Promise<Hold> {
     await period[Symbol.asyncDispose]()
     const giveBack = async () => {
       await lease[Symbol.asyncDispose]()
       try {
-        await this.#locker.release(period)
+        await this.#locker.releaseUnused(period)
       } catch (error) {
         this.#locker.onReleaseFault(period, error)
       }
@@ -195,14 +198,14 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
-/** A place whose way to a hold is a function of its own. */
+/** A place in the queue whose hold is made by a function. */
 class ComposedPlace implements Place {
   readonly held: Promise<Hold>
   readonly atOnce: Promise<boolean>
   granted = false
   readonly #left = new AbortController()
 
-  /** @param wait ends with the hold; stops when `left` fires; calls `onQueued` if it was not granted at once */
+  /** @param wait resolves with the hold; rejects when `left` fires; calls `onQueued` if it was not granted at once */
   constructor(wait: (left: AbortSignal, onQueued: () => void) => Promise<Hold>) {
     let queued = () => {}
     const onceQueued = new Promise<boolean>(resolve => {
@@ -218,7 +221,7 @@ class ComposedPlace implements Place {
       return hold
     })
     this.atOnce = Promise.race([onceQueued, this.held.then(() => true)])
-    // Whoever needs one of the two handles it; the other must not count as unhandled.
+    // Callers await one of the two promises. If the other one rejects, too, that must not be an unhandled rejection.
     this.held.catch(ignore)
     this.atOnce.catch(ignore)
   }
@@ -239,5 +242,5 @@ class QueuePlace extends ComposedPlace {
   }
 }
 
-/** The rejection is handled elsewhere. */
+/** For a rejection that somebody else handles. */
 function ignore(): void {}

@@ -91,11 +91,13 @@ async function conclude<A, R>(
   }
   try {
     if (await lease.releaseWith({ text, keepMs })) return { settled, lapsed: false }
-    // Either it had been taken away, or this release was the second of two and the first one's answer was lost.
+    // Either the lock had been taken away, or the release was sent twice since the first answer was lost: then the
+    // result is there.
     const { status } = await locker.watching.look(lease.name, lease.owner)
     if (status === 'result') return { settled, lapsed: false }
   } catch (error) {
-    // The lease was valid until now, and runs out by itself. Who joined finds no result then, and runs the job again.
+    // The lease was valid until now, and runs out by itself. Others that joined find no result, and one runs the job
+    // again.
     locker.onReleaseFault(lease, error)
     return { settled, lapsed: false }
   }
@@ -118,8 +120,9 @@ export function pause(locker: Locker, delayMs: number, signal: AbortSignal): Pro
 }
 
 /**
- * A lock that the run holds beside its own, for whoever wants it to stop: releasing it for the run is the request, and is
- * pushed to the run at once. It is shared, since runs of one job may overlap where only a period keeps them apart.
+ * The lock `stop`, which a run holds beside its own. Another client asks the run to stop by releasing this lock in the
+ * run's name; the store pushes that to the run at once. The lock is shared, since with `untilExpired` runs of one job
+ * may overlap.
  */
 class StopRequest {
   readonly #lease: HeldLease
@@ -143,7 +146,7 @@ class StopRequest {
       const reason = new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`)
       outsideBlocks(() => onAsked(reason))
     }
-    // A watch that failed or was missed is made good by the lease: a renewal finds that it is gone.
+    // If the push is lost or the watch fails, the next renewal of this lease finds that the lock was released.
     locker.watching.until(name, owner).then(asked, () => {})
     onAbort(stop.#lease.signal, () => {
       if (stop.#lease.signal.reason.code === 'LEASE_LOST') asked()

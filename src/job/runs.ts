@@ -8,7 +8,9 @@ import { type Settled, settle, settledFrom, takenOverBy, unavailable, unwrap } f
 import { execute, type RunEnd } from './run.js'
 import { type Entered, outcomeOf, type Reenter, type Trigger } from './trigger.js'
 
-/** A run of this process, executing or next to, that others of this process may join without asking the backend. */
+/**
+ * A run of this process, executing or about to, that other triggers of this process join without a call to the backend.
+ */
 interface Local<R> {
   readonly id: string
   readonly state: 'queued' | 'running'
@@ -29,7 +31,7 @@ export interface Waiting<A> {
   readonly strategy: JobStrategy
 }
 
-/** The runs of one job that this process executes, and those of others that cover its triggers. */
+/** The runs of one job that this process executes, and those of other processes that its triggers rely on. */
 export class Runs<A, R> {
   readonly #locker: Locker
   readonly #jobs: JobLocks
@@ -39,7 +41,7 @@ export class Runs<A, R> {
   readonly #local = new Map<string, Local<R>>()
   /** By id. */
   readonly #executing = new Map<string, Promise<RunEnd<R>>>()
-  /** By the id that is followed and by what is done when it dies. */
+  /** By the id of the run that is followed, and the strategy by which the trigger starts anew if that run dies. */
   readonly #covering = new Map<string, Promise<Settled<R>>>()
 
   constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>, reenter: Reenter<A, R>) {
@@ -85,11 +87,8 @@ export class Runs<A, R> {
     const local = this.#local.get(key)
     if (local === undefined || !local.lease.valid) return null
     const { id, state, lease, settled } = local
-    return {
-      outcome: outcomeOf('duplicate', id, { id, state, ageMs: lease.heldMs, dead: false }),
-      settled,
-      waits: true,
-    }
+    const met = { id, state, ageMs: Math.round(lease.heldMs), dead: false } as const
+    return { outcome: outcomeOf('duplicate', id, met), settled, waits: true }
   }
 
   /** How the run `id` ends, wherever it is. If it dies the trigger starts anew, by `strategy`. */
@@ -131,7 +130,7 @@ export class Runs<A, R> {
     }
   }
 
-  /** The id of the run that takes over the slot's; never settles if none does. */
+  /** The id of the run that takes over this slot; never settles if none does. */
   async #takenOver(slot: HeldLease): Promise<string> {
     const ending = await this.#locker.watching.until(slot.name, slot.owner)
     const by = ending.status === 'result' ? takenOverBy(ending.text) : null
@@ -171,7 +170,7 @@ export class Runs<A, R> {
         current = next
         continue
       }
-      // It may have given the slot up for its run between the two questions.
+      // Between the two calls it may have given up the slot and begun to run.
       const later = await watching.until(places.live.name, current, ttlMs)
       return later.status === 'result' ? settledFrom(later.text, current) : null
     }

@@ -11,11 +11,11 @@ export interface Trigger<A> {
   readonly key: string
   readonly names: JobLockNames
   readonly places: Places
-  /** How often it may still start anew after what covered it died. */
+  /** How often it may still start anew because the run it relied on died with its process. */
   readonly lives: number
 }
 
-/** What a trigger came to: what is told, and how what covers it ends. */
+/** What a trigger came to: the outcome for its caller, and the end of the run it relies on. */
 export interface Entered<R> {
   readonly outcome: TriggerOutcome
   readonly settled: Promise<Settled<R>>
@@ -23,7 +23,7 @@ export interface Entered<R> {
   readonly waits: boolean
 }
 
-/** The same job, live. */
+/** The live run that a trigger found. */
 export interface Met {
   readonly id: string
   readonly state: JobState
@@ -32,10 +32,10 @@ export interface Met {
   readonly dead: boolean
 }
 
-/** Enters a trigger once more, by a strategy that was decided on before. */
+/** Starts a trigger anew, by the strategy that was decided on the first time. */
 export type Reenter<A, R> = (trigger: Trigger<A>, strategy: JobStrategy) => Promise<Entered<R>>
 
-/** What is told of a trigger, with what it met. */
+/** The outcome of a trigger. @param met the live run it found, if any */
 export function outcomeOf(status: TriggerStatus, id: string, met: Met | null): TriggerOutcome {
   if (met === null) return { status, id }
   const age = met.ageMs === null ? {} : { ageMs: met.ageMs }

@@ -28,7 +28,10 @@ export class Triggers<A, R> {
   readonly #definition: JobDefinition<A, R>
   readonly #keyOf: (args: A) => string
   readonly #runs: Runs<A, R>
-  /** A run that starts serves whoever came before it did; one that was met may have been over when they came. */
+  /**
+   * A run that starts also serves triggers that came just before. A run that was found live may have ended before they
+   * came.
+   */
   readonly #joining = new Turnstile<Entered<R>>(({ outcome }) => outcome.status !== 'duplicate')
 
   constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>) {
@@ -103,7 +106,9 @@ export class Triggers<A, R> {
     if (within) throw selfWait(`a run of the job ${JSON.stringify(name)} that cannot end before it`)
   }
 
-  /** As `#enter` for `join`. What runs here is joined without a call, and those who come at once share one. */
+  /**
+   * As `#enter` for `join`. A run of this process is joined without a call; triggers that come together share one call.
+   */
   async #join(trigger: Trigger<A>): Promise<Entered<R>> {
     const { value, first } = await this.#joining.pass(trigger.key, async () => {
       return this.#runs.joinable(trigger.key) ?? (await this.#enter(trigger, 'join'))

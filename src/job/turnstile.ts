@@ -1,20 +1,20 @@
 /** What passing a {@link Turnstile} came to. */
 export interface Passed<T> {
   readonly value: T
-  /** Whether it was this caller's question that was answered. */
+  /** Whether this caller asked, and did not take the answer of another. */
   readonly first: boolean
 }
 
 interface Question<T> {
   readonly answer: Promise<T>
-  /** What those ask who came while this one was asked, and whom its answer does not serve. */
+  /** The question of the callers that came while this one was under way, where its answer does not serve them. */
   next: Question<T> | null
 }
 
 /**
- * Lets one question per key be under way at a time. Who comes meanwhile takes its answer if that serves them too, and
- * else shares the next one, which is asked after all of them came: so each gets an answer that is true after it came, and
- * a thousand cost two questions.
+ * Lets one question per key be under way at a time. A caller that comes meanwhile waits for its answer. If that answer
+ * serves it, it takes it. If not, all such callers share one more question. It is asked after each of them came, so its
+ * answer is not older than any of them; and a thousand callers cost two questions.
  */
 export class Turnstile<T> {
   readonly #underWay = new Map<string, Question<T>>()
@@ -30,7 +30,7 @@ export class Turnstile<T> {
     if (before === undefined) return { value: await this.#start(key, ask).answer, first: true }
     const [answered] = await Promise.allSettled([before.answer])
     if (answered.status === 'fulfilled' && this.#serves(answered.value)) return { value: answered.value, first: false }
-    // One may be under way again, by somebody who came later.
+    // A caller that came later may have asked the next question already.
     before.next ??= this.#underWay.get(key) ?? null
     const first = before.next === null
     before.next ??= this.#start(key, ask)

@@ -1,5 +1,6 @@
 import { SoloistError } from '../errors.js'
 import type { Clock, Timer } from '../internal/clock.js'
+import type { Failures } from './calls/failures.js'
 import { Attachment } from './holding/attachment.js'
 import type { Blocks } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
@@ -17,6 +18,7 @@ export interface ClosingHost {
   readonly clock: Clock
   readonly locks: LocalLocks
   readonly releases: Releases
+  readonly failures: Failures
   readonly blocks: Blocks<HeldLease>
   /** How many leases this client holds. */
   readonly held: number
@@ -123,13 +125,16 @@ export class Closing {
 
   /** Some at a time, so that each has its time to be answered; as long as any is answered. */
   async #giveUpEnded(): Promise<void> {
-    const { releases } = this.#host
+    const { releases, failures } = this.#host
     let answers = true
     for (let leases = this.#ended.splice(0, AT_ONCE); leases.length > 0; ) {
       const before = releases.answered
       for (const lease of leases) {
         if (answers) releases.release(lease, null)
-        else this.#host.onReleaseFault(lease, closedError())
+        else {
+          const error = failures.unavailable('release', 'gave no answer for a while', failures.last)
+          this.#host.onReleaseFault(lease, error)
+        }
       }
       leases = this.#ended.splice(0, AT_ONCE)
       if (!answers || leases.length === 0) continue

@@ -3,10 +3,11 @@ import type { EventEmitter } from 'node:events'
 import type { Claim, ClaimId, ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
+import { soon } from '../internal/real-time.js'
 import { outsideBlocks } from './holding/blocks.js'
 import type { HeldLease } from './holding/lease.js'
 
-/** What every event tells about the claim it is about. */
+/** What every event tells about the claim it is about. Durations are whole milliseconds. */
 export interface ClaimEvent {
   readonly name: string
   readonly owner: string
@@ -100,7 +101,7 @@ export class News {
 
   tell<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
     if (this.#emitter.listenerCount(event) > 0) {
-      queueMicrotask(() => outsideBlocks(() => this.#emitter.emit(event, detail)))
+      soon(() => outsideBlocks(() => this.#emitter.emit(event, detail)))
     }
     if (channels[event].hasSubscribers) outsideBlocks(() => channels[event].publish(detail))
   }
@@ -108,7 +109,7 @@ export class News {
   /** @param sinceMs when the caller began to wait, on the monotonic clock */
   acquired({ claim, fence }: HeldLease, sinceMs: number): void {
     if (!this.#isHeard('acquired')) return
-    this.tell('acquired', { ...subject(claim), fence, waitedMs: this.#clock.monotonicMs() - sinceMs })
+    this.tell('acquired', { ...subject(claim), fence, waitedMs: Math.round(this.#clock.monotonicMs() - sinceMs) })
   }
 
   waiting(claim: Claim, holder: string | null): void {
@@ -116,11 +117,11 @@ export class News {
   }
 
   released({ claim, fence, heldMs }: HeldLease): void {
-    if (this.#isHeard('released')) this.tell('released', { ...subject(claim), fence, heldMs })
+    if (this.#isHeard('released')) this.tell('released', { ...subject(claim), fence, heldMs: Math.round(heldMs) })
   }
 
   detached({ claim, fence, heldMs }: HeldLease): void {
-    if (this.#isHeard('detached')) this.tell('detached', { ...subject(claim), fence, heldMs })
+    if (this.#isHeard('detached')) this.tell('detached', { ...subject(claim), fence, heldMs: Math.round(heldMs) })
   }
 
   attached({ claim, fence }: HeldLease): void {
@@ -128,7 +129,7 @@ export class News {
   }
 
   lost({ claim, fence, heldMs }: HeldLease, reason: SoloistError): void {
-    if (this.#isHeard('lost')) this.tell('lost', { ...subject(claim), fence, heldMs, reason })
+    if (this.#isHeard('lost')) this.tell('lost', { ...subject(claim), fence, heldMs: Math.round(heldMs), reason })
   }
 
   fault({ name, owner }: ClaimId, mode: ClaimMode | null, during: 'renew' | 'wait' | 'release', error: unknown): void {

@@ -13,17 +13,26 @@ export interface LeaseGroup extends AsyncDisposable {
   get(name: string): Lease
   /** As {@link Lease.assertValid}, for every lease. */
   assertValid(): void
-  /** As {@link Lease.renew}, for every lease. */
+  /**
+   * As {@link Lease.renew}, for every lease.
+   *
+   * Held after abort or rejection: each lease that is not lost stands, and is renewed in the background.
+   */
   renew(): Promise<void>
-  /** As {@link Lease.release}, for every lease, the last taken first. */
+  /**
+   * As {@link Lease.release}, for every lease, the last taken first.
+   *
+   * Held after abort or rejection: those that could be released are; the others are not renewed any more and run out
+   * after their `ttlMs`.
+   */
   release(): Promise<void>
 }
 
 /**
  * Takes several locks, one after the other in the order of their names' code units. Everybody who takes several takes
  * them in that one order, so no two can wait for each other. `waitMs` bounds the wait as a whole, and a lock that is
- * lost while waiting for the next ends it. Then, and with any other failure, those taken are released at once, whatever
- * `holdForMs` says.
+ * lost while waiting for the next ends it. Then, and with any other failure, those taken are given back at once: none is
+ * kept for its `holdForMs`, which counts only when all are held.
  */
 export async function acquireGroup(locker: Locker, requests: readonly LockRequest[]): Promise<HeldLeaseGroup> {
   const sinceMs = locker.clock.monotonicMs()
@@ -31,14 +40,14 @@ export async function acquireGroup(locker: Locker, requests: readonly LockReques
   const group = new HeldLeaseGroup([...byName.keys()])
   try {
     for (const name of [...byName.keys()].sort()) {
-      group.add(
-        await locker.acquire(byName.get(name) as LockRequest, { sinceMs, unless: group.signal, onQueued: null }),
-      )
+      const request = { ...(byName.get(name) as LockRequest), holdForMs: 0 }
+      group.add(await locker.acquire(request, { sinceMs, unless: group.signal, onQueued: null }))
     }
     group.assertValid()
+    for (const lease of group.leases) lease.holdFor((byName.get(lease.name) as LockRequest).holdForMs)
   } catch (error) {
     // Not awaited: a backend that does not answer must not prolong the wait. It never rejects.
-    void group.abandon()
+    void group[Symbol.asyncDispose]()
     throw error
   }
   return group
@@ -93,11 +102,6 @@ export class HeldLeaseGroup implements LeaseGroup {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#lastTakenFirst().map(lease => lease[Symbol.asyncDispose]()))
-  }
-
-  /** As {@link HeldLease.abandon}, for every lease. */
-  async abandon(): Promise<void> {
-    await Promise.all(this.#lastTakenFirst().map(lease => lease.abandon()))
   }
 
   #lastTakenFirst(): readonly HeldLease[] {

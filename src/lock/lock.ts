@@ -1,8 +1,17 @@
 import { invalidArgument } from '../errors.js'
+import { checkNoMore } from '../internal/check.js'
 import type { HeldLeaseGroup } from './group.js'
 import type { HeldLease, Lease } from './holding/lease.js'
 import type { Locker } from './locker.js'
-import { exclusive, type LockOptions, lockRequest, shared, type Target, type TryLockOptions } from './request.js'
+import {
+  exclusive,
+  type LockOptions,
+  lockRequest,
+  shared,
+  type Target,
+  type TryLockOptions,
+  tryLockRequest,
+} from './request.js'
 
 /** A lock bound to its name and kind: a semaphore, or one side of a read/write lock. */
 export interface Lock {
@@ -10,17 +19,28 @@ export interface Lock {
   /**
    * Waits for the lock.
    *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   *
    * @throws LockTimeoutError after `waitMs`
    * @throws SoloistError `INVALID_ARGUMENT`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
    */
   lock(options?: LockOptions): Promise<Lease>
-  /** Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder. */
+  /**
+   * Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder.
+   *
+   * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
+   * after `ttlMs`.
+   */
   tryLock(options?: TryLockOptions): Promise<Lease | null>
   /**
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
    *
    * A call within `work` that asks for a lock `work` holds itself would never be granted it, so it is refused at once.
    * For work that is started there and not awaited, use {@link Lock.lock}, which waits.
+   *
+   * Held after abort or rejection: nothing, once `work` has ended: the lock was released, or is kept for the rest of
+   * `holdForMs`. Where the store does not answer, it runs out after `ttlMs`.
    *
    * @returns what `work` returned
    * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;
@@ -46,6 +66,7 @@ export function workAndOptions<L, T>(
   second: Work<L, T> | undefined,
 ): [LockOptions, Work<L, T>] {
   const [options, work] = typeof first === 'function' ? [{}, first] : [first, second]
+  if (typeof first === 'function') checkNoMore('withLock takes its options before the function', [second])
   if (typeof work !== 'function') throw invalidArgument('withLock needs a function to run')
   return [options, work]
 }
@@ -82,7 +103,7 @@ export class NamedLock implements Lock {
   }
 
   tryLock(options?: TryLockOptions): Promise<Lease | null> {
-    return orRejected(() => this.#locker.tryAcquire(lockRequest(this.#target, options)))
+    return orRejected(() => this.#locker.tryAcquire(tryLockRequest(this.#target, options)))
   }
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {

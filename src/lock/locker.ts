@@ -73,6 +73,7 @@ export class Locker
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom
   readonly news: News
+  readonly failures: Failures
 
   readonly #calls: Calls
   readonly #renewer: Renewer
@@ -92,6 +93,7 @@ export class Locker
     this.beatMs = backend.beatMs
     this.news = new News(options.emitter, clock)
     const failures = new Failures(backend.kind)
+    this.failures = failures
     const deadlines = new Deadlines(clock, options.callTimeoutMs)
     const onHanded = (grant: HandedGrant, call: CallTimes) => this.#handed(grant, call)
     this.collector = new StepCollector({ backend, clock, deadlines, failures, onHanded })
@@ -157,6 +159,12 @@ export class Locker
   async release(claim: ClaimId, result: KeptResult | null = null): Promise<boolean> {
     this.assertOpen()
     return await this.releases.releaseOf(claim, result)
+  }
+
+  /** As {@link Locker.release}, also while this object is being closed. */
+  async releaseUnused(claim: ClaimId): Promise<void> {
+    if (this.#closed) throw closedError()
+    await this.releases.releaseOf(claim, null)
   }
 
   /** The lease this client has for a claim, while it has one. */

@@ -1,11 +1,21 @@
 import type { ClaimMode } from '../backend.js'
-import { checkLimit, checkMs, checkName, checkOptions, checkSignal, checkText } from '../internal/check.js'
+import { invalidArgument } from '../errors.js'
+import {
+  checkLimit,
+  checkMs,
+  checkName,
+  checkOptionNames,
+  checkOptions,
+  checkSignal,
+  checkText,
+  type OptionNames,
+} from '../internal/check.js'
 
 /** The lease's length when the caller names none. */
 const DEFAULT_TTL_MS = 30_000
 
-/** How one attempt to take a lock behaves. Every field is optional. */
-export interface TryLockOptions {
+/** What every call for a lock may say of it. */
+interface LeaseOptions {
   /**
    * How long the lease lasts unless it is renewed, in milliseconds; default 30,000, at most 24 days. It is renewed in
    * the background at a third of this, so it bounds how long others wait after this process dies, not how long the
@@ -23,8 +33,14 @@ export interface TryLockOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** How a call that may wait for a lock behaves. Every field is optional. */
-export interface LockOptions extends TryLockOptions {
+/** How one attempt to take a lock behaves. Every field is optional; an option there is not is `INVALID_ARGUMENT`. */
+export interface TryLockOptions extends LeaseOptions {
+  /** Not here: `tryLock` never waits. */
+  readonly waitMs?: undefined
+}
+
+/** How a call that may wait for a lock behaves. Every field is optional; an option there is not is `INVALID_ARGUMENT`. */
+export interface LockOptions extends LeaseOptions {
   /**
    * How long to wait for the lock, in milliseconds, from 0 (only if free now) to 24 days; default `Infinity`. It counts
    * from the call, and ends the wait once the backend has answered that the lock is not free: the first answer may take
@@ -33,6 +49,15 @@ export interface LockOptions extends TryLockOptions {
    */
   readonly waitMs?: number | undefined
 }
+
+const LOCK_OPTION_NAMES: OptionNames<LockOptions> = {
+  waitMs: true,
+  ttlMs: true,
+  holdForMs: true,
+  meta: true,
+  signal: true,
+}
+const { waitMs: _, ...TRY_LOCK_OPTION_NAMES } = LOCK_OPTION_NAMES
 
 /** What is asked for, without how: the part of a request that a mutex, a semaphore or a read/write lock fixes. */
 export interface Target {
@@ -69,9 +94,18 @@ export function shared(name: string): Target {
   return { name: checkName(name), mode: 'shared', limit: null }
 }
 
+/** Checks how a call wants the lock if it is free now. @throws SoloistError `INVALID_ARGUMENT` */
+export function tryLockRequest(target: Target, options: TryLockOptions = {}): LockRequest {
+  checkOptions(options)
+  if (options.waitMs !== undefined) throw invalidArgument('tryLock never waits, so it has no waitMs; lock has')
+  checkOptionNames<Omit<TryLockOptions, 'waitMs'>>(options, TRY_LOCK_OPTION_NAMES)
+  return lockRequest(target, options)
+}
+
 /** Checks how a call wants the lock. @throws SoloistError `INVALID_ARGUMENT` */
 export function lockRequest(target: Target, options: LockOptions = {}): LockRequest {
   checkOptions(options)
+  checkOptionNames(options, LOCK_OPTION_NAMES)
   const { ttlMs, waitMs, holdForMs, meta, signal } = options
   const { name, mode, limit } = target
   return {

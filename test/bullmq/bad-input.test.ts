@@ -59,6 +59,7 @@ describe('options that are refused when the queue is made', () => {
   const settings: Record<string, object> = {
     'no jobs': { jobs: undefined },
     'a grace time of nothing': { jobs: {}, graceMs: 0 },
+    'a setting that there is not': { jobs: {}, onbackendfault: 'enqueue' },
     'an unknown onBackendFault': { jobs: {}, onBackendFault: 'ignore' },
     'something else for solo': { jobs: {}, solo: {} },
     'a prefix that is no string': { jobs: {}, prefix: 7 },
@@ -83,6 +84,7 @@ describe('options that are refused when the queue is made', () => {
     const connection = connectionTo(bench.url)
     for (const singleton of [
       { onLapsed: 'run' },
+      { onlapsed: 'fail' },
       { snoozeMs: -1 },
       { graceMs: Number.NaN },
       { solo: 1 },

@@ -102,7 +102,12 @@ describe('uniqueOn', () => {
     expect(on([7], { force: false }, ['user'])).toBe(lock)
     expect(on([], { user: 7, force: true }, 'user')).toBe(lock)
     expect(celeryLockKey('t', [], { force: 1, user: 7 }, { uniqueOn: 'user' })).toBe(lock)
-    expect(on([7], {}, [])).toBe(celeryLockKey('t'))
+  })
+
+  test('of no name is the same as none: all arguments count, as with celery-singleton 0.3.1', () => {
+    expect(on([7], { force: 1 }, [])).toBe(celeryLockKey('t', [7], { force: 1 }))
+    expect(celeryLockKey('t', [7], {}, { uniqueOn: [] })).toBe(celeryLockKey('t', [7]))
+    expect(on([7], {}, [])).not.toBe(on([8], {}, []))
   })
 
   test.each([

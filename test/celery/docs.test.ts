@@ -1,60 +1,25 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { CeleryLocks, CeleryResults, CeleryTask } from 'soloist/celery'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { blocksOf, isProgram, ROOT } from '../docs/pages.js'
+import { Project, withServers } from '../docs/project.js'
 import { startRedis } from '../support/redis-server.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const page = readFileSync(join(root, 'docs/adapters/celery.md'), 'utf8')
-/** A database of its own, so that nothing here meets the locks of another test. */
-const url = `${process.env.SOLOIST_TEST_REDIS}/9`
-const examples = [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) =>
-  String(code).replaceAll('redis://127.0.0.1:6379/0', url),
-)
+const PAGE = 'docs/adapters/celery.md'
+const page = readFileSync(join(ROOT, PAGE), 'utf8')
 
-describe('docs/adapters/celery.md', () => {
-  // Within the repository, so that the examples find the package by its own name.
-  const folder = mkdtempSync(join(root, 'test/celery/.examples-'))
-  const files = examples.map((code, i) => {
-    const file = join(folder, `example-${i + 1}.ts`)
-    writeFileSync(file, code)
-    return file
-  })
-  const redis = new Redis(url)
-
-  beforeAll(async () => {
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: [], files }))
-    await redis.flushdb()
-  })
-
-  afterAll(async () => {
-    vi.restoreAllMocks()
-    rmSync(folder, { recursive: true })
-    await redis.flushdb()
-    redis.disconnect()
-  })
-
-  test('has examples whose types are right', () => {
-    expect(examples.length).toBe(3)
-    const tsc = join(root, 'node_modules/.bin/tsc')
-    expect(spawnSync(tsc, ['-p', folder], { encoding: 'utf8' })).toMatchObject({ status: 0, stdout: '' })
-  })
-
-  test.each(files)('has an example that prints what it promises: %s', async file => {
-    const printed: string[] = []
-    vi.spyOn(console, 'log').mockImplementation((...values) => void printed.push(values.map(String).join(' ')))
-    await import(file)
-    const promised = [...readFileSync(file, 'utf8').matchAll(/^console\.log\(.*\) \/\/ (.*)$/gm)].map(
-      ([, text]) => text,
-    )
-    expect(promised.length).toBe(1)
-    expect(printed).toEqual(promised)
-  })
-
+/** What the page promises beyond what its programs print. */
+describe(PAGE, () => {
   test('publishes what a worker of celery reads', async () => {
+    const server = await startRedis()
+    const servers = { redisPort: server.port }
+    using project = new Project(servers)
+    project.add('first.ts', withServers(blocksOf(PAGE).find(isProgram)?.text ?? '', servers))
+    expect(project.compile()).toBe('')
+    expect(await project.program('first.ts')).toMatchObject({ end: 0, stderr: '' })
+    const redis = new Redis(server.url)
     const message = JSON.parse(String(await redis.lindex('celery', 0)))
     expect(await redis.llen('celery')).toBe(1)
     expect(JSON.parse(Buffer.from(message.body, 'base64').toString())).toEqual([
@@ -63,6 +28,8 @@ describe('docs/adapters/celery.md', () => {
       { callbacks: null, errbacks: null, chain: null, chord: null },
     ])
     expect(await redis.get(message.headers.lock)).toBe(message.headers.id)
+    redis.disconnect()
+    await server.stop()
   })
 
   test('lists the rights that are enough', async () => {

@@ -145,7 +145,7 @@ describe('bad input', () => {
     },
   )
 
-  test.each([{ prefix: '' }, { prefix: 1 }, { prefix: '\ud800' }, { callTimeoutMs: 0 }, null])(
+  test.each([{ prefix: '' }, { prefix: 1 }, { prefix: '\ud800' }, { callTimeoutMs: 0 }, { keyPrefix: 'a' }, null])(
     'options %j',
     options => {
       expect(() => new CeleryLocks(redis, options as never)).toThrow(refused)
@@ -163,6 +163,7 @@ describe('bad input', () => {
       ...[0, -1, 1.5, Number.NaN, '5'].map(seconds => locks.lock(lock, 'task-1', seconds as never)),
       ...[0, -1, Number.NaN, '5'].map(ttlMs => locks.take(lock, 'task-1', { ttlMs: ttlMs as never })),
       locks.take(lock, 'task-1', { replaces: '' }),
+      locks.take(lock, 'task-1', { ttl: 5 } as never),
       locks.renew(lock, 'task-1', 0),
       locks.unlock(lock, undefined as never),
       locks.get(''),

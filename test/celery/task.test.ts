@@ -142,6 +142,7 @@ describe('bad input', () => {
       task.submit([], { user: 1 }, undefined as never),
       task.submit([], { user: 1 }, never, { taskId: '' }),
       task.submit([], { user: 1 }, never, null as never),
+      task.submit([], { user: 1 }, never, { taskID: 'a' } as never),
     ]
     for (const result of await Promise.allSettled(bad)) {
       expect(result).toMatchObject({ status: 'rejected', reason: refused })

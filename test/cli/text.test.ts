@@ -21,6 +21,7 @@ test.each([
   ['redis://:p@ss/w:rd@host', 'redis://***@host'],
   ["unknown option '--store=rediss://u:secret@h'", "unknown option '--store=rediss://***@h'"],
   ['redis://host?password=secret&db=1', 'redis://host?password=***&db=1'],
+  ['redis+sentinel://:secret@a,b/name?sentinel_password=secret', 'redis+sentinel://***@a,b/name?sentinel_password=***'],
   ['sqlite:/tmp/a.db', 'sqlite:/tmp/a.db'],
   ['me@example.org', 'me@example.org'],
 ])('%j is shown without its login', (text, shown) => {

@@ -70,10 +70,12 @@ describe('get', () => {
     const state = JSON.parse(json.stdout)
     expect(state).toEqual({
       name: 'job',
+      holding: 1,
       holders: [
         {
           owner: expect.stringContaining(`:${first.pid}:`),
           mode: 'exclusive',
+          limit: null,
           fence: expect.any(Number),
           acquiredAtMs: expect.any(Number),
           expiresAtMs: expect.any(Number),
@@ -85,6 +87,7 @@ describe('get', () => {
         {
           owner: expect.stringContaining(`:${second.pid}:`),
           mode: 'exclusive',
+          limit: null,
           waitingSinceMs: expect.any(Number),
           meta: 'next',
         },

@@ -1,16 +1,38 @@
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
-import { type ConnectOptions, connect, type Soloist } from 'soloist'
+import { type ConnectOptions, connect, type Soloist, type Step } from 'soloist'
 import { redisBackend } from 'soloist/redis'
+import { expect } from 'vitest'
 import { scripts } from '../../dist/internal/generated/redis.js'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../support/redis-server.js'
 
-/** A request that runs one of the backend's scripts, by digest or by text, on this lock or on any. */
-export function runs(script: keyof typeof scripts, lock?: string): Match {
+const KEYS_OF_A_STEP = 3
+const SETTINGS = 4
+
+/** The steps of a request that runs `steps.lua`, by digest or by text; none of any other. */
+function stepsOf(
+  words: readonly string[],
+): { readonly kind: Step['kind']; readonly lock: string; readonly terms: string }[] {
+  const { sha1, source } = scripts.steps
+  const [, script, numkeys] = words
+  if (script !== sha1 && script !== source) return []
+  const keys = words.slice(3, 3 + Number(numkeys))
+  const args = words.slice(3 + Number(numkeys) + SETTINGS)
+  const steps: { kind: Step['kind']; lock: string; terms: string }[] = []
+  for (let at = 0; at < args.length; ) {
+    const terms = String(args[at + 1])
+    const kind = terms === '' || terms.startsWith('!') ? 'release' : terms.startsWith('=') ? 'renew' : 'acquire'
+    steps.push({ kind, lock: String(keys[1 + KEYS_OF_A_STEP * steps.length]), terms })
+    at += 2 + (terms.startsWith('!') ? 1 : (/^[xs].*,([mr]*)$/.exec(terms)?.[1]?.length ?? 0))
+  }
+  return steps
+}
+
+/** A request with such a step, of this lock or of any. */
+export function runs(kind: Step['kind'], lock?: string): Match {
   return words =>
-    (words[1] === scripts[script].sha1 || words[1] === scripts[script].source) &&
-    (lock === undefined || words.includes(`soloist:${lock}`))
+    stepsOf(words).some(step => step.kind === kind && (lock === undefined || step.lock === `soloist:${lock}`))
 }
 
 /** A real server of the test alone, a proxy before it, and everything that was opened on either, closed at the end. */
@@ -57,6 +79,11 @@ export class Stage implements AsyncDisposable {
   /** Who holds the lock, by the server itself. */
   async owner(name: string): Promise<string | null> {
     return await this.admin.get(`soloist:${name}`)
+  }
+
+  /** Waits until pushes reach this client, which waits for this lock, and the server knows it. */
+  async hears({ clientId }: Soloist, lock: string): Promise<void> {
+    await expect.poll(() => this.admin.hget(`{soloist:${lock}}:d2`, `c${clientId}`)).toMatch(/^\d+$/)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

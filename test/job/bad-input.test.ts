@@ -46,7 +46,10 @@ describe('a definition is refused', () => {
     [{ uniqueOn: 'user' }, 'uniqueOn must be a list of field names or a function'],
     [{ uniqueOn: [1] }, 'uniqueOn must be a list'],
     [{ serialize: 'json' }, 'serialize must be a function'],
-    [{ uniqueon: ['id'] }, 'there is no option "uniqueon"; there are uniqueOn, serialize, mode,'],
+    [
+      { uniqueon: ['id'] },
+      'there is no option "uniqueon": did you mean uniqueOn? The options are uniqueOn, serialize, mode,',
+    ],
     [null, 'the options must be an object'],
   ])('with the options %j', (options, message) => {
     expect(problem(options)).toContain(message)

@@ -48,13 +48,15 @@ describe('the tarball', () => {
   test('holds what was built from src, the documentation, and nothing else', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     const built = sources
-      .filter(file => file.endsWith('.ts'))
-      .flatMap(file => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')])
+      .filter(file => /\.m?ts$/.test(file))
+      .flatMap(file => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
       .map(file => `dist/${file}`)
+    const faces = built.filter(file => /(^dist|s\/[^/]+|conformance)\/index\.(d\.ts|js)$/.test(file))
+    built.push('dist/package.json', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
       .filter(file => file.endsWith('.md'))
       .map(file => `docs/${file}`)
-    const fixed = ['bin/soloist', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json']
+    const fixed = ['bin/soloist', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'llms.txt', 'package.json']
     expect(packed.files.map(({ path }) => path).sort()).toEqual([...built, ...pages, ...fixed].sort())
   })
 
@@ -83,6 +85,12 @@ describe('installed without any client library', () => {
     const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ...alone]))
     expect(Object.keys(required)).toEqual(alone)
     expect(required.soloist).toContain('connect')
+  })
+
+  test('there is one instance of it, whichever way it is loaded', async () => {
+    for (const main of ['one-instance.mjs', 'one-instance.cjs']) {
+      expect(JSON.parse(await run(process.execPath, [main]))).toEqual({ sameError: true, sameHolder: true })
+    }
   })
 
   test('its types are whole', async () => {
@@ -119,6 +127,19 @@ test('installed for all users beside ioredis, the command works as docs/cli.md s
   await expect(run(soloist, ['ls', ...store, '--json'])).resolves.toBe('{"locks":[]}')
 })
 
+test('installed beside node-redis alone, a URL is refused with the way that works', {
+  timeout: INSTALL_MS,
+}, async () => {
+  await install(`redis@${manifest.devDependencies.redis}`)
+  const { refusal, owner, shown } = JSON.parse(
+    await run(process.execPath, ['node-redis.mjs', String(process.env.SOLOIST_TEST_REDIS)]),
+  )
+  expect(refusal.code).toBe('BACKEND_UNAVAILABLE')
+  expect(refusal.message).toContain('"redis" is installed')
+  expect(refusal.message).toContain('connect(redisBackend(client))')
+  expect(shown).toEqual([owner])
+})
+
 test('installed beside the client libraries it works with Redis and SQLite', { timeout: INSTALL_MS }, async () => {
   await install(...['ioredis', 'libsql'].map(name => `${name}@${manifest.devDependencies[name]}`))
   for (const url of [String(process.env.SOLOIST_TEST_REDIS), 'sqlite:locks.db']) {
@@ -133,4 +154,20 @@ test('installed beside the framework its adapter can be imported and required', 
   await expect(run(process.execPath, ['--input-type=module', '--eval', code])).resolves.toBe('function')
   const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ADAPTER]))
   expect(required[ADAPTER]).toEqual(expect.arrayContaining(['SingletonQueue', 'SingletonWorker']))
+})
+
+test('a BullMQ that is too old is refused when the adapter is loaded', { timeout: INSTALL_MS }, async () => {
+  await install('--legacy-peer-deps', 'bullmq@5.57.0')
+  for (const [type, code] of [
+    ['module', `import ${JSON.stringify(ADAPTER)}`],
+    ['commonjs', `require(${JSON.stringify(ADAPTER)})`],
+  ]) {
+    const { stderr } = await run(process.execPath, [`--input-type=${type}`, '--eval', String(code)]).then(
+      () => expect.fail('it was loaded'),
+      (failure: { stderr: string }) => failure,
+    )
+    expect(stderr).toContain(`bullmq 5.57.0 is installed`)
+    expect(stderr).toContain(`bullmq ${manifest.peerDependencies.bullmq} is supported`)
+    expect(stderr).toContain("code: 'BACKEND_UNAVAILABLE'")
+  }
 })

@@ -244,6 +244,7 @@ process.on('unhandledRejection', error => unhandled.push(error))
 describe('any schedule of calls, releases, aborts, crashes and lost, late or repeated messages', () => {
   it('never has two valid leases that exclude each other, has rising fences, and leaves nothing behind', async () => {
     let grants = 0
+    let schedules = 0
     await fc.assert(
       fc.asyncProperty(
         fc.array(turn, { minLength: 1, maxLength: 30 }),
@@ -254,13 +255,14 @@ describe('any schedule of calls, releases, aborts, crashes and lost, late or rep
           for (const turn of steps) await schedule.run(turn)
           await schedule.settle()
           grants += schedule.grants
+          schedules += 1
           expect(unhandled).toEqual([])
         },
       ),
       parameters,
     )
-    // Or it showed nothing.
-    expect(grants).toBeGreaterThan(100)
+    // Or it showed nothing. How many there are depends on the machine, how much each of them does not.
+    expect(grants, `grants in ${schedules} schedules`).toBeGreaterThan(schedules / 2)
   })
 
   it('in which only answers are lost, or calls repeated, never has a client wait for itself', async () => {

@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { type RedisOptions as IoredisOptions, Redis } from 'ioredis'
+import { createClient, createClientPool } from 'redis'
 import { connect } from 'soloist'
+import { CeleryLocks } from 'soloist/celery'
 import { redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
 import { freePort, type RedisOptions, startRedis } from '../support/redis-server.js'
@@ -122,6 +124,89 @@ describe('a client of the application', () => {
     }
     client.destroy()
     texts.disconnect()
+  })
+
+  test.each<[string, IoredisOptions & { replyMapping?: 'resp3' }]>([
+    ['as they are by default', {}],
+    ['enableOfflineQueue: false', { enableOfflineQueue: false }],
+    ['lazyConnect', { lazyConnect: true }],
+    ['both', { lazyConnect: true, enableOfflineQueue: false }],
+    ['maxRetriesPerRequest: 0', { maxRetriesPerRequest: 0 }],
+    ['maxRetriesPerRequest: null', { maxRetriesPerRequest: null }],
+    ['enableAutoPipelining', { enableAutoPipelining: true }],
+    ['enableReadyCheck: false', { enableReadyCheck: false }],
+    ['commandTimeout', { commandTimeout: 2_000 }],
+    ['autoResubscribe: false', { autoResubscribe: false }],
+    ['keyPrefix', { keyPrefix: 'app:' }],
+    ['readOnly', { readOnly: true }],
+    ['RESP3', { protocol: 3, replyMapping: 'resp3' }],
+    ['no reconnection', { retryStrategy: () => null }],
+  ])('of ioredis hands a lock over by a push, with its options %s', async (_, options) => {
+    const client = new Redis(url, { ...options, db: 5 })
+    // An application that wants no queue waits until it is connected.
+    if (client.status === 'wait') await client.connect()
+    else await once(client, 'ready')
+    const prefix = `${randomUUID()}:`
+    const solo = connect(redisBackend(client, { prefix }))
+    const other = connect(redisBackend(client, { prefix }))
+    const first = await other.lock('a')
+    const waiting = solo.lock('a')
+    await once(solo, 'waiting')
+    await first.release()
+    const second = await waiting
+    expect((await other.inspect('a'))?.holders).toMatchObject([{ owner: second.owner }])
+    await second.release()
+    await Promise.all([solo.close(), other.close()])
+    client.disconnect()
+  })
+
+  test.each<[string, string, () => Promise<{ client: unknown; end: () => unknown }>]>([
+    [
+      "node-redis' createClientPool",
+      'give a client of createClient',
+      async () => {
+        const client = createClientPool({ url })
+        await client.connect()
+        return { client, end: () => client.destroy() }
+      },
+    ],
+    [
+      'ioredis in subscriber mode',
+      'subscriber mode',
+      async () => {
+        const client = new Redis(url, { protocol: 2 })
+        await client.subscribe('anything')
+        return { client, end: () => client.disconnect() }
+      },
+    ],
+    [
+      'ioredis in monitor mode',
+      'monitor mode',
+      async () => {
+        const parent = new Redis(url)
+        const client = (await parent.monitor()) as Redis
+        parent.disconnect()
+        return { client, end: () => client.disconnect() }
+      },
+    ],
+  ])('of %s is refused with what to give instead: %s', async (_, advice, open) => {
+    const { client, end } = await open()
+    expect(() => redisBackend(client as never)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(advice) }),
+    )
+    expect(() => new CeleryLocks(client as never)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    await end()
+  })
+
+  test('of ioredis that starts to listen later fails with a text that says so, and holds nothing', async () => {
+    const client = new Redis(url, { protocol: 2 })
+    await using solo = connect(redisBackend(client, { prefix: `${randomUUID()}:` }))
+    await client.subscribe('anything')
+    await expect(solo.lock('a')).rejects.toMatchObject({
+      code: 'BACKEND_UNAVAILABLE',
+      cause: { message: expect.stringContaining('subscriber mode') },
+    })
+    client.disconnect()
   })
 
   test('is nothing else', () => {

@@ -197,6 +197,10 @@ describe('without memory', () => {
     await a.queue(own)
     await b.queue(others)
     await b.hears()
+    const permit = a.claim('permit', { mode: 'shared', limit: 1 })
+    await a.take(permit)
+    const behind = b.claim('permit', { mode: 'shared', limit: 1 })
+    const ticket = await b.queue(behind)
     await admin.config('SET', 'maxmemory', '1')
     const alone = await a.acquire(a.claim('alone')).catch((error: unknown) => ({ status: 'fault', error }))
     expect(alone).toMatchObject({ status: 'fault', error: { message: expect.stringMatching(/OOM/) } })
@@ -214,6 +218,11 @@ describe('without memory', () => {
     expect((await a.run(renewal(third, 5), renewal(fourth, 5))).steps.map(({ status }) => status)).toEqual([
       ...['held', 'held'],
     ])
+    expect(await a.renew(permit)).toMatchObject({ status: 'held' })
+    expect(await b.queue(behind, ticket)).toBe(ticket)
+    await a.give(permit)
+    await b.pushed(behind)
+    await b.give(behind)
     expect((await a.give(first)).map(({ owner }) => owner)).toEqual([own.owner])
     await a.give(second)
     await b.pushed(others)

@@ -15,7 +15,6 @@ async function runAlone(source: string): Promise<{ stdout: string; stderr: strin
   const installed = join(folder, 'alone', 'node_modules', 'soloist')
   mkdirSync(installed, { recursive: true })
   cpSync(dist, installed, { recursive: true })
-  writeFileSync(join(installed, 'package.json'), '{ "type": "module" }')
   const file = join(folder, 'alone', 'main.mjs')
   writeFileSync(file, source)
   return await promisify(execFile)(process.execPath, [file])

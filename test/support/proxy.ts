@@ -12,6 +12,9 @@ const PUSHES = /^([ps]?message|[ps]?(un)?subscribe)$/
 /** A request or a push as strings: a command and its arguments, or `message`, channel and payload. */
 export type Match = (words: readonly string[]) => boolean
 
+/** What a connection is used for: one that has subscribed is for pushes. */
+export type ConnectionKind = 'commands' | 'pushes'
+
 /** A fault that happens once, to the first frame that matches. */
 export interface Rule {
   /** Resolves when it has happened. */
@@ -43,6 +46,17 @@ export interface RedisProxy {
   blackhole(): void
   /** Ends `blackhole`: what was held back is forwarded, as TCP would retransmit it. */
   heal(): void
+  /**
+   * Makes the present connections of this kind silent: nothing passes in either direction and none is closed, as when a
+   * firewall forgot them. New connections work.
+   */
+  silence(kind: ConnectionKind): void
+  /** The next connection is accepted, and silent from its first byte. */
+  silenceNext(): Rule
+  /** The server sees the end of the present connections for pushes; their clients see nothing. */
+  cutPushesBehind(): Promise<void>
+  /** New connections lead to this port of the same host, as when a name moves. */
+  retarget(port: number): void
   /** Resets every connection. */
   resetAll(): void
   close(): Promise<void>
@@ -51,8 +65,9 @@ export interface RedisProxy {
 /** Starts a proxy on a free port. */
 export async function startProxy(targetPort: number): Promise<RedisProxy> {
   const network = new Network()
+  let target = targetPort
   const server = createServer({ allowHalfOpen: true }, client => {
-    network.add(new Link(network, client, connect({ port: targetPort, host: HOST, allowHalfOpen: true })))
+    network.add(new Link(network, client, connect({ port: target, host: HOST, allowHalfOpen: true })))
   })
   server.listen(0, HOST)
   await once(server, 'listening')
@@ -81,6 +96,21 @@ export async function startProxy(targetPort: number): Promise<RedisProxy> {
     heal() {
       network.heal()
     },
+    silence(kind) {
+      for (const link of network.links) if (link.kind === kind) link.silence()
+    },
+    silenceNext() {
+      const { promise: hit, resolve: struck } = deferred()
+      network.silenceNext.push(struck)
+      return { hit }
+    },
+    async cutPushesBehind() {
+      const links = [...network.links].filter(link => link.kind === 'pushes')
+      await Promise.all(links.map(link => link.cutBehind()))
+    },
+    retarget(port) {
+      target = port
+    },
     resetAll() {
       network.resetAll()
     },
@@ -105,6 +135,8 @@ class Network {
   readonly links = new Set<Link>()
   readonly replyRules = new Set<ArmedRule>()
   readonly pushRules = new Set<ArmedRule>()
+  /** Told of each connection that is silent from the start, and how many are to be. */
+  readonly silenceNext: (() => void)[] = []
   delayMs = 0
   delayed = 0
   /** Pending while nothing may pass. */
@@ -112,6 +144,11 @@ class Network {
 
   add(link: Link): void {
     this.links.add(link)
+    const struck = this.silenceNext.shift()
+    if (struck !== undefined) {
+      link.silence()
+      struck()
+    }
     void link.closed.then(() => this.links.delete(link))
   }
 
@@ -156,6 +193,7 @@ class Link {
   readonly #pending: (ArmedRule | null)[] = []
   #subscribed = false
   #stalled = false
+  #silent = false
   /** The end of each direction's queue: frames leave in the order they came. */
   #lastRequest: Promise<void> = Promise.resolve()
   #lastReply: Promise<void> = Promise.resolve()
@@ -169,18 +207,38 @@ class Link {
     client.setNoDelay()
     server.setNoDelay()
     client.on('data', chunk => {
+      if (this.#silent) return
       for (const frame of requests.push(chunk)) this.#lastRequest = this.#forwardRequest(this.#lastRequest, frame)
     })
     server.on('data', chunk => {
+      if (this.#silent) return
       for (const frame of replies.push(chunk)) this.#lastReply = this.#forwardReply(this.#lastReply, frame)
     })
     client.on('end', () => void this.#lastRequest.then(() => this.#passage()).then(() => server.end()))
-    server.on('end', () => void this.#lastReply.then(() => this.#passage()).then(() => client.end()))
+    server.on('end', () => {
+      if (!this.#silent) void this.#lastReply.then(() => this.#passage()).then(() => client.end())
+    })
     this.closed = new Promise(resolve => client.once('close', () => resolve()))
     // After an error of the client comes its 'close'. Neither side learns of the other's end while nothing may pass.
     client.on('error', () => {})
-    server.on('error', () => void this.#passage().then(() => client.resetAndDestroy()))
+    server.on('error', () => {
+      if (!this.#silent) void this.#passage().then(() => client.resetAndDestroy())
+    })
     void this.closed.then(() => this.#passage()).then(() => server.destroy())
+  }
+
+  get kind(): ConnectionKind {
+    return this.#subscribed ? 'pushes' : 'commands'
+  }
+
+  silence(): void {
+    this.#silent = true
+  }
+
+  async cutBehind(): Promise<void> {
+    this.#silent = true
+    this.#server.destroy()
+    if (!this.#server.closed) await once(this.#server, 'close')
   }
 
   reset(): void {

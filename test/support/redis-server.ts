@@ -22,6 +22,8 @@ export interface RedisOptions {
   readonly args?: readonly string[]
   /** More lines for the server's configuration file, such as users and their rights. */
   readonly config?: string
+  /** Start a Sentinel, which watches other servers, instead of a server with data. */
+  readonly sentinel?: boolean
 }
 
 /** A real redis-server of this process alone, without data, persistence or password unless the options say otherwise. */
@@ -116,10 +118,12 @@ async function serve(port: number, dir: string, options: RedisOptions, first: Ru
 async function launch(port: number, dir: string, options: RedisOptions): Promise<Running> {
   const configFile = join(dir, 'redis.conf')
   const logFile = join(dir, 'redis.log')
-  const settings = [`port ${port}`, `bind ${HOST}`, `dir ${dir}`, `logfile ${logFile}`, 'save ""', 'appendonly no']
-  await writeFile(configFile, [...settings, options.config ?? '', ''].join('\n'))
+  const settings = [`port ${port}`, `bind ${HOST}`, `dir ${dir}`, `logfile ${logFile}`]
+  const ofData = options.sentinel ? [] : ['save ""', 'appendonly no']
+  await writeFile(configFile, [...settings, ...ofData, options.config ?? '', ''].join('\n'))
 
-  const server = spawn('redis-server', [configFile, ...(options.args ?? [])], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const args = [configFile, ...(options.sentinel ? ['--sentinel'] : []), ...(options.args ?? [])]
+  const server = spawn('redis-server', args, { stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   server.stderr.on('data', chunk => {
     complaint += chunk
@@ -146,7 +150,7 @@ async function launch(port: number, dir: string, options: RedisOptions): Promise
  * Ends the server and removes its files when this process is gone, also after SIGKILL: the guard's standard input is a
  * pipe that only this process holds open.
  */
-function guardOf(pid: number, dir: string): ChildProcess {
+export function guardOf(pid: number, dir: string): ChildProcess {
   const guard = spawn('sh', ['-c', 'read -r _; kill -9 "$1"; rm -rf "$2"', 'redis-guard', `${pid}`, dir], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // so that Ctrl-C ends this process first

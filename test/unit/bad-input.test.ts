@@ -1,4 +1,6 @@
-import { type LockOptions, type Soloist, SoloistError, type UnlockTarget } from 'soloist'
+import { connect, type LockOptions, memoryBackend, Soloist, SoloistError, type UnlockTarget } from 'soloist'
+import { redisBackend } from 'soloist/redis'
+import { sqliteBackend } from 'soloist/sqlite'
 import { describe, expect, it } from 'vitest'
 import { useWorld } from '../support/world.js'
 
@@ -6,6 +8,9 @@ const use = useWorld()
 
 /** What a caller without types may pass. */
 const untyped = <T>(value: unknown): T => value as T
+
+/** How a caller without types sees a client. */
+type AnyVerbs = Record<'semaphore' | 'rwLock' | 'withLock' | 'job', (...args: unknown[]) => unknown>
 
 const badNames: [string, unknown][] = [
   ['empty', ''],
@@ -148,6 +153,115 @@ describe('the options', () => {
     expect(world.owners('a')).toEqual([lease.owner])
     const others = [{ waitMs: Number.POSITIVE_INFINITY }, { waitMs: 0.5 }, { ttlMs: 1_000.5 }, { ttlMs: undefined }]
     for (const [i, options] of others.entries()) await solo.lock(`b${i}`, options)
+  })
+})
+
+describe('an option there is not', () => {
+  const calls: [string, (solo: Soloist, options: never) => unknown][] = [
+    ['lock', (solo, options) => solo.lock('a', options)],
+    ['tryLock', (solo, options) => solo.tryLock('a', options)],
+    ['withLock', (solo, options) => solo.withLock('a', options, () => 'never')],
+    ['withLock of several', (solo, options) => solo.withLock(['a', 'b'], options, () => 'never')],
+    ['lock of a semaphore', (solo, options) => solo.semaphore('s', 2).lock(options)],
+    ['tryLock of a semaphore', (solo, options) => solo.semaphore('s', 2).tryLock(options)],
+    ['withLock of a semaphore', (solo, options) => solo.semaphore('s', 2).withLock(options, () => 'never')],
+    ['lock of a reader', (solo, options) => solo.rwLock('r').read.lock(options)],
+    ['tryLock of a reader', (solo, options) => solo.rwLock('r').read.tryLock(options)],
+    ['withLock of a writer', (solo, options) => solo.rwLock('r').write.withLock(options, () => 'never')],
+    ['list', (solo, options) => solo.list(options).next()],
+    ['unlock', (solo, options) => solo.unlock('a', { force: true, ...(options as object) } as UnlockTarget)],
+    ['jobs.take', (solo, options) => solo.jobs.take('job:mail:v1:0', 'o', options)],
+    ['jobs.claim', (solo, options) => solo.jobs.claim('job:mail:v1:0', 'o', options)],
+    ['a job', (solo, options) => solo.job('mail', options, () => 'never')],
+  ]
+  it.each(calls)('is refused by %s, and nothing is sent', async (_, call) => {
+    await expectInvalid(solo => call(solo, untyped({ prioritaet: 1 })))
+    await expectInvalid(solo => call(solo, untyped({ ['long'.repeat(1_000)]: 1 })))
+  })
+
+  // What other libraries call it, and what it is called here.
+  it.each([
+    ['wait', 'waitMs'],
+    ['waitMS', 'waitMs'],
+    ['timeout', 'waitMs or ttlMs'],
+    ['acquireTimeout', 'waitMs'],
+    ['acquire_timeout_ms', 'waitMs'],
+    ['blocking_timeout', 'waitMs'],
+    ['retries', 'waitMs'],
+    ['retryCount', 'waitMs'],
+    ['ttl', 'ttlMs'],
+    ['TTL', 'ttlMs'],
+    ['lockTimeout', 'ttlMs'],
+    ['duration', 'ttlMs'],
+    ['expire', 'ttlMs'],
+    ['expirySeconds', 'ttlMs'],
+    ['stale', 'ttlMs'],
+    ['PX', 'ttlMs'],
+    ['refreshInterval', 'ttlMs'],
+    ['abortSignal', 'signal'],
+    ['holdFor', 'holdForMs'],
+    ['metadata', 'meta'],
+  ])('%s is answered with the right name: %s', async (name, right) => {
+    const { solo } = use.world.client()
+    await expect(solo.lock('a', untyped({ [name]: 5 }))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: `there is no option "${name}": did you mean ${right}? The options are waitMs, ttlMs, holdForMs, meta, signal`,
+    })
+  })
+
+  it('is answered with what the call at hand has', async () => {
+    const { solo } = use.world.client()
+    const message = (text: string) => expect.objectContaining({ message: expect.stringContaining(text) })
+    expect(() => solo.job('mail', untyped<object>({ retries: 3 }), () => 'never')).toThrow(message('mean attempts?'))
+    await expect(solo.tryLock('a', untyped({ waitMs: 5 }))).rejects.toEqual(message('tryLock never waits'))
+    await expect(solo.list(untyped({ keyPrefix: 'a' })).next()).rejects.toEqual(message('mean prefix?'))
+    // Names that every object has are no options either.
+    await expect(solo.lock('a', untyped({ constructor: 1 }))).rejects.toEqual(message('no option "constructor"; the'))
+  })
+
+  it('may be undefined', async () => {
+    const { world } = use
+    const lease = await world.client().solo.lock('a', untyped({ wait: undefined }))
+    expect(world.owners('a')).toEqual([lease.owner])
+  })
+
+  it.each([
+    ['semaphore', (solo: AnyVerbs) => solo.semaphore('s', 2, {})],
+    ['rwLock', (solo: AnyVerbs) => solo.rwLock('r', { waitMs: 5 })],
+    ['withLock after the function', (solo: AnyVerbs) => solo.withLock('a', () => 1, {})],
+    ['withLock of several after the function', (solo: AnyVerbs) => solo.withLock(['a'], () => 1, {})],
+    ['job after the function', (solo: AnyVerbs) => solo.job('a', () => 1, {})],
+  ])('is not where options are not taken: %s', async (_, call) => {
+    await expectInvalid(solo => call(untyped(solo)))
+  })
+
+  it('is refused where stores are opened', () => {
+    const invalid = expect.objectContaining({ code: 'INVALID_ARGUMENT' })
+    expect(() => connect('memory:', untyped({ timeout: 5 }))).toThrow(invalid)
+    expect(() => new Soloist(memoryBackend(), untyped({ prefix: 'a' }))).toThrow(invalid)
+    expect(() => memoryBackend(untyped({ prefix: 'a' }))).toThrow(invalid)
+    expect(() => redisBackend('redis://127.0.0.1', untyped({ keyPrefix: 'a' }))).toThrow(invalid)
+    expect(() => sqliteBackend('never.db', untyped({ timeout: 5 }))).toThrow(invalid)
+  })
+
+  it('does not compile', () => {
+    const never = (solo: Soloist, options: LockOptions, misspelt: { wait: number }) => [
+      // @ts-expect-error: it is waitMs
+      solo.lock('a', { wait: 5 }),
+      // @ts-expect-error: also where it is not written in the call
+      solo.lock('a', misspelt),
+      // @ts-expect-error: tryLock does not wait
+      solo.tryLock('a', { waitMs: 5 }),
+      // @ts-expect-error: nor with options that were made for lock
+      solo.tryLock('a', options),
+      // @ts-expect-error: options go to the verbs
+      solo.semaphore('s', 2, { waitMs: 5 }),
+      // @ts-expect-error: options go to the verbs
+      solo.rwLock('r', { waitMs: 5 }),
+      // @ts-expect-error: options come first
+      solo.withLock('a', () => 1, { waitMs: 5 }),
+    ]
+    expect(never).toBeTypeOf('function')
   })
 })
 

@@ -262,6 +262,7 @@ describe('close with drainMs', () => {
     const invalid = { code: 'INVALID_ARGUMENT' }
     await expect(solo.close({ drainMs: -1 })).rejects.toMatchObject(invalid)
     await expect(solo.close({ drainMs: Number.NaN })).rejects.toMatchObject(invalid)
+    await expect(solo.close({ drain: 1 } as never)).rejects.toMatchObject(invalid)
     await expect(solo.close(null as never)).rejects.toMatchObject(invalid)
     await using lease = await solo.lock('a')
     lease.assertValid()

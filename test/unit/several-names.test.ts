@@ -1,8 +1,9 @@
 import { LockTimeoutError } from 'soloist'
 import { describe, expect, it } from 'vitest'
-import { useWorld, watch } from '../support/world.js'
+import { type Client, useWorld, type World, watch } from '../support/world.js'
 
 const use = useWorld()
+const aborting = new AbortController()
 
 describe('several names', () => {
   it('are taken in one order whatever order they are given in, and each once', async () => {
@@ -80,6 +81,45 @@ describe('several names', () => {
     expect(group.error).toMatchObject({ code: 'LEASE_LOST' })
     expect(world.owners('a')).toEqual([])
     expect(world.waiters('b')).toEqual([])
+  })
+
+  it.each([
+    ['one cannot be had in time', { waitMs: 1_000 }, 'LOCK_TIMEOUT', async ({ clock }: World) => clock.advance(1_000)],
+    ['the caller aborts', { signal: aborting.signal }, 'ABORTED', async () => aborting.abort()],
+    ['the client is closed', {}, 'CLOSED', async (_: World, { solo }: Client) => solo.close()],
+    [
+      'one that was taken is lost',
+      { ttlMs: 9_000 },
+      'LEASE_LOST',
+      async ({ clock }: World, _: Client, other: Client) => {
+        await other.solo.unlock('a', { force: true })
+        await clock.advance(4_000)
+      },
+    ],
+  ])('keep none for its holdForMs when %s', async (_, options, code, happen) => {
+    const { world } = use
+    const one = world.client()
+    const two = world.client()
+    const b = await two.solo.lock('b', { ttlMs: 3_600_000 })
+    const group = watch(one.solo.withLock(['a', 'b', 'c'], { ...options, holdForMs: 3_600_000 }, () => 'never'))
+    await world.clock.flush()
+    expect(world.owners('a')).toHaveLength(1)
+    await happen(world, one, two)
+    await world.clock.flush()
+    expect(group.error).toMatchObject({ code })
+    expect(world.inUse()).toEqual(['b'])
+    expect(world.owners('b')).toEqual([b.owner])
+    expect(world.waiters('b')).toEqual([])
+  })
+
+  it('keep each for its holdForMs once all are held', async () => {
+    const { world } = use
+    const { solo } = world.client()
+    await solo.withLock(['a', 'b'], { holdForMs: 60_000 }, () => {})
+    await world.clock.advance(59_999)
+    expect(world.inUse().toSorted()).toEqual(['a', 'b'])
+    await world.clock.advance(1)
+    expect(world.inUse()).toEqual([])
   })
 
   it('abort the signal of the group with the first lease that is lost', async () => {

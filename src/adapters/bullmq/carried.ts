@@ -2,13 +2,13 @@ import type { Job, JobsOptions } from 'bullmq'
 import { type JobLockNames, jobLockNames, parseJobLock, SoloistError } from '../../index.js'
 import type { SingletonMode, SingletonStrategy } from './definition.js'
 
-/** Why a job is in its queue, and with it what it holds while it waits there. */
+/** In what role a job is in its queue, and so which lock it holds while it waits there. */
 export type Part =
-  /** It took its trigger lock. */
+  /** It holds its trigger lock. */
   | 'holder'
-  /** It holds the slot of the one follow-up, and starts after the live one ended. */
+  /** It holds the lock `next` of the one follow-up, and starts after the live job has ended. */
   | 'follower'
-  /** It holds nothing, and starts when nothing live is in its way. */
+  /** It holds no lock, and starts when no live job stands in its way. */
   | 'waiter'
   /** It was made by a scheduler: its strategy is applied when a worker picks it up. */
   | 'tick'
@@ -42,7 +42,7 @@ export interface Carried {
 }
 
 export function withCarried(opts: JobsOptions | undefined, jobId: string, carried: Carried): JobsOptions {
-  // Most jobs are of this kind, and what they carry is packed, unpacked and stored with each.
+  // Most jobs are of this kind, and this text is packed, unpacked and stored with each.
   const short = carried.mode === DEFAULT_MODE && Object.keys(carried).length === 2
   return { ...opts, jobId, singleton: short ? carried.lock : carried } as JobsOptions
 }

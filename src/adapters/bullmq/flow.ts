@@ -1,13 +1,4 @@
-import {
-  type BackendFactory,
-  type FlowJob,
-  type FlowOpts,
-  FlowProducer,
-  type FlowProducerOptions,
-  type Job,
-  type JobNode,
-  type MinimalQueue,
-} from 'bullmq'
+import { type FlowJob, type FlowOpts, FlowProducer, type Job, type JobNode, type MinimalQueue } from 'bullmq'
 import { withCarried } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import { Singleton } from './events.js'
@@ -15,6 +6,7 @@ import type { SingletonJob } from './job.js'
 import { Lives } from './life.js'
 import type { Addition } from './outcome.js'
 import { parseOwner, queuedOwner } from './owner.js'
+import type { BackendFactory, FlowProducerOptions } from './peer-types.js'
 import { checkSettings, type SingletonSettings } from './queue-side.js'
 import { checkConnection, openStore, type Store } from './store.js'
 import { Trigger } from './trigger.js'
@@ -50,9 +42,12 @@ export class SingletonFlowProducer extends FlowProducer {
     const { graceMs, jobs } = checkSettings(settings)
     checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
-    const onError = (error: Error): void => void this.emit('error', error)
+    // As BullMQ does: who does not listen is told by the call that fails.
+    const onError = (error: Error): void => {
+      if (this.listenerCount('error') > 0) this.emit('error', error)
+    }
     this.#definitions = jobs
-    this.#store = openStore(settings, opts.connection, onError)
+    this.#store = openStore(settings, opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     // Every job is looked for in its own queue.
@@ -68,6 +63,9 @@ export class SingletonFlowProducer extends FlowProducer {
   /**
    * As BullMQ's.
    *
+   * Held after abort or rejection: nothing. Locks that were taken are given back; where the store does not answer,
+   * others take them over after `graceMs`.
+   *
    * @throws SoloistError `DUPLICATE_JOB`; `INVALID_ARGUMENT` also when a job is the same as one it is a part of, for they
    *   would wait for each other; `BACKEND_UNAVAILABLE`; `LOCK_TIMEOUT`. Nothing was added then.
    */
@@ -76,11 +74,20 @@ export class SingletonFlowProducer extends FlowProducer {
     return added as JobNode
   }
 
-  /** As {@link SingletonFlowProducer.add}, for all of the flows or none. */
+  /**
+   * As {@link SingletonFlowProducer.add}, for all of the flows or none.
+   *
+   * Held after abort or rejection: as after {@link SingletonFlowProducer.add}, of all flows.
+   */
   override async addBulk(flows: FlowJob[]): Promise<JobNode[]> {
     return await this.#addAll(flows, placed => super.addBulk(placed))
   }
 
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
+   */
   override async close(): Promise<void> {
     await super.close()
     await this.#lives.close()

@@ -4,19 +4,19 @@ import { type Carried, carriedBy } from './carried.js'
 import type { Life, Lives } from './life.js'
 import { marked, queuedOwner, RUN_MARK, SET_MARK } from './owner.js'
 
-/** Whether a job that a worker picked up may go on to its run. */
+/** Whether a job that a worker picked up may run now. */
 export type Gate =
   | { readonly to: 'open' }
-  /** Somebody else holds the lock, who is alive, or may be. `sure`: it is alive. */
+  /** Another job holds the lock and is alive (`sure`), or may be. */
   | { readonly to: 'shut'; readonly holder: string; readonly sure: boolean; readonly forMs: number | null }
   /** A newer job took this one's place. */
   | { readonly to: 'replaced'; readonly holder: string }
 
 const OPEN: Gate = { to: 'open' }
-/** How often a gate looks again when the lock changes hands meanwhile. */
+/** How often the lock is looked at again when its holder changes meanwhile. */
 const LOOKS = 5
 
-/** The trigger lock, as it stands before a job's run. */
+/** Decides by the trigger lock whether a job may run. */
 export class Gates {
   readonly #locks: JobLocks
   readonly #lives: Lives
@@ -37,7 +37,7 @@ export class Gates {
         if (part !== 'holder')
           return await this.#take(names.trigger, me, marked(me, SET_MARK), carried.expiryMs ?? null)
         if (leftMs >= 1) {
-          // Its producer may have died before it said so.
+          // Its producer sets this owner after the add, and may have died before it did.
           const taken = await this.#locks.take(names.trigger, marked(me, SET_MARK), { ttlMs: leftMs, replaces: me })
           if (taken.status === 'busy' && taken.holder !== null) return await this.#superseded(names, me, taken.holder)
         }

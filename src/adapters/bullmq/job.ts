@@ -2,6 +2,7 @@ import { type FinishedStatus, Job } from 'bullmq'
 import { carriedBy } from './carried.js'
 import { isMadeHere } from './ids.js'
 import type { SingletonOutcome } from './outcome.js'
+import type { RetryOptions } from './peer-types.js'
 import type { Producer } from './producer.js'
 
 /** Where a job finds the producer of the queue it was read from. */
@@ -19,12 +20,17 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 
   constructor(...args: ConstructorParameters<typeof Job<DataType, ResultType, NameType>>) {
     super(...args)
-    // BullMQ would store an id among the options, too; nobody chose this one, and other jobs may be given these options.
+    // BullMQ would store the id among the options, too. Nobody chose this id, and the caller may use the options again.
     const own: { jobId?: string | undefined } = this.opts
     if (own.jobId !== undefined && isMadeHere(own.jobId)) own.jobId = undefined
   }
 
-  /** As BullMQ's; the job's locks are given up, too. */
+  /**
+   * As BullMQ's; the job's locks are given up, too.
+   *
+   * Held after abort or rejection: the locks of the job, if it is still there; of one that is gone others take them
+   * over after `graceMs`.
+   */
   override async remove(opts?: Parameters<Job['remove']>[0]): Promise<void> {
     await super.remove(opts)
     await producers.get(this.queue)?.removed(this as unknown as Job)
@@ -33,9 +39,12 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
   /**
    * As BullMQ's, but takes the job's lock again first.
    *
+   * Held after abort or rejection: the locks that the job had before. One that was taken for it is given back, or taken
+   * over after `graceMs`.
+   *
    * @throws SoloistError `DUPLICATE_JOB` when another job of the same key is live
    */
-  override async retry(state: FinishedStatus = 'failed', opts?: Parameters<Job['retry']>[1]): Promise<void> {
+  override async retry(state: FinishedStatus = 'failed', opts?: RetryOptions): Promise<void> {
     const carried = carriedBy(this)
     const producer = producers.get(this.queue)
     if (carried === null || producer === undefined) return await super.retry(state, opts)
@@ -51,7 +60,7 @@ export class SingletonJob<DataType = any, ResultType = any, NameType extends str
 
 const plainAddJob = (Job.prototype as { addJob?: (runner: unknown, ...rest: unknown[]) => Promise<string> }).addJob
 if (plainAddJob !== undefined) {
-  // So BullMQ 5 adds it; BullMQ 6 asks the queue's backend to.
+  // BullMQ 5 adds a job by this method; BullMQ 6 by the queue's backend.
   const addJob = function (this: SingletonJob, runner: unknown, ...rest: unknown[]): Promise<string> {
     const through = producers.get(this.queue)?.through(runner, this.id)
     return plainAddJob.call(this, through ?? runner, ...rest)

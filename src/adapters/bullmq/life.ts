@@ -3,18 +3,18 @@ import type { JobLocks } from '../../index.js'
 import { type Owner, parseOwner, RUN_MARK, SET_MARK } from './owner.js'
 import type { Store } from './store.js'
 
-/** What became of whoever holds a lock. */
+/** Whether the job that holds a lock is alive. */
 export type Life =
-  /** `job` is `null` for an owner of another kind, or one whose job is gone but whose time is not over. */
+  /** `job` is `null` for an owner that is no BullMQ job, and for a job that is gone while its period goes on. */
   | { readonly state: 'live'; readonly owner: Owner | null; readonly job: Job | null }
-  /** It has locked, and its job may yet appear. */
+  /** It took the lock a short while ago, and its job may still come into the queue. */
   | { readonly state: 'pending' }
   /** It does not hold the lock any more. */
   | { readonly state: 'changed' }
-  /** Its job ended, or never came. `died`: not just now, so that nobody is about to release the lock. */
+  /** Its job ended, or never came. `died`: so long ago that its worker is not just about to release the lock. */
   | { readonly state: 'over'; readonly job: Job | null; readonly died: boolean }
 
-/** A queue or a worker, by what is needed of it to find jobs. */
+/** What is needed of a queue or a worker to find jobs. */
 export interface Home {
   readonly qualifiedName: string
   readonly queue: MinimalQueue

@@ -1,14 +1,14 @@
-import { createRequire } from 'node:module'
-import type { BackendFactory } from 'bullmq'
 import * as bullmq from 'bullmq'
 import { type Claiming, heldBy } from '../../backends/redis/claiming.js'
 import { type JobLockNames, SoloistError } from '../../index.js'
+import { loadBullmqScripts } from '../../internal/peers/bullmq.js'
+import type { BackendFactory } from './peer-types.js'
 
 /** The scripts by which BullMQ adds a job that is no part of a flow. */
 const SCRIPTS = ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob'] as const
-/** When Redis counts as one that does not answer, as by `callTimeoutMs` of `connect`. */
+/** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
 const LATE_MS = 5_000
-/** For how long what was seen of the connection is taken to be so. */
+/** For how long the state of the connection is not looked up again. */
 const SEEN_FOR_MS = 2
 
 /** What BullMQ runs its scripts on: a client, or a pipeline of one. */
@@ -24,7 +24,7 @@ interface Client extends Runner {
 
 interface Script {
   readonly name: string
-  /** How many keys BullMQ's own one takes. */
+  /** How many keys BullMQ's own script takes. */
   readonly keys: number
 }
 
@@ -62,7 +62,7 @@ export class OneStep {
   #client: Client | null = null
   #ready = false
   #seenMs = Number.NEGATIVE_INFINITY
-  /** The script that was run last, by the name BullMQ gave it. */
+  /** The script that was run last, and the name BullMQ gave it: mostly the next one is the same. */
   #last: { readonly name: string; readonly script: Script } | null = null
 
   constructor(claiming: Claiming) {
@@ -86,7 +86,7 @@ export class OneStep {
 
   /** @param client what a queue sends its commands by, when it is connected */
   use(client: Promise<unknown> | undefined): void {
-    // BullMQ itself tells of a connection that fails.
+    // A connection that fails is reported by BullMQ itself.
     client?.then(
       connected => this.#define(connected as Partial<Client>),
       () => null,
@@ -130,7 +130,7 @@ export class OneStep {
 
   #define(client: Partial<Client>): void {
     if (client.isCluster !== false || client.runCommand === undefined || client.defineCommand === undefined) return
-    const all = bullmqScripts()
+    const all = loadBullmqScripts()
     for (const name of SCRIPTS) {
       const { content, keys } = all?.[name] ?? {}
       const lua = typeof content === 'string' ? this.#claiming.around(content) : null
@@ -169,17 +169,5 @@ export function backendThrough(oneStep: OneStep): BackendFactory | undefined {
       add(oneStep.through(client, jobId), job, jobId, ...rest)
     oneStep.use(backend.client)
     return backend
-  }
-}
-
-type Scripts = Partial<Record<string, { readonly content?: unknown; readonly keys?: number }>>
-
-/** The text of BullMQ's scripts, which it does not export; `null` where it cannot be had, as in a bundle. */
-function bullmqScripts(): Scripts | null {
-  try {
-    return createRequire(import.meta.url)('bullmq/dist/cjs/scripts/index.js') as Scripts
-  } catch {
-    // Whatever the reason is: then there are two steps.
-    return null
   }
 }

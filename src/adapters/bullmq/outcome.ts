@@ -3,7 +3,7 @@ import type { JobState, TriggerOutcome } from '../../index.js'
 import type { Carried } from './carried.js'
 import { type Owner, SET_MARK } from './owner.js'
 
-/** What a trigger came to: `outcome.status` says whether it was a duplicate, and the rest of what. */
+/** What a trigger came to: `status` says whether it was a duplicate, and the other members tell of which job. */
 export interface SingletonOutcome extends TriggerOutcome {
   /** `false` when the job was queued although the lock's store was down (`onBackendFault: 'enqueue'`). */
   readonly guaranteed: boolean
@@ -42,13 +42,13 @@ export interface Sighting {
   readonly ageMs: number | null
 }
 
-/** Tells of a live job what can be told without asking again. */
+/** What is known of a live job without a further call. */
 export function sighting(holder: string, owner: Owner | null, job: Job | null): Sighting {
   return {
     id: owner?.jobId ?? holder,
     owner: holder,
     state: stateOf(owner, job),
-    ageMs: job === null ? null : Math.max(Date.now() - job.timestamp, 0),
+    ageMs: job === null ? null : Math.max(Math.round(Date.now() - job.timestamp), 0),
   }
 }
 

@@ -15,7 +15,7 @@ export interface Item {
   readonly opts?: JobsOptions | undefined
 }
 
-/** How BullMQ itself adds to a queue, and what who adds is answered. */
+/** How BullMQ itself adds to a queue, and what the caller is answered. */
 export interface Adding<A> {
   add: (item: Item) => Promise<Job>
   addBulk: (items: readonly Item[]) => Promise<Job[]>
@@ -79,7 +79,7 @@ export class Placing<A> {
       job = await this.#host.add(itemOf(decided))
       oneStep?.end(decided.trigger)
     } catch (error) {
-      // What is added after this has its lock.
+      // The lock is taken when the job is added.
       oneStep?.end(decided.trigger)
       if (error instanceof Held) return await held(error.holder)
       job = await this.#orThrow(error, decided)
@@ -103,7 +103,7 @@ export class Placing<A> {
       for (const trigger of taking) oneStep?.begin(trigger)
       placed = await this.#host.addBulk(items)
     } catch (error) {
-      // Some may be there and some not.
+      // Some of the jobs may have been added and some not.
       placed = await Promise.all(jobs.map(job => ('trigger' in job ? this.#thereAfterAll(job) : null)))
       if (placed.includes(null)) throw error
     } finally {
@@ -165,8 +165,8 @@ export class Placing<A> {
   }
 
   /**
-   * The job whose `add` failed, which may have been carried out: what is in the queue decides. While that cannot be asked,
-   * nothing is given up.
+   * Looks for a job whose `add` failed, since it may have been carried out all the same. Its lock is given up only when
+   * the queue has answered that the job is not there.
    */
   async #thereAfterAll({ trigger: { jobId }, addition: { holds } }: Decided): Promise<Job | null> {
     try {

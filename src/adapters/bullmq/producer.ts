@@ -1,5 +1,6 @@
 import type { Job } from 'bullmq'
 import { DuplicateJobError, SoloistError } from '../../index.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import { type Carried, carriedBy, jobNameOf, namesOf } from './carried.js'
 import { type Definition, invalid } from './definition.js'
 import { type Addition, type Met, outcomeOf, sighting } from './outcome.js'
@@ -126,7 +127,7 @@ export class Producer<A> {
     if (carried.mode === 'whileExecuting' || carried.mode === 'untilExpired') return async () => {}
     const { trigger } = namesOf(carried)
     const owner = queuedOwner(qualifiedName, job.id as string)
-    const sinceMs = performance.now()
+    const sinceMs = monotonicMs()
     let replaces: string | undefined
     do {
       const taken = await solo.jobs.take(trigger, owner, { replaces })
@@ -140,7 +141,7 @@ export class Producer<A> {
         throw new DuplicateJobError({ job: jobNameOf(carried), ...sighting(taken.holder, life.owner, life.job) })
       }
       replaces = life?.state === 'over' && taken.holder !== null ? taken.holder : undefined
-    } while (performance.now() - sinceMs < graceMs)
+    } while (monotonicMs() - sinceMs < graceMs)
     throw new SoloistError('LOCK_TIMEOUT', `the lock of job ${job.id} kept changing hands`)
   }
 

@@ -1,5 +1,6 @@
-import type { BackendFactory, MinimalQueue, Queue } from 'bullmq'
+import type { MinimalQueue, Queue } from 'bullmq'
 import type { Soloist } from '../../index.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import {
   choiceOption,
   type Definition,
@@ -11,6 +12,7 @@ import {
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
 import type { OneStep } from './one-step.js'
+import type { BackendFactory } from './peer-types.js'
 import type { Adding } from './placing.js'
 import { Producer } from './producer.js'
 import { openStore, type Store } from './store.js'
@@ -41,6 +43,16 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
   readonly onBackendFault?: 'fail' | 'enqueue' | undefined
 }
 
+const SETTING_NAMES: OptionNames<SingletonSettings> = {
+  ...{ jobs: true, solo: true, prefix: true, graceMs: true, onBackendFault: true },
+}
+
+interface SweepOptions {
+  readonly prefix?: string | undefined
+}
+
+const SWEEP_OPTION_NAMES: OptionNames<SweepOptions> = { prefix: true }
+
 /** What a queue of singleton jobs has beside BullMQ's own. */
 export class QueueSide<A> {
   readonly singleton: Singleton
@@ -60,7 +72,7 @@ export class QueueSide<A> {
     const { graceMs, onBackendFault, jobs } = checkSettings(settings)
     const onError = (error: Error): void => void queue.emit('error', error)
     this.#queue = queue
-    this.#store = openStore(settings, queue.opts.connection, onError)
+    this.#store = openStore(settings, queue.opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
@@ -87,7 +99,10 @@ export class QueueSide<A> {
     return removed
   }
 
-  async sweep(prefix: string | undefined): Promise<number> {
+  async sweep(options: SweepOptions): Promise<number> {
+    checkOptions(options)
+    checkOptionNames(options, SWEEP_OPTION_NAMES)
+    const { prefix } = options
     return await sweep(this.#store.solo, this.#lives, this.#queue.qualifiedName, { prefix })
   }
 
@@ -109,6 +124,7 @@ export function checkSettings(settings: SingletonSettings): {
   readonly jobs: ReadonlyMap<string, Definition>
 } {
   if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object with jobs')
+  checkOptionNames(settings, SETTING_NAMES, 'singleton: ')
   return {
     graceMs: msOption('graceMs', settings.graceMs, 5_000),
     onBackendFault: choiceOption<'fail' | 'enqueue'>('onBackendFault', settings.onBackendFault, ['fail', 'enqueue']),

@@ -1,5 +1,4 @@
 import {
-  type BackendFactory,
   type BulkJobOptions,
   type Job,
   type JobSchedulerTemplateOptions,
@@ -14,6 +13,7 @@ import type { Singleton } from './events.js'
 import { producers, SingletonJob } from './job.js'
 import { backendThrough, OneStep } from './one-step.js'
 import type { SingletonOutcome, Unique } from './outcome.js'
+import type { BackendFactory } from './peer-types.js'
 import type { Adding, Item } from './placing.js'
 import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
 import { checkConnection } from './store.js'
@@ -35,7 +35,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
 > {
   readonly singleton: Singleton
   readonly #side: QueueSide<SingletonJob<DataType, ResultType, NameType>>
-  /** The jobs that were answered where there was none to answer. */
+  /** Objects that `add` answered in place of a job, since there was no job to answer. */
   readonly #standIns = new WeakSet<object>()
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
@@ -46,7 +46,7 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     const oneStep = claiming === null ? null : new OneStep(claiming)
     const factory = backendFactory ?? (oneStep === null ? undefined : backendThrough(oneStep))
     super(name, opts, factory as undefined)
-    // BullMQ 5 has no backend that would have told it.
+    // BullMQ 6 tells the client through the backend; BullMQ 5 has none.
     oneStep?.use((this as { readonly client?: Promise<unknown> }).client)
     const adding: Adding<SingletonJob<DataType, ResultType, NameType>> = {
       add: ({ name, data, opts }) => super.addJob(name as NameType, data as DataType, opts) as Promise<Job>,
@@ -66,6 +66,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   /**
    * As BullMQ's, but a job that is live already is not added again.
    *
+   * Held after abort or rejection: nothing, unless the job is in the queue all the same, its answer lost: then it has
+   * its lock. A lock without its job is given back, or taken over by others after `graceMs`.
+   *
    * @returns the job that covers this call: the added one, or the live one; its `singleton` says which
    * @throws SoloistError `DUPLICATE_JOB` where `onDuplicate` is `reject`; `INVALID_ARGUMENT` for data that has no key;
    *   `BACKEND_UNAVAILABLE` when the locks' store is down; `LOCK_TIMEOUT` when others kept changing what it saw
@@ -80,6 +83,8 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
 
   /**
    * As {@link SingletonQueue.add}, with what became of it beside the job.
+   *
+   * Held after abort or rejection: as after {@link SingletonQueue.add}.
    *
    * @returns `job` is `null` with `skip`, and where the live one is no job this queue can read
    */
@@ -96,6 +101,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   /**
    * As BullMQ's, with {@link SingletonQueue.add}'s rules for each job. It is not all or nothing: what one job fails with,
    * such as `DUPLICATE_JOB`, is thrown after the others were added.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added. Of the others as after {@link
+   * SingletonQueue.add}.
    */
   override async addBulk(
     jobs: { name: NameType; data: DataType; opts?: BulkJobOptions }[],
@@ -106,6 +114,8 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   /**
    * As BullMQ's. The key of the jobs it makes is that of the template's data; their strategy is applied when a worker
    * picks them up: `join` and `skip` end such a job without running it, `reject` fails it, the others let it wait.
+   *
+   * Held after abort or rejection: nothing: the jobs that it makes take their locks when a worker picks them up.
    */
   override async upsertJobScheduler(
     jobSchedulerId: NameType,
@@ -120,12 +130,22 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     return (await super.upsertJobScheduler(jobSchedulerId, repeatOpts, { ...jobTemplate, opts })) as never
   }
 
-  /** As BullMQ's; the job's locks are given up, too. */
+  /**
+   * As BullMQ's; the job's locks are given up, too.
+   *
+   * Held after abort or rejection: the locks of the job, if it is still there; of one that is gone others take them
+   * over after `graceMs`.
+   */
   override async remove(jobId: string, options: { removeChildren?: boolean } = {}): Promise<number> {
     return await this.#side.remove(jobId, () => super.remove(jobId, options))
   }
 
-  /** As BullMQ's; the locks of all its jobs are given up, too. */
+  /**
+   * As BullMQ's; the locks of all its jobs are given up, too.
+   *
+   * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are taken
+   * over after `graceMs`.
+   */
   override async obliterate(opts?: ObliterateOpts): Promise<void> {
     await super.obliterate(opts)
     await this.#side.obliterated()
@@ -135,13 +155,21 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * Gives up the locks of this queue's jobs that have ended or vanished. Nothing depends on it, since whoever needs such a
    * lock takes it over; it tidies what nobody asks for any more. Safe to run anywhere, at any time.
    *
+   * Held after abort or rejection: what was given up by then is free, and the rest is held as before. It is safe to
+   * call again.
+   *
    * @param options `prefix`: only of job names that start with it
    * @returns how many locks it gave up
    */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
-    return await this.#side.sweep(options.prefix)
+    return await this.#side.sweep(options)
   }
 
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
+   */
   override async close(): Promise<void> {
     await super.close()
     await this.#side.close()

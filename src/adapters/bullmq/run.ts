@@ -1,5 +1,6 @@
 import type { Lease } from '../../index.js'
 import { SoloistError } from '../../index.js'
+import { clearTimeout, setTimeout } from '../../internal/real-time.js'
 
 /** How often a run looks whether it is to stop. */
 const STOP_CHECK_MS = 500

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { DelayedError, type Job, UnrecoverableError } from 'bullmq'
 import { type JobLockNames, type Lease, type Soloist, SoloistError } from '../../index.js'
+import { sleep } from '../../internal/real-time.js'
 import { type Carried, carriedBy, jobNameOf, namesOf, runsAlone } from './carried.js'
 import type { Singleton, SingletonEvents } from './events.js'
 import { type Gate, Gates, ownerOf } from './gate.js'
@@ -28,7 +28,7 @@ export interface RunsHost {
   snooze(job: Job, token: string, ms: number): Promise<void>
 }
 
-/** A job that ends without being run. */
+/** The job is to end without being run. */
 export const NOT_RUN: unique symbol = Symbol('not run')
 
 const SOON_MS = 20
@@ -59,7 +59,7 @@ export class Runs {
       return (await this.#start(job, carried, names)) ?? (await this.#snooze(job, carried, token))
     } catch (error) {
       if (!(error instanceof SoloistError)) throw error
-      // Without its locks it must not run, and it is no failure of the job.
+      // Without its locks the job must not run; and the fault is the store's, not the job's.
       this.#fault('start', error, job)
       return await this.#snooze(job, carried, token)
     }
@@ -79,7 +79,7 @@ export class Runs {
       }
       if (run !== undefined || job.finishedOn) await this.#sleepers.wake(carried, names)
     } catch (error) {
-      // Whoever meets these locks finds that their job has ended.
+      // These locks stay, and the next trigger finds that their job has ended.
       this.#fault('end', error, job)
     }
   }
@@ -93,7 +93,7 @@ export class Runs {
     }
   }
 
-  /** `null`: later. */
+  /** @returns `null` when the job has to wait */
   async #start(job: Job, carried: Carried, names: JobLockNames): Promise<Run | typeof NOT_RUN | null> {
     const { qualifiedName, leaseMs } = this.#host
     const me = ownerOf(job, qualifiedName)
@@ -126,14 +126,17 @@ export class Runs {
     }
   }
 
-  /** From here on the job counts as started: what was held until then is given up, and its data is what it is. */
+  /**
+   * From here on the job counts as started: the lock of the queued job is given up, and its data is not changed any
+   * more.
+   */
   async #begin(job: Job, carried: Carried, names: JobLockNames, me: string): Promise<typeof NOT_RUN | null | 'runs'> {
     const { jobs } = this.#host.solo
     const part = carried.part ?? 'holder'
     const { mode } = carried
     if (part === 'holder' && mode !== 'untilExecuted' && mode !== 'untilExpired') {
       const held = await jobs.release(names.trigger, me)
-      // Not held any more: it was given up at an earlier start, or lost, perhaps to a newer job.
+      // The job does not hold it any more: it gave it up at an earlier start, or lost it, perhaps to a newer job.
       const gate = held ? null : await this.#gates.pass(job, carried, names, me)
       const then = gate === null || gate.to === 'open' ? 'runs' : await this.#shut(job, carried, names, me, gate)
       if (then !== 'runs') return then
@@ -164,7 +167,7 @@ export class Runs {
     if (part === 'tick') return await this.#tick(job, carried, names, me, gate.holder)
     if (part !== 'holder') return gate.forMs === null ? null : await this.#later(job, gate.forMs)
     const overlaps = carried.mode !== 'untilExecuted'
-    // Between its attempts such a job holds nothing.
+    // A job of this mode holds no lock between its attempts.
     if (overlaps && job.attemptsStarted > 1) return 'runs'
     switch (onLapsed) {
       case 'snooze':
@@ -186,7 +189,7 @@ export class Runs {
     return running === null || own ? null : await this.#tick(job, carried, names, me, running.owner)
   }
 
-  /** What a scheduler made has met a live job. */
+  /** A job that a scheduler made has met a live one. */
   async #tick(
     job: Job,
     { strategy, lock, ...carried }: Carried,
@@ -239,7 +242,7 @@ export class Runs {
       const held = await jobs.release(names.trigger, marked(me, RUN_MARK))
       if (hasRun) return held || !(await this.#takenWhileRunning(job, carried, names.trigger, me))
     }
-    // It has ended without being run, and so never gave up what it held until its start.
+    // The job has ended without being run, so it still holds the lock of a queued job.
     if (!hasRun && part === 'holder' && mode !== 'untilExpired') await jobs.release(names.trigger, me)
     if (!hasRun && (part === 'follower' || part === 'tick')) await jobs.release(names.next, me)
     return true
@@ -252,7 +255,7 @@ export class Runs {
   async #takenWhileRunning(job: Job, { stoppable }: Carried, lock: string, me: string): Promise<boolean> {
     const holder = await this.#host.solo.jobs.holder(lock)
     if (holder === null) return false
-    // A job that took it in the step that added it tells by its id.
+    // A lock that was taken in the step that added the job has no time; the id of the job tells it.
     const addedMs = addedAtMs(holder.owner)
     const ageMs = holder.ageMs ?? (addedMs === null ? null : Date.now() - addedMs)
     if (ageMs === null || ageMs <= Date.now() - (job.finishedOn as number)) return false

@@ -3,12 +3,15 @@ import type { JobLockNames } from '../../index.js'
 import type { Carried } from './carried.js'
 import type { Lives } from './life.js'
 
-/** How many snoozing jobs are remembered; those beyond look again by themselves, as all do. */
+/** How many jobs that were put back are remembered. The others are not woken; they look again after `snoozeMs`. */
 const REMEMBERED = 10_000
 const JOB_NOT_THERE = -1
 const JOB_NOT_DELAYED = -3
 
-/** Wakes jobs that were put back until a lock is free: a hint, for each looks again by itself after a while. */
+/**
+ * Wakes jobs that were put back until a lock is free. Nothing depends on it: each looks again by itself after
+ * `snoozeMs`.
+ */
 export class Sleepers {
   readonly #lives: Lives
   readonly #onFault: (during: string, error: unknown) => void
@@ -48,14 +51,17 @@ export class Sleepers {
     if (job !== undefined) await this.#promote(job)
   }
 
-  /** One that was never picked up is not asleep: it waits for its turn, or for the time its own delay is over. */
+  /**
+   * Only a job that a worker has picked up before was put back. Any other waits for its turn, or for the end of its
+   * delay.
+   */
   async #promote(job: Job): Promise<void> {
     if (!job.processedOn || job.finishedOn) return
     try {
       await job.promote()
     } catch (error) {
       const { code } = error as { code?: unknown }
-      // It is awake already.
+      // It is not delayed any more, or not there: nothing is to be done.
       if (code !== JOB_NOT_THERE && code !== JOB_NOT_DELAYED) this.#onFault('wake', error)
     }
   }

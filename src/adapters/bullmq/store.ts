@@ -1,7 +1,8 @@
-import { createRequire } from 'node:module'
 import { Claiming } from '../../backends/redis/claiming.js'
 import { type RedisClient, redisBackend } from '../../backends/redis/index.js'
-import { connect, type Soloist, SoloistError } from '../../index.js'
+import { connect, type Soloist } from '../../index.js'
+import { loadIoredis } from '../../internal/peers/ioredis.js'
+import { besideOf } from './connection.js'
 import { invalid } from './definition.js'
 
 /** Where the locks are to be. */
@@ -18,11 +19,6 @@ export interface Store {
   close(): Promise<void>
 }
 
-interface Disconnectable {
-  on(event: 'error', listener: (error: Error) => void): unknown
-  disconnect(): void
-}
-
 /**
  * @returns how scripts on the queue's own Redis claim its locks; `null` when they are where `solo` says
  * @throws SoloistError `INVALID_ARGUMENT` when there is no telling where the locks are to be
@@ -37,9 +33,7 @@ export function checkConnection(
     if (prefix !== undefined) throw invalid('singleton.prefix contradicts singleton.solo, which has its own')
     return null
   }
-  if (backendFactory !== undefined || connection === null || typeof connection !== 'object') {
-    throw invalid('singleton.solo is needed: this connection does not say where a Redis is')
-  }
+  besideOf(connection, backendFactory)
   return new Claiming({ prefix })
 }
 
@@ -51,16 +45,23 @@ export function checkConnection(
 export function openStore(
   { solo, prefix }: StoreSettings,
   connection: unknown,
+  backendFactory: unknown,
   onError: (error: Error) => void,
 ): Store {
   if (solo !== undefined) return { solo, beside: false, close: async () => {} }
-  if (isClient(connection)) {
-    const own = connect(redisBackend(connection, { prefix }))
+  const beside = besideOf(connection, backendFactory)
+  if ('client' in beside) {
+    const own = connect(redisBackend(beside.client, { prefix }))
     return { solo: own, beside: true, close: () => own.close() }
   }
-  const { url, ...options } = connection as { url?: string }
-  const Redis = ioredis()
-  const settings = { ...options, maxRetriesPerRequest: 8, connectionName: 'soloist' }
+  const { url, ...options } = beside.options
+  const { Redis } = loadIoredis()
+  // The defaults are BullMQ's: those of ioredis are others.
+  const settings = {
+    ...{ port: 6379, host: '127.0.0.1' },
+    ...options,
+    ...{ maxRetriesPerRequest: 8, connectionName: 'soloist', enableOfflineQueue: true },
+  }
   const client = url === undefined ? new Redis(settings) : new Redis(url, settings)
   client.on('error', onError)
   const own = connect(redisBackend(client as unknown as RedisClient, { prefix }))
@@ -71,22 +72,5 @@ export function openStore(
       await own.close()
       client.disconnect()
     },
-  }
-}
-
-function isClient(connection: unknown): connection is RedisClient {
-  const candidate = connection as { duplicate?: unknown; sendCommand?: unknown } | null | undefined
-  return typeof candidate?.duplicate === 'function' && typeof candidate.sendCommand === 'function'
-}
-
-type RedisClass = new (...args: readonly unknown[]) => Disconnectable
-
-function ioredis(): RedisClass {
-  try {
-    return (createRequire(import.meta.url)('ioredis') as { Redis: RedisClass }).Redis
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
   }
 }

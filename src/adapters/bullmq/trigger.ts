@@ -1,5 +1,6 @@
 import type { JobsOptions } from 'bullmq'
 import type { JobLockNames } from '../../index.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import type { Definition } from './definition.js'
 import { newJobId } from './ids.js'
 import { queuedOwner } from './owner.js'
@@ -12,7 +13,7 @@ export class Trigger {
   readonly names: JobLockNames
   readonly jobId: string
   /** On this process's monotonic clock. */
-  readonly sinceMs: number = performance.now()
+  readonly sinceMs: number = monotonicMs()
   readonly #queue: string
 
   /**
@@ -25,7 +26,7 @@ export class Trigger {
     this.opts = opts
     // The key is computed here, and nowhere else.
     this.names = definition.locks(data)
-    // BullMQ takes an empty one for none.
+    // BullMQ treats an empty id as none.
     this.jobId = opts?.jobId || newJobId()
     this.#queue = queue
   }
@@ -35,7 +36,7 @@ export class Trigger {
     return this.definition.name
   }
 
-  /** Whom its locks are taken for. */
+  /** The owner that its locks are taken for. */
   get owner(): string {
     return queuedOwner(this.#queue, this.jobId)
   }

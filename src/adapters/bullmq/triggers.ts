@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job } from 'bullmq'
 import { DuplicateJobError, LockTimeoutError, type Soloist } from '../../index.js'
 import { checkStrategy } from '../../internal/job-modes.js'
+import { monotonicMs, sleep } from '../../internal/real-time.js'
 import { type Carried, canLockWhenAdded, carriedBy, runsAlone } from './carried.js'
 import type { SingletonStrategy } from './definition.js'
 import type { Life, Lives } from './life.js'
@@ -17,7 +17,7 @@ export interface TriggerHost {
 }
 
 type Live = Extract<Life, { state: 'live' }>
-/** `null`: what was seen has changed meanwhile; look again. */
+/** `null`: the lock or its job has changed meanwhile; look again. */
 type Step = Addition | Met | null
 
 const FIRST_PAUSE_MS = 5
@@ -76,14 +76,17 @@ export class Triggers {
     )
   }
 
-  /** Looks until what is seen holds still. */
+  /** Looks again as long as the lock and its job change between two steps. */
   async until<S>(trigger: Trigger, look: () => Promise<S | null>): Promise<S> {
     const longestMs = this.#host.graceMs + PATIENCE_MS
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const step = await look()
       if (step !== null) return step
-      const waitedMs = performance.now() - trigger.sinceMs
-      if (waitedMs > longestMs) throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs })
+      const waitedMs = monotonicMs() - trigger.sinceMs
+      if (waitedMs > longestMs) {
+        const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
+        throw new LockTimeoutError({ lockName: trigger.names.trigger, holder: null, waitedMs, bound })
+      }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
   }
@@ -95,7 +98,7 @@ export class Triggers {
     return taken.status === 'granted' ? started(trigger, this.#holding(trigger, taken.fence), 'started') : null
   }
 
-  /** Puts a trigger in the queue without asking: what is live is waited for when the job starts. */
+  /** Puts a trigger in the queue without looking for a live job: the worker waits for that when the job starts. */
   unasked(trigger: Trigger, status: 'started' | 'deferred', guaranteed: boolean): Addition {
     const carried: Carried = { ...this.#carried(trigger), part: 'waiter' }
     return {
@@ -138,7 +141,7 @@ export class Triggers {
     return started(trigger, this.#holding(trigger, over.fence), life.died ? 'recovered' : 'started')
   }
 
-  /** A live job stands in the way: `lock` is held by `holder`. */
+  /** Does what the strategy says about the live job that holds `lock`. */
   async #conflict(trigger: Trigger, lock: string, holder: string, live: Live): Promise<Step> {
     const seen = sighting(holder, live.owner, live.job)
     const strategy = await this.#strategy(trigger, seen)
@@ -164,7 +167,7 @@ export class Triggers {
     }
   }
 
-  /** Takes the one place behind the live job, or changes the data of the job that has it. */
+  /** Takes the lock `next` of the one follow-up, or changes the data of the job that has it. */
   async #follow(trigger: Trigger, status: 'deferred' | 'replaced', seen: Sighting): Promise<Step> {
     const { names, owner, jobId } = trigger
     const { jobs } = this.#host.solo
@@ -283,8 +286,8 @@ export class Triggers {
     const { definition, names, owner, sinceMs } = trigger
     const { expiryMs, mode } = definition
     const after = async () => {
-      // From here on it stands whatever becomes of the job.
-      const leftMs = (expiryMs ?? 0) - (performance.now() - sinceMs)
+      // With this owner the lock stands until it expires, whatever becomes of the job.
+      const leftMs = (expiryMs ?? 0) - (monotonicMs() - sinceMs)
       if (leftMs < 1) return
       await this.#host.solo.jobs.take(names.trigger, marked(owner, SET_MARK), { ttlMs: leftMs, replaces: owner })
     }
@@ -339,7 +342,7 @@ export async function removeQueued(job: Job): Promise<boolean> {
     await job.remove()
     return true
   } catch {
-    // It may not be removed now, or the queue does not answer: then this fails as well.
+    // Either the job cannot be removed now, or the queue does not answer: then this call fails as well.
     await job.getState()
     return false
   }

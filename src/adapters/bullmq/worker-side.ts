@@ -1,8 +1,10 @@
-import { type BackendFactory, type Job, type MinimalQueue, Queue, type QueueOptions, type Worker } from 'bullmq'
+import { type Job, type MinimalQueue, Queue, type QueueOptions, type Worker } from 'bullmq'
 import type { Soloist } from '../../index.js'
+import { checkOptionNames, type OptionNames } from '../../internal/check.js'
 import { choiceOption, invalid, msOption } from './definition.js'
 import { Singleton } from './events.js'
 import { Lives } from './life.js'
+import type { BackendFactory } from './peer-types.js'
 import { type OnLapsed, Runs } from './runs.js'
 import { openStore, type Store } from './store.js'
 
@@ -23,6 +25,10 @@ export interface SingletonWorkerSettings {
   readonly graceMs?: number | undefined
 }
 
+const SETTING_NAMES: OptionNames<SingletonWorkerSettings> = {
+  ...{ solo: true, prefix: true, onLapsed: true, snoozeMs: true, graceMs: true },
+}
+
 const DEFAULT_LOCK_MS = 30_000
 
 /** What a worker that runs singleton jobs has beside BullMQ's own. */
@@ -35,7 +41,7 @@ export class WorkerSide {
   constructor(worker: Worker, settings: SingletonWorkerSettings, backendFactory: BackendFactory | undefined) {
     const { graceMs, snoozeMs, onLapsed } = checkWorkerSettings(settings)
     const onError = (error: Error): void => void worker.emit('error', error)
-    this.#store = openStore(settings, worker.opts.connection, onError)
+    this.#store = openStore(settings, worker.opts.connection, backendFactory, onError)
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = worker
@@ -81,6 +87,7 @@ export function checkWorkerSettings(settings: SingletonWorkerSettings): {
   readonly graceMs: number
 } {
   if (settings === null || typeof settings !== 'object') throw invalid('singleton must be an object of options')
+  checkOptionNames(settings, SETTING_NAMES, 'singleton: ')
   return {
     onLapsed: choiceOption<OnLapsed>('onLapsed', settings.onLapsed, ['snooze', 'fail', 'drop']),
     snoozeMs: msOption('snoozeMs', settings.snoozeMs, 1_000),

@@ -1,6 +1,7 @@
-import { type BackendFactory, type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
+import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
 import { carriedBy } from './carried.js'
 import type { Singleton } from './events.js'
+import type { BackendFactory } from './peer-types.js'
 import { NOT_RUN } from './runs.js'
 import { checkConnection } from './store.js'
 import { checkWorkerSettings, type SingletonWorkerSettings, WorkerSide } from './worker-side.js'
@@ -40,6 +41,11 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     this.singleton = this.#side.singleton
   }
 
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: nothing by the run: its locks were given up, or run out after `lockDuration`.
+   */
   override async processJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
@@ -54,7 +60,12 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     }
   }
 
-  /** Waits for the jobs that run, as BullMQ does, then lets go of what this opened. */
+  /**
+   * Waits for the jobs that run, as BullMQ does, then lets go of what this opened.
+   *
+   * Held after abort or rejection: the locks of jobs that still run, and that wait. With `force` the locks of runs run
+   * out after `lockDuration`.
+   */
   override async close(force = false): Promise<void> {
     await super.close(force)
     await this.#side.close()

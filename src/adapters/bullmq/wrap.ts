@@ -9,7 +9,9 @@ import {
   WaitingError,
   type Worker,
 } from 'bullmq'
+import { clearTimeout, setTimeout } from '../../internal/real-time.js'
 import { carriedBy } from './carried.js'
+import { ownBackend } from './connection.js'
 import { invalid } from './definition.js'
 import type { Singleton } from './events.js'
 import { outcomeOf, type Unique } from './outcome.js'
@@ -21,11 +23,15 @@ import { checkWorkerSettings, type SingletonWorkerSettings, WorkerSide } from '.
 
 const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitError]
 
-/** Adds singleton jobs to a queue that the application has. The queue itself stays as it is, and open. */
+/**
+ * Adds singleton jobs to a queue that the application has. It closes with the queue: `queue.close()` lets go of what this
+ * opened, too.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
 export class SingletonAdder<DataType = any, ResultType = any, NameType extends string = string> {
   readonly singleton: Singleton
   readonly #side: QueueSide<Unique<Job>>
+  #closing: Promise<void> | null = null
 
   /** @param settings `solo` is needed when the queue has a backend of its own */
   constructor(
@@ -34,7 +40,7 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     settings: SingletonSettings<NoInfer<DataType>, NoInfer<NameType>>,
   ) {
     checkSettings(settings)
-    checkConnection(settings, queue.opts.connection, undefined)
+    checkConnection(settings, queue.opts.connection, ownBackend(queue))
     const plain = queue as unknown as Queue
     const adding: Adding<Unique<Job>> = {
       add: ({ name, data, opts }) => plain.add(name, data, opts),
@@ -44,9 +50,24 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     }
     this.#side = new QueueSide(plain, settings, undefined, adding)
     this.singleton = this.#side.singleton
+    // A queue tells nobody that it is closed.
+    const close = plain.close.bind(plain)
+    plain.close = async () => {
+      try {
+        await close()
+      } finally {
+        await this.close()
+      }
+    }
   }
 
-  /** As `SingletonQueue.addUnique`. @throws as `SingletonQueue.add` */
+  /**
+   * As `SingletonQueue.addUnique`.
+   *
+   * Held after abort or rejection: as after `SingletonQueue.add`.
+   *
+   * @throws as `SingletonQueue.add`
+   */
   async addUnique(
     name: NameType,
     data: DataType,
@@ -55,21 +76,37 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     return (await this.#side.producer.add({ name, data, opts })) as Unique<Job<DataType, ResultType, NameType>>
   }
 
-  /** As `SingletonQueue.addBulk`, with what became of each. @throws as there */
+  /**
+   * As `SingletonQueue.addBulk`, with what became of each.
+   *
+   * Held after abort or rejection: as after `SingletonQueue.addBulk`.
+   *
+   * @throws as there
+   */
   async addBulkUnique(
     jobs: readonly { name: NameType; data: DataType; opts?: JobsOptions }[],
   ): Promise<Unique<Job<DataType, ResultType, NameType>>[]> {
     return (await this.#side.producer.addBulk(jobs)) as Unique<Job<DataType, ResultType, NameType>>[]
   }
 
-  /** As `SingletonQueue.sweep`. */
+  /**
+   * As `SingletonQueue.sweep`.
+   *
+   * Held after abort or rejection: what was given up by then is free, and the rest is held as before. It is safe to
+   * call again.
+   */
   async sweep(options: { readonly prefix?: string | undefined } = {}): Promise<number> {
-    return await this.#side.sweep(options.prefix)
+    return await this.#side.sweep(options)
   }
 
-  /** Lets go of what this opened. */
+  /**
+   * Lets go of what this opened; the queue stays open. Needed only for a queue that is to outlive this. Safe to repeat.
+   *
+   * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
+   */
   async close(): Promise<void> {
-    await this.#side.close()
+    this.#closing ??= this.#side.close()
+    await this.#closing
   }
 }
 
@@ -81,10 +118,9 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
  * const worker = singletons.attach(new Worker(name, singletons.process, options))
  * // at the end
  * await worker.close()
- * await singletons.close()
  * ```
  *
- * It knows the end of a job by the worker's events. For a sandboxed processor use `SingletonWorker`.
+ * It closes with the worker, and knows the end of a job by the worker's events. For a sandboxed processor use `SingletonWorker`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
 export class SingletonProcessor<DataType = any, ResultType = any, NameType extends string = string> {
@@ -93,8 +129,11 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
   readonly #settings: SingletonWorkerSettings
   /** What to do if a job's end is not heard of, by job. */
   readonly #unheard = new Map<Job, NodeJS.Timeout>()
+  /** What ended jobs hold is being given up. */
+  readonly #settling = new Set<Promise<void>>()
   #side: WorkerSide | null = null
   #leaseMs = 0
+  #closing: Promise<void> | null = null
 
   /** @throws SoloistError `INVALID_ARGUMENT` */
   constructor(processor: Processor<DataType, ResultType, NameType>, settings: SingletonWorkerSettings = {}) {
@@ -118,7 +157,7 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
    */
   attach<W extends Worker<DataType, ResultType, NameType>>(worker: W): W {
     if (this.#side !== null) throw invalid('a SingletonProcessor belongs to one worker')
-    checkConnection(this.#settings, worker.opts.connection, undefined)
+    checkConnection(this.#settings, worker.opts.connection, ownBackend(worker))
     this.#side = new WorkerSide(worker as unknown as Worker, this.#settings, undefined)
     this.#leaseMs = worker.opts.lockDuration ?? 30_000
     const ended = (job: Job | undefined) => {
@@ -126,6 +165,9 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     }
     worker.on('completed', job => ended(job as unknown as Job))
     worker.on('failed', job => ended(job as unknown as Job | undefined))
+    worker.on('closed', () => {
+      this.close().catch((error: Error) => worker.emit('error', error))
+    })
     return worker
   }
 
@@ -162,12 +204,30 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     clearTimeout(this.#unheard.get(job))
     this.#unheard.delete(job)
     const carried = carriedBy(job)
-    if (carried !== null) await this.#attached().runs.settle(job, carried)
+    if (carried === null) return
+    const settling = this.#attached().runs.settle(job, carried)
+    this.#settling.add(settling)
+    try {
+      await settling
+    } finally {
+      this.#settling.delete(settling)
+    }
   }
 
-  /** Lets go of what this opened. To be called when the worker is closed. */
+  /**
+   * Gives up what ended jobs hold, and lets go of what this opened. Happens by itself once the worker is closed; to be
+   * awaited where the process is to go on after that. Safe to repeat.
+   *
+   * Held after abort or rejection: what could not be given up, since the store did not answer: the locks of runs run
+   * out after `lockDuration`.
+   */
   async close(): Promise<void> {
-    await Promise.all([...this.#unheard.keys()].map(job => this.#settle(job)))
+    this.#closing ??= this.#close()
+    await this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#settling, ...[...this.#unheard.keys()].map(job => this.#settle(job))])
     await this.#side?.close()
   }
 

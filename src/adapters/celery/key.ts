@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { pythonJson } from './python-json.js'
 import { boundArguments, signatureOf } from './signature.js'
 
@@ -12,8 +12,8 @@ export interface CeleryKeyOptions {
   /** `singleton_key_prefix`: what the lock starts with; default `'SINGLETONLOCK_'`. */
   readonly prefix?: string | undefined
   /**
-   * `unique_on`: the parameter, or parameters, that count; default: all arguments. Each must be given in the call, since
-   * celery-singleton does not look at defaults. `[]`: the task's name alone.
+   * `unique_on`: the parameter, or parameters, that count; default, and `[]`: all arguments, as celery-singleton 0.3.1
+   * has it. Each must be given in the call, also one that has a default in Python.
    */
   readonly uniqueOn?: string | readonly string[] | undefined
   /**
@@ -24,6 +24,8 @@ export interface CeleryKeyOptions {
   /** `singleton_json_encoder_class`: called for each value JSON has no word for; what it returns stands in its place. */
   readonly serialize?: ((value: unknown) => unknown) | undefined
 }
+
+const OPTION_NAMES: OptionNames<CeleryKeyOptions> = { prefix: true, uniqueOn: true, parameters: true, serialize: true }
 
 /**
  * The lock of a task with these arguments, as celery-singleton names it: the prefix and the MD5, in hex, of the task's
@@ -56,6 +58,7 @@ export function celeryLockKey(
 /** @throws SoloistError `INVALID_ARGUMENT` for options of another kind than {@link CeleryKeyOptions} names */
 export function checkKeyOptions(options: CeleryKeyOptions): void {
   checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const { prefix, uniqueOn, parameters, serialize } = options
   if (prefix !== undefined) checkPrefix(prefix)
   const names = typeof uniqueOn === 'string' || (Array.isArray(uniqueOn) && uniqueOn.every(n => typeof n === 'string'))
@@ -85,7 +88,7 @@ function unique(
   kwargs: Readonly<Record<string, unknown>>,
   { uniqueOn, parameters }: CeleryKeyOptions,
 ): readonly [readonly unknown[], Readonly<Record<string, unknown>>] {
-  if (uniqueOn === undefined) return [args, kwargs]
+  if (uniqueOn === undefined || (typeof uniqueOn !== 'string' && uniqueOn.length === 0)) return [args, kwargs]
   if (parameters === undefined && args.length > 0) {
     throw invalidArgument('uniqueOn needs `parameters` to tell which argument is which, unless all are given by name')
   }

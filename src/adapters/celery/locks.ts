@@ -1,7 +1,7 @@
 import { startingWith } from '../../backends/redis/keys.js'
 import type { RedisClient } from '../../backends/redis/link/open.js'
 import { invalidArgument, type JobState } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { DEFAULT_PREFIX } from './key.js'
 import { RENEW, TAKE, UNLOCK } from './scripts.js'
 import { Wire } from './wire.js'
@@ -17,6 +17,8 @@ export interface CeleryLocksOptions {
   /** How long one call to Redis may take before it counts as failed, in milliseconds; default 5,000. */
   readonly callTimeoutMs?: number | undefined
 }
+
+const OPTION_NAMES: OptionNames<CeleryLocksOptions> = { prefix: true, callTimeoutMs: true }
 
 /** What became of a request for a lock. */
 export type CeleryTaken =
@@ -35,6 +37,8 @@ export interface CeleryTakeOptions {
   /** Take it also from exactly this task: compare-and-set. */
   readonly replaces?: string | undefined
 }
+
+const TAKE_OPTION_NAMES: OptionNames<CeleryTakeOptions> = { ttlMs: true, replaces: true }
 
 /**
  * How far a task is, as far as is known; else `null`. `'finished'`: it has ended for good, with success or failure, and
@@ -62,6 +66,7 @@ export class CeleryLocks implements AsyncDisposable {
    */
   constructor(target: string | RedisClient, options: CeleryLocksOptions = {}) {
     checkOptions(options)
+    checkOptionNames(options, OPTION_NAMES)
     const { prefix = DEFAULT_PREFIX, callTimeoutMs } = options
     this.prefix = nonEmpty(checkPrefix(prefix))
     this.#wire = new Wire(target, callTimeoutMs)
@@ -70,6 +75,9 @@ export class CeleryLocks implements AsyncDisposable {
   /**
    * Takes the lock for a task unless another has it, as `SET NX [EX]` does. Safe to repeat.
    *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock, for `expirySeconds`, by default
+   * without an end. It is safe to call again.
+   *
    * @param lock as {@link celeryLockKey} names it, with the prefix
    * @param expirySeconds `lock_expiry`: when it runs out by itself; default: never
    */
@@ -77,24 +85,40 @@ export class CeleryLocks implements AsyncDisposable {
     return await this.take(lock, taskId, { ttlMs: secondsToMs('expirySeconds', expirySeconds) })
   }
 
-  /** Gives the lock back, if this task holds it. @returns whether it did */
+  /**
+   * Gives the lock back, if this task holds it.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock still. It is safe to call again.
+   *
+   * @returns whether it did
+   */
   async unlock(lock: string, taskId: string): Promise<boolean> {
     checkText('a lock', lock)
     checkText('a task id', taskId)
     return isOne(await this.#wire.run('unlock', UNLOCK, lock, [taskId]))
   }
 
-  /** The id of the task that holds the lock, or `null`. */
+  /**
+   * The id of the task that holds the lock, or `null`.
+   *
+   * Held after abort or rejection: nothing; it only looks.
+   */
   async get(lock: string): Promise<string | null> {
     const holder = await this.#wire.send('get', checkText('a lock', lock), ['get', lock])
     return holder === null || holder === undefined ? null : String(holder)
   }
 
-  /** As {@link lock}, with the time in milliseconds and with compare-and-set. */
+  /**
+   * As {@link lock}, with the time in milliseconds and with compare-and-set.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock, for `ttlMs`, by default without an
+   * end. It is safe to call again.
+   */
   async take(lock: string, taskId: string, options: CeleryTakeOptions = {}): Promise<CeleryTaken> {
     checkText('a lock', lock)
     checkText('a task id', taskId)
     checkOptions(options)
+    checkOptionNames(options, TAKE_OPTION_NAMES)
     const { ttlMs = null, replaces } = options
     if (replaces !== undefined) checkText('a task id', replaces)
     const args = [taskId, ttlText(ttlMs), replaces ?? '']
@@ -105,6 +129,8 @@ export class CeleryLocks implements AsyncDisposable {
 
   /**
    * Sets when the lock runs out, if this task holds it; `null`: never.
+   *
+   * Held after abort or rejection: what was held before; after `BACKEND_UNAVAILABLE` perhaps with the new end.
    *
    * @returns whether the task holds it; renewing never revives
    */
@@ -118,6 +144,9 @@ export class CeleryLocks implements AsyncDisposable {
    * Deletes every key that starts with `prefix`, taken literally, whoever holds it and whatever it is. Tasks that are
    * queued or run go on: each may be queued a second time after this.
    *
+   * Held after abort or rejection: what was deleted by then is free, and the rest is held as before. It is safe to call
+   * again.
+   *
    * @returns how many keys were deleted
    */
   async clear(prefix: string): Promise<number> {
@@ -126,13 +155,20 @@ export class CeleryLocks implements AsyncDisposable {
     })
   }
 
-  /** As {@link clear}, of this object's prefix. Never called by itself. To remove only what is stale: {@link sweep}. */
+  /**
+   * As {@link clear}, of this object's prefix. Never called by itself. To remove only what is stale: {@link sweep}.
+   *
+   * Held after abort or rejection: as after {@link clear}.
+   */
   async clearLocks(): Promise<number> {
     return await this.clear(this.prefix)
   }
 
   /**
    * Gives back the locks whose tasks have ended, each by comparison; safe at any time, from anywhere.
+   *
+   * Held after abort or rejection: what was given up by then is free, and the rest is held as before. It is safe to
+   * call again.
    *
    * @returns how many were given back
    */
@@ -146,7 +182,11 @@ export class CeleryLocks implements AsyncDisposable {
     })
   }
 
-  /** Lets go of the connection that was opened for a URL. The locks stay. Safe to call twice. */
+  /**
+   * Lets go of the connection that was opened for a URL. The locks stay. Safe to call twice.
+   *
+   * Held after abort or rejection: what the tasks hold, as ever.
+   */
   async close(): Promise<void> {
     await this.#wire.close()
   }

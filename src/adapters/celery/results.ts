@@ -1,6 +1,6 @@
 import type { RedisClient } from '../../backends/redis/link/open.js'
 import { type JobState, SoloistError } from '../../errors.js'
-import { checkOptions, checkPrefix } from '../../internal/check.js'
+import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from '../../internal/check.js'
 import { type CeleryStateOf, checkText } from './locks.js'
 import { Wire } from './wire.js'
 
@@ -21,6 +21,8 @@ export interface CeleryResultsOptions {
   readonly callTimeoutMs?: number | undefined
 }
 
+const OPTION_NAMES: OptionNames<CeleryResultsOptions> = { prefix: true, callTimeoutMs: true }
+
 /**
  * What celery wrote about its tasks, where `result_backend` is Redis and `result_serializer` is JSON, which is its default.
  * Read only.
@@ -35,6 +37,7 @@ export class CeleryResults implements AsyncDisposable {
    */
   constructor(target: string | RedisClient, options: CeleryResultsOptions = {}) {
     checkOptions(options)
+    checkOptionNames(options, OPTION_NAMES)
     const { prefix = 'celery-task-meta-', callTimeoutMs } = options
     this.#prefix = checkPrefix(prefix)
     this.#wire = new Wire(target, callTimeoutMs)
@@ -43,6 +46,8 @@ export class CeleryResults implements AsyncDisposable {
   /**
    * The task's status as celery names it, `STARTED`, `RETRY`, `SUCCESS`, …; `null` when nothing is stored: it still waits,
    * keeps no result (`ignore_result`), or its result has expired (`result_expires`).
+   *
+   * Held after abort or rejection: nothing; it only looks.
    */
   async status(taskId: string): Promise<string | null> {
     const key = this.#prefix + checkText('a task id', taskId)
@@ -56,7 +61,11 @@ export class CeleryResults implements AsyncDisposable {
     return status === null ? null : (STATES.get(status) ?? 'running')
   }
 
-  /** Lets go of the connection that was opened for a URL. Safe to call twice. */
+  /**
+   * Lets go of the connection that was opened for a URL. Safe to call twice.
+   *
+   * Held after abort or rejection: nothing; it only looked.
+   */
   async close(): Promise<void> {
     await this.#wire.close()
   }

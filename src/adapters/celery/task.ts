@@ -71,6 +71,8 @@ export interface CelerySubmitOptions {
   readonly taskId?: string | undefined
 }
 
+const SUBMIT_OPTION_NAMES: OptionNames<CelerySubmitOptions> = { taskId: true }
+
 /** What a submission came to: `started`, `recovered`, or `duplicate` with the id of the live task. */
 export interface CeleryOutcome extends TriggerOutcome {
   readonly status: 'started' | 'recovered' | 'duplicate'
@@ -84,9 +86,9 @@ export interface CeleryOutcome extends TriggerOutcome {
 }
 
 interface Taking {
-  /** `null`: nobody knows, and the task is to be published all the same. */
+  /** `null`: Redis did not answer, and the task is to be published all the same. */
   readonly taken: CeleryTaken | null
-  /** From whom it was taken, if from anybody. */
+  /** The task that it was taken from, if any. */
   readonly met: string | null
   /** How far the task is that has it, if it is another's. */
   readonly state: JobState | null
@@ -146,6 +148,9 @@ export class CeleryTask {
   /**
    * Publishes the task unless it is live already. `publish` is called once at the most, while the task has its lock.
    *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` and after what `publish` rejected with perhaps the lock,
+   * for `graceMs` at the most; after any other code nothing.
+   *
    * @throws SoloistError `INVALID_ARGUMENT` before anything was sent; `BACKEND_UNAVAILABLE` when Redis did not answer, and
    *   nothing was published, unless `onBackendFault` is `'enqueue'`; `DUPLICATE_JOB` with `raiseOnDuplicate`. What `publish` rejected with, as it is: then the
    *   lock stands for `graceMs` unless `isUnpublished` says that it need not
@@ -158,6 +163,7 @@ export class CeleryTask {
   ): Promise<CeleryOutcome> {
     if (typeof publish !== 'function') throw invalidArgument('submit needs a function that publishes')
     checkOptions(options)
+    checkOptionNames(options, SUBMIT_OPTION_NAMES)
     const lock = this.lock(args, kwargs)
     const embed = { callbacks: null, errbacks: null, chain: null, chord: null }
     const body = pythonJson([args, kwargs, embed], { serialize: this.#options.serialize })
@@ -186,6 +192,8 @@ export class CeleryTask {
    * worker should put it off or drop it, and say so. Called again while the work goes on, it starts `lockExpirySeconds`
    * anew.
    *
+   * Held after abort or rejection: what the task held before; after `BACKEND_UNAVAILABLE` perhaps with a new end.
+   *
    * @param lock the one that came with the message
    */
   async claim(taskId: string, lock: string): Promise<CeleryTaken> {
@@ -194,6 +202,8 @@ export class CeleryTask {
 
   /**
    * Gives the lock back when the task has ended for good: after its last attempt, not before a retry.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock still. It is safe to call again.
    *
    * @param lock the one that came with the message, whatever the options and arguments are by now
    * @returns whether this task held it until now

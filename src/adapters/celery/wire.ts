@@ -2,6 +2,7 @@ import type { Link } from '../../backends/redis/link/link.js'
 import { openLink, type RedisClient } from '../../backends/redis/link/open.js'
 import { causedBy, SoloistError } from '../../errors.js'
 import { checkMs } from '../../internal/check.js'
+import { checkTimers, clearTimeout, setTimeout } from '../../internal/real-time.js'
 
 const DEFAULT_CALL_TIMEOUT_MS = 5_000
 
@@ -16,6 +17,7 @@ export class Wire {
 
   /** @throws SoloistError `INVALID_ARGUMENT`; a URL is not repeated in the message */
   constructor(target: string | RedisClient, callTimeoutMs: number = DEFAULT_CALL_TIMEOUT_MS) {
+    checkTimers()
     this.#timeoutMs = checkMs('callTimeoutMs', callTimeoutMs, 1)
     this.#link = openLink(target)
   }
@@ -62,7 +64,7 @@ export class Wire {
     let over = false
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms`)),
+        () => reject(unavailable(what, `gave no answer within ${this.#timeoutMs} ms (callTimeoutMs)`)),
         this.#timeoutMs,
       )
     })

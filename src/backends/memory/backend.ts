@@ -1,5 +1,6 @@
 import type { Answers, Backend, ClaimId, LockState, ResultStore, Step, StoreEvent, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { MemoryStore } from './store.js'
 
 export interface MemoryBackendOptions {
@@ -7,8 +8,12 @@ export interface MemoryBackendOptions {
   readonly store?: MemoryStore | undefined
 }
 
+const OPTION_NAMES: OptionNames<MemoryBackendOptions> = { store: true }
+
 /** Locks within one process: for tests, and for programs that run once anyway. The reference for all other backends. */
 export function memoryBackend(options: MemoryBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   return new MemoryBackend(options.store ?? new MemoryStore())
 }
 

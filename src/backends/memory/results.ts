@@ -30,13 +30,13 @@ export class Results {
   /** What the claim left, as long as it is kept. */
   kept(claim: ClaimId): string | null {
     const result = this.#known.get(keyOf(claim))?.result
-    return result && result.untilMs > this.#clock.wallMs() ? result.text : null
+    return result && result.untilMs > Math.floor(this.#clock.wallMs()) ? result.text : null
   }
 
   /** A client asked for a claim that is live. */
   watched(claim: ClaimId, client: string): void {
     const seenAtMs = this.#known.get(keyOf(claim))?.seenAtMs ?? new Map<string, number>()
-    this.#note(claim, { seenAtMs: seenAtMs.set(client, this.#clock.wallMs()), result: null })
+    this.#note(claim, { seenAtMs: seenAtMs.set(client, Math.floor(this.#clock.wallMs())), result: null })
   }
 
   forget(claim: ClaimId): void {
@@ -45,7 +45,7 @@ export class Results {
 
   /** Keeps what a claim left, and tells those who watch it that it is over. */
   end({ name, owner }: ClaimId, result: KeptResult | null): void {
-    const now = this.#clock.wallMs()
+    const now = Math.floor(this.#clock.wallMs())
     const claim = { name, owner }
     const watchers = this.#known.get(keyOf(claim))?.seenAtMs ?? []
     if (result === null) this.forget(claim)
@@ -60,7 +60,7 @@ export class Results {
 
   /** Forgets results that were kept long enough, and watchers of claims that ended unnoticed. */
   #sweep(): void {
-    const now = this.#clock.wallMs()
+    const now = Math.floor(this.#clock.wallMs())
     for (const [key, { seenAtMs, result }] of this.#known) {
       const untilMs = result?.untilMs ?? Math.max(...seenAtMs.values()) + ALIVE_MS
       if (untilMs <= now) this.#known.delete(key)

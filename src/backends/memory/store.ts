@@ -18,6 +18,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
+import { soon } from '../../internal/real-time.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
 import { Results } from './results.js'
 
@@ -81,6 +82,11 @@ export class MemoryStore {
     this.#results = new Results(clock, (client, claim) => this.#tell(client, { type: 'ended', ...claim }))
   }
 
+  /** Whole milliseconds, also where a clock of the application's counts parts of them. */
+  #nowMs(): number {
+    return Math.floor(this.#clock.wallMs())
+  }
+
   subscribe(client: string, listener: (event: StoreEvent) => void): void {
     this.#listeners.set(client, listener)
   }
@@ -129,7 +135,7 @@ export class MemoryStore {
         waitingSinceMs: Math.floor(ticket / 1000),
         meta: claim.meta,
       })),
-      atMs: this.#clock.wallMs(),
+      atMs: this.#nowMs(),
     }
   }
 
@@ -221,7 +227,7 @@ export class MemoryStore {
   }
 
   #expire(lock: Lock): void {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     if (now < lock.soonestExpiryMs) return
     lock.soonestExpiryMs = Infinity
     for (const held of lock.holders.values()) {
@@ -231,9 +237,9 @@ export class MemoryStore {
   }
 
   #hold(lock: Lock, claim: Claim, ttlMs: number | null): Granted {
-    const now = this.#clock.wallMs()
+    const now = this.#nowMs()
     // One counter for all locks: rising for the store is rising for each.
-    this.#lastFence = Math.max(this.#lastFence + 1, Math.floor(now * 1000))
+    this.#lastFence = Math.max(this.#lastFence + 1, now * 1000)
     const { owner, mode, limit, meta } = claim
     const held = { owner, mode, limit, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: Infinity }
     lock.queue.delete(owner)
@@ -243,13 +249,13 @@ export class MemoryStore {
 
   /** Starts the holder's ttl again. */
   #extended(lock: Lock, held: Held, ttlMs: number | null): Granted {
-    held.expiresAtMs = ttlMs === null ? Infinity : this.#clock.wallMs() + ttlMs
+    held.expiresAtMs = ttlMs === null ? Infinity : this.#nowMs() + ttlMs
     lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
     return { status: 'granted', fence: held.fence }
   }
 
   #enqueue(lock: Lock, waiting: Waiting, wanted: 'new' | number): number {
-    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, Math.floor(this.#clock.wallMs() * 1000)) : wanted
+    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, this.#nowMs() * 1000) : wanted
     lock.queue.add(waiting.claim.owner, ticket, waiting)
     return ticket
   }
@@ -282,24 +288,24 @@ export class MemoryStore {
   /** The client waits for this lock and is alive. */
   #heard(lock: Lock, client: string): void {
     if (lock.queue.size === 0) lock.seenAtMs.clear()
-    lock.seenAtMs.set(client, this.#clock.wallMs())
+    lock.seenAtMs.set(client, this.#nowMs())
   }
 
   /** Whether the client is there and was heard of lately. */
   #waits(lock: Lock, client: string): boolean {
-    const silentMs = this.#clock.wallMs() - (lock.seenAtMs.get(client) ?? -Infinity)
+    const silentMs = this.#nowMs() - (lock.seenAtMs.get(client) ?? -Infinity)
     return this.#listeners.has(client) && silentMs <= ALIVE_MS
   }
 
   #tell(client: string, event: StoreEvent): void {
-    queueMicrotask(() => this.#listeners.get(client)?.(event))
+    soon(() => this.#listeners.get(client)?.(event))
   }
 
   #hint(lock: Lock): Pick<Busy, 'holder' | 'retryAfterMs'> {
     const [some] = lock.holders.values()
     let soonest = Infinity
     for (const { expiresAtMs } of lock.holders.values()) soonest = Math.min(soonest, expiresAtMs)
-    const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#clock.wallMs(), 1)
+    const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#nowMs(), 1)
     return { holder: some?.owner ?? null, retryAfterMs }
   }
 }

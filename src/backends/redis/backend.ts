@@ -10,6 +10,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { KeySpace, prefixOf } from './keys.js'
 import type { IoredisOptions } from './link/ioredis.js'
 import type { Send } from './link/library.js'
@@ -21,10 +22,14 @@ import { scanReply } from './protocol/replies.js'
 import { Scripts } from './scripts.js'
 
 export interface RedisBackendOptions {
-  /** What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. */
+  /**
+   * What every key and channel starts with, after the client's own `keyPrefix`; default `'soloist:'`. A client whose prefix
+   * begins with that of another shares its locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
 }
 
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true }
 /** As many keep client and server at work at the same time; more would only be in the way of other clients. */
 const CALLS_AT_ONCE = 2
 /** Where a list is many calls, and they go to several servers. */
@@ -46,6 +51,8 @@ export function redisBackend(
   target: string | IoredisOptions | RedisClient,
   options: RedisBackendOptions = {},
 ): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   const link = openLink(target)
   return new RedisBackend(link, link.keyPrefix + prefixOf(options))
 }
@@ -87,21 +94,18 @@ class RedisBackend implements Backend {
     })
   }
 
-  async run(steps: readonly Step[]): Promise<Answers> {
-    this.#assertOpen()
-    if (steps.length === 0) return { steps: [], handed: [] }
+  run(steps: readonly Step[]): Promise<Answers> {
+    if (this.#closed) return Promise.reject(closed())
+    if (steps.length === 0) return Promise.resolve({ steps: [], handed: [] })
     const client = this.#client
     const channel = this.#channels + client
-    const hears = this.#link.hears(channel)
-    const sender = {
-      client,
-      channels: this.#channels,
-      hears: this.#link.hearsNow(channel),
-      cluster: this.#link.cluster,
-    }
-    const answers = await this.#scripts.run(steps, sender)
-    for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, hears)
-    return answers
+    const heard = this.#link.hears(channel)
+    const hears = this.#link.hearsNow(channel)
+    const sender = { client, channels: this.#channels, hears, cluster: false }
+    return this.#scripts.run(steps, sender).then(answers => {
+      for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, heard)
+      return answers
+    })
   }
 
   async inspect(name: string): Promise<LockState | null> {
@@ -176,6 +180,10 @@ class RedisBackend implements Backend {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new SoloistError('CLOSED', 'this backend was closed')
+    if (this.#closed) throw closed()
   }
+}
+
+function closed(): SoloistError {
+  return new SoloistError('CLOSED', 'this backend was closed')
 }

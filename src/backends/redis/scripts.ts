@@ -20,38 +20,38 @@ export class Scripts {
     this.#onFault = onFault
   }
 
-  async run(steps: readonly Step[], sender: Sender): Promise<Answers> {
-    return await this.#perSlot(
-      () => this.#call(steps, this.#keys.mark, sender),
-      () => this.#apart(steps, { ...sender, cluster: true }),
-    )
+  run(steps: readonly Step[], sender: Sender): Promise<Answers> {
+    if (this.#link.cluster) return this.#apart(steps, sender)
+    return this.#call(steps, this.#keys.mark, sender).catch((error: unknown) => {
+      if (this.#isToBeSplit(error)) return this.#apart(steps, sender)
+      throw error
+    })
   }
 
   async inspect(names: readonly string[]): Promise<readonly (LockState | null)[]> {
-    return await this.#perSlot(
-      () => this.#inspect(names),
-      async () => (await Promise.all(names.map(name => this.#inspect([name])))).flat(),
-    )
-  }
-
-  async watch(claim: ClaimId, client: string): Promise<WatchReply> {
-    return watchReply(await this.#evaluate('watch', watchRequest(claim, this.#keys, client)))
-  }
-
-  async #perSlot<T>(together: () => Promise<T>, apart: () => Promise<T>): Promise<T> {
+    const apart = async () => (await Promise.all(names.map(name => this.#inspect([name])))).flat()
     if (this.#link.cluster) return await apart()
     try {
-      return await together()
+      return await this.#inspect(names)
     } catch (error) {
-      // Said before anything was done, by a server of whom it was not known before.
-      const code = replyCode(error)
-      if (!this.#link.cluster || !(code === 'CROSSSLOT' || isRedirection(code))) throw error
-      return await apart()
+      if (this.#isToBeSplit(error)) return await apart()
+      throw error
     }
   }
 
+  watch(claim: ClaimId, client: string): Promise<WatchReply> {
+    return this.#evaluate('watch', watchRequest(claim, this.#keys, client), watchReply)
+  }
+
+  /** Said before anything was done, by a server of whom it was not known before that it is one of a cluster. */
+  #isToBeSplit(error: unknown): boolean {
+    const code = replyCode(error)
+    return this.#link.cluster && (code === 'CROSSSLOT' || isRedirection(code))
+  }
+
   /** One call for each fence mark: what has one mark is in one slot. What fails is a matter of its own steps. */
-  async #apart(steps: readonly Step[], sender: Sender): Promise<Answers> {
+  async #apart(steps: readonly Step[], from: Sender): Promise<Answers> {
+    const sender = { ...from, cluster: true }
     const parts = new Map<string, number[]>()
     steps.forEach((step, i) => {
       const mark = this.#keys.markOf(step.kind === 'acquire' ? step.claim.name : step.name)
@@ -89,7 +89,7 @@ export class Scripts {
     const args = [step.owner, String(step.ttlMs ?? 0)]
     try {
       for (const key of [lock, queue]) {
-        if (Number(await this.#evaluate('moving', ['1', key, ...args])) === 1) return { status: 'held', fence: null }
+        if ((await this.#evaluate('moving', ['1', key, ...args], Number)) === 1) return { status: 'held', fence: null }
       }
     } catch (error) {
       return isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
@@ -97,19 +97,19 @@ export class Scripts {
     return { status: 'lost' }
   }
 
-  async #call(steps: readonly Step[], mark: string, sender: Sender): Promise<Answers> {
-    const reply = await this.#steps(steps, mark, sender)
-    if (reply.unfinished.length > 0) await this.#finish(reply, mark, sender)
-    return reply
+  #call(steps: readonly Step[], mark: string, sender: Sender): Promise<Answers> {
+    return this.#steps(steps, mark, sender, reply => {
+      return reply.unfinished.length === 0 ? reply : this.#finish(reply, mark, sender)
+    })
   }
 
   /** Sends releases until they have granted all there is to grant. */
-  async #finish(reply: StepsReply, mark: string, sender: Sender): Promise<void> {
+  async #finish(reply: StepsReply, mark: string, sender: Sender): Promise<Answers> {
     let { unfinished } = reply
     try {
       while (unfinished.length > 0) {
         const rest = unfinished
-        const more = await this.#steps(rest, mark, sender)
+        const more = await this.#steps(rest, mark, sender, told => told)
         reply.handed.push(...more.handed)
         unfinished = rest.filter((step, i) => more.steps[i]?.status === 'again' || more.unfinished.includes(step))
       }
@@ -117,10 +117,17 @@ export class Scripts {
       // What was done stands, and is answered. Who waits there asks again at the next beat.
       this.#onFault(error)
     }
+    return reply
   }
 
-  async #steps(steps: readonly Step[], mark: string, sender: Sender): Promise<StepsReply> {
-    return stepsReply(steps, await this.#evaluate('steps', stepsRequest(steps, this.#keys, mark, sender)))
+  #steps<T>(
+    steps: readonly Step[],
+    mark: string,
+    sender: Sender,
+    then: (reply: StepsReply) => T | Promise<T>,
+  ): Promise<T> {
+    const request = stepsRequest(steps, this.#keys, mark, sender)
+    return this.#evaluate('steps', request, reply => then(stepsReply(steps, reply)))
   }
 
   /** Sends all names at once, and what a call left out since it had enough to show once more. */
@@ -128,8 +135,8 @@ export class Scripts {
     const states: (LockState | null)[] = []
     while (states.length < names.length) {
       const rest = names.slice(states.length)
-      const reply = await this.#evaluate('inspect', inspectRequest(rest, this.#keys, SHOWN, SHOWN_AT_ONCE))
-      states.push(...lockStates(rest, reply))
+      const request = inspectRequest(rest, this.#keys, SHOWN, SHOWN_AT_ONCE)
+      states.push(...(await this.#evaluate('inspect', request, reply => lockStates(rest, reply))))
     }
     return states
   }
@@ -139,17 +146,20 @@ export class Scripts {
    *
    * @param request number of keys, keys and arguments
    */
-  async #evaluate(script: keyof typeof scripts, request: readonly string[]): Promise<unknown> {
+  #evaluate<T>(
+    script: keyof typeof scripts,
+    request: readonly string[],
+    then: (reply: unknown) => T | Promise<T>,
+  ): Promise<T> {
     const { sha1, source } = scripts[script]
     const key = request[1] as string
     const command = ['evalsha', sha1, ...request]
     const bytes = encoded(command)
-    try {
-      return await (bytes === null ? this.#link.send(key, command) : this.#link.sendBytes(key, bytes, () => command))
-    } catch (error) {
+    const sent = bytes === null ? this.#link.send(key, command) : this.#link.sendBytes(key, bytes, () => command)
+    return sent.then(then, (error: unknown) => {
       if (replyCode(error) !== 'NOSCRIPT') throw error
-      return await this.#link.send(key, ['eval', source, ...request])
-    }
+      return this.#link.send(key, ['eval', source, ...request]).then(then)
+    })
   }
 }
 

@@ -11,6 +11,8 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { monotonicMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { BEAT_MS } from './rows.js'
 import { type News, type Outcome, Store } from './store.js'
@@ -19,11 +21,16 @@ import { View } from './view.js'
 import { PushWatch } from './watch.js'
 
 export interface SqliteBackendOptions {
-  /** What every row's name starts with; default `'soloist:'`. */
+  /**
+   * What every row's name starts with; default `'soloist:'`. A client whose prefix begins with that of another shares its
+   * locks with it, under shorter names.
+   */
   readonly prefix?: string | undefined
   /** Default: `node:sqlite` where this Node.js has it (from 22.13 on), else the package `libsql`. */
   readonly driver?: SqliteDriver | undefined
 }
+
+const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: true }
 
 /**
  * Locks for all processes of one machine, in one SQLite database file on a local disk. `target` is its path, relative
@@ -38,6 +45,8 @@ export interface SqliteBackendOptions {
  *   is no driver
  */
 export function sqliteBackend(target: string, options: SqliteBackendOptions = {}): Backend {
+  checkOptions(options)
+  checkOptionNames(options, OPTION_NAMES)
   return new SqliteBackend(checkPath(target), checkPrefix(options.prefix ?? 'soloist:'), loadDriver(options.driver))
 }
 
@@ -54,7 +63,7 @@ class SqliteBackend implements Backend, ResultStore {
   readonly #view: View
   readonly #pushes: PushWatch
   #client = ''
-  /** When the next list of steps also sweeps, on `performance.now()`'s clock. */
+  /** When the next list of steps also sweeps, on the monotonic clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
   constructor(path: string, prefix: string, open: (path: string) => Database) {
@@ -79,7 +88,7 @@ class SqliteBackend implements Backend, ResultStore {
   }
 
   async run(steps: readonly Step[]): Promise<Answers> {
-    const sweeps = performance.now() >= this.#sweepDueMs
+    const sweeps = monotonicMs() >= this.#sweepDueMs
     const work = (db: Database): Outcome => {
       const swept: readonly News[] = sweeps ? this.#store.sweep(db) : []
       const outcome = this.#store.run(db, this.#client, steps)
@@ -92,7 +101,7 @@ class SqliteBackend implements Backend, ResultStore {
       if (steps.length === 1 || isBusy(error) || error instanceof SoloistError) throw error
       return await this.#oneByOne(steps)
     }
-    if (sweeps) this.#sweepDueMs = performance.now() + BEAT_MS
+    if (sweeps) this.#sweepDueMs = monotonicMs() + BEAT_MS
     this.#follow(steps, outcome.steps)
     for (const grant of outcome.handed) this.#pushes.removeWaiting(grant)
     this.#pushes.deliver(outcome.news)

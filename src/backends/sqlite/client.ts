@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { invalidArgument, SoloistError } from '../../errors.js'
+import { loadLibsql } from '../../internal/peers/libsql.js'
 
 /** The packages that can open the database: the one that comes with Node.js, or the npm package `libsql`. */
 export type SqliteDriver = 'node:sqlite' | 'libsql'
@@ -89,9 +89,9 @@ export class Database {
 export function loadDriver(wanted: SqliteDriver | undefined): Open {
   switch (wanted) {
     case undefined:
-      return loadNodeSqlite() ?? loadLibsql()
+      return loadNodeSqlite() ?? openWithLibsql()
     case 'libsql':
-      return loadLibsql()
+      return openWithLibsql()
     case 'node:sqlite': {
       const open = loadNodeSqlite()
       if (open !== null) return open
@@ -121,17 +121,8 @@ function loadNodeSqlite(): Open | null {
   }
 }
 
-function loadLibsql(): Open {
-  let Libsql: new (path: string) => DriverDatabase
-  try {
-    Libsql = createRequire(import.meta.url)('libsql')
-  } catch (cause) {
-    throw new SoloistError(
-      'BACKEND_UNAVAILABLE',
-      'the SQLite backend needs Node.js 22.13 or later, or the package libsql: "npm install libsql"',
-      { cause },
-    )
-  }
+function openWithLibsql(): Open {
+  const Libsql = loadLibsql<DriverDatabase>()
   // Parameters as one array: it takes a BLOB that comes alone for an object of named parameters, and aborts the process.
   return path => new Database(new Libsql(path), params => [params])
 }

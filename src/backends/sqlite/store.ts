@@ -11,6 +11,7 @@ import type {
   Step,
   WatchReply,
 } from '../../backend.js'
+import { wallMs } from '../../internal/real-time.js'
 import { bytes, type Database, text, toBytes } from './client.js'
 import { Fences } from './fences.js'
 import { giveFree, keepFree, takeFree } from './free.js'
@@ -45,7 +46,7 @@ import {
   type Subject,
 } from './rows.js'
 
-/** How much of what the dead left behind one sweep looks at, in rows of each kind. */
+/** How many rows of each kind one sweep looks at. */
 const SWEEP_ROWS = 64
 /** How many locks one sweep looks at, whose leases may have run out. */
 const SWEEP_LOCKS = 256
@@ -70,7 +71,7 @@ export class Store {
 
   /** Does the steps of one client in their order. */
   run(db: Database, client: string, steps: readonly Step[]): Outcome {
-    const nowMs = Date.now()
+    const nowMs = wallMs()
     const caller: Caller = { client, handed: [] }
     const news: News[] = []
     const acquires = steps.reduce((count, { kind }) => (kind === 'acquire' ? count + 1 : count), 0)
@@ -83,7 +84,7 @@ export class Store {
   }
 
   watch(db: Database, client: string, { name, owner }: ClaimId): WatchReply {
-    const subject = { name, key: toBytes(this.#prefix + name), nowMs: Date.now() }
+    const subject = { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
     const result = keptResult(db, subject, owner)
     if (result === null && isLive(db, subject, owner)) {
       addWatcher(db, subject, owner, client)
@@ -94,12 +95,11 @@ export class Store {
   }
 
   /**
-   * Takes away what the dead left behind on locks that nobody asks for, leases that ran out and clients that fell
-   * silent, and grants what that allows; and results that were kept long enough. Bounded: the rest is left to the next
-   * sweep.
+   * Removes rows that no step has come upon: leases that ran out, clients that are silent, and results whose time is
+   * over. Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
    */
   sweep(db: Database): readonly Grant[] {
-    const nowMs = Date.now()
+    const nowMs = wallMs()
     const names = [...this.#expiredLocks(db, nowMs)]
     const shared = db.all('SELECT name FROM soloist_shared WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)
     names.push(...shared.map(row => text(row.name)))

@@ -1,5 +1,6 @@
 import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
+import { clearTimeout, monotonicMs, setTimeout, soon } from '../../internal/real-time.js'
 import { type Database, isBusy, resultCode } from './client.js'
 import { type DatabaseId, databaseAt, isSameDatabase, openFile, replacedError } from './file.js'
 
@@ -61,7 +62,7 @@ export class Transactions {
         }
         resolve(result)
       }
-      this.#pending.push({ dueMs: performance.now() + BUSY_LIMIT_MS, run, reject })
+      this.#pending.push({ dueMs: monotonicMs() + BUSY_LIMIT_MS, run, reject })
       if (this.#pending.length === 1) this.#drain()
     })
   }
@@ -100,7 +101,7 @@ export class Transactions {
 
   #drain(): void {
     this.#timer = null
-    const sliceEndMs = performance.now() + SLICE_MS
+    const sliceEndMs = monotonicMs() + SLICE_MS
     for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
       try {
         next.run()
@@ -109,7 +110,7 @@ export class Transactions {
         return this.#later(RETRY_MS + RETRY_SPREAD_MS * Math.random())
       }
       this.#pending.shift()
-      if (performance.now() >= sliceEndMs) return this.#later(0)
+      if (monotonicMs() >= sliceEndMs) return this.#later(0)
     }
   }
 
@@ -118,7 +119,7 @@ export class Transactions {
   }
 
   #rejectOverdue(error: unknown): void {
-    const now = performance.now()
+    const now = monotonicMs()
     for (let next = this.#pending[0]; next !== undefined && next.dueMs <= now; next = this.#pending[0]) {
       this.#pending.shift()
       next.reject(error)
@@ -152,7 +153,7 @@ export class Transactions {
     if (this.#current !== null) {
       if (isSameDatabase(this.#current.id, databaseAt(this.#path))) return this.#current.db
       this.#abandon(this.#current.db)
-      queueMicrotask(this.#onReplaced)
+      soon(this.#onReplaced)
       throw replacedError(this.#path)
     }
     const db = openFile(this.#path, this.#openPath)

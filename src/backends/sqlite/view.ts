@@ -1,4 +1,5 @@
 import type { Holder, LockState, Waiter } from '../../backend.js'
+import { wallMs } from '../../internal/real-time.js'
 import { type Database, type Row, text, toBytes } from './client.js'
 import type { End } from './results.js'
 import { ALIVE_MS, type Grant } from './rows.js'
@@ -22,7 +23,7 @@ export class View {
    */
   inspect(db: Database, name: string): LockState | null {
     const key = toBytes(this.#prefix + name)
-    const atMs = Date.now()
+    const atMs = wallMs()
     const { holding } = db.get(COUNT_HOLDERS, key, atMs) as Row
     const aliveMs = atMs - ALIVE_MS
     const { waiting } = db.get(

@@ -1,4 +1,5 @@
 import type { ClaimId, StoreEvent } from '../../backend.js'
+import { clearInterval, monotonicMs, setInterval } from '../../internal/real-time.js'
 import { ALIVE_MS, BEAT_MS } from './rows.js'
 import type { News } from './store.js'
 
@@ -58,7 +59,7 @@ export class PushWatch {
 
   /** The client asked about the claim, which is live. */
   addWatching(claim: ClaimId): void {
-    this.#watching.set(keyOf(claim), performance.now())
+    this.#watching.set(keyOf(claim), monotonicMs())
     this.#start()
   }
 
@@ -84,7 +85,7 @@ export class PushWatch {
     }
   }
 
-  /** What was seen so far means nothing any more, and news may have been missed. */
+  /** The file was replaced: what was read before does not count any more, and news may have been missed. */
   gap(): void {
     this.#seenVersion = null
     this.#listener({ type: 'gap' })
@@ -99,7 +100,7 @@ export class PushWatch {
   }
 
   #start(): void {
-    // Whoever waits is kept alive by what it waits with, not by this.
+    // A caller that waits keeps the process alive by a timer of its own. This one need not.
     if (!this.#closed) this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref()
   }
 
@@ -127,7 +128,7 @@ export class PushWatch {
 
   /** Once per beat, forgets claims that nobody asks about any more. */
   #prune(): void {
-    const nowMs = performance.now()
+    const nowMs = monotonicMs()
     if (nowMs < this.#pruneDueMs) return
     this.#pruneDueMs = nowMs + BEAT_MS
     for (const [key, seenMs] of this.#watching) if (nowMs - seenMs > ALIVE_MS) this.#watching.delete(key)

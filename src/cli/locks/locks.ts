@@ -92,8 +92,12 @@ export function holderPhrase(holder: Holder, atMs: number): string {
   return `${owner} since ${momentOf(sinceMs)} (${details})`
 }
 
-/** The lock as `--json` shows it: the same members whatever the store. */
-export function lockJson(state: LockState): LockState {
+interface LockJson extends LockState {
+  readonly limit: number | null
+}
+
+/** The lock as `--json` shows it: the same members whatever the store. Its `limit` is that of the first claim with one. */
+export function lockJson(state: LockState): LockJson {
   const { name, holding, holders, waiting, waiters, atMs } = state
   return {
     name,
@@ -101,6 +105,7 @@ export function lockJson(state: LockState): LockState {
     holders: holders.map(holderJson),
     waiting,
     waiters: waiters.map(waiterJson),
+    limit: [...holders, ...waiters].find(({ limit }) => limit !== null)?.limit ?? null,
     atMs,
   }
 }

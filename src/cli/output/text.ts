@@ -4,7 +4,7 @@ const WIDE =
 const ASCII = /^[\x20-\x7e]*$/
 const NO_WIDTH = /^\p{M}+$/u
 const URL_WITH_LOGIN = /(\b[a-z][a-z\d+.-]*:\/\/)\S*@/gi
-const PASSWORD_PARAMETER = /([?&]password=)[^&\s'"]*/gi
+const PASSWORD_PARAMETER = /([?&](?:sentinel_)?password=)[^&\s'"]*/gi
 const SHOWN_CHARACTERS = 60
 
 /**

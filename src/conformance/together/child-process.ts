@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
 import type { ChildCommand, ChildCommands, Reply, Request } from './protocol.js'
 
-const CHILD = new URL('./child.js', import.meta.url)
+const CHILD = join(__dirname, 'child.js')
 
 interface Pending {
   resolve(value: unknown): void

@@ -21,7 +21,7 @@ import { acquire, release, renew, type StepOf } from './steps.js'
 /** The ttl of a claim that is not meant to run out within its test. */
 export const LONG_MS = 60_000
 /** How long a push may take before it counts as missing. */
-const PUSH_MS = 5_000
+const PUSH_MS = 15_000
 /** How often a step may be answered "again" before the backend counts as one that does nothing. */
 const MOST_AGAIN = 1_000
 

@@ -229,7 +229,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'eb9019b089f76f3af6261a79b9502b7e98f88b76',
+    sha1: '3f2cd3d44846b7ec221969aa4a85092c5b72437d',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -538,6 +538,11 @@ return false
 end
 local function enqueue(l, claim, ticket)
 local requeued = ticket ~= 'new'
+local place = requeued and tonumber(call('ZSCORE', l.queue, claim.owner) or nil)
+if place and place >= FIRST_TICKET then
+call('PERSIST', l.queue)
+ticket, requeued = digits(place), false
+else
 if not requeued then
 local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
 ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
@@ -545,11 +550,12 @@ end
 if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
 l.size = l.size + 1
 else
-local place = tonumber(call('ZSCORE', l.queue, claim.owner))
+place = tonumber(call('ZSCORE', l.queue, claim.owner))
 if place < FIRST_TICKET then
 call('ZADD', l.queue, ticket, claim.owner)
 else
 ticket, requeued = digits(place), false
+end
 end
 end
 local sure = hears == '1' and not requeued
@@ -679,6 +685,7 @@ if l.holder == owner then return extend(l.lock, l.details, l.detailed, owner, te
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if not score or score <= now or score >= FIRST_TICKET then return 'l' end
 local ttl, brought = string.match(terms, '(%d+),(%d*)')
+call('PERSIST', l.queue)
 call('ZADD', l.queue, digits(ttl == '0' and FOREVER or now + ttl), owner)
 local noted = call('HGET', l.details, 'o' .. owner)
 if not noted and brought ~= '' then

@@ -1,6 +1,7 @@
 import type { Answer, Answers, Backend, HandedGrant, Step } from '../../backend.js'
 import type { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
+import { afterEvents, atEndOfTurn, soon } from '../../internal/real-time.js'
 import { Deadlines } from './deadlines.js'
 import { type Failures, mayPass } from './failures.js'
 import { type CallTimes, type Done, Flight, type Lane, PendingStep, type Pieces, type StepListener } from './steps.js'
@@ -13,9 +14,6 @@ const HALVE_FROM = 32
 const CROWDED_WEIGHT = 8
 /** How many calls the pieces of one that failed may take, for each halving. */
 const CALLS_A_HALVING = 4
-
-/** Taken once, so that a test of the application that replaces it does not stop its locks. */
-const { nextTick } = process
 
 export interface CollectorOptions {
   readonly backend: Pick<Backend, 'run' | 'mostSteps' | 'callsAtOnce'>
@@ -130,7 +128,7 @@ export class StepCollector {
     if (this.#scheduled || this.#underWay >= this.#backend.callsAtOnce || this.#batches.length === 0) return
     this.#scheduled = true
     this.#nowMs = this.#clock.monotonicMs()
-    nextTick(this.#flush)
+    atEndOfTurn(this.#flush)
   }
 
   readonly #flush = (): void => {
@@ -172,7 +170,10 @@ export class StepCollector {
     flight.steps = leaving
     this.#underWay += 1
     this.#call(flight, list).then(
-      answers => this.#answered(flight, answers),
+      answers => {
+        if (isAnswers(answers)) this.#answered(flight, answers)
+        else this.#rejected(flight, new TypeError('the answer to a list of steps is none'))
+      },
       (error: unknown) => this.#rejected(flight, error),
     )
   }
@@ -197,7 +198,7 @@ export class StepCollector {
     for (let i = 0; i < steps.length; i++) {
       const pending = steps[i] as PendingStep
       const answer = answers[i]
-      if (answer === undefined) {
+      if (!isAnswerTo(pending.step, answer)) {
         this.#failed(pending, this.#failures.unavailable(pending.step.kind, 'gave no answer'), flight, again)
       } else if (answer.status === 'fault') {
         this.#failed(pending, answer.error, flight, again)
@@ -248,7 +249,7 @@ export class StepCollector {
       pending.answer(answer, flight)
     } catch (error) {
       // A defect, which must not keep the other answers from their steps.
-      queueMicrotask(() => {
+      soon(() => {
         throw error
       })
     }
@@ -297,7 +298,7 @@ export class StepCollector {
     if (undone && !this.#scheduled) {
       this.#scheduled = true
       this.#nowMs = this.#clock.monotonicMs()
-      setImmediate(this.#flush)
+      afterEvents(this.#flush)
     } else this.#schedule()
   }
 
@@ -316,4 +317,28 @@ export class StepCollector {
 
   readonly #late = (pending: PendingStep): SoloistError =>
     this.#failures.late(pending.step.kind, this.#deadlines.afterMs)
+}
+
+/** Whether a backend, which may be somebody's own, answered at all. */
+function isAnswers(answers: Answers | null | undefined): answers is Answers {
+  return Array.isArray(answers?.steps) && Array.isArray(answers.handed)
+}
+
+/** Whether it answered the step that it was asked to do. */
+function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer is Answer {
+  switch (answer?.status) {
+    case 'granted':
+    case 'busy':
+      return kind === 'acquire'
+    case 'held':
+    case 'lost':
+      return kind === 'renew'
+    case 'released':
+      return kind === 'release'
+    case 'fault':
+    case 'again':
+      return true
+    default:
+      return false
+  }
 }

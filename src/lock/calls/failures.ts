@@ -17,7 +17,7 @@ export class Failures {
   }
 
   late(what: string, afterMs: number): SoloistError {
-    return this.unavailable(what, `gave no answer within ${Math.round(afterMs)} ms`, this.last)
+    return this.unavailable(what, `gave no answer within ${Math.round(afterMs)} ms (callTimeoutMs)`, this.last)
   }
 
   unavailable(what: string, how: string, cause?: unknown): SoloistError {

@@ -43,11 +43,16 @@ export interface Lease extends AsyncDisposable {
   /**
    * Renews now, for those who want to know before a long step. Not needed to keep the lease.
    *
+   * Held after abort or rejection: the lease stands until `expiresAt`, and is renewed in the background, unless it is
+   * `LEASE_LOST` or `CLOSED`.
+   *
    * @throws SoloistError `LEASE_LOST`; `BACKEND_UNAVAILABLE` when there was no answer (the lease stands until it runs out).
    */
   renew(): Promise<void>
   /**
    * Gives the lock to the next in line. Resolves without effect when the lease is over already.
+   *
+   * Held after abort or rejection: the lock is not renewed any more, and runs out after its `ttlMs` at the latest.
    *
    * @throws SoloistError `BACKEND_UNAVAILABLE` when there was no answer; may be called again, and the lock expires anyway.
    */
@@ -61,6 +66,8 @@ export interface Lease extends AsyncDisposable {
    * The token is text without spaces. It names the lock, the owner and the fence and holds no secret, but whoever has it
    * and may use the store can attach it. It is to be attached once: two who attach it both stand for the one holding, and
    * neither learns of the other.
+   *
+   * Held after abort or rejection: what was held before, unless it is `LEASE_LOST` or `CLOSED`.
    *
    * @throws SoloistError `LEASE_LOST`, also on a second call; `BACKEND_UNAVAILABLE` when there was no answer, and then the
    *   lease is still this one and is renewed; `CLOSED`
@@ -114,7 +121,7 @@ export class HeldLease extends Link implements Lease {
   inBlock = false
 
   readonly #host: LeaseHost
-  /** When the grant was known here, on the monotonic clock: at the earliest when it was made. */
+  /** When this process learned of the grant, on the monotonic clock: not before the backend made it. */
   readonly #heldSinceMs: number
   #holdForMs: number
   #provenAt: Instant
@@ -208,10 +215,10 @@ export class HeldLease extends Link implements Lease {
     }
   }
 
-  /** As `assertValid()`, but content with a lease its owner released. */
+  /** As `assertValid()`, but does not throw for a lease that its owner has released. */
   assertNotLost(): void {
     this.#expireIfDue()
-    // A new error, for its stack; the reason as its cause would only repeat it.
+    // A new error, so that its stack shows this call. It has no `cause`, which would only say the same again.
     if (this.#lostReason !== null) throw new SoloistError(this.#lostReason.code, this.#lostReason.message)
   }
 
@@ -240,10 +247,9 @@ export class HeldLease extends Link implements Lease {
     return new Promise((resolve, reject) => this.#release(result, resolve as Releasing['resolve'], reject, true))
   }
 
-  /** The call that this lease belongs to failed: the lock is given up at once, whatever `holdForMs` says. Never rejects. */
-  async abandon(): Promise<void> {
-    this.#holdForMs = 0
-    await this[Symbol.asyncDispose]()
+  /** Keeps the lock at least this long from its grant on, in milliseconds, also when it is released sooner. */
+  holdFor(ms: number): void {
+    this.#holdForMs = ms
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -296,6 +296,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
       lockName: this.claim.name,
       holder: this.#holder,
       waitedMs: this.#waitedMs(),
+      bound: `${this.#request.waitMs} ms (waitMs)`,
       ...causedBy(this.#lastFault),
     })
   }

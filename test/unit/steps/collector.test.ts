@@ -355,6 +355,26 @@ describe('a step that is to be sent again', () => {
     expect(third.settled).toBe(false)
   })
 
+  it('leaves before steps of its lock that were made meanwhile', async () => {
+    const { world } = use
+    const { solo, link } = world.client({}, { callsAtOnce: 1 })
+    const [a, b] = await lockAll(solo, ['a', 'b'])
+    const before = link.lists().length
+    link.next('renew', { answersAfterMs: 100 })
+    link.next('release', { step: 'again' })
+    const done = [watch(Promise.resolve(b?.renew())), watch(Promise.resolve(a?.release()))]
+    await world.clock.advance(50)
+    const next = watch(solo.tryLock('a'))
+    await world.clock.advance(50)
+    await world.clock.flush()
+    expect(link.lists().slice(before)).toEqual([
+      ['renew b', 'release a'],
+      ['release a', 'acquire a'],
+    ])
+    expect(done.every(({ settled }) => settled)).toBe(true)
+    expect(world.owners('a')).toEqual([next.value?.owner])
+  })
+
   it('for ever does not keep the event loop busy, and ends with its time-out', async () => {
     const { world } = use
     const { solo, link } = world.client({ callTimeoutMs: 300 })

@@ -71,7 +71,7 @@ function hostOf(text: string, wrong: () => Error): { readonly host: string; read
 /** As other libraries write it: `redis+unix://[user[:password]@]/path[?db=database]`, or `unix:` in its place. */
 function unixSocket(rest: string): IoredisOptions {
   const wrong = () => invalidArgument(`the URL of a Unix socket must be like ${SOCKET}`)
-  const parts = /^(?:\/\/(?:([^@/?#]*)@)?)?(\/[^?#]+)(?:\?([^#]*))?$/.exec(rest)
+  const parts = /^(?:\/\/(?:([^@/?#]*)@)?)?(\/(?!\/)[^?#]+)(?:\?([^#]*))?$/.exec(rest)
   if (parts === null) throw wrong()
   const [, login, path = '', query = ''] = parts
   const parameters = new URLSearchParams(query)

@@ -3,14 +3,8 @@ import { systemClock, type Timer } from '../../../internal/clock.js'
 import { backoffMs } from './backoff.js'
 import type { Connection, Send, Source } from './library.js'
 import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
+import { LOOK_MS, Silence } from './silence.js'
 
-/** How often the calls under way are looked at, while there are any. Times here are counted in looks, so that a process
- * that was held up does not take its own pause for the server's silence. */
-const LOOK_MS = 500
-/** Nothing was answered for so many looks although something was asked: the connection is not to be trusted. */
-const SILENT_LOOKS = 4
-/** The same after silences that followed each other: the server may just be slow. */
-const MOST_SILENT_LOOKS = 16
 /** A call that cannot be sent fails after so many looks: a short outage is ridden out. */
 const OUTAGE_LOOKS = 4
 /** The same for a call which a cluster says will be answered soon. Below the time core gives a call. */
@@ -18,6 +12,8 @@ const SOON_LOOKS = 8
 /** Whatever happens, a call is over after so many. */
 const LONGEST_LOOKS = 20
 const RETRY_MS = 100
+/** A connection that was good for nothing is not replaced again before it is so old. */
+const NEW_MS = 500
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 10_000
 
@@ -68,11 +64,7 @@ export class Calls {
   #retry: Timer | null = null
   #look: Timer | null = null
   #looks = 0
-  #answers = 0
-  #answersAtLook = 0
-  #silentLooks = 0
-  /** How many silences there were since the last answer. */
-  #silences = 0
+  readonly #silence = new Silence()
   #openedAt = 0
   /** Whether the present connection has given a good answer. */
   #answered = false
@@ -137,12 +129,22 @@ export class Calls {
     )
   }
 
-  /** The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again. */
-  suspect(why: unknown): void {
-    if (this.#closed) return
+  /**
+   * The connection is not to be trusted. One that is ours is replaced, and what was not answered is sent again.
+   *
+   * @returns whether it is replaced: not when it is new and has been no good yet, since the next would be no better
+   */
+  suspect(why: unknown): boolean {
+    if (this.#closed) return false
     const { own } = this.#source
-    if (own) this.#drop(why)
+    const isNew = !this.#answered && systemClock.monotonicMs() - this.#openedAt < NEW_MS
+    const replaced = own && !isNew
+    if (replaced) {
+      this.#failures = 0
+      this.#drop(why)
+    }
     this.#tell(why, own)
+    return replaced
   }
 
   close(): void {
@@ -157,7 +159,7 @@ export class Calls {
     if (this.#connection !== null || this.#loading || this.#closed) return
     if (!this.#loaded) return this.#load()
     this.#refused = false
-    this.#silentLooks = 0
+    this.#silence.startAgain()
     this.#answered = false
     this.#openedAt = systemClock.monotonicMs()
     const isPresent = () => this.#connection === connection
@@ -240,11 +242,11 @@ export class Calls {
   #onReply(call: Call, reply: unknown): void {
     // Also the answer of a connection that was given up since.
     if (!this.#pending.delete(call)) return
-    this.#answers += 1
+    this.#silence.answered()
     this.#answered = true
     if (this.#doubted) {
       this.#doubted = false
-      this.#silences = 0
+      this.#silence.broken()
       this.#trouble = undefined
       this.#events.onAnswer()
     }
@@ -256,7 +258,7 @@ export class Calls {
     const code = replyCode(error)
     call.error = error
     if (code === undefined) return this.#again(call, connection.cluster)
-    this.#answers += 1
+    this.#silence.answered()
     if (isSoon(code)) return this.#again(call, true)
     if (isWrongServer(code)) return this.#onWrongServer(call, error)
     if (isRedirection(code) && !call.moved && !connection.cluster && this.#source.followCluster()) {
@@ -269,10 +271,9 @@ export class Calls {
   }
 
   #onWrongServer(call: Call, error: unknown): void {
-    const again = this.#source.own && !call.moved
+    const again = !call.moved
     call.moved = true
-    this.suspect(error)
-    if (!again) this.#fail(call, error)
+    if (!this.suspect(error) || !again) this.#fail(call, error)
   }
 
   /** Sends a call once more, soon, on whichever connection there is then. */
@@ -293,7 +294,7 @@ export class Calls {
     // While the library is loaded, which may take long on a busy machine, no call can be sent.
     if (!this.#loading) this.#looks += 1
     if (this.#pending.size === 0) {
-      this.#silentLooks = 0
+      this.#silence.startAgain()
       return
     }
     this.#look = systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
@@ -303,16 +304,11 @@ export class Calls {
       const unsent = call.on === null && age >= (call.soon ? SOON_LOOKS : OUTAGE_LOOKS)
       if (unsent || age >= LONGEST_LOOKS) this.#giveUp(call)
     }
-    const silent = this.#connection !== null && this.#answers === this.#answersAtLook
-    this.#silentLooks = silent ? this.#silentLooks + 1 : 0
-    this.#answersAtLook = this.#answers
-    const most = Math.min(SILENT_LOOKS * 2 ** this.#silences, MOST_SILENT_LOOKS)
-    if (this.#silentLooks >= most) this.#onSilence(this.#silentLooks * LOOK_MS)
+    const silentMs = this.#silence.look(this.#connection !== null)
+    if (silentMs !== null) this.#onSilence(silentMs)
   }
 
   #onSilence(ms: number): void {
-    this.#silentLooks = 0
-    this.#silences += 1
     const why = new Error(`nothing was answered for ${ms / 1_000} seconds`, { cause: this.#trouble })
     const { own } = this.#source
     for (const call of this.#pending) {

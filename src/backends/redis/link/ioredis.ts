@@ -1,20 +1,17 @@
 import { Socket } from 'node:net'
-import { SoloistError } from '../../../errors.js'
+import { loadIoredis } from '../../../internal/peers/ioredis.js'
+import {
+  type CommandClasses,
+  commandClassesOf,
+  type IoredisClient,
+  ownCommandClass,
+  run,
+  send,
+} from './ioredis-commands.js'
 import type { Connection, ConnectionEvents, Send, Source, Subscriber, SubscriberEvents } from './library.js'
 import { withoutCommand } from './replies.js'
 
-/** The members of ioredis' `Redis` and `Cluster` that are used here. */
-export interface IoredisClient {
-  readonly status: string
-  readonly isCluster?: boolean
-  readonly options: { readonly keyPrefix?: string | Buffer | undefined }
-  sendCommand(command: never): unknown
-  duplicate(): IoredisClient
-  on(event: string, listener: (...args: unknown[]) => void): unknown
-  subscribe(...channels: string[]): Promise<unknown>
-  disconnect(): void
-  nodes?(role: 'master'): readonly IoredisClient[]
-}
+export type { IoredisClient } from './ioredis-commands.js'
 
 /** Options as the constructor of ioredis' `Redis` takes them, with `host`, `path` or `sentinels` at least. */
 export interface IoredisOptions {
@@ -97,7 +94,7 @@ export class IoredisAddress implements Source {
   }
 
   async load(): Promise<void> {
-    this.#ioredis ??= await loadIoredis()
+    this.#ioredis ??= loadIoredis()
   }
 
   connect(events: ConnectionEvents): Connection {
@@ -157,7 +154,7 @@ export class IoredisGiven implements Source {
   }
 
   async load(): Promise<void> {
-    this.#commands ??= commandClassesOf(this.#client, ownCommandClass(this.#client) ?? (await loadIoredis()))
+    this.#commands ??= commandClassesOf(this.#client, ownCommandClass(this.#client) ?? loadIoredis())
   }
 
   connect(): Connection {
@@ -210,86 +207,6 @@ function abandon(client: IoredisClient): void {
 /** ioredis hangs the command on the error it was answered with. */
 function isRefusedSelect(error: unknown): boolean {
   return (error as { command?: { name?: string } }).command?.name === 'select'
-}
-
-interface SentCommand {
-  readonly promise: Promise<unknown>
-}
-
-type CommandClass = new (name: string, args: readonly string[], options: { replyEncoding: 'utf8' }) => SentCommand
-
-interface CommandClasses {
-  readonly Command: CommandClass
-  /** A command that brings its own bytes. */
-  readonly Encoded: new (
-    key: string,
-    bytes: string,
-  ) => SentCommand
-}
-
-const TEXT = { replyEncoding: 'utf8' } as const
-const classesOf = new WeakMap<CommandClass, CommandClasses>()
-
-function commandClassesOf(client: IoredisClient, ioredis: { readonly Command: unknown }): CommandClasses {
-  const Command = (ownCommandClass(client)?.Command ?? ioredis.Command) as CommandClass
-  let classes = classesOf.get(Command)
-  if (classes === undefined) {
-    classes = { Command, Encoded: encodedClass(Command) }
-    classesOf.set(Command, classes)
-  }
-  return classes
-}
-
-function encodedClass(Command: CommandClass): CommandClasses['Encoded'] {
-  return class extends Command {
-    readonly #bytes: string
-
-    /** By the key a cluster finds the server; nothing else is read of the arguments. */
-    constructor(key: string, bytes: string) {
-      super('evalsha', ['', '1', key], TEXT)
-      this.#bytes = bytes
-    }
-
-    toWritable(): string {
-      return this.#bytes
-    }
-  }
-}
-
-/**
- * A command with its keys as they are: the client's own methods would put its `keyPrefix` before each, which must stand
- * inside the hash tag.
- */
-function send(client: IoredisClient, { Command }: CommandClasses, [name, ...args]: readonly string[]) {
-  return run(client, new Command(name as string, args, TEXT))
-}
-
-async function run(client: IoredisClient, command: SentCommand): Promise<unknown> {
-  client.sendCommand(command as never)
-  try {
-    return await command.promise
-  } catch (error) {
-    throw withoutCommand(error)
-  }
-}
-
-/** The class of the very ioredis that made the client, where it can be had: another version's would not do. */
-function ownCommandClass(client: IoredisClient): { readonly Command: CommandClass } | undefined {
-  for (const made of [client, ...(client.nodes?.('master') ?? [])]) {
-    const { Command } = made.constructor as { Command?: CommandClass }
-    if (Command !== undefined) return { Command }
-  }
-  return undefined
-}
-
-async function loadIoredis(): Promise<Ioredis> {
-  try {
-    return await import('ioredis')
-  } catch (cause) {
-    throw new SoloistError('BACKEND_UNAVAILABLE', 'the package "ioredis" is needed and cannot be loaded: install it', {
-      cause,
-    })
-  }
 }
 
 class IoredisSubscriber implements Subscriber {

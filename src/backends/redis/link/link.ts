@@ -32,9 +32,8 @@ export class Link {
       },
       onSuspicion: (why, replaced) => {
         this.#tell('commands', why, replaced)
-        // The connection for pushes leads to the same server. It is looked at first: a claim whose turn comes while it is
-        // away is passed over.
-        if (isWrongServer(replyCode(why))) this.#pushes.suspect(why)
+        // The connection for pushes leads to the same server.
+        if (isWrongServer(replyCode(why))) this.#pushes.suspect(why, true)
         else this.#pushes.probe()
       },
     })

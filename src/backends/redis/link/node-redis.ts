@@ -4,7 +4,8 @@ interface NodeRedisSubscriber {
   on(event: string, listener: (...args: unknown[]) => void): unknown
   connect(): Promise<unknown>
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>
-  unsubscribe?(channel: string): Promise<unknown>
+  // biome-ignore lint/suspicious/noExplicitAny: the listener given before, whatever the library says of it
+  unsubscribe(channel: string, listener: any): Promise<unknown>
   destroy(): unknown
 }
 
@@ -31,7 +32,8 @@ export interface NodeRedisSentinel extends NodeRedisSubscriber {
   readonly _keyPrefix?: string | Buffer | undefined
   sendCommand(isReadonly: boolean, args: string[]): Promise<unknown>
   getSentinelNode(): unknown
-  duplicate(): NodeRedisSubscriber
+  /** Since version 6. */
+  duplicate?(): NodeRedisSubscriber
 }
 
 export type NodeRedis = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel
@@ -94,12 +96,25 @@ function isSentinel(client: NodeRedis): client is NodeRedisSentinel {
   return 'getSentinelNode' in client
 }
 
-/** What a duplicate of a client must not take over. */
-function duplicateOf(client: NodeRedis): { readonly opened: NodeRedisSubscriber; readonly comesBack: boolean } {
+interface Opened {
+  readonly client: NodeRedisSubscriber
+  /** Whether it connects again by itself. */
+  readonly comesBack: boolean
+  /** Whether it is the application's own. */
+  readonly given: boolean
+}
+
+/** A client to listen with; what it must not take over from the one it is made after. */
+function listenerOf(client: NodeRedis): Opened {
   // A cluster and a sentinel client see to it themselves that the subscription moves to a server that lives.
-  if (isCluster(client) || isSentinel(client)) return { opened: client.duplicate(), comesBack: true }
+  if (isCluster(client)) return { client: client.duplicate(), comesBack: true, given: false }
+  if (isSentinel(client)) {
+    // It listens with a connection of its own, which serves where it cannot be duplicated.
+    const duplicate = client.duplicate?.()
+    return { client: duplicate ?? client, comesBack: true, given: duplicate === undefined }
+  }
   const { socket } = (client.options ?? {}) as { socket?: object }
-  const opened = (client as { duplicate(options: object): NodeRedisSubscriber }).duplicate({
+  const duplicate = (client as { duplicate(options: object): NodeRedisSubscriber }).duplicate({
     // It does not come back by itself: the next one is opened where it is decided that this one is over.
     socket: { ...socket, reconnectStrategy: false, socketTimeout: undefined },
     disableOfflineQueue: false,
@@ -109,30 +124,35 @@ function duplicateOf(client: NodeRedis): { readonly opened: NodeRedisSubscriber;
     clientSideCache: undefined,
     readonly: false,
   })
-  return { opened, comesBack: false }
+  return { client: duplicate, comesBack: false, given: false }
 }
 
 class NodeRedisSubscription implements Subscriber {
-  readonly #client: NodeRedisSubscriber
-  readonly #events: SubscriberEvents
+  readonly #opened: Opened
   readonly #connected: Promise<unknown>
   readonly #channels = new Set<string>()
-  #wasReady = false
+  readonly #onMessage: (message: string) => void
+  #dropped = false
 
   constructor(parent: NodeRedis, events: SubscriberEvents) {
-    const { opened, comesBack } = duplicateOf(parent)
-    this.#client = opened
-    this.#events = events
-    opened.on('error', error => {
+    this.#opened = listenerOf(parent)
+    this.#onMessage = message => {
+      if (!this.#dropped) events.onMessage(message)
+    }
+    const { client, comesBack, given } = this.#opened
+    // What becomes of the application's own, the application hears.
+    this.#connected = given ? Promise.resolve() : client.connect()
+    if (given) return
+    client.on('error', error => {
       // One that does not come back is over with its first error.
       if (!comesBack) events.onEnd(error)
     })
-    // Again: with its subscriptions, which were made before.
-    opened.on('ready', () => {
-      if (this.#wasReady) events.onBack()
-      this.#wasReady = true
+    let wasReady = false
+    client.on('ready', () => {
+      // Again: with its subscriptions, which were made before.
+      if (wasReady) events.onBack()
+      wasReady = true
     })
-    this.#connected = opened.connect()
     this.#connected.catch(events.onEnd)
   }
 
@@ -142,7 +162,7 @@ class NodeRedisSubscription implements Subscriber {
       channels.map(async channel => {
         // A second listener would hear every message twice.
         if (this.#channels.has(channel)) return
-        await this.#client.subscribe(channel, this.#events.onMessage)
+        await this.#opened.client.subscribe(channel, this.#onMessage)
         this.#channels.add(channel)
       }),
     )
@@ -150,13 +170,21 @@ class NodeRedisSubscription implements Subscriber {
 
   /** For a channel it has already, the client would answer by itself. */
   async probe(channel: string): Promise<void> {
+    const { client } = this.#opened
     const other = `${channel}:alive`
-    await this.#client.subscribe(other, () => {})
-    await this.#client.unsubscribe?.(other)
+    const ignore = () => {}
+    await client.subscribe(other, ignore)
+    await client.unsubscribe(other, ignore)
   }
 
   drop(): void {
-    // That of a sentinel client is a promise; what it waits for ends by itself.
-    void Promise.allSettled([(async () => await this.#client.destroy())()])
+    this.#dropped = true
+    const { client, given } = this.#opened
+    // What it waits for ends by itself, or with the server's answer.
+    const end = async () => {
+      if (!given) return await client.destroy()
+      return await Promise.all([...this.#channels].map(channel => client.unsubscribe(channel, this.#onMessage)))
+    }
+    void Promise.allSettled([end()])
   }
 }

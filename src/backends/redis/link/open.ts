@@ -35,7 +35,9 @@ function checkClient(client: unknown): RedisClient {
   if (has('execute') && has('sendCommand') && !has('duplicate')) {
     throw unusable("a pool of node-redis' createClientPool is not supported: give a client of createClient")
   }
-  if (!['sendCommand', 'duplicate', 'on', 'subscribe'].every(has)) throw unusable()
+  // A sentinel client of node-redis 5 has no duplicates.
+  const needed = has('getSentinelNode') ? ['sendCommand', 'on', 'unsubscribe'] : ['sendCommand', 'duplicate', 'on']
+  if (!['subscribe', ...needed].every(has)) throw unusable()
   const { mode } = candidate
   if (mode === 'subscriber' || mode === 'monitor') {
     throw unusable(`this client of ioredis is in ${mode} mode and sends no commands: give another one`)

@@ -14,8 +14,8 @@ const PROBE_EVERY_MS = 4_000
 const PROBE_MS = 2_000
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 10_000
-/** A suspicion that comes so soon after the last replacement is looked into before the next. */
-const CALM_MS = 30_000
+/** Within this time a second suspicion counts, and a connection is replaced at most once for suspicions alone. */
+const AGAIN_MS = 30_000
 
 interface Hearing {
   readonly promise: Promise<void>
@@ -52,6 +52,7 @@ export class Pushes {
   #provenAt = Number.NEGATIVE_INFINITY
   #openedAt = 0
   #replacedAt = Number.NEGATIVE_INFINITY
+  #suspectedAt = Number.NEGATIVE_INFINITY
   #failures = 0
   #trouble: unknown
 
@@ -87,12 +88,19 @@ export class Pushes {
     return hearing.promise
   }
 
-  /** Something shows that pushes may not arrive. */
-  suspect(why: unknown): void {
+  /**
+   * Something shows that pushes may not arrive. The connection is asked for an answer first, since a claim whose turn comes
+   * while it is away is passed over; it is replaced when it gives none, when the same comes again soon, or at once where
+   * the server is `wrong`.
+   */
+  suspect(why: unknown, wrong = false): void {
     const subscriber = this.#subscriber
     if (subscriber === null || this.#asking) return
-    if (systemClock.monotonicMs() - this.#replacedAt < CALM_MS) this.probe()
-    else this.#replace(subscriber, why)
+    const now = systemClock.monotonicMs()
+    const again = now - this.#suspectedAt < AGAIN_MS && now - this.#suspectedAt >= PROBE_MS
+    this.#suspectedAt = now
+    if (wrong || (again && now - this.#replacedAt >= AGAIN_MS)) this.#replace(subscriber, why)
+    else this.probe()
   }
 
   close(): void {

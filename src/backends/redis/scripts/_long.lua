@@ -3,6 +3,8 @@ local function renew(l, owner, terms)
   local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
   if not score or score <= now or score >= FIRST_TICKET then return 'l' end
   local ttl, brought = string.match(terms, '(%d+),(%d*)')
+  -- After this, nothing is refused for want of memory.
+  call('PERSIST', l.queue)
   call('ZADD', l.queue, digits(ttl == '0' and FOREVER or now + ttl), owner)
   local noted = call('HGET', l.details, 'o' .. owner)
   if not noted and brought ~= '' then

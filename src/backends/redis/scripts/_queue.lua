@@ -60,19 +60,26 @@ end
 -- brought one was not there any more.
 local function enqueue(l, claim, ticket)
   local requeued = ticket ~= 'new'
-  if not requeued then
-    local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
-    ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
-  end
-  if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
-    l.size = l.size + 1
+  local place = requeued and tonumber(call('ZSCORE', l.queue, claim.owner) or nil)
+  if place and place >= FIRST_TICKET then
+    -- Who waits stays alive also when there is no memory: after this, nothing is refused for want of it.
+    call('PERSIST', l.queue)
+    ticket, requeued = digits(place), false
   else
-    local place = tonumber(call('ZSCORE', l.queue, claim.owner))
-    if place < FIRST_TICKET then
-      -- Of a shared lease of this owner that has ended.
-      call('ZADD', l.queue, ticket, claim.owner)
+    if not requeued then
+      local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
+      ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
+    end
+    if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
+      l.size = l.size + 1
     else
-      ticket, requeued = digits(place), false
+      place = tonumber(call('ZSCORE', l.queue, claim.owner))
+      if place < FIRST_TICKET then
+        -- Of a shared lease of this owner that has ended.
+        call('ZADD', l.queue, ticket, claim.owner)
+      else
+        ticket, requeued = digits(place), false
+      end
     end
   end
   -- Who lost its place was perhaps not reached.

@@ -1,0 +1,70 @@
+// Every page's programs are written into a project of their own, compiled, and run one after the other on real stores.
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { type Block, blocksOf, isProgram, nameOf, pages, promisedBy, usesVitest } from './pages.js'
+import { Project, withServers } from './project.js'
+import { runElsewhere, servesOn } from './special.js'
+
+let server: RedisServer
+let redis: Redis
+beforeAll(async () => {
+  server = await startRedis()
+  redis = new Redis(server.url)
+})
+beforeEach(async () => {
+  await redis.flushall()
+})
+afterAll(async () => {
+  redis.disconnect()
+  await server.stop()
+})
+
+const shown = pages
+  .map(page => ({ page, programs: blocksOf(page).filter(isProgram) }))
+  .filter(({ page, programs }) => programs.length > 0 && !(page in runElsewhere))
+
+describe.each(shown)('$page', ({ page, programs }) => {
+  let project: Project
+  let complaints: string
+  beforeAll(() => {
+    const servers = { redisPort: server.port }
+    project = new Project(servers)
+    project.addFixtures(page)
+    for (const [i, block] of programs.entries()) project.add(nameOf(block, i), withServers(block.text, servers))
+    complaints = project.compile()
+  })
+  afterAll(() => project[Symbol.dispose]())
+
+  test('its programs have the right types', () => {
+    expect(complaints).toBe('')
+  })
+
+  test.each(programs.map((block, i) => ({ block, file: nameOf(block, i), line: block.line })))(
+    'the program in line $line runs, and prints what it promises',
+    async ({ block, file }) => await (usesVitest(block) ? runTests(project, block, file) : run(project, block, file)),
+  )
+})
+
+async function run(project: Project, block: Block, file: string): Promise<void> {
+  const promised = promisedBy(block)
+  const printedAll = (stdout: string) => inOrder(promised, stdout.split('\n')).length === promised.length
+  const serves = servesOn(block)
+  const ran = await project.program(file, serves ? printedAll : undefined)
+  expect(ran).toMatchObject({ end: serves ? 'SIGTERM' : 0, stderr: '' })
+  expect(inOrder(promised, ran.stdout.split('\n'))).toEqual(promised)
+}
+
+/** Of the conformance suite, one guarantee is enough to show that it is registered as the page says. */
+async function runTests(project: Project, { text }: Block, file: string): Promise<void> {
+  const ran = await project.tests(file, text.includes('conformance({') ? 'fences' : undefined)
+  expect(ran).toMatchObject({ end: 0, stderr: '' })
+  expect(ran.stdout).toMatch(/Tests .*[1-9]\d* passed/)
+}
+
+/** As many of these lines, from the first on, as were printed in this order; other lines may stand between them. */
+function inOrder(promised: readonly string[], printed: readonly string[]): readonly string[] {
+  let at = 0
+  for (const line of printed) if (line === promised[at]) at++
+  return promised.slice(0, at)
+}

@@ -1,0 +1,57 @@
+// The lines of every page that call the command, run on a real Redis: those of a shell, and those in configuration.
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { blocksOf, nameOf, pages } from './pages.js'
+import { Project, withServers } from './project.js'
+import { callsIn, runElsewhere, runLines } from './special.js'
+
+let server: RedisServer
+let redis: Redis
+beforeAll(async () => {
+  server = await startRedis()
+  redis = new Redis(server.url)
+})
+beforeEach(async () => {
+  await redis.flushall()
+})
+afterAll(async () => {
+  redis.disconnect()
+  await server.stop()
+})
+
+const shown = pages
+  .filter(page => !(page in runElsewhere))
+  .map(page => ({ page, blocks: blocksOf(page).filter(block => block.language === 'sh' && runLines(block) !== '') }))
+  .filter(({ blocks }) => blocks.length > 0)
+
+describe.each(shown)('$page', ({ page, blocks }) => {
+  test.each(blocks.map(block => ({ block, line: block.line })))(
+    'the shell lines from line $line on run',
+    async ({ block }) => {
+      const servers = { redisPort: server.port }
+      using project = new Project(servers)
+      project.addFixtures(page)
+      for (const [name, text] of savedFiles(page)) project.add(name, withServers(text, servers))
+      const ran = await project.shell(withServers(runLines(block), servers))
+      expect(ran).toMatchObject({ end: 0 })
+    },
+  )
+})
+
+/** What the page has its readers save, by file name: JavaScript that begins with its name. */
+function savedFiles(page: string): readonly (readonly [string, string])[] {
+  const programs = blocksOf(page).filter(({ language, text }) => language === 'js' && text.startsWith('// '))
+  return programs.map((block, i) => [nameOf(block, i), block.text] as const)
+}
+
+const calls = pages.flatMap(page => blocksOf(page).flatMap(block => callsIn(block).map(call => ({ page, call }))))
+
+test.each(calls)('$page: $call', async ({ call }) => {
+  using project = new Project({ redisPort: server.port })
+  expect(await project.shell(call)).toMatchObject({ end: 0 })
+})
+
+test('there are some', () => {
+  expect(shown.map(({ page }) => page)).toContain('README.md')
+})
