@@ -26,6 +26,8 @@ export interface SoloistEvents {
   detached: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
   /** A lease was made by `attach` of what somebody handed on. */
   attached: [ClaimEvent & { readonly fence: number }]
+  /** A lease that ran out was taken again (`onLost: 'retake'`): its fence is another now, and was `fenceBefore`. */
+  retaken: [ClaimEvent & { readonly fence: number; readonly fenceBefore: number }]
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
   lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
   /** The backend failed where no caller could be told. */
@@ -80,6 +82,7 @@ const channels = {
   released: channel('soloist:released'),
   detached: channel('soloist:detached'),
   attached: channel('soloist:attached'),
+  retaken: channel('soloist:retaken'),
   lost: channel('soloist:lost'),
   fault: channel('soloist:fault'),
   jobFailed: channel('soloist:jobFailed'),
@@ -126,6 +129,10 @@ export class News {
 
   attached({ claim, fence }: HeldLease): void {
     if (this.#isHeard('attached')) this.tell('attached', { ...subject(claim), fence })
+  }
+
+  retaken({ claim, fence }: HeldLease, fenceBefore: number): void {
+    if (this.#isHeard('retaken')) this.tell('retaken', { ...subject(claim), fence, fenceBefore })
   }
 
   lost({ claim, fence, heldMs }: HeldLease, reason: SoloistError): void {

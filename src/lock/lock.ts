@@ -79,6 +79,8 @@ export async function runUnder<L extends HeldLease | HeldLeaseGroup, T>(
 ): Promise<T> {
   try {
     const value = await blocks.run(lease.leases, () => work(lease))
+    const decision = lease.decision()
+    if (decision !== null) await decision
     lease.assertNotLost()
     return value
   } finally {

@@ -25,6 +25,7 @@ import { Blocks, type BlocksHost } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
 import { Releases, type ReleasesHost } from './holding/releases.js'
 import { type RenewalHost, Renewer } from './holding/renewal.js'
+import { Retake, type RetakeHost } from './holding/retake.js'
 import type { Holding } from './holding/token.js'
 import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest } from './request.js'
@@ -58,6 +59,7 @@ export class Locker
     ClosingHost,
     RenewalHost,
     ReleasesHost,
+    RetakeHost,
     WaitingHost,
     WatchingHost
 {
@@ -307,6 +309,22 @@ export class Locker
     if (lease.lock.find(lease.owner) === lease) this.#ended()
     if (this.#closed) lease.endRelease(false, closedError())
     else this.releases.release(lease, result)
+  }
+
+  retake(lease: HeldLease, reason: SoloistError): Retake {
+    this.#renewer.remove(lease)
+    const retake = new Retake(this, lease, reason)
+    retake.ask()
+    return retake
+  }
+
+  onRetaken(lease: HeldLease, fenceBefore: number): void {
+    this.#renewer.add(lease, this.clock.monotonicMs())
+    if (lease.fence !== fenceBefore) this.news.retaken(lease, fenceBefore)
+  }
+
+  onUnwanted(lease: HeldLease): void {
+    this.#releaseOrphan(lease, lease.claim.mode)
   }
 
   onDetached(lease: HeldLease): void {

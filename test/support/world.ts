@@ -88,6 +88,7 @@ export function record(solo: Soloist): Recorded[] {
   solo.on('released', detail => events.push(['released', detail]))
   solo.on('detached', detail => events.push(['detached', detail]))
   solo.on('attached', detail => events.push(['attached', detail]))
+  solo.on('retaken', detail => events.push(['retaken', detail]))
   solo.on('lost', detail => events.push(['lost', detail]))
   solo.on('fault', detail => events.push(['fault', detail]))
   return events

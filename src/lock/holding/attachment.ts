@@ -78,11 +78,11 @@ export class Attachment implements Standing, StepListener<RenewAnswer> {
   }
 
   #attach(call: CallTimes): void {
-    const { name, owner, mode, limit, ttlMs, fence, holdForMs } = this.#holding
+    const { name, owner, mode, limit, ttlMs, fence } = this.#holding
     const claim = { name, owner, mode, limit, ttlMs, meta: null }
     let lease: HeldLease
     try {
-      lease = new HeldLease(this.#host, this.#lock, claim, holdForMs, fence, call)
+      lease = new HeldLease(this.#host, this.#lock, claim, this.#holding, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
       return this.fail(error)

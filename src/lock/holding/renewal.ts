@@ -1,5 +1,5 @@
 import type { RenewAnswer, RenewStep } from '../../backend.js'
-import { SoloistError } from '../../errors.js'
+import type { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, StepListener } from '../calls/steps.js'
@@ -103,11 +103,14 @@ class Renewal implements StepListener<RenewAnswer> {
   readonly #renewer: Renewer
   readonly #lease: HeldLease
   readonly #asker: Asker | null
+  /** What it renews: not what was granted later. */
+  readonly #fence: number
 
   constructor(renewer: Renewer, lease: HeldLease, asker: Asker | null) {
     this.#renewer = renewer
     this.#lease = lease
     this.#asker = asker
+    this.#fence = lease.fence
   }
 
   answered(answer: Done<RenewAnswer>, call: CallTimes): void {
@@ -121,9 +124,6 @@ class Renewal implements StepListener<RenewAnswer> {
 
   late(answer: Done<RenewAnswer> | null, call: CallTimes): void {
     if (answer?.status === 'held') this.#lease.extend(call)
-    else if (answer?.status === 'lost') {
-      const name = JSON.stringify(this.#lease.name)
-      this.#lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
-    }
+    else if (answer?.status === 'lost') this.#lease.denied(this.#fence)
   }
 }

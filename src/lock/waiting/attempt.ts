@@ -267,7 +267,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #hold(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
-      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request.holdForMs, fence, call)
+      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
       return this.fail(error)

@@ -52,6 +52,12 @@ const commands = {
     leases.set(lease.name, lease)
     return told(lease)
   },
+  /** Stops itself, where no transaction is open: those of SQLite run to their end at once. */
+  async stop() {
+    say({ event: 'stopping' })
+    process.kill(process.pid, 'SIGSTOP')
+    return {}
+  },
   async close(options) {
     await solo.close(options)
     return {}
