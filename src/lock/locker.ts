@@ -238,10 +238,18 @@ export class Locker
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta } = request
+    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
     const owner = request.owner ?? this.newOwner()
     const lock = this.#lockFor(name, owner)
     const inside = this.blocks.isInside
-    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience, inside)
+    const attempt = new Attempt(
+      this,
+      { name, owner, mode, limit, ttlMs, meta, endsWithProcess },
+      lock,
+      request,
+      patience,
+      inside,
+    )
     lock.put(attempt)
     attempt.start()
     return attempt.result

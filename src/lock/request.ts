@@ -40,6 +40,12 @@ interface LeaseOptions {
    * throws, and its signal has not fired yet.
    */
   readonly onLost?: 'end' | 'retake' | undefined
+  /**
+   * Whether the lease stands for its ttl also when this process has died; default `false`. It makes a difference on SQLite,
+   * where others of the same machine take the lock of a process at once that provably ended. For work that goes on without
+   * this process, such as that of a child process.
+   */
+  readonly outlivesProcess?: boolean | undefined
   /** Gives up the attempt when it fires; a lease that was granted is not affected by it. */
   readonly signal?: AbortSignal | undefined
 }
@@ -67,6 +73,7 @@ const LOCK_OPTION_NAMES: OptionNames<LockOptions> = {
   holdForMs: true,
   meta: true,
   onLost: true,
+  outlivesProcess: true,
   signal: true,
 }
 const { waitMs: _, ...TRY_LOCK_OPTION_NAMES } = LOCK_OPTION_NAMES
@@ -85,6 +92,8 @@ export interface LockRequest extends Target {
   readonly holdForMs: number
   readonly meta: string | null
   readonly signal: AbortSignal | null
+  /** Whether what is held is to stand for its ttl also when this process has ended; absent: no. */
+  readonly outlives?: boolean
   /** Whether the lock is taken again when the lease ran out; absent: no. */
   readonly retakes?: boolean
   /** Who is to hold the lock; absent: a new owner for this call alone. */
@@ -120,7 +129,10 @@ export function tryLockRequest(target: Target, options: TryLockOptions = {}): Lo
 export function lockRequest(target: Target, options: LockOptions = {}): LockRequest {
   checkOptions(options)
   checkOptionNames(options, LOCK_OPTION_NAMES)
-  const { ttlMs, waitMs, holdForMs, meta, signal, onLost } = options
+  const { ttlMs, waitMs, holdForMs, meta, signal, onLost, outlivesProcess } = options
+  if (outlivesProcess !== undefined && typeof outlivesProcess !== 'boolean') {
+    throw invalidArgument('outlivesProcess must be true or false')
+  }
   if (onLost !== undefined && onLost !== 'end' && onLost !== 'retake') {
     throw invalidArgument("onLost must be 'end' or 'retake'")
   }
@@ -135,5 +147,6 @@ export function lockRequest(target: Target, options: LockOptions = {}): LockRequ
     meta: meta === undefined ? null : checkText('meta', meta),
     signal: signal === undefined ? null : checkSignal(signal),
     retakes: onLost === 'retake',
+    outlives: outlivesProcess === true,
   }
 }

@@ -142,7 +142,15 @@ async function takeLock(
     // Whether the store is there shows in a question that leaves nothing behind: after a claim without an answer, closing
     // the store would take as long again, to give back what may have been noted of it.
     await Promise.race([solo.inspect(name), once(stop.signal, 'abort')])
-    const lease = await solo.lock(name, { ttlMs, holdForMs, waitMs, onLost, meta, signal: stop.signal })
+    const lease = await solo.lock(name, {
+      ttlMs,
+      holdForMs,
+      waitMs,
+      onLost,
+      meta,
+      outlivesProcess: true,
+      signal: stop.signal,
+    })
     if (received === undefined) return lease
     await abandon(solo, lease, notices)
   } catch (error) {

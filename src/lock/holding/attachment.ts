@@ -46,8 +46,14 @@ export class Attachment implements Standing, StepListener<RenewAnswer> {
   }
 
   start(): void {
-    const { name, owner, ttlMs, fence } = this.#holding
-    this.#host.collector.add<RenewAnswer>({ kind: 'renew', name, owner, ttlMs, fence }, this.#lock, true, this)
+    const { name, owner, ttlMs, fence, holdForMs } = this.#holding
+    const endsWithProcess = holdForMs === 0
+    this.#host.collector.add<RenewAnswer>(
+      { kind: 'renew', name, owner, ttlMs, fence, endsWithProcess },
+      this.#lock,
+      true,
+      this,
+    )
   }
 
   answered(answer: Done<RenewAnswer>, call: CallTimes): void {
@@ -78,8 +84,8 @@ export class Attachment implements Standing, StepListener<RenewAnswer> {
   }
 
   #attach(call: CallTimes): void {
-    const { name, owner, mode, limit, ttlMs, fence } = this.#holding
-    const claim = { name, owner, mode, limit, ttlMs, meta: null }
+    const { name, owner, mode, limit, ttlMs, fence, holdForMs } = this.#holding
+    const claim = { name, owner, mode, limit, ttlMs, meta: null, endsWithProcess: holdForMs === 0 }
     let lease: HeldLease
     try {
       lease = new HeldLease(this.#host, this.#lock, claim, this.#holding, fence, call)

@@ -135,6 +135,8 @@ export class HeldLease extends Link implements Lease {
   /** Who waits until that is decided. */
   #onDecided: (() => void)[] = []
   readonly #retakes: boolean
+  /** How many calls are about to hand it on. */
+  #handingOn = 0
   #state: 'held' | 'retaking' | 'releasing' | 'released' | 'detached' | 'lost' = 'held'
   #releasing: Releasing | null = null
   #controller: AbortController | null = null
@@ -196,6 +198,11 @@ export class HeldLease extends Link implements Lease {
   /** How long it is held after the last request that was granted or renewed it, in milliseconds. */
   get termMs(): number {
     return this.claim.ttlMs
+  }
+
+  /** Whether what is held ends with this process. */
+  get endsWithProcess(): boolean {
+    return this.claim.endsWithProcess === true && this.#handingOn === 0
   }
 
   get held(): boolean {
@@ -265,7 +272,13 @@ export class HeldLease extends Link implements Lease {
   async detach(): Promise<string> {
     await this.decision()
     this.assertValid()
-    await this.#host.renewNow(this)
+    // From now on it stands by itself, for as long as its ttl lasts.
+    this.#handingOn += 1
+    try {
+      await this.#host.renewNow(this)
+    } finally {
+      this.#handingOn -= 1
+    }
     this.assertValid()
     this.#state = 'detached'
     this.#host.onDetached(this)

@@ -64,9 +64,10 @@ export class Renewer {
   /** An answer that is slow does not stop the next renewal from being sent in time, and still counts when it comes. */
   #send(lease: HeldLease, asker: Asker | null): void {
     const { name, owner, ttlMs } = lease.claim
+    const endsWithProcess = lease.endsWithProcess
     const now = this.#host.clock.monotonicMs()
     this.#planNext(lease, now, now)
-    const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence }
+    const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence, endsWithProcess }
     this.#host.collector.add(step, null, false, new Renewal(this, lease, asker))
   }
 

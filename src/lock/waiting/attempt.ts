@@ -156,19 +156,24 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
    */
   confirm(then: (asked: Asked) => void): void {
     if (this.#over) return then({ status: 'ended' })
-    const { name, owner, ttlMs } = this.claim
+    const { name, owner, ttlMs, endsWithProcess } = this.claim
     const askedAtMs = this.#host.clock.monotonicMs()
-    this.#host.collector.add<RenewAnswer>({ kind: 'renew', name, owner, ttlMs, fence: null }, null, false, {
-      answered: (answer, call) => {
-        if (this.#over) then({ status: 'ended' })
-        else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
-        else {
-          const asked = this.#granted(answer.fence, call, then)
-          if (asked !== null) then(asked)
-        }
+    this.#host.collector.add<RenewAnswer>(
+      { kind: 'renew', name, owner, ttlMs, fence: null, endsWithProcess },
+      null,
+      false,
+      {
+        answered: (answer, call) => {
+          if (this.#over) then({ status: 'ended' })
+          else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
+          else {
+            const asked = this.#granted(answer.fence, call, then)
+            if (asked !== null) then(asked)
+          }
+        },
+        failed: error => then(this.#faulty(error, askedAtMs)),
       },
-      failed: error => then(this.#faulty(error, askedAtMs)),
-    })
+    )
   }
 
   /**

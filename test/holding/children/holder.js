@@ -32,6 +32,16 @@ const commands = {
       block.catch(reject)
     })
   },
+  /** Begins a run of a job that never ends. */
+  job({ name, ...options }) {
+    return new Promise(resolve => {
+      const job = solo.job(name, options, () => {
+        resolve({})
+        return new Promise(() => {})
+      })
+      job.trigger()
+    })
+  },
   async end({ name }) {
     blocks.get(name)()
     return {}
