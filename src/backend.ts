@@ -58,6 +58,11 @@ export interface Claim extends ClaimId {
    * that and note them with the first renewal.
    */
   readonly noted?: boolean | undefined
+  /**
+   * The claim is of no use once the process of this client has ended, so a backend that can prove that end may let go of
+   * it sooner than its ttl says. Absent or `false`: it stands for its whole ttl, whatever becomes of the process.
+   */
+  readonly endsWithProcess?: boolean | undefined
 }
 
 /** Grant, queue or refuse a claim. */
@@ -92,6 +97,8 @@ export interface RenewStep extends ClaimId {
    * `null`: not known, also when a pushed grant is confirmed, for its fence is the datastore's to tell.
    */
   readonly fence: number | null
+  /** As in {@link Claim}, from now on: the process is that of the client that renews. */
+  readonly endsWithProcess?: boolean | undefined
 }
 
 /**

@@ -10,6 +10,7 @@
  * | `BACKEND_UNSAFE` | only of a `fault` event: the backend works, but is set up so that it may lose locks | what you hold |
  * | `ABORTED` | the caller's `AbortSignal` fired; `cause` is its reason | nothing |
  * | `CLOSED` | used after, or waiting during, `close()` | nothing |
+ * | `SELF_WAIT` | a block of `withLock` or a job's handler would wait for what it holds itself; nothing was sent | what it held before |
  * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
  * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
  * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
@@ -23,6 +24,7 @@ export type SoloistErrorCode =
   | 'BACKEND_UNSAFE'
   | 'ABORTED'
   | 'CLOSED'
+  | 'SELF_WAIT'
   | 'DUPLICATE_JOB'
   | 'JOB_FAILED'
   | 'JOB_REPLACED'

@@ -19,6 +19,7 @@ import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/holding/lease.js'
+import { holdingOf } from './lock/holding/token.js'
 import {
   type Lock,
   NamedLock,
@@ -52,6 +53,17 @@ export interface SoloistOptions {
   readonly random?: (() => number) | undefined
 }
 
+/** How a {@link Soloist} is closed. */
+export interface CloseOptions {
+  /**
+   * How long what is held may take to end by itself before it is aborted, in milliseconds, up to 24 days; default 0.
+   * Meanwhile nothing new is taken: calls for locks and jobs are `CLOSED` at once, and so are waits. Only what a block of
+   * `withLock` or the handler of a job calls goes on as before, so that it can finish. Looking and giving back work until
+   * the end.
+   */
+  readonly drainMs?: number | undefined
+}
+
 /** Which holder {@link Soloist.unlock} is to remove. */
 export type UnlockTarget =
   | { readonly owner: string; readonly force?: false }
@@ -65,6 +77,7 @@ type AnyHandler = (args: any, run: JobRun) => unknown
 type JobOf<F extends AnyHandler> = Job<Parameters<F>[0], Awaited<ReturnType<F>>>
 
 const SOLOIST_OPTION_NAMES: OptionNames<SoloistOptions> = { callTimeoutMs: true, clock: true, random: true }
+const CLOSE_OPTION_NAMES: OptionNames<CloseOptions> = { drainMs: true }
 const LIST_OPTION_NAMES: OptionNames<{ readonly prefix?: string | undefined }> = { prefix: true }
 const UNLOCK_OPTION_NAMES: OptionNames<UnlockTarget> = { owner: true, force: true }
 
@@ -131,6 +144,21 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   }
 
   /**
+   * Makes a lease of what `detach()` handed on, with the same owner and fence, and renews it from now on. The kind of lock
+   * does not matter. `waitMs` and such do not apply: it is one question to the store.
+   *
+   * Held after abort or rejection: nothing by this object. What the token stands for stays held until its ttl is over.
+   *
+   * @param token as {@link Lease.detach} returned it, in this process or another
+   * @throws SoloistError `INVALID_ARGUMENT` for what is no token, or what is attached or held here already; `LEASE_LOST`
+   *   when the lock is not held by it any more; `BACKEND_UNAVAILABLE` when there was no answer, after which it may be
+   *   attached again as long as its ttl lasts; `CLOSED`
+   */
+  attach(token: string): Promise<Lease> {
+    return orRejected(() => this.#locker.attach(holdingOf(token)))
+  }
+
+  /**
    * Runs `work` while holding the lock `name`, or all of several locks. As {@link Lock.withLock}. Several are taken in
    * one order everywhere, so that no two callers can wait for each other, unless one takes more while holding some.
    *
@@ -149,12 +177,15 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   ): Promise<T> {
     if (typeof target === 'string') {
       const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
-      return await runUnder(await this.#locker.acquire(lockRequest(exclusive(target), options)), work)
+      const request = lockRequest(exclusive(target), options)
+      this.#locker.blocks.assertNoSelfWait(request)
+      return await runUnder(this.#locker, await this.#locker.acquire(request), work)
     }
     const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
     const requests = target.map(name => lockRequest(exclusive(name), options))
-    return await runUnder(await acquireGroup(this.#locker, requests), work)
+    for (const request of requests) this.#locker.blocks.assertNoSelfWait(request)
+    return await runUnder(this.#locker, await acquireGroup(this.#locker, requests), work)
   }
 
   /**
@@ -258,14 +289,30 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it back, and lets go of everything this
-   * object opened; a client that was passed in stays open. Safe to call twice.
+   * Ends this object. Every wait ends with `CLOSED`, every lease is aborted and given back, and everything this object
+   * opened is let go; a client that was passed in stays open.
    *
-   * Held after abort or rejection: nothing that is renewed. What could not be given back, since the store did not
-   * answer, runs out after its `ttlMs`.
+   * With `drainMs` it first waits for what is held to end by itself, and keeps it renewed meanwhile; see
+   * {@link CloseOptions.drainMs}.
+   *
+   * **What becomes of a lock.** A lease of `lock` or `tryLock` that is still held is given back, and its signal fires with
+   * `CLOSED`. The signals of blocks of `withLock` and of runs of jobs fire too, but their locks are given back only once
+   * the block or the handler has ended, for which it has a second. A lock whose block runs on is not given back: it is not
+   * renewed any more, so others get it after what is left of its ttl, and a `fault` event tells so.
+   *
+   * Beyond `drainMs` it takes a second for such blocks, and two call time-outs while the backend does not answer. Safe to
+   * call again; the sooner end of draining counts. Called in a block of this object, it does not wait for that block.
+   *
+   * Held after abort or rejection: nothing that is renewed. What could not be given back, since its block runs on or the
+   * store did not answer, runs out after its `ttlMs`.
+   *
+   * @throws SoloistError `INVALID_ARGUMENT`; `BACKEND_UNAVAILABLE` when the backend's own end failed or hangs
    */
-  async close(): Promise<void> {
-    await this.#locker.close()
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions(options)
+    checkOptionNames(options, CLOSE_OPTION_NAMES)
+    const { drainMs } = options
+    await this.#locker.close(drainMs === undefined ? 0 : checkMs('drainMs', drainMs, 0))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

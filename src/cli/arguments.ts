@@ -43,6 +43,11 @@ export function meta(text: string): string {
   return checked('--meta', text)
 }
 
+export function onLost(text: string): 'end' | 'retake' {
+  if (text === 'end' || text === 'retake') return text
+  throw new UsageError(`--on-lost: ${quoted(text)} is neither end nor retake`)
+}
+
 export function exitCode(text: string): number {
   const code = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN
   if (!(code <= 255)) throw new UsageError(`--busy-exit-code: ${quoted(text)} is no whole number from 0 to 255`)

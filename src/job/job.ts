@@ -2,7 +2,6 @@ import type { Locker } from '../lock/locker.js'
 import type { JobLocks } from './locks.js'
 import type { JobDefinition } from './options.js'
 import type { JobCounts, TriggerOutcome } from './outcome.js'
-import { unwrap } from './result.js'
 import { Triggers } from './triggers.js'
 
 /** What a trigger of a function job is answered with. */
@@ -18,7 +17,7 @@ export interface JobOutcome<R> extends TriggerOutcome {
    * @throws DuplicateJobError when the strategy is `skip` and a run was live: nobody waits for that one
    * @throws SoloistError `RESULT_UNAVAILABLE` when the run succeeded but its result cannot be had here, or runs died with
    *   their processes again and again; `LEASE_LOST` when this process ran it and its lease was lost meanwhile;
-   *   `BACKEND_UNAVAILABLE` or `CLOSED`
+   *   `SELF_WAIT` in the handler of a run that would have to end first; `BACKEND_UNAVAILABLE` or `CLOSED`
    */
   result(): Promise<R>
 }
@@ -26,7 +25,8 @@ export interface JobOutcome<R> extends TriggerOutcome {
 /** A singleton job: a function that runs at most once at a time for the same arguments, wherever it is triggered. */
 export interface Job<A, R> {
   /**
-   * As `trigger`, and waits for the result. Rejects as both do.
+   * As `trigger`, and waits for the result. Rejects as both do. The run is a part of the block or handler that calls: what
+   * those hold it cannot wait for, which is `SELF_WAIT`.
    *
    * Held after abort or rejection: nothing by this call. The lock of a run that it started is given up before its error
    * is told, or runs out after `ttlMs`; a run that it joined goes on.
@@ -55,13 +55,13 @@ export type JobArguments<A> = undefined extends A ? [args?: A] : [args: A]
 /** Makes a job of its definition. */
 export function makeJob<A, R>(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>): Job<A, R> {
   const triggers = new Triggers(locker, jobs, definition)
-  const call = async (...args: JobArguments<A>) => unwrap(await (await triggers.trigger(args[0] as A)).settled)
+  const call = async (...args: JobArguments<A>) => await triggers.call(args[0] as A)
   return Object.defineProperties(call as unknown as Job<A, R>, {
     name: { value: definition.name },
     trigger: {
       value: async (...args: JobArguments<A>): Promise<JobOutcome<R>> => {
-        const { outcome, settled } = await triggers.trigger(args[0] as A)
-        return { ...outcome, result: async () => unwrap(await settled) }
+        const { entered, key } = await triggers.trigger(args[0] as A)
+        return { ...entered.outcome, result: () => triggers.result(entered, key) }
       },
     },
     key: { value: (...args: JobArguments<A>) => triggers.key(args[0] as A) },

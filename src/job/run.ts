@@ -1,5 +1,6 @@
 import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
+import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { shared } from '../lock/request.js'
@@ -37,20 +38,22 @@ export async function execute<A, R>(
   const { lease } = order.hold
   const controller = new AbortController()
   const stopListening = onAbort(lease.signal, () => controller.abort(lease.signal.reason))
-  let asked: StopRequest | null = null
   let settled: Settled<R>
   try {
-    if (order.stop !== null) {
-      asked = await StopRequest.await(locker, order.stop, order.id, definition.ttlMs, reason =>
-        controller.abort(reason),
-      )
-    }
-    settled = await attempts(locker, definition, order, controller.signal)
+    settled = await locker.blocks.run([lease], async () => {
+      const { stop, id } = order
+      const abort = (reason: SoloistError) => controller.abort(reason)
+      const asked = stop === null ? null : await StopRequest.await(locker, stop, id, definition.ttlMs, abort)
+      try {
+        return await attempts(locker, definition, order, controller.signal)
+      } finally {
+        await asked?.end()
+      }
+    })
   } catch (error) {
     settled = { ok: false, error }
   }
   stopListening()
-  await asked?.end()
   return await conclude(locker, definition, lease, settled)
 }
 
@@ -140,7 +143,8 @@ class StopRequest {
     const stop = new StopRequest(await locker.acquire(request))
     const asked = () => {
       if (stop.#over) return
-      onAsked(new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`))
+      const reason = new SoloistError('JOB_REPLACED', `run ${owner} was asked to stop for a newer one`)
+      outsideBlocks(() => onAsked(reason))
     }
     // If the push is lost or the watch fails, the next renewal of this lease finds that the lock was released.
     locker.watching.until(name, owner).then(asked, () => {})

@@ -87,7 +87,8 @@ export class Runs<A, R> {
     const local = this.#local.get(key)
     if (local === undefined || !local.lease.valid) return null
     const { id, state, lease, settled } = local
-    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: Math.round(lease.heldMs), dead: false }), settled }
+    const met = { id, state, ageMs: Math.round(lease.heldMs), dead: false } as const
+    return { outcome: outcomeOf('duplicate', id, met), settled, waits: true }
   }
 
   /** How the run `id` ends, wherever it is. If it dies the trigger starts anew, by `strategy`. */

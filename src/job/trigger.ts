@@ -19,6 +19,8 @@ export interface Trigger<A> {
 export interface Entered<R> {
   readonly outcome: TriggerOutcome
   readonly settled: Promise<Settled<R>>
+  /** Whether that is up to a run that others began, or that waits for one. */
+  readonly waits: boolean
 }
 
 /** The live run that a trigger found. */

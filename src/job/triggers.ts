@@ -1,10 +1,12 @@
 import { DuplicateJobError, SoloistError } from '../errors.js'
 import { checkStrategy, type JobStrategy } from '../internal/job-modes.js'
+import { outsideBlocks, selfWait } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import { jobKeying } from './key.js'
 import type { JobLocks } from './locks.js'
 import { jobLockNames } from './names.js'
 import type { JobDefinition } from './options.js'
+import type { TriggerOutcome } from './outcome.js'
 import { askToStop, becomePending, carried } from './pending.js'
 import { Places } from './places.js'
 import { type Settled, settle, unwrap } from './result.js'
@@ -46,15 +48,39 @@ export class Triggers<A, R> {
     return this.#keyOf(args)
   }
 
-  /** Does what the job's mode and strategy say. */
-  async trigger(args: A): Promise<Entered<R>> {
-    const { name, onDuplicate, merge } = this.#definition
+  /** Asks for a run and waits for its result, as {@link Triggers.result}. */
+  async call(args: A): Promise<R> {
+    const { onDuplicate } = this.#definition
     const key = this.key(args)
+    // Before anything is left behind: a run that is asked for again and again by itself would never end.
+    if (typeof onDuplicate === 'string' && onDuplicate !== 'reject' && onDuplicate !== 'skip')
+      this.#assertNotWithin(key)
+    return await this.result(await this.#trigger(args, key), key)
+  }
+
+  /** Does what the job's mode and strategy say. The run is no part of the block that the call is made in. */
+  async trigger(args: A): Promise<{ entered: Entered<R>; key: string }> {
+    const key = this.key(args)
+    return { entered: await outsideBlocks(() => this.#trigger(args, key)), key }
+  }
+
+  /**
+   * How what covers a trigger ends.
+   *
+   * @throws SoloistError `SELF_WAIT` when it cannot before the handler ends that the call is made in
+   */
+  async result({ outcome, settled, waits }: Entered<R>, key: string): Promise<R> {
+    if (waits) this.#assertNotWithin(key, outcome)
+    return unwrap(await settled)
+  }
+
+  async #trigger(args: A, key: string): Promise<Entered<R>> {
+    const { name, onDuplicate, merge } = this.#definition
     if (merge !== null) carried(args)
     const names = jobLockNames(name, key)
     const places = new Places(this.#locker, names, this.#definition)
     const trigger = { args, key, names, places, lives: MOST_RECOVERIES }
-    this.#locker.assertOpen()
+    this.#locker.assertTakesWork()
     try {
       const entered = onDuplicate === 'join' ? await this.#join(trigger) : await this.#enter(trigger, onDuplicate)
       this.#jobs.count(name, entered.outcome.status)
@@ -63,6 +89,21 @@ export class Triggers<A, R> {
       if (error instanceof DuplicateJobError) this.#jobs.count(name, 'duplicate')
       throw error
     }
+  }
+
+  /** @throws SoloistError `SELF_WAIT` when the call is made in a run with this key, which would wait for itself */
+  #assertNotWithin(key: string, outcome: TriggerOutcome | null = null): void {
+    const { name, mode, stops } = this.#definition
+    const { blocks } = this.#locker
+    // A run that is asked to stop may end all the same.
+    if (stops) return
+    const names = jobLockNames(name, key)
+    const { live } = new Places(this.#locker, names, this.#definition)
+    const joins = outcome?.status === 'duplicate' ? outcome.id : null
+    // Runs of one period do not keep each other waiting.
+    const within =
+      mode === 'untilExpired' ? joins !== null && blocks.isUnder(live.name, joins) : blocks.isUnder(live.name)
+    if (within) throw selfWait(`a run of the job ${JSON.stringify(name)} that cannot end before it`)
   }
 
   /**
@@ -76,7 +117,7 @@ export class Triggers<A, R> {
     if (first || outcome.status === 'duplicate') return value
     const { id, status } = outcome
     const state = status === 'deferred' ? 'queued' : 'running'
-    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: 0, dead: false }), settled }
+    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: 0, dead: false }), settled, waits: true }
   }
 
   async #enter(trigger: Trigger<A>, strategy: Strategy<A>): Promise<Entered<R>> {
@@ -90,7 +131,11 @@ export class Triggers<A, R> {
       if (met === null) continue
       const hold = await places.takeOver(id, met.id)
       if (hold === null) continue
-      return { outcome: outcomeOf('recovered', id, met), settled: this.#runs.run(trigger, id, args, hold) }
+      return {
+        outcome: outcomeOf('recovered', id, met),
+        settled: this.#runs.run(trigger, id, args, hold),
+        waits: false,
+      }
     }
     const message = `the locks of job ${JSON.stringify(this.#definition.name)} changed at each look`
     throw new SoloistError('BACKEND_UNAVAILABLE', message)
@@ -99,7 +144,8 @@ export class Triggers<A, R> {
   async #enterAtOnce(trigger: Trigger<A>, id: string): Promise<Entered<R> | null> {
     const hold = await trigger.places.enter(id)
     if (hold === null) return null
-    return { outcome: outcomeOf('started', id, null), settled: this.#runs.run(trigger, id, trigger.args, hold) }
+    const settled = this.#runs.run(trigger, id, trigger.args, hold)
+    return { outcome: outcomeOf('started', id, null), settled, waits: false }
   }
 
   /** Where the gate is the slot of the one pending run: takes it, and runs at once or after the run that executes. */
@@ -110,21 +156,25 @@ export class Triggers<A, R> {
     const place = places.queue(id)
     const strategy = this.#following
     const settled = this.#runs.standBy({ trigger, id, args, place, slot, strategy })
-    if (await place.atOnce) return { outcome: outcomeOf('started', id, null), settled }
+    if (await place.atOnce) return { outcome: outcomeOf('started', id, null), settled, waits: false }
     const holder = await this.#jobs.holder(places.live.name)
     const running: Met | null = holder && { id: holder.owner, state: 'running', ageMs: holder.ageMs, dead: false }
-    return { outcome: outcomeOf('deferred', id, running), settled }
+    return { outcome: outcomeOf('deferred', id, running), settled, waits: true }
   }
 
   async #meeting(trigger: Trigger<A>, id: string, met: Met, strategy: Strategy<A>): Promise<Entered<R>> {
     switch (typeof strategy === 'function' ? await this.#decided(strategy, trigger.args, met) : strategy) {
       case 'join':
-        return { outcome: outcomeOf('duplicate', met.id, met), settled: this.#runs.cover(trigger, met.id, 'join') }
+        return {
+          outcome: outcomeOf('duplicate', met.id, met),
+          settled: this.#runs.cover(trigger, met.id, 'join'),
+          waits: true,
+        }
       case 'reject':
         throw this.#duplicate(met)
       case 'skip': {
         const settled = Promise.resolve<Settled<R>>({ ok: false, error: this.#duplicate(met) })
-        return { outcome: outcomeOf('duplicate', met.id, met), settled }
+        return { outcome: outcomeOf('duplicate', met.id, met), settled, waits: false }
       }
       case 'delay':
         return await this.#delay(trigger, id, met)
@@ -147,7 +197,11 @@ export class Triggers<A, R> {
       const place = places.queue(id)
       const settled = this.#runs.standBy({ trigger, id, args, place, slot: null, strategy })
       const started = await place.atOnce
-      return { outcome: started ? outcomeOf('started', id, null) : outcomeOf('deferred', id, met), settled }
+      return {
+        outcome: started ? outcomeOf('started', id, null) : outcomeOf('deferred', id, met),
+        settled,
+        waits: !started,
+      }
     }
     const gate = places.queueForSlot(id, this.#meta(args))
     const settled = settle(
@@ -157,7 +211,7 @@ export class Triggers<A, R> {
       })(),
     )
     await gate.atOnce
-    return { outcome: outcomeOf('deferred', id, met), settled }
+    return { outcome: outcomeOf('deferred', id, met), settled, waits: true }
   }
 
   /** Becomes the one run that starts after the live one, in the place of another that waits for that. */
@@ -174,9 +228,9 @@ export class Triggers<A, R> {
     const settled = this.#runs.standBy({ trigger, id, ...pending, strategy })
     if (strategy === 'replace') {
       if (this.#definition.stops && met.state === 'running') void askToStop(this.#locker, trigger, met, place)
-      return { outcome: outcomeOf('replaced', id, met), settled }
+      return { outcome: outcomeOf('replaced', id, met), settled, waits: true }
     }
-    return { outcome: outcomeOf('deferred', met.id, met), settled }
+    return { outcome: outcomeOf('deferred', met.id, met), settled, waits: true }
   }
 
   /** Who is live, or `null` when nobody is any more. */

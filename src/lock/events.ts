@@ -4,6 +4,7 @@ import type { Claim, ClaimId, ClaimMode } from '../backend.js'
 import type { SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { soon } from '../internal/real-time.js'
+import { outsideBlocks } from './holding/blocks.js'
 import type { HeldLease } from './holding/lease.js'
 
 /** What every event tells about the claim it is about. Durations are whole milliseconds. */
@@ -21,6 +22,12 @@ export interface SoloistEvents {
   waiting: [ClaimEvent & { readonly holder: string | null }]
   /** A lease was given up by its owner after `heldMs`. */
   released: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
+  /** A lease was handed on by `detach()`, after `heldMs`. */
+  detached: [ClaimEvent & { readonly fence: number; readonly heldMs: number }]
+  /** A lease was made by `attach` of what somebody handed on. */
+  attached: [ClaimEvent & { readonly fence: number }]
+  /** A lease that ran out was taken again (`onLost: 'retake'`): its fence is another now, and was `fenceBefore`. */
+  retaken: [ClaimEvent & { readonly fence: number; readonly fenceBefore: number }]
   /** A lease ended although its owner did not release it; `reason` is what its signal was aborted with. */
   lost: [ClaimEvent & { readonly fence: number; readonly heldMs: number; readonly reason: SoloistError }]
   /** The backend failed where no caller could be told. */
@@ -73,6 +80,9 @@ const channels = {
   acquired: channel('soloist:acquired'),
   waiting: channel('soloist:waiting'),
   released: channel('soloist:released'),
+  detached: channel('soloist:detached'),
+  attached: channel('soloist:attached'),
+  retaken: channel('soloist:retaken'),
   lost: channel('soloist:lost'),
   fault: channel('soloist:fault'),
   jobFailed: channel('soloist:jobFailed'),
@@ -93,8 +103,10 @@ export class News {
   }
 
   tell<E extends SoloistEventName>(event: E, detail: SoloistEvents[E][0]): void {
-    if (this.#emitter.listenerCount(event) > 0) soon(() => this.#emitter.emit(event, detail))
-    if (channels[event].hasSubscribers) channels[event].publish(detail)
+    if (this.#emitter.listenerCount(event) > 0) {
+      soon(() => outsideBlocks(() => this.#emitter.emit(event, detail)))
+    }
+    if (channels[event].hasSubscribers) outsideBlocks(() => channels[event].publish(detail))
   }
 
   /** @param sinceMs when the caller began to wait, on the monotonic clock */
@@ -109,6 +121,18 @@ export class News {
 
   released({ claim, fence, heldMs }: HeldLease): void {
     if (this.#isHeard('released')) this.tell('released', { ...subject(claim), fence, heldMs: Math.round(heldMs) })
+  }
+
+  detached({ claim, fence, heldMs }: HeldLease): void {
+    if (this.#isHeard('detached')) this.tell('detached', { ...subject(claim), fence, heldMs: Math.round(heldMs) })
+  }
+
+  attached({ claim, fence }: HeldLease): void {
+    if (this.#isHeard('attached')) this.tell('attached', { ...subject(claim), fence })
+  }
+
+  retaken({ claim, fence }: HeldLease, fenceBefore: number): void {
+    if (this.#isHeard('retaken')) this.tell('retaken', { ...subject(claim), fence, fenceBefore })
   }
 
   lost({ claim, fence, heldMs }: HeldLease, reason: SoloistError): void {

@@ -87,6 +87,12 @@ export class HeldLeaseGroup implements LeaseGroup {
     for (const lease of this.#held.values()) lease.assertValid()
   }
 
+  /** As {@link HeldLease.decision}, for every lease. */
+  decision(): Promise<unknown> | null {
+    const decisions = this.leases.map(lease => lease.decision()).filter(decision => decision !== null)
+    return decisions.length === 0 ? null : Promise.all(decisions)
+  }
+
   assertNotLost(): void {
     for (const lease of this.#held.values()) lease.assertNotLost()
   }

@@ -6,7 +6,7 @@ export interface Standing {
   readonly owner: string
 }
 
-/** A claim that was left to run out. */
+/** A claim that was left to run out, or that was handed on. */
 export class Expiring implements Standing {
   readonly owner: string
   readonly timer: Timer

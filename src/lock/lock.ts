@@ -1,6 +1,7 @@
 import { invalidArgument } from '../errors.js'
 import { checkNoMore } from '../internal/check.js'
-import type { Lease } from './holding/lease.js'
+import type { HeldLeaseGroup } from './group.js'
+import type { HeldLease, Lease } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import {
   exclusive,
@@ -35,12 +36,15 @@ export interface Lock {
   /**
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
    *
+   * A call within `work` that asks for a lock `work` holds itself would never be granted it, so it is refused at once.
+   * For work that is started there and not awaited, use {@link Lock.lock}, which waits.
+   *
    * Held after abort or rejection: nothing, once `work` has ended: the lock was released, or is kept for the rest of
    * `holdForMs`. Where the store does not answer, it runs out after `ttlMs`.
    *
    * @returns what `work` returned
    * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;
-   *   else as {@link Lock.lock}
+   *   else `SELF_WAIT`, or as {@link Lock.lock}
    */
   withLock<T>(work: Work<Lease, T>): Promise<T>
   withLock<T>(options: LockOptions, work: Work<Lease, T>): Promise<T>
@@ -68,12 +72,15 @@ export function workAndOptions<L, T>(
 }
 
 /** Runs `work` under a lease, or a group of them, and ends the lease. */
-export async function runUnder<L extends AsyncDisposable & { assertNotLost(): void }, T>(
+export async function runUnder<L extends HeldLease | HeldLeaseGroup, T>(
+  { blocks }: Locker,
   lease: L,
   work: Work<L, T>,
 ): Promise<T> {
   try {
-    const value = await work(lease)
+    const value = await blocks.run(lease.leases, () => work(lease))
+    const decision = lease.decision()
+    if (decision !== null) await decision
     lease.assertNotLost()
     return value
   } finally {
@@ -103,7 +110,9 @@ export class NamedLock implements Lock {
 
   async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
-    return await runUnder(await this.#locker.acquire(lockRequest(this.#target, options)), work)
+    const request = lockRequest(this.#target, options)
+    this.#locker.blocks.assertNoSelfWait(request)
+    return await runUnder(this.#locker, await this.#locker.acquire(request), work)
   }
 }
 

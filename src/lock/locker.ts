@@ -11,18 +11,23 @@ import type {
   StoreEvent,
   WatchReply,
 } from '../backend.js'
-import { invalidArgument, SoloistError } from '../errors.js'
+import { invalidArgument, type SoloistError } from '../errors.js'
 import type { Clock } from '../internal/clock.js'
 import { Calls } from './calls/calls.js'
 import { StepCollector } from './calls/collector.js'
 import { Deadlines } from './calls/deadlines.js'
 import { Failures } from './calls/failures.js'
 import type { CallTimes, Done, PendingStep } from './calls/steps.js'
+import { Closing, type ClosingHost, closedError } from './closing.js'
 import { News } from './events.js'
+import { Attachment, type AttachmentHost } from './holding/attachment.js'
+import { Blocks, type BlocksHost } from './holding/blocks.js'
 import { HeldLease } from './holding/lease.js'
 import { Releases, type ReleasesHost } from './holding/releases.js'
 import { type RenewalHost, Renewer } from './holding/renewal.js'
-import { Expiring, LocalLocks } from './local-locks.js'
+import { Retake, type RetakeHost } from './holding/retake.js'
+import type { Holding } from './holding/token.js'
+import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest } from './request.js'
 import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
@@ -42,11 +47,22 @@ export interface LockerOptions {
 /** What a wait in several parts adds to its request. */
 export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
 
-/** How many leases `close` gives up before it looks whether the backend still answers. */
-const CLOSE_AT_ONCE = 1_024
+/** What the backend may still tell of a claim so long after it was handed on. */
+const NEWS_LATE_MS = 60_000
 
 /** One client of one backend: turns requests into leases, and keeps every promise made about them until it is closed. */
-export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHost, WatchingHost {
+export class Locker
+  implements
+    AttachmentHost,
+    AttemptHost,
+    BlocksHost<HeldLease>,
+    ClosingHost,
+    RenewalHost,
+    ReleasesHost,
+    RetakeHost,
+    WaitingHost,
+    WatchingHost
+{
   readonly clock: Clock
   readonly random: () => number
   readonly clientId: string
@@ -54,18 +70,20 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   readonly beatMs: number
   readonly collector: StepCollector
   readonly locks: LocalLocks = new LocalLocks()
+  readonly blocks: Blocks<HeldLease> = new Blocks<HeldLease>(this)
+  readonly releases: Releases
   readonly waiting: WaitingRoom
   readonly watching: WatchRoom
   readonly news: News
+  readonly failures: Failures
 
   readonly #calls: Calls
-  readonly #failures: Failures
   readonly #renewer: Renewer
-  readonly #releases: Releases
   #sequence = 0
-  #closing: Promise<void> | null = null
-  /** Leases that `close` ended and has not given up yet. */
-  readonly #ended: HeldLease[] = []
+  /** How many leases this client holds. */
+  held = 0
+  #closing: Closing | null = null
+  #end: Promise<void> | null = null
   #closed = false
 
   constructor(backend: Backend, options: LockerOptions) {
@@ -77,7 +95,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.beatMs = backend.beatMs
     this.news = new News(options.emitter, clock)
     const failures = new Failures(backend.kind)
-    this.#failures = failures
+    this.failures = failures
     const deadlines = new Deadlines(clock, options.callTimeoutMs)
     const onHanded = (grant: HandedGrant, call: CallTimes) => this.#handed(grant, call)
     this.collector = new StepCollector({ backend, clock, deadlines, failures, onHanded })
@@ -85,7 +103,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     this.waiting = new WaitingRoom(this, backend.beatMs)
     this.watching = new WatchRoom(this)
     this.#renewer = new Renewer(this)
-    this.#releases = new Releases(this)
+    this.releases = new Releases(this)
     backend.open(clientId, event => this.#told(event))
   }
 
@@ -107,10 +125,20 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   /** Claims a lock in one step, without a lease that is kept renewed. */
   take(claim: Claim, replaces: string | null): Promise<Done<AcquireAnswer>> {
     return new Promise((resolve, reject) => {
-      this.assertOpen()
+      this.assertTakesWork()
       const step = { kind: 'acquire', claim, ticket: null, replaces } as const
       this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
     })
+  }
+
+  /** Makes a lease of what somebody handed on. */
+  attach(holding: Holding): Promise<HeldLease> {
+    this.assertTakesWork()
+    const lock = this.#lockFor(holding.name, holding.owner)
+    const attachment = new Attachment(this, lock, holding, this.blocks.isInside)
+    lock.put(attachment)
+    attachment.start()
+    return attachment.result
   }
 
   /** An owner that nobody else has. */
@@ -132,13 +160,13 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
    */
   async release(claim: ClaimId, result: KeptResult | null = null): Promise<boolean> {
     this.assertOpen()
-    return await this.#releases.releaseOf(claim, result)
+    return await this.releases.releaseOf(claim, result)
   }
 
   /** As {@link Locker.release}, also while this object is being closed. */
   async releaseUnused(claim: ClaimId): Promise<void> {
-    if (this.#closed) throw closed()
-    await this.#releases.releaseOf(claim, null)
+    if (this.#closed) throw closedError()
+    await this.releases.releaseOf(claim, null)
   }
 
   /** The lease this client has for a claim, while it has one. */
@@ -167,84 +195,92 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     }
   }
 
+  /** Whether nothing but taking locks is refused, if anything. */
   get isOpen(): boolean {
-    return this.#closing === null
+    return this.#closing === null || this.#closing.draining
   }
 
   assertOpen(): void {
-    if (!this.isOpen) throw closed()
+    if (!this.isOpen) throw closedError()
+  }
+
+  /** While what is held may end by itself, only the blocks that hold something take more. */
+  assertTakesWork(): void {
+    if (this.#closing !== null && !(this.#closing.draining && this.blocks.isInside)) throw closedError()
   }
 
   /**
-   * Ends every wait with `CLOSED`, aborts the signal of every lease and gives it up, then closes the backend. While the
-   * backend does not answer it takes at most two call time-outs; safe to call twice.
+   * Ends every wait with `CLOSED`, lets what is held end for up to `drainMs`, aborts what is left and gives it up, then
+   * closes the backend. While the backend does not answer, that takes two call time-outs at most beyond `drainMs` and
+   * what aborted blocks are waited for. Safe to call twice: the sooner end counts.
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
+  close(drainMs = 0): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = new Closing(this)
+      this.#end = this.#close(this.#closing, drainMs)
+    } else this.#closing.hurry(drainMs)
+    return this.#end as Promise<void>
   }
 
-  async #close(): Promise<void> {
-    for (const standing of this.locks.standing()) {
-      if (standing instanceof HeldLease) standing.lose(closed())
-      else if (standing instanceof Attempt) standing.fail(closed())
-    }
-    this.watching.close(closed())
-    await this.#releaseEnded()
+  async #close(closing: Closing, drainMs: number): Promise<void> {
+    if (drainMs > 0) await closing.drain(drainMs)
+    await closing.abort()
     // What is not done in time has a fault event of its own.
-    await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
+    await Promise.allSettled([this.#calls.bounded('close', this.releases.finished())])
     this.#closed = true
-    this.collector.cut(closed())
+    this.collector.cut(closedError())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
   }
 
-  /** Gives up what `close` ended, some at a time, so that each has its time to be answered; as long as any is answered. */
-  async #releaseEnded(): Promise<void> {
-    let answers = true
-    for (let leases = this.#ended.splice(0, CLOSE_AT_ONCE); leases.length > 0; ) {
-      const before = this.#releases.answered
-      for (const lease of leases) {
-        if (answers) this.#releases.release(lease, null)
-        else
-          this.onReleaseFault(
-            lease,
-            this.#failures.unavailable('release', 'gave no answer for a while', this.#failures.last),
-          )
-      }
-      leases = this.#ended.splice(0, CLOSE_AT_ONCE)
-      if (!answers || leases.length === 0) continue
-      await this.#releases.finished()
-      answers = this.#releases.answered > before
-    }
-  }
-
   #attempt(request: LockRequest, patience: Patience): Promise<HeldLease | null> {
-    this.assertOpen()
+    this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta, noted } = request
+    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
     const owner = request.owner ?? this.newOwner()
-    const lock = this.locks.at(name)
-    const standing = lock.find(owner)
-    if (standing !== undefined && !(standing instanceof Expiring)) {
-      throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
-    }
-    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta, noted }, lock, request, patience)
+    const lock = this.#lockFor(name, owner)
+    const inside = this.blocks.isInside
+    const attempt = new Attempt(
+      this,
+      { name, owner, mode, limit, ttlMs, meta, noted, endsWithProcess },
+      lock,
+      request,
+      patience,
+      inside,
+    )
     lock.put(attempt)
     attempt.start()
     return attempt.result
   }
 
-  // What attempts call back.
+  /** @throws SoloistError `INVALID_ARGUMENT` when something stands for this claim */
+  #lockFor(name: string, owner: string): LocalLock {
+    const lock = this.locks.at(name)
+    const standing = lock.find(owner)
+    // What comes in its place stands for the claim from now on.
+    if (standing instanceof Expiring) standing.timer.cancel()
+    else if (standing !== undefined) {
+      throw invalidArgument('this owner holds or claims the lock here already; a run needs an owner of its own')
+    }
+    return lock
+  }
+
+  // What attempts and attachments call back.
 
   hold(lease: HeldLease, nowMs: number): void {
     this.#renewer.add(lease, nowMs)
     lease.lock.put(lease)
+    this.held += 1
   }
 
   onHeld(lease: HeldLease, sinceMs: number): void {
     this.news.acquired(lease, sinceMs)
+  }
+
+  onAttached(lease: HeldLease): void {
+    this.news.attached(lease)
   }
 
   forget(attempt: Attempt): void {
@@ -277,19 +313,60 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
 
   releaseLease(lease: HeldLease, result: KeptResult | null): void {
     this.#renewer.remove(lease)
-    if (this.#closed) lease.endRelease(false, closed())
-    else this.#releases.release(lease, result)
+    // A release that is tried again is none that ends it.
+    if (lease.lock.find(lease.owner) === lease) this.#ended()
+    if (this.#closed) lease.endRelease(false, closedError())
+    else this.releases.release(lease, result)
+  }
+
+  retake(lease: HeldLease, reason: SoloistError): Retake {
+    this.#renewer.remove(lease)
+    const retake = new Retake(this, lease, reason)
+    retake.ask()
+    return retake
+  }
+
+  onRetaken(lease: HeldLease, fenceBefore: number): void {
+    this.#renewer.add(lease, this.clock.monotonicMs())
+    if (lease.fence !== fenceBefore) this.news.retaken(lease, fenceBefore)
+  }
+
+  onUnwanted(lease: HeldLease): void {
+    this.#releaseOrphan(lease, lease.claim.mode)
+  }
+
+  onDetached(lease: HeldLease): void {
+    const { lock, owner, termMs } = lease
+    this.#renewer.remove(lease)
+    this.news.detached(lease)
+    // What the backend tells late of this claim is not for us any more, and nothing that is to be given back.
+    const timer = this.clock.setTimer(Math.max(termMs, NEWS_LATE_MS), () => lock.remove(detached), { background: true })
+    const detached = new Expiring(owner, timer)
+    lock.put(detached)
+    this.#ended()
   }
 
   onLost(lease: HeldLease, reason: SoloistError): void {
     this.#renewer.remove(lease)
     if (reason.code === 'CLOSED') {
-      this.#ended.push(lease)
+      this.#ended()
+      this.#closing?.aborted(lease)
       return
     }
     this.news.lost(lease, reason)
     lease.lock.remove(lease)
+    this.#ended()
     this.#releaseOrphan(lease, lease.claim.mode)
+  }
+
+  // What blocks and closing call back.
+
+  onBlockEnded(lease: HeldLease): void {
+    this.#closing?.blockEnded(lease)
+  }
+
+  endWatching(reason: SoloistError): void {
+    this.watching.close(reason)
   }
 
   onReleased(lease: HeldLease): void {
@@ -336,11 +413,13 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     else this.#releaseOrphan(claim, null)
   }
 
-  #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
-    return this.#closed ? null : this.#releases.releaseOrphan(claim, mode)
+  /** A lease is not held any more. */
+  #ended(): void {
+    this.held -= 1
+    this.#closing?.leaseEnded()
   }
-}
 
-function closed(): SoloistError {
-  return new SoloistError('CLOSED', 'this Soloist object was closed')
+  #releaseOrphan(claim: ClaimId, mode: ClaimMode | null): PendingStep | null {
+    return this.#closed ? null : this.releases.releaseOrphan(claim, mode)
+  }
 }

@@ -29,6 +29,23 @@ interface LeaseOptions {
   readonly holdForMs?: number | undefined
   /** A short text (up to 1 KiB) shown to operators beside the owner; default none. */
   readonly meta?: string | undefined
+  /**
+   * What becomes of a lease that ran out since it could not be renewed in time, as when the machine slept; default `'end'`:
+   * it is lost. With `'retake'` the lock is taken again if it is free then: the lease goes on, with a new fence, and a
+   * `retaken` event tells so. Somebody may have held the lock in between and given it back: the new fence keeps what they
+   * wrote from being overwritten unnoticed, if the resource checks it. If somebody holds it or waits for it, the lease is
+   * lost as ever; so is one that was taken away by `unlock` or `clear` while it lasted.
+   *
+   * While the store does not answer, it is asked for one more ttl. Meanwhile the lease is not valid, so `assertValid()`
+   * throws, and its signal has not fired yet.
+   */
+  readonly onLost?: 'end' | 'retake' | undefined
+  /**
+   * Whether the lease stands for its ttl also when this process has died; default `false`. It makes a difference on SQLite,
+   * where others of the same machine take the lock of a process at once that provably ended. For work that goes on without
+   * this process, such as that of a child process.
+   */
+  readonly outlivesProcess?: boolean | undefined
   /** Gives up the attempt when it fires; a lease that was granted is not affected by it. */
   readonly signal?: AbortSignal | undefined
 }
@@ -55,6 +72,8 @@ const LOCK_OPTION_NAMES: OptionNames<LockOptions> = {
   ttlMs: true,
   holdForMs: true,
   meta: true,
+  onLost: true,
+  outlivesProcess: true,
   signal: true,
 }
 const { waitMs: _, ...TRY_LOCK_OPTION_NAMES } = LOCK_OPTION_NAMES
@@ -75,6 +94,10 @@ export interface LockRequest extends Target {
   /** As in a claim: age and fence are seen from the grant on. */
   readonly noted?: boolean
   readonly signal: AbortSignal | null
+  /** Whether what is held is to stand for its ttl also when this process has ended; absent: no. */
+  readonly outlives?: boolean
+  /** Whether the lock is taken again when the lease ran out; absent: no. */
+  readonly retakes?: boolean
   /** Who is to hold the lock; absent: a new owner for this call alone. */
   readonly owner?: string
   /** Take the lock from exactly this owner. */
@@ -108,7 +131,13 @@ export function tryLockRequest(target: Target, options: TryLockOptions = {}): Lo
 export function lockRequest(target: Target, options: LockOptions = {}): LockRequest {
   checkOptions(options)
   checkOptionNames(options, LOCK_OPTION_NAMES)
-  const { ttlMs, waitMs, holdForMs, meta, signal } = options
+  const { ttlMs, waitMs, holdForMs, meta, signal, onLost, outlivesProcess } = options
+  if (outlivesProcess !== undefined && typeof outlivesProcess !== 'boolean') {
+    throw invalidArgument('outlivesProcess must be true or false')
+  }
+  if (onLost !== undefined && onLost !== 'end' && onLost !== 'retake') {
+    throw invalidArgument("onLost must be 'end' or 'retake'")
+  }
   const { name, mode, limit } = target
   return {
     name,
@@ -119,5 +148,7 @@ export function lockRequest(target: Target, options: LockOptions = {}): LockRequ
     holdForMs: holdForMs === undefined ? 0 : checkMs('holdForMs', holdForMs, 0),
     meta: meta === undefined ? null : checkText('meta', meta),
     signal: signal === undefined ? null : checkSignal(signal),
+    retakes: onLost === 'retake',
+    outlives: outlivesProcess === true,
   }
 }

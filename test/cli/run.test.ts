@@ -269,6 +269,26 @@ describe('the lease', () => {
     expect(lines(ended.stderr)).toEqual([expect.stringMatching(/^soloist: lost 'job': /)])
   })
 
+  test('that ran out while soloist was paused is taken again with --on-lost retake, and said so', async () => {
+    const running = bench().start(
+      ...['run', 'job', '--ttl', '3s', '--on-lost', 'retake', '--quiet', '--', 'sh', '-c', 'echo ready; cat'],
+    )
+    await running.printed('ready')
+    const owner = await ownerOf('job')
+    running.child.kill('SIGSTOP')
+    await eventually('the lock is free', async () => (await bench().get('job')) === null)
+    running.child.kill('SIGCONT')
+    await eventually('it holds the lock again', async () => (await bench().get('job')) !== null)
+    expect(await ownerOf('job')).toBe(owner)
+    running.endInput()
+    const ended = await running.ended
+    expect(ended.exitCode).toBe(0)
+    expect(lines(ended.stderr)).toEqual([
+      expect.stringMatching(/^soloist: the lease on 'job' ran out and was taken again/),
+    ])
+    expect((await bench().run('run', 'job', '--on-lost', 'again', '--', 'true')).exitCode).toBe(2)
+  })
+
   test('stays after a quick CMD with --hold-for, for that long and not longer', async () => {
     const startedAt = Date.now()
     expect((await bench().run('run', 'job', '--hold-for', '5s', '--', 'echo', 'first')).exitCode).toBe(0)

@@ -86,6 +86,9 @@ export function record(solo: Soloist): Recorded[] {
   solo.on('acquired', detail => events.push(['acquired', detail]))
   solo.on('waiting', detail => events.push(['waiting', detail]))
   solo.on('released', detail => events.push(['released', detail]))
+  solo.on('detached', detail => events.push(['detached', detail]))
+  solo.on('attached', detail => events.push(['attached', detail]))
+  solo.on('retaken', detail => events.push(['retaken', detail]))
   solo.on('lost', detail => events.push(['lost', detail]))
   solo.on('fault', detail => events.push(['fault', detail]))
   return events

@@ -12,8 +12,9 @@ import type {
 } from '../../backend.js'
 import { invalidArgument, SoloistError } from '../../errors.js'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
-import { monotonicMs } from '../../internal/real-time.js'
+import { monotonicMs, wallMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
+import { forgetProcess, noteProcess } from './gone.js'
 import { BEAT_MS } from './rows.js'
 import { type News, type Outcome, Store } from './store.js'
 import { Transactions } from './transactions.js'
@@ -63,6 +64,8 @@ class SqliteBackend implements Backend, ResultStore {
   readonly #view: View
   readonly #pushes: PushWatch
   #client = ''
+  /** The connection through which it was noted in which process this client is. */
+  #notedIn: Database | null = null
   /** When the next list of steps also sweeps, on the monotonic clock. */
   #sweepDueMs = Number.NEGATIVE_INFINITY
 
@@ -89,7 +92,11 @@ class SqliteBackend implements Backend, ResultStore {
 
   async run(steps: readonly Step[]): Promise<Answers> {
     const sweeps = monotonicMs() >= this.#sweepDueMs
+    const client = this.#client
+    let used: Database | null = null
     const work = (db: Database): Outcome => {
+      used = db
+      if (sweeps || db !== this.#notedIn) noteProcess(db, client, wallMs())
       const swept: readonly News[] = sweeps ? this.#store.sweep(db) : []
       const outcome = this.#store.run(db, this.#client, steps)
       return swept.length === 0 ? outcome : { ...outcome, news: [...swept, ...outcome.news] }
@@ -101,6 +108,7 @@ class SqliteBackend implements Backend, ResultStore {
       if (steps.length === 1 || isBusy(error) || error instanceof SoloistError) throw error
       return await this.#oneByOne(steps)
     }
+    this.#notedIn = used
     if (sweeps) this.#sweepDueMs = monotonicMs() + BEAT_MS
     this.#follow(steps, outcome.steps)
     for (const grant of outcome.handed) this.#pushes.removeWaiting(grant)
@@ -131,7 +139,18 @@ class SqliteBackend implements Backend, ResultStore {
 
   async close(): Promise<void> {
     this.#pushes.close()
+    if (this.#notedIn !== null) await this.#forget()
     this.#transactions.close()
+  }
+
+  async #forget(): Promise<void> {
+    this.#notedIn = null
+    try {
+      await this.#transactions.run('write', db => forgetProcess(db, this.#client))
+    } catch {
+      // It stays noted, which is true as long as this process runs, and is forgotten in time.
+      this.#transactions.discard()
+    }
   }
 
   /** A step that fails undoes the whole transaction, so each gets one of its own. */

@@ -5,22 +5,24 @@ import type { Subject } from './rows.js'
 // The steps of a lock that nobody waits for, shares or watches, in one statement each. What they cannot do they leave to the
 // longer way, having changed nothing.
 
-const TAKE = `INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta)
-  SELECT ?1, ?2, ?3, ?4, ?5
+const TAKE = `INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta, client)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?7
   WHERE NOT EXISTS (SELECT 1 FROM soloist_queue WHERE name = ?1)
     AND NOT EXISTS (SELECT 1 FROM soloist_shared WHERE name = ?1)
     AND NOT EXISTS (SELECT 1 FROM soloist_grant WHERE name = ?1)
   ON CONFLICT (name) DO UPDATE
-    SET owner = excluded.owner, fence = excluded.fence, expires_ms = excluded.expires_ms, meta = excluded.meta
+    SET owner = excluded.owner, fence = excluded.fence, expires_ms = excluded.expires_ms, meta = excluded.meta,
+        client = excluded.client
     WHERE expires_ms <= ?6`
 
 /** Takes a free lock, or one whose lease has run out, alone. @returns its fence; `null`: it is not as free as that */
-export function takeFree(db: Database, { owner, ttlMs, meta }: Claim, at: Subject): number | null {
+export function takeFree(db: Database, claim: Claim, at: Subject, client: Uint8Array | null): number | null {
+  const { owner, ttlMs, meta } = claim
   const { key, nowMs, fences } = at
   const fence = fences.peek()
   const expiresMs = ttlMs === null ? null : nowMs + ttlMs
   const note = meta === null ? null : toBytes(meta)
-  if (db.run(TAKE, key, toBytes(owner), fence, expiresMs, note, nowMs) === 0) return null
+  if (db.run(TAKE, key, toBytes(owner), fence, expiresMs, note, nowMs, client) === 0) return null
   return fences.next()
 }
 
@@ -35,13 +37,15 @@ export function giveFree(db: Database, { owner, result }: ReleaseStep, { key, no
   return result === null && db.run(GIVE, key, toBytes(owner), nowMs) > 0
 }
 
-const KEEP = `UPDATE soloist_lock SET expires_ms = ?4
+const KEEP = `UPDATE soloist_lock SET expires_ms = ?4, client = ?5
   WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
     AND NOT EXISTS (SELECT 1 FROM soloist_grant WHERE name = ?1)
   RETURNING fence`
 
 /** Starts the ttl of what is held alone again. @returns its fence; `null`: it is not held so */
-export function keepFree(db: Database, { owner, ttlMs }: RenewStep, { key, nowMs }: Subject): number | null {
-  const row = db.get(KEEP, key, toBytes(owner), nowMs, ttlMs === null ? null : nowMs + ttlMs)
+export function keepFree(db: Database, step: RenewStep, at: Subject, client: Uint8Array | null): number | null {
+  const { owner, ttlMs } = step
+  const { key, nowMs } = at
+  const row = db.get(KEEP, key, toBytes(owner), nowMs, ttlMs === null ? null : nowMs + ttlMs, client)
   return (row?.fence as number | undefined) ?? null
 }

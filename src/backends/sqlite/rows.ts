@@ -70,10 +70,16 @@ export function fits(here: Present, mode: ClaimMode, limit: number | null): bool
 }
 
 /** Starts the ttl of a claim again, which also confirms a pushed grant. @returns its fence; `null`: it is not held */
-export function extend(db: Database, owner: string, ttlMs: number | null, { key, nowMs }: Subject): number | null {
+export function extend(
+  db: Database,
+  owner: string,
+  ttlMs: number | null,
+  { key, nowMs }: Subject,
+  client: Uint8Array | null,
+): number | null {
   const holder = toBytes(owner)
   for (const table of ['lock', 'shared'] as const) {
-    const row = db.get(EXTEND[table], until(nowMs, ttlMs), key, holder, nowMs)
+    const row = db.get(EXTEND[table], until(nowMs, ttlMs), client, key, holder, nowMs)
     if (row === undefined) continue
     db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', key, holder)
     return row.fence as number
@@ -82,15 +88,15 @@ export function extend(db: Database, owner: string, ttlMs: number | null, { key,
 }
 
 const EXTEND = {
-  lock: `UPDATE soloist_lock SET expires_ms = ?
+  lock: `UPDATE soloist_lock SET expires_ms = ?, client = ?
          WHERE name = ? AND owner = ? AND (expires_ms IS NULL OR expires_ms > ?) RETURNING fence`,
-  shared: `UPDATE soloist_shared SET expires_ms = ?
+  shared: `UPDATE soloist_shared SET expires_ms = ?, client = ?
            WHERE name = ? AND owner = ? AND (expires_ms IS NULL OR expires_ms > ?) RETURNING fence`,
 }
 
 /** Grants a claim that is asking. @returns its fence */
-export function hold(db: Database, claim: Claim, subject: Subject): number {
-  return insertHolder(db, subject, fields(claim), claim.ttlMs)
+export function hold(db: Database, claim: Claim, subject: Subject, client: Uint8Array | null): number {
+  return insertHolder(db, subject, { ...fields(claim), client }, claim.ttlMs)
 }
 
 /** A claim as the columns have it. */
@@ -105,16 +111,22 @@ function fields({ owner, mode, limit, meta }: Claim): Fields {
   return { owner: toBytes(owner), mode, limit, meta: meta === null ? null : toBytes(meta) }
 }
 
-function insertHolder(db: Database, { key, nowMs, fences }: Subject, claim: Fields, ttlMs: number | null): number {
-  const { owner, mode, limit, meta } = claim
+/** A claim that is granted, and the client with whose process it ends. */
+interface Granting extends Fields {
+  readonly client: Uint8Array | null
+}
+
+function insertHolder(db: Database, { key, nowMs, fences }: Subject, claim: Granting, ttlMs: number | null): number {
+  const { owner, mode, limit, meta, client } = claim
   const fence = fences.next()
   const expiresMs = until(nowMs, ttlMs)
   if (mode === 'exclusive') {
-    const sql = 'INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta) VALUES (?, ?, ?, ?, ?)'
-    db.run(sql, key, owner, fence, expiresMs, meta)
+    const sql = 'INSERT INTO soloist_lock (name, owner, fence, expires_ms, meta, client) VALUES (?, ?, ?, ?, ?, ?)'
+    db.run(sql, key, owner, fence, expiresMs, meta, client)
   } else {
-    const sql = 'INSERT INTO soloist_shared (name, owner, most, fence, expires_ms, meta) VALUES (?, ?, ?, ?, ?, ?)'
-    db.run(sql, key, owner, limit, fence, expiresMs, meta)
+    const sql = `INSERT INTO soloist_shared (name, owner, most, fence, expires_ms, meta, client)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`
+    db.run(sql, key, owner, limit, fence, expiresMs, meta, client)
   }
   return fence
 }
@@ -136,9 +148,10 @@ export function enqueue(db: Database, claim: Claim, client: string, at: Subject,
   const ticket = wanted === 'new' ? Math.max((last ?? 0) + 1, nowMs * 1000) : wanted
   const { owner, mode, limit, meta } = fields(claim)
   db.run(
-    `INSERT INTO soloist_queue (name, ticket, owner, client, exclusive, most, ttl_ms, meta)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO soloist_queue (name, ticket, owner, client, exclusive, most, ttl_ms, meta, bound)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[key, ticket, owner, toBytes(client), mode === 'exclusive' ? 1 : 0, limit, claim.ttlMs, meta],
+    claim.endsWithProcess === true ? 1 : 0,
   )
   db.run(
     `INSERT INTO soloist_client (client, seen_ms) VALUES (?, ?)
@@ -196,6 +209,7 @@ export function advance(
       mode,
       limit,
       meta: head.meta === null ? null : bytes(head.meta),
+      client: head.bound === 1 ? bytes(head.client) : null,
     } as const
     const ttlMs = head.ttl_ms as number | null
     const fence = insertHolder(db, subject, holder, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
@@ -212,7 +226,7 @@ export function advance(
 
 function headOf(db: Database, key: Uint8Array): Row | undefined {
   return db.get(
-    `SELECT id, owner, client, exclusive, most, ttl_ms, meta, seen_ms
+    `SELECT id, owner, client, exclusive, most, ttl_ms, meta, bound, seen_ms
      FROM soloist_queue LEFT JOIN soloist_client USING (client) WHERE name = ? ORDER BY ticket, id LIMIT 1`,
     key,
   )

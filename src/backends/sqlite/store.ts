@@ -4,6 +4,7 @@ import type {
   Answer,
   Answers,
   Busy,
+  Claim,
   ClaimId,
   ReleaseStep,
   RenewAnswer,
@@ -15,6 +16,7 @@ import { wallMs } from '../../internal/real-time.js'
 import { bytes, type Database, text, toBytes } from './client.js'
 import { Fences } from './fences.js'
 import { giveFree, keepFree, takeFree } from './free.js'
+import { dropGone, forgetProcesses } from './gone.js'
 import {
   addWatcher,
   dropResults,
@@ -86,6 +88,8 @@ export class Store {
   watch(db: Database, client: string, { name, owner }: ClaimId): WatchReply {
     const subject = { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
     const result = keptResult(db, subject, owner)
+    // Who watches them finds out by looking, as of whatever other clients end.
+    if (result === null) dropGone(db, subject)
     if (result === null && isLive(db, subject, owner)) {
       addWatcher(db, subject, owner, client)
       return { status: 'live' }
@@ -123,6 +127,7 @@ export class Store {
       // Clients of another prefix find theirs in the database.
       if (rowName.startsWith(this.#prefix)) grants.push(...pushed)
     }
+    forgetProcesses(db, nowMs)
     dropResults(db, nowMs, SWEEP_ROWS)
     dropWatchers(db, nowMs, SWEEP_ROWS)
     return grants
@@ -142,7 +147,7 @@ export class Store {
       case 'acquire':
         return this.#acquire(db, step, at, caller, news)
       case 'renew':
-        return this.#renew(db, step, at)
+        return this.#renew(db, step, at, caller)
       case 'release':
         return { status: 'released', held: this.#release(db, step, at, caller, news) }
     }
@@ -151,9 +156,11 @@ export class Store {
   #acquire(db: Database, step: AcquireStep, at: Subject, caller: Caller, news: News[]): AcquireAnswer {
     const { claim, ticket, replaces } = step
     const { key, nowMs } = at
-    const free = claim.mode === 'exclusive' ? takeFree(db, claim, at) : null
+    const free = claim.mode === 'exclusive' ? takeFree(db, claim, at, boundTo(caller, claim)) : null
     if (free !== null) return { status: 'granted', fence: free }
 
+    const client = boundTo(caller, claim)
+    news.push(...dropGone(db, at))
     let here = expire(db, at)
     let waitedFor = isWaitedFor(db, key)
     if (waitedFor) {
@@ -162,14 +169,15 @@ export class Store {
       here = present(db, key)
       waitedFor = isWaitedFor(db, key)
     }
-    const held = here.count === 0 ? null : extend(db, claim.owner, claim.ttlMs, at)
+    const held = here.count === 0 ? null : extend(db, claim.owner, claim.ttlMs, at, client)
     if (held !== null) return { status: 'granted', fence: held }
     if (replaces !== null && here.exclusive && removeHolder(db, key, replaces)) {
       if (waitedFor) dequeue(db, key, claim.owner)
       news.push(...end(db, at, replaces))
-      return { status: 'granted', fence: hold(db, claim, at) }
+      return { status: 'granted', fence: hold(db, claim, at, client) }
     }
-    if (!waitedFor && fits(here, claim.mode, claim.limit)) return { status: 'granted', fence: hold(db, claim, at) }
+    if (!waitedFor && fits(here, claim.mode, claim.limit))
+      return { status: 'granted', fence: hold(db, claim, at, client) }
     if (ticket === null) return busy(db, at, here, null, false)
 
     const queued = db.get('SELECT ticket FROM soloist_queue WHERE name = ? AND owner = ?', key, toBytes(claim.owner))
@@ -178,12 +186,13 @@ export class Store {
     if (ticket === 'new') return busy(db, at, here, place, false)
     // Its old ticket may stand before one that does not fit.
     news.push(...advance(db, at, caller, claim.owner))
-    const granted = extend(db, claim.owner, claim.ttlMs, at)
+    const granted = extend(db, claim.owner, claim.ttlMs, at, client)
     return granted === null ? busy(db, at, present(db, key), place, true) : { status: 'granted', fence: granted }
   }
 
-  #renew(db: Database, step: RenewStep, at: Subject): RenewAnswer {
-    const fence = keepFree(db, step, at) ?? extend(db, step.owner, step.ttlMs, at)
+  #renew(db: Database, step: RenewStep, at: Subject, caller: Caller): RenewAnswer {
+    const client = boundTo(caller, step)
+    const fence = keepFree(db, step, at, client) ?? extend(db, step.owner, step.ttlMs, at, client)
     return fence === null ? { status: 'lost' } : { status: 'held', fence }
   }
 
@@ -199,6 +208,11 @@ export class Store {
     news.push(...advance(db, at, caller))
     return held
   }
+}
+
+/** The client with whose process a claim ends. */
+function boundTo({ client }: Caller, { endsWithProcess }: Pick<Claim, 'endsWithProcess'>): Uint8Array | null {
+  return endsWithProcess === true ? toBytes(client) : null
 }
 
 function busy(db: Database, at: Subject, here: Present, ticket: number | null, requeued: boolean): Busy {

@@ -65,6 +65,14 @@ async function endOf(
     child.signal('SIGTERM')
     killing = setTimeout(() => child.signal('SIGKILL'), graceMs)
   }
+  solo.on('retaken', ({ fence, fenceBefore }) => {
+    const then = `taken again, with fence ${fence}; CMD goes on with ${fenceBefore} in SOLOIST_FENCE`
+    notices.problem('retaken', `the lease on ${quoted(lease.name)} ran out and was ${then}`, {
+      ...subject(lease),
+      fenceBefore,
+      pid: child.pid,
+    })
+  })
   if (lease.signal.aborted) onLost()
   else lease.signal.addEventListener('abort', onLost)
   const ending = await child.ended

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
 import { type Lease, LockTimeoutError, type Soloist } from '../../index.js'
-import { duration, exitCode, lockName, meta } from '../arguments.js'
+import { duration, exitCode, lockName, meta, onLost } from '../arguments.js'
 import { EXIT, signalExitCode } from '../exit-codes.js'
 import { explain, UsageError } from '../failure.js'
 import { heldSinceMs, holderPhrase } from '../locks/locks.js'
@@ -19,6 +19,7 @@ interface RunOptions extends StoreOptions {
   readonly holdFor?: number
   readonly grace?: number
   readonly busyExitCode?: number
+  readonly onLost?: 'end' | 'retake'
   readonly meta?: string
 }
 
@@ -44,7 +45,9 @@ Exit codes: CMD's own, 128+n when signal n ended it, or
   2 usage, 69 store unavailable, 75 somebody else has the lock, 76 lease lost,
   126 CMD cannot be executed, 127 CMD not found
 
-When the lease is lost, CMD gets SIGTERM, and SIGKILL after --grace. When this
+When the lease is lost, CMD gets SIGTERM, and SIGKILL after --grace. With
+--on-lost retake, a lease that ran out, as on a laptop that slept, is taken again
+if nobody has the lock: CMD runs on, with the old SOLOIST_FENCE. When this
 command itself is killed by SIGKILL, CMD runs on while the lock becomes free
 after --ttl: what must not be touched by two has to compare SOLOIST_FENCE.`
 
@@ -62,6 +65,7 @@ export function addRun(program: Command, argv: readonly string[], done: (exitCod
     .option('--ttl <duration>', 'free the lock so long after this command died (default: 30s)', duration('--ttl', 1))
     .option('--hold-for <duration>', 'keep the lock at least so long, however quick CMD is', duration('--hold-for', 0))
     .option('--grace <duration>', 'time for CMD to end once the lease is lost (default: 10s)', duration('--grace', 0))
+    .option('--on-lost <what>', 'end CMD, or retake the lock if it is free (default: end)', onLost)
     .option('--busy-exit-code <code>', `exit code when the lock is taken (default: ${EXIT.busy})`, exitCode)
     .option('--meta <text>', 'a note that ls and get show beside the owner', meta)
   addStoreOptions(command, 'write notices to stderr as JSON, one object a line')
@@ -120,7 +124,7 @@ async function takeLock(
   signals: SignalInbox,
   notices: Notices,
 ): Promise<Lease | number> {
-  const { ttl: ttlMs, holdFor: holdForMs, wait: waitMs = 0, meta } = options
+  const { ttl: ttlMs, holdFor: holdForMs, wait: waitMs = 0, onLost, meta } = options
   const stop = new AbortController()
   let received: NodeJS.Signals | undefined
   signals.handler = signal => {
@@ -138,7 +142,15 @@ async function takeLock(
     // Whether the store is there shows in a question that leaves nothing behind: after a claim without an answer, closing
     // the store would take as long again, to give back what may have been noted of it.
     await Promise.race([solo.inspect(name), once(stop.signal, 'abort')])
-    const lease = await solo.lock(name, { ttlMs, holdForMs, waitMs, meta, signal: stop.signal })
+    const lease = await solo.lock(name, {
+      ttlMs,
+      holdForMs,
+      waitMs,
+      onLost,
+      meta,
+      outlivesProcess: true,
+      signal: stop.signal,
+    })
     if (received === undefined) return lease
     await abandon(solo, lease, notices)
   } catch (error) {

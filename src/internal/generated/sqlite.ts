@@ -14,13 +14,14 @@ CREATE TABLE IF NOT EXISTS soloist_store (
 ) STRICT;
 INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 3, 0);
 
--- Who holds what alone. A lock that nobody else wants has this row and no other, and no index besides the key.
+-- Who holds what alone. \`client\`: it ends with the process of this client, NULL: with none. A lock that nobody else wants has this row and no other, and no index besides the key.
 CREATE TABLE IF NOT EXISTS soloist_lock (
   name       BLOB    PRIMARY KEY,
   owner      BLOB    NOT NULL,
   fence      INTEGER NOT NULL,
   expires_ms INTEGER,
-  meta       BLOB
+  meta       BLOB,
+  client     BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- Who holds what together with others. \`most\` is the limit that the claim was judged by, NULL: none.
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS soloist_shared (
   fence      INTEGER NOT NULL,
   expires_ms INTEGER,
   meta       BLOB,
+  client     BLOB,
   PRIMARY KEY (name, owner)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS soloist_shared_expires ON soloist_shared (expires_ms) WHERE expires_ms IS NOT NULL;
@@ -45,7 +47,8 @@ CREATE TABLE IF NOT EXISTS soloist_grant (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS soloist_grant_client ON soloist_grant (client);
 
--- Who waits for what, served by \`ticket\`, then \`id\`. \`most\` is the claim's limit, \`ttl_ms\` NULL: a lease without end.
+-- Who waits for what, served by \`ticket\`, then \`id\`. \`most\` is the claim's limit, \`ttl_ms\` NULL: a lease without end. \`bound\`
+-- 1: what is granted ends with the client's process.
 CREATE TABLE IF NOT EXISTS soloist_queue (
   id        INTEGER PRIMARY KEY,
   name      BLOB    NOT NULL,
@@ -56,6 +59,7 @@ CREATE TABLE IF NOT EXISTS soloist_queue (
   most      INTEGER,
   ttl_ms    INTEGER,
   meta      BLOB,
+  bound     INTEGER NOT NULL,
   UNIQUE (name, owner)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS soloist_queue_ticket ON soloist_queue (name, ticket);
@@ -90,6 +94,17 @@ CREATE TABLE IF NOT EXISTS soloist_watcher (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS soloist_watcher_ended ON soloist_watcher (client) WHERE ended = 1;
 CREATE INDEX IF NOT EXISTS soloist_watcher_seen ON soloist_watcher (seen_ms);
+
+-- In which process each client is that holds something. \`place\` is the boot and the namespaces that \`pid\` and \`started\`, the
+-- time it started in the kernel's ticks, mean something in. So its end can be proven there, and nowhere else.
+CREATE TABLE IF NOT EXISTS soloist_process (
+  client  BLOB    PRIMARY KEY,
+  place   BLOB    NOT NULL,
+  pid     INTEGER NOT NULL,
+  started INTEGER NOT NULL,
+  seen_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS soloist_process_seen ON soloist_process (seen_ms);
 `,
   upgrade: `-- From version 1 or 2, after the schema: what is held stays held. Those who wait ask again by themselves, for their place is
 -- kept by their clients. A process of the older version finds its tables gone, so it fails instead of granting what is held

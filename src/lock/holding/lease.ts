@@ -4,6 +4,8 @@ import { type Clock, elapsedMs, type Instant } from '../../internal/clock.js'
 import { Link } from '../../internal/ring.js'
 import type { CallTimes } from '../calls/steps.js'
 import type { LocalLock } from '../local-locks.js'
+import { outsideBlocks } from './blocks.js'
+import { tokenOf } from './token.js'
 
 /**
  * One holding of a lock, renewed in the background until it is released.
@@ -19,6 +21,9 @@ export interface Lease extends AsyncDisposable {
   /**
    * A number greater than that of every earlier grant of this lock. Send it along with each write and let the resource
    * reject a lower one than it has seen (Kleppmann, "How to do distributed locking", 2016).
+   *
+   * It stays the same as long as the lease does, but for one that may be retaken (`onLost: 'retake'`): then read
+   * it anew for each write.
    */
   readonly fence: number
   /** When the request that was granted was sent, on this process's clock. */
@@ -55,6 +60,22 @@ export interface Lease extends AsyncDisposable {
    * @throws SoloistError `BACKEND_UNAVAILABLE` when there was no answer; may be called again, and the lock expires anyway.
    */
   release(): Promise<void>
+  /**
+   * Hands the holding on: `solo.attach` with the token makes a lease of it again, in another process or later. The lock
+   * stays held meanwhile, for one `ttlMs` from now; nobody renews it until it is attached. This lease is over then:
+   * `assertValid()` throws, `release()` has no effect, and `signal` does not fire. At the end of its `withLock` block
+   * nothing is given back.
+   *
+   * The token is text without spaces. It names the lock, the owner and the fence and holds no secret, but whoever has it
+   * and may use the store can attach it. It is to be attached once: two who attach it both stand for the one holding, and
+   * neither learns of the other.
+   *
+   * Held after abort or rejection: what was held before, unless it is `LEASE_LOST` or `CLOSED`.
+   *
+   * @throws SoloistError `LEASE_LOST`, also on a second call; `BACKEND_UNAVAILABLE` when there was no answer, and then the
+   *   lease is still this one and is renewed; `CLOSED`
+   */
+  detach(): Promise<string>
   /** As `release()`, but reports a failure as a `fault` event, so that it never hides the error of the block it ends. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -68,6 +89,10 @@ export interface LeaseHost {
   renewNow(lease: HeldLease): Promise<void>
   /** Give the lock up in the backend, and tell the lease what came of it: {@link HeldLease.endRelease}. */
   releaseLease(lease: HeldLease, result: KeptResult | null): void
+  /** The lease ran out and is to be taken again: it is told {@link HeldLease.retaken}, or lost. */
+  retake(lease: HeldLease, reason: SoloistError): { cancel(): void }
+  /** The lease was handed on. */
+  onDetached(lease: HeldLease): void
   /** The lease ended although its owner did not release it. */
   onLost(lease: HeldLease, reason: SoloistError): void
   onReleaseFault(lease: HeldLease, error: unknown): void
@@ -91,25 +116,44 @@ interface Releasing {
 /** A lease as the client that holds it sees it: a link in the wheel of what is to be renewed. */
 export class HeldLease extends Link implements Lease {
   readonly claim: LeaseClaim
-  readonly fence: number
+  fence: number
   /** When the granted request was sent. */
-  readonly grantedAt: Instant
+  grantedAt: Instant
   /** When renewal is next due, on the monotonic clock. Kept by the renewer. */
   renewalDueMs = 0
   readonly lock: LocalLock
+  /** Whether work runs under it that ends it. Kept by the blocks. */
+  inBlock = false
 
   readonly #host: LeaseHost
   /** When this process learned of the grant, on the monotonic clock: not before the backend made it. */
   readonly #heldSinceMs: number
   #holdForMs: number
   #provenAt: Instant
-  #state: 'held' | 'releasing' | 'released' | 'lost' = 'held'
+  /** Takes the lock again while the lease is neither valid nor lost. */
+  #retake: { cancel(): void } | null = null
+  /** Who waits until that is decided. */
+  #onDecided: (() => void)[] = []
+  readonly #retakes: boolean
+  /** How many calls are about to hand it on. */
+  #handingOn = 0
+  #state: 'held' | 'retaking' | 'releasing' | 'released' | 'detached' | 'lost' = 'held'
   #releasing: Releasing | null = null
   #controller: AbortController | null = null
   #lostReason: SoloistError | null = null
 
-  /** @param call what it was granted in */
-  constructor(host: LeaseHost, lock: LocalLock, claim: LeaseClaim, holdForMs: number, fence: number, call: CallTimes) {
+  /**
+   * @param terms `retakes`: whether the lock is taken again when the lease ran out
+   * @param call what it was granted in
+   */
+  constructor(
+    host: LeaseHost,
+    lock: LocalLock,
+    claim: LeaseClaim,
+    terms: { readonly holdForMs: number; readonly retakes?: boolean | undefined },
+    fence: number,
+    call: CallTimes,
+  ) {
     super()
     this.#host = host
     this.lock = lock
@@ -117,8 +161,14 @@ export class HeldLease extends Link implements Lease {
     this.fence = fence
     this.grantedAt = call
     this.#provenAt = call
-    this.#holdForMs = holdForMs
+    this.#holdForMs = terms.holdForMs
+    this.#retakes = terms.retakes === true
     this.#heldSinceMs = call.answeredAtMs
+  }
+
+  /** As a group of one. */
+  get leases(): readonly HeldLease[] {
+    return [this]
   }
 
   get name(): string {
@@ -148,6 +198,11 @@ export class HeldLease extends Link implements Lease {
   /** How long it is held after the last request that was granted or renewed it, in milliseconds. */
   get termMs(): number {
     return this.claim.ttlMs
+  }
+
+  /** Whether what is held ends with this process. */
+  get endsWithProcess(): boolean {
+    return this.claim.endsWithProcess === true && this.#handingOn === 0
   }
 
   get held(): boolean {
@@ -183,7 +238,8 @@ export class HeldLease extends Link implements Lease {
   assertValid(): void {
     this.assertNotLost()
     if (this.#state !== 'held') {
-      throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was released`)
+      const how = this.#state === 'detached' ? 'handed on' : 'released'
+      throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} was ${how}`)
     }
   }
 
@@ -192,12 +248,42 @@ export class HeldLease extends Link implements Lease {
     this.#expireIfDue()
     // A new error, so that its stack shows this call. It has no `cause`, which would only say the same again.
     if (this.#lostReason !== null) throw new SoloistError(this.#lostReason.code, this.#lostReason.message)
+    if (this.#state !== 'retaking') return
+    throw new SoloistError('LEASE_LOST', `the lease on ${JSON.stringify(this.name)} ran out, and is being taken again`)
+  }
+
+  /** Resolves once it is known whether a lease that ran out is held again; `null` where there is nothing to wait for. */
+  decision(): Promise<void> | null {
+    this.#expireIfDue()
+    return this.#state === 'retaking' ? new Promise(resolve => this.#onDecided.push(resolve)) : null
   }
 
   async renew(): Promise<void> {
+    const decision = this.decision()
+    if (decision !== null) {
+      await decision
+      return this.assertValid()
+    }
     this.assertValid()
     await this.#host.renewNow(this)
     this.assertValid()
+  }
+
+  async detach(): Promise<string> {
+    await this.decision()
+    this.assertValid()
+    // From now on it stands by itself, for as long as its ttl lasts.
+    this.#handingOn += 1
+    try {
+      await this.#host.renewNow(this)
+    } finally {
+      this.#handingOn -= 1
+    }
+    this.assertValid()
+    this.#state = 'detached'
+    this.#host.onDetached(this)
+    const { claim, fence } = this
+    return tokenOf({ ...claim, fence, holdForMs: Math.max(this.keptForMs, 0) })
   }
 
   release(): Promise<void> {
@@ -228,13 +314,34 @@ export class HeldLease extends Link implements Lease {
     this.#provenAt = sentAt
   }
 
+  /** The backend answered to a renewal with this fence that it is not held any more. */
+  denied(fence: number): void {
+    if (fence !== this.fence || this.#state !== 'held') return
+    const message = `the lock ${JSON.stringify(this.name)} is not held by this lease any more`
+    const reason = new SoloistError('LEASE_LOST', message)
+    // What was taken away before its time is not to be taken again.
+    if (this.remainingMs > 0) this.lose(reason)
+    else this.#runOut(reason)
+  }
+
+  /** It ran out, and is held again. */
+  retaken(fence: number, call: CallTimes): void {
+    this.#state = 'held'
+    this.fence = fence
+    this.grantedAt = call
+    this.#provenAt = call
+    this.#decided()
+  }
+
   /** Ends a lease that was not released. */
   lose(reason: SoloistError): void {
-    if (this.#state !== 'held') return
+    if (this.#state !== 'held' && this.#state !== 'retaking') return
     this.#state = 'lost'
+    this.#decided()
     this.#lostReason = reason
     this.#host.onLost(this, reason)
-    this.#controller?.abort(reason)
+    const controller = this.#controller
+    if (controller !== null) outsideBlocks(() => controller.abort(reason))
   }
 
   /**
@@ -259,12 +366,14 @@ export class HeldLease extends Link implements Lease {
     reject: Releasing['reject'],
     tells: boolean,
   ): void {
-    this.#expireIfDue()
-    if (this.#state === 'released' || this.#state === 'lost') return resolve(tells ? false : undefined)
+    if (this.held && this.remainingMs <= 0) this.lose(this.#outReason())
+    if (this.#state !== 'held' && this.#state !== 'retaking' && this.#state !== 'releasing')
+      return resolve(tells ? false : undefined)
     const before = this.#releasing
     this.#releasing = { resolve, reject, tells, before }
     if (before !== null) return
     this.#state = 'releasing'
+    this.#decided()
     try {
       this.#host.releaseLease(this, result)
     } catch (error) {
@@ -274,7 +383,23 @@ export class HeldLease extends Link implements Lease {
 
   #expireIfDue(): void {
     if (!this.held || this.remainingMs > 0) return
+    this.#runOut(this.#outReason())
+  }
+
+  #outReason(): SoloistError {
     const message = `the lease on ${JSON.stringify(this.name)} ran out: it was not renewed within ${this.termMs} ms`
-    this.lose(new SoloistError('LEASE_LOST', message))
+    return new SoloistError('LEASE_LOST', message)
+  }
+
+  #runOut(reason: SoloistError): void {
+    if (!this.#retakes) return this.lose(reason)
+    this.#state = 'retaking'
+    this.#retake = this.#host.retake(this, reason)
+  }
+
+  #decided(): void {
+    this.#retake?.cancel()
+    this.#retake = null
+    for (const resolve of this.#onDecided.splice(0)) resolve()
   }
 }

@@ -1,5 +1,5 @@
 import type { RenewAnswer, RenewStep } from '../../backend.js'
-import { SoloistError } from '../../errors.js'
+import type { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, StepListener } from '../calls/steps.js'
@@ -64,9 +64,10 @@ export class Renewer {
   /** An answer that is slow does not stop the next renewal from being sent in time, and still counts when it comes. */
   #send(lease: HeldLease, asker: Asker | null): void {
     const { name, owner, ttlMs } = lease.claim
+    const endsWithProcess = lease.endsWithProcess
     const now = this.#host.clock.monotonicMs()
     this.#planNext(lease, now, now)
-    const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence }
+    const step: RenewStep = { kind: 'renew', name, owner, ttlMs, fence: lease.fence, endsWithProcess }
     this.#host.collector.add(step, null, false, new Renewal(this, lease, asker))
   }
 
@@ -103,11 +104,14 @@ class Renewal implements StepListener<RenewAnswer> {
   readonly #renewer: Renewer
   readonly #lease: HeldLease
   readonly #asker: Asker | null
+  /** What it renews: not what was granted later. */
+  readonly #fence: number
 
   constructor(renewer: Renewer, lease: HeldLease, asker: Asker | null) {
     this.#renewer = renewer
     this.#lease = lease
     this.#asker = asker
+    this.#fence = lease.fence
   }
 
   answered(answer: Done<RenewAnswer>, call: CallTimes): void {
@@ -121,9 +125,6 @@ class Renewal implements StepListener<RenewAnswer> {
 
   late(answer: Done<RenewAnswer> | null, call: CallTimes): void {
     if (answer?.status === 'held') this.#lease.extend(call)
-    else if (answer?.status === 'lost') {
-      const name = JSON.stringify(this.#lease.name)
-      this.#lease.lose(new SoloistError('LEASE_LOST', `the lock ${name} is not held by this lease any more`))
-    }
+    else if (answer?.status === 'lost') this.#lease.denied(this.#fence)
   }
 }

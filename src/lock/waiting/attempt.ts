@@ -51,6 +51,8 @@ export interface AttemptHost extends LeaseHost {
 export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   readonly claim: LeaseClaim
   readonly lock: LocalLock
+  /** Whether it was made in a block of its client. */
+  readonly inside: boolean
   /** `null` when the lock is not free and the claim was not to be queued. */
   readonly result: Promise<HeldLease | null>
   ticket: number | null = null
@@ -74,12 +76,20 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #lastFault: unknown
   #lateGrants = 0
 
-  constructor(host: AttemptHost, claim: LeaseClaim, lock: LocalLock, request: LockRequest, patience: Patience) {
+  constructor(
+    host: AttemptHost,
+    claim: LeaseClaim,
+    lock: LocalLock,
+    request: LockRequest,
+    patience: Patience,
+    inside: boolean,
+  ) {
     this.#host = host
     this.claim = claim
     this.lock = lock
     this.#request = request
     this.#patience = patience
+    this.inside = inside
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -146,19 +156,24 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
    */
   confirm(then: (asked: Asked) => void): void {
     if (this.#over) return then({ status: 'ended' })
-    const { name, owner, ttlMs } = this.claim
+    const { name, owner, ttlMs, endsWithProcess } = this.claim
     const askedAtMs = this.#host.clock.monotonicMs()
-    this.#host.collector.add<RenewAnswer>({ kind: 'renew', name, owner, ttlMs, fence: null }, null, false, {
-      answered: (answer, call) => {
-        if (this.#over) then({ status: 'ended' })
-        else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
-        else {
-          const asked = this.#granted(answer.fence, call, then)
-          if (asked !== null) then(asked)
-        }
+    this.#host.collector.add<RenewAnswer>(
+      { kind: 'renew', name, owner, ttlMs, fence: null, endsWithProcess },
+      null,
+      false,
+      {
+        answered: (answer, call) => {
+          if (this.#over) then({ status: 'ended' })
+          else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
+          else {
+            const asked = this.#granted(answer.fence, call, then)
+            if (asked !== null) then(asked)
+          }
+        },
+        failed: error => then(this.#faulty(error, askedAtMs)),
       },
-      failed: error => then(this.#faulty(error, askedAtMs)),
-    })
+    )
   }
 
   /**
@@ -257,7 +272,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #hold(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
-      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request.holdForMs, fence, call)
+      lease = new HeldLease(this.#host, this.lock, this.claim, this.#request, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
       return this.fail(error)
