@@ -58,6 +58,11 @@ export interface Claim extends ClaimId {
    * it sooner than its ttl says. Absent or `false`: it stands for its whole ttl, whatever becomes of the process.
    */
   readonly endsWithProcess?: boolean | undefined
+  /**
+   * Whether `inspect` must show fence and age from the grant on, for whoever decides by them. By default a backend may save
+   * that and note them with the first renewal.
+   */
+  readonly noted?: boolean | undefined
 }
 
 /** Grant, queue or refuse a claim. */
@@ -248,7 +253,7 @@ export interface Holder {
   readonly limit: number | null
   /**
    * `0` while it is not noted: of a lock taken by something that is no Soloist client, or, on Redis, of one that has not
-   * been renewed yet and has no `meta`.
+   * been renewed yet, has no `meta` and was not to be {@link Claim.noted}.
    */
   readonly fence: number
   /** When the lock was granted, in epoch milliseconds of the datastore's clock; `null` where the fence is `0`. */

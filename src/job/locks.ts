@@ -86,6 +86,7 @@ export class JobLocks {
       limit: null,
       ttlMs,
       meta: options.meta ?? null,
+      noted: true,
     } as const
     const answer = await this.#locker.take(claim, replaces ?? null)
     if (answer.status === 'granted') return { status: 'granted', fence: answer.fence }
@@ -145,7 +146,12 @@ export class JobLocks {
     const { replaces } = checked(options)
     const { name } = claimOf(lock, owner)
     const { ttlMs, meta } = options
-    const request = { ...lockRequest({ name, mode: 'exclusive', limit: null }, { ttlMs }), meta: meta ?? null, owner }
+    const request = {
+      ...lockRequest({ name, mode: 'exclusive', limit: null }, { ttlMs }),
+      meta: meta ?? null,
+      noted: true,
+      owner,
+    }
     return await this.#locker.tryAcquire(replaces === undefined ? request : { ...request, replaces })
   }
 

@@ -99,7 +99,7 @@ export class Places {
 
   #request(id: string): LockRequest {
     const ttlMs = this.#ttlMs
-    return { ...this.live, ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, signal: null, owner: id }
+    return { ...this.live, ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, noted: true, signal: null, owner: id }
   }
 
   #periodRequest(id: string): LockRequest {

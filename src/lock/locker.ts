@@ -237,19 +237,12 @@ export class Locker
     this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
-    const { name, mode, limit, ttlMs, meta } = request
-    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
+    const { name, mode, limit, ttlMs, meta, noted } = request
     const owner = request.owner ?? this.newOwner()
     const lock = this.#lockFor(name, owner)
-    const inside = this.blocks.isInside
-    const attempt = new Attempt(
-      this,
-      { name, owner, mode, limit, ttlMs, meta, endsWithProcess },
-      lock,
-      request,
-      patience,
-      inside,
-    )
+    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
+    const claim = { name, owner, mode, limit, ttlMs, meta, noted, endsWithProcess }
+    const attempt = new Attempt(this, claim, lock, request, patience, this.blocks.isInside)
     lock.put(attempt)
     attempt.start()
     return attempt.result

@@ -91,6 +91,8 @@ export interface LockRequest extends Target {
   readonly waitMs: number
   readonly holdForMs: number
   readonly meta: string | null
+  /** As in a claim: age and fence are seen from the grant on. */
+  readonly noted?: boolean
   readonly signal: AbortSignal | null
   /** Whether what is held is to stand for its ttl also when this process has ended; absent: no. */
   readonly outlives?: boolean

@@ -35,7 +35,7 @@ describe('the lock is the one that Python makes', () => {
 
   test(`of ${vectors.length} vectors`, () => {
     expect(vectors.length).toBeGreaterThan(500)
-    const wrong = vectors.filter(({ task, args, kwargs, lock, ...options }) => {
+    const wrong = vectors.filter(({ task, args, kwargs, lock, texts: _, ...options }) => {
       return celeryLockKey(task, args, kwargs, options) !== lock
     })
     expect(wrong).toEqual([])
@@ -56,7 +56,7 @@ describe('the lock is the one that Python makes', () => {
       const entries = Object.entries(value).map(([key, item]) => [key, reversed(item)])
       return Object.fromEntries(entries.reverse())
     }
-    for (const { task, args, kwargs, lock, ...options } of vectors) {
+    for (const { task, args, kwargs, lock, texts: _, ...options } of vectors) {
       const turned = [reversed(args), reversed(kwargs)] as [unknown[], Record<string, unknown>]
       expect(celeryLockKey(task, ...turned, options)).toBe(lock)
     }

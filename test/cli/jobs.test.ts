@@ -268,6 +268,7 @@ describe('jobs release', () => {
           state: 'next',
           owner: 'job-2',
           mode: 'exclusive',
+          limit: null,
           fence: expect.any(Number),
           acquiredAtMs: expect.any(Number),
           expiresAtMs: null,

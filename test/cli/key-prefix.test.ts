@@ -98,7 +98,7 @@ describe.each(STORES)('the key prefix on %s', (_, urlOf) => {
     const lease = await app.lock(name)
     const busy = await run(['run', name, '--key-prefix', prefix, '--', 'echo', 'ran'])
     expect([busy.exitCode, busy.stdout]).toEqual([75, ''])
-    expect(busy.stderr).toContain(` ${lease.owner} `)
+    expect(busy.stderr).toContain(`held by ${lease.owner}`)
     expect(await run(['run', name, '--quiet', '--', 'echo', 'ran'])).toEqual({
       exitCode: 0,
       stdout: 'ran\n',

@@ -2,7 +2,10 @@
 import type { Block } from './pages.js'
 
 /** Pages whose code has a test file of its own, since it needs more than a Redis and a folder; the file names the page. */
-export const runElsewhere: Readonly<Record<string, string>> = {}
+export const runElsewhere: Readonly<Record<string, string>> = {
+  // Its blocks are pieces of projects: a route, a configuration, a command of a bundler.
+  'docs/bundlers-and-test-runners.md': 'test/consumers/docs.test.ts',
+}
 
 /** A program that makes a worker goes on until somebody ends it. */
 export const servesOn = ({ text }: Block): boolean =>

@@ -18,6 +18,7 @@ const PATIENCE = { timeout: 30_000 }
 class Stage implements AsyncDisposable {
   readonly cluster: RedisCluster
   readonly #closers: (() => unknown)[] = []
+  readonly #nodes = new Map<RedisServer, Node>()
 
   private constructor(cluster: RedisCluster) {
     this.cluster = cluster
@@ -58,15 +59,31 @@ class Stage implements AsyncDisposable {
     return { primary: nodes[index] as Node, replica: nodes[index + nodes.length / 2] as Node }
   }
 
+  /**
+   * Whether all nodes know that this one has the lock's slot. One that has heard that a primary became a replica, and not
+   * yet of what, knows of no owner and answers CLUSTERDOWN until it has.
+   */
+  async agreesOn(lock: string, { admin, server }: Node): Promise<boolean> {
+    const slot = await admin.cluster('KEYSLOT', `soloist:${lock}`)
+    const tables = await Promise.all(this.cluster.nodes.map(node => this.#node(node).admin.cluster('SLOTS')))
+    return tables.every(table =>
+      table.some(([first, last, owner]) => first <= slot && slot <= last && owner?.[1] === server.port),
+    )
+  }
+
   get #addresses(): string[] {
     return this.cluster.addresses.split(',').map(address => `redis://${address}`)
   }
 
   #node(server: RedisServer): Node {
+    const known = this.#nodes.get(server)
+    if (known !== undefined) return known
     const admin = new Redis(server.url, { maxRetriesPerRequest: null })
     admin.on('error', () => {})
     this.#closers.push(() => admin.disconnect())
-    return { server, admin }
+    const node = { server, admin }
+    this.#nodes.set(server, node)
+    return node
   }
 
   #track(solo: Soloist): Soloist {
@@ -103,7 +120,7 @@ describe.each(Object.entries(libraries))('through %s', (_library, open) => {
     await once(waiter, 'waiting')
     const { replica } = await stage.nodesOf('lock')
     await replica.admin.call('CLUSTER', 'FAILOVER')
-    await expect.poll(() => isPrimary(replica), PATIENCE).toBe(true)
+    await expect.poll(() => stage.agreesOn('lock', replica), PATIENCE).toBe(true)
     await lease.renew()
     expect(await replica.admin.get('soloist:lock')).toBe(lease.owner)
     await lease.release()

@@ -183,10 +183,18 @@ describe('a client of the application', () => {
       'ioredis in monitor mode',
       'monitor mode',
       async () => {
-        const parent = new Redis(url)
+        // A monitor is sent the commands of all clients: on the server that tests share these are those of other tests.
+        const server = await startRedis()
+        const parent = new Redis(server.url)
         const client = (await parent.monitor()) as Redis
         parent.disconnect()
-        return { client, end: () => client.disconnect() }
+        return {
+          client,
+          end: async () => {
+            client.disconnect()
+            await server.stop()
+          },
+        }
       },
     ],
   ])('of %s is refused with what to give instead: %s', async (_, advice, open) => {

@@ -174,6 +174,39 @@ describe('a waiting claim', () => {
     },
   )
 
+  test.each(['by a claim of its own client', 'by one of another'])(
+    'of a lock whose holder is watched is handed it %s, and who watches is told',
+    async which => {
+      const [a, b] = [client(), client()]
+      const next = which.includes('own') ? a : b
+      const [holder, first, second] = [a.claim('lock'), next.claim('lock'), next.claim('lock')]
+      await a.take(holder)
+      for (const claim of [first, second]) await next.queue(claim)
+      await next.hears()
+      for (const claim of [holder, first]) expect(await b.backend.results?.watch(claim)).toEqual({ status: 'live' })
+      const handed = await a.give(holder)
+      expect(handed.map(grant => grant.owner)).toEqual(next === a ? [first.owner] : [])
+      const ended = (owner: string) => b.events.filter(event => event.type === 'ended' && event.owner === owner)
+      await expect.poll(() => ended(holder.owner)).toEqual([{ type: 'ended', name: 'lock', owner: holder.owner }])
+      expect(ended(first.owner)).toEqual([])
+      await next.give(first)
+      await expect.poll(() => ended(first.owner)).toEqual([{ type: 'ended', name: 'lock', owner: first.owner }])
+      await next.release(second)
+      expect(await admin.keys(`*${prefix}lock*`)).toEqual([])
+    },
+  )
+
+  test('keeps its ticket when it is queued once more, since the first answer was lost', async () => {
+    const a = client()
+    await a.take(a.claim('lock'))
+    const claims = [a.claim('lock'), a.claim('lock'), a.claim('lock')]
+    const tickets: number[] = []
+    for (const claim of claims) tickets.push(await a.queue(claim))
+    await a.hears()
+    for (const [i, claim] of claims.entries()) expect(await a.queue(claim)).toBe(tickets[i])
+    expect((await a.backend.inspect('lock'))?.waiters.map(one => one.owner)).toEqual(claims.map(one => one.owner))
+  })
+
   test('that takes the lock from its holder leaves the queue', async () => {
     const [a, b] = [client(), client()]
     const [holder, waiting, behind] = [a.claim('lock'), b.claim('lock'), b.claim('lock')]

@@ -1,5 +1,6 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { PushWatch } from '../../dist/backends/sqlite/watch.js'
+import { ManualClock } from '../support/manual-clock.js'
 import {
   type Client,
   claim,
@@ -89,38 +90,35 @@ describe.each(drivers)('what an owner leaves, through %s', driver => {
 })
 
 describe('the watch of an SQLite database', () => {
-  afterEach(() => {
-    vi.useRealTimers()
-  })
-
-  test('looks only while somebody waits or watches, and not for those who stopped asking', () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+  test('looks only while somebody waits or watches, and not for those who stopped asking', async () => {
+    const clock = new ManualClock()
     let looks = 0
     const version = () => {
       looks += 1
       return 1
     }
-    const watch = new PushWatch({ version, granted: () => [], ended: () => [], failed: () => {} })
-    const looksIn = (ms: number) => {
+    const watch = new PushWatch({ version, granted: () => [], ended: () => [], failed: () => {} }, clock)
+    const looksIn = async (ms: number) => {
       const before = looks
-      vi.advanceTimersByTime(ms)
+      await clock.advance(ms)
       return looks - before
     }
-    expect(looksIn(1_000)).toBe(0)
+    expect(await looksIn(1_000)).toBe(0)
     watch.addWaiting({ name: 'a', owner: 'o' })
     watch.addWatching({ name: 'b', owner: 'o' })
-    expect(looksIn(1_000)).toBe(200)
+    expect(await looksIn(1_000)).toBe(200)
     watch.removeWaiting({ name: 'a', owner: 'o' })
-    expect(looksIn(1_000)).toBe(200)
+    expect(await looksIn(1_000)).toBe(200)
     watch.addWatching({ name: 'b', owner: 'o' })
-    expect(looksIn(2_500)).toBe(500)
-    expect(looksIn(2_500)).toBeLessThan(400)
-    expect(looksIn(1_000)).toBe(0)
+    expect(await looksIn(2_500)).toBe(500)
+    expect(await looksIn(2_500)).toBeLessThan(400)
+    expect(await looksIn(1_000)).toBe(0)
     watch.addWatching({ name: 'b', owner: 'o' })
     watch.removeWatching({ name: 'b', owner: 'o' })
-    expect(looksIn(1_000)).toBe(0)
+    expect(await looksIn(1_000)).toBe(0)
     watch.close()
     watch.addWaiting({ name: 'a', owner: 'o' })
-    expect(looksIn(1_000)).toBe(0)
+    expect(await looksIn(1_000)).toBe(0)
+    expect(clock.pending).toBe(0)
   })
 })

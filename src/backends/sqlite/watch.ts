@@ -1,5 +1,5 @@
 import type { ClaimId, StoreEvent } from '../../backend.js'
-import { clearInterval, monotonicMs, setInterval } from '../../internal/real-time.js'
+import { type Clock, systemClock, type Timer } from '../../internal/clock.js'
 import { ALIVE_MS, BEAT_MS } from './rows.js'
 import type { News } from './store.js'
 
@@ -25,6 +25,7 @@ export interface Watched {
  */
 export class PushWatch {
   readonly #watched: Watched
+  readonly #clock: Clock
   #client = ''
   #listener: (event: StoreEvent) => void = () => {}
   /** By name and owner: the claims that wait, with the fence of the grant that was handed on already. */
@@ -32,12 +33,13 @@ export class PushWatch {
   /** By name and owner: the claims that are watched, with the time when they were last asked about. */
   readonly #watching = new Map<string, number>()
   #seenVersion: number | null = null
-  #timer: NodeJS.Timeout | null = null
+  #timer: Timer | null = null
   #pruneDueMs = 0
   #closed = false
 
-  constructor(watched: Watched) {
+  constructor(watched: Watched, clock: Clock = systemClock) {
     this.#watched = watched
+    this.#clock = clock
   }
 
   open(client: string, listener: (event: StoreEvent) => void): void {
@@ -59,7 +61,7 @@ export class PushWatch {
 
   /** The client asked about the claim, which is live. */
   addWatching(claim: ClaimId): void {
-    this.#watching.set(keyOf(claim), monotonicMs())
+    this.#watching.set(keyOf(claim), this.#clock.monotonicMs())
     this.#start()
   }
 
@@ -101,13 +103,26 @@ export class PushWatch {
 
   #start(): void {
     // A caller that waits keeps the process alive by a timer of its own. This one need not.
-    if (!this.#closed) this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref()
+    if (!this.#closed) this.#timer ??= this.#clock.setTimer(POLL_MS, () => this.#onTimer(), { background: true })
+  }
+
+  #onTimer(): void {
+    this.#timer = null
+    try {
+      this.#look()
+    } finally {
+      if (this.#hasClaims()) this.#start()
+    }
+  }
+
+  #hasClaims(): boolean {
+    return this.#waiting.size > 0 || this.#watching.size > 0
   }
 
   /** Stops looking when there is nothing to look for. */
   #rest(): void {
-    if (this.#timer === null || this.#waiting.size > 0 || this.#watching.size > 0) return
-    clearInterval(this.#timer)
+    if (this.#hasClaims()) return
+    this.#timer?.cancel()
     this.#timer = null
   }
 
@@ -128,7 +143,7 @@ export class PushWatch {
 
   /** Once per beat, forgets claims that nobody asks about any more. */
   #prune(): void {
-    const nowMs = monotonicMs()
+    const nowMs = this.#clock.monotonicMs()
     if (nowMs < this.#pruneDueMs) return
     this.#pruneDueMs = nowMs + BEAT_MS
     for (const [key, seenMs] of this.#watching) if (nowMs - seenMs > ALIVE_MS) this.#watching.delete(key)

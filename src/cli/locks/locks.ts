@@ -87,7 +87,7 @@ export function holderPhrase(holder: Holder, atMs: number): string {
   const owner = visible(holder.owner)
   const meta = holder.meta === null ? [] : [quoted(holder.meta)]
   const sinceMs = heldSinceMs(holder)
-  if (sinceMs === null) return [`${owner}, nobody noted since when`, ...meta].join(', ')
+  if (sinceMs === null) return [`${owner}, since when is not noted`, ...meta].join(', ')
   const details = [`${ageOf(holder, atMs)} ago`, ...meta].join(', ')
   return `${owner} since ${momentOf(sinceMs)} (${details})`
 }

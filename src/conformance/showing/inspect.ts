@@ -31,6 +31,39 @@ export function inspect(suite: Suite): void {
     assert.ok(leftMs > 0 && leftMs <= 29_905, `${owner} has somewhat less than 29,900 ms left, not ${leftMs} ms`)
   })
 
+  suite.test(
+    'a claim that is to be noted shows fence and age from the grant on, however it was granted',
+    async trial => {
+      const [a, b] = await trial.clients(2)
+      const noted = (client: typeof a) => client.claim('lock', { noted: true })
+      const [first, handed, pushed] = [noted(a), noted(a), noted(b)]
+      const seen = async (owner: string, fence: number) => {
+        const { holders, atMs } = await b.state('lock')
+        const [holder] = holders
+        assert.deepEqual(
+          { owner: holder?.owner, fence: holder?.fence, meta: holder?.meta },
+          { owner, fence, meta: null },
+        )
+        const ageMs = atMs - (holder?.acquiredAtMs ?? Number.NaN)
+        assert.ok(ageMs >= 0 && ageMs < 30_000, `${owner} got the lock just now, not ${ageMs} ms ago`)
+      }
+      await seen(first.owner, await a.take(first))
+      await a.queue(handed)
+      await b.queue(pushed)
+      await a.give(first)
+      const grant = await a.told(handed)
+      await seen(handed.owner, grant.fence)
+      await a.give(handed)
+      const { fence } = await b.told(pushed)
+      await b.renewed(pushed, fence)
+      await seen(pushed.owner, fence)
+      await b.renewed(pushed, fence)
+      await seen(pushed.owner, fence)
+      await b.give(pushed)
+      await b.assertFree('lock')
+    },
+  )
+
   suite.test('a renewal moves the expiry, not the time of the grant', async trial => {
     const a = await trial.client()
     const mine = a.claim('lock', { ttlMs: 30_000 })

@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '5d28c4051b71b3358b343f46da495f62f450af62',
+    sha1: '41f577db908a4f9bd26d4020fecf72223659c745',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -49,13 +49,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -229,7 +239,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '3f2cd3d44846b7ec221969aa4a85092c5b72437d',
+    sha1: '5ab875dc8431c2eda02e6885e0412a435dd0ddec',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
 local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
@@ -400,6 +410,54 @@ end
 if #released > 0 then call('DEL', unpack(released)) end
 end
 if #long == 0 then return reply() end
+local function usual(j, at)
+local lock, queue, details = KEYS[3 * j - 1], KEYS[3 * j], KEYS[3 * j + 1]
+local owner, terms = ARGV[at], ARGV[at + 1]
+local holder = call('GET', lock)
+if terms == '' and holder == owner then
+local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
+if not first[3] or tonumber(first[2]) < 1e15 then return nil end
+local head = first[1]
+local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner)
+local ttl = notes[1] and string.match(notes[1], '^x,([1-9]%d*),')
+local bare = ttl and notes[1] == 'x,' .. ttl .. ',' .. client .. ' '
+if not bare or notes[2] or notes[3] then return nil end
+call('ZREM', queue, head)
+local fence = digits(new_fence())
+call('SET', lock, head, 'PX', ttl)
+call('HDEL', details, 'o' .. head)
+local n = #handed
+handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
+return '1'
+elseif holder and holder ~= owner and hears == '1' and tonumber(terms) and terms ~= '0' then
+local left = call('PTTL', lock)
+local last = call('ZRANGE', queue, 0, 0, 'REV', 'WITHSCORES')[2]
+if left < 0 or not last or tonumber(last) < 1e15 or call('HEXISTS', details, 'o' .. owner) == 1 then return nil end
+local ticket = digits(math.max(now_us, last + 1))
+call('ZADD', queue, ticket, owner)
+local note = 'x,' .. terms .. ',' .. client .. ' '
+call('HSET', details, 'o' .. owner, note, 'c' .. client, digits(now + alive_ms))
+expire(queue, idle_ms)
+expire(details, left + idle_ms)
+return 'b', { holder, digits(math.max(left, 1)), ticket, '0' }
+end
+end
+local work = 0
+local next_long = 1
+while long[next_long] and work < long_at_most do
+local j, at = long[next_long][1], long[next_long][2]
+local done, letter, extra = pcall(usual, j, at)
+if not done then
+letters[j], extras[j] = 'e', type(letter) == 'table' and letter.err or tostring(letter)
+elseif letter then
+letters[j], extras[j] = letter, extra
+else
+break
+end
+work = work + 1
+next_long = next_long + 1
+end
+if not long[next_long] then return reply() end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 local function lock_at(k)
@@ -417,13 +475,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -489,7 +557,6 @@ if notes[1] or notes[2] then return end
 end
 call('DEL', l.details)
 end
-local work = 0
 local function push(to, ...)
 return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
@@ -526,7 +593,7 @@ elseif claim.client == client then
 if not fits(l, claim) then return false end
 l.size = l.size - call('ZREM', l.queue, head)
 local fence = digits(new_fence())
-hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+hold(l, claim, claim.ttl, fence, claim.meta or claim.noted)
 local n = #handed
 handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
 work = work + 0.5
@@ -579,7 +646,7 @@ end
 local function grant(l, claim, again)
 local noted = again and l.detailed and noted_claim(l, claim.owner)
 local fence = noted and noted.fence ~= '' and noted.fence
-local has_note = fence or claim.meta
+local has_note = fence or claim.meta or claim.noted
 fence = fence or digits(new_fence())
 hold(l, claim, claim.ttl, fence, has_note)
 if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
@@ -711,9 +778,10 @@ local ticket, replaces = 'new', nil
 if kind == 116 then -- 't'
 claim.ttl, ticket = string.sub(terms, 2), ''
 elseif kind >= 115 then -- 'x' and 's'
-local meta, other
-claim.mode, claim.limit, claim.ttl, ticket, meta, other =
-string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
+local noted, meta, other
+claim.mode, claim.limit, claim.ttl, ticket, noted, meta, other =
+string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(m?)(r?)$')
+claim.noted = noted ~= '' or nil
 at = at + 2
 if meta ~= '' then
 claim.meta = ARGV[at]
@@ -728,8 +796,8 @@ return letter, extra
 end
 local next_result = 3 * count + 2
 local full = false
-for _, step in ipairs(long) do
-local j, at = step[1], step[2]
+for i = next_long, #long do
+local j, at = long[i][1], long[i][2]
 local kind = string.byte(ARGV[at + 1])
 local result = nil
 if kind == 33 then
@@ -755,7 +823,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '44a71ea69dc8d317fb15c390494da6ff19970477',
+    sha1: '47eba6dcfd6a8ae143fe8b05e7bc1c2698549873',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local result = call('GET', KEYS[4])
@@ -790,13 +858,23 @@ end
 local function noted_claim(l, owner)
 local text = call('HGET', l.details, 'o' .. owner)
 if not text then return nil end
-local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
-return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+return {
+owner = owner,
+mode = mode,
+limit = limit,
+noted = noted ~= '' or nil,
+ttl = ttl,
+client = of,
+fence = fence,
+meta = meta,
+}
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end

@@ -144,9 +144,9 @@ function lockState(name: string, reply: Reply): LockState | null {
   return { name, holding: Number(holding), holders, waiting: Number(waiting), waiters, atMs: Number(atMs) }
 }
 
-/** `<x or s><limit or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
+/** `<x or s><limit or nothing><n or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
 function noted(note: string): Pick<Waiter, 'mode' | 'limit' | 'meta'> & { readonly fence: number } {
-  const [, letter, limit, fence, , meta] = /^([xs])(\d*),\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
+  const [, letter, limit, fence, , meta] = /^([xs])(\d*)n?,\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
   return {
     mode: letter === 's' ? 'shared' : 'exclusive',
     limit: numberOrNull(limit),

@@ -65,14 +65,14 @@ export function encoded(command: readonly string[]): string | null {
 }
 
 function pushAcquire(args: string[], { claim, ticket, replaces }: AcquireStep): void {
-  const { mode, limit, meta } = claim
+  const { mode, limit, meta, noted = false } = claim
   const ttl = claim.ttlMs ?? 0
-  if (mode === 'exclusive' && meta === null && replaces === null && typeof ticket !== 'number') {
+  if (mode === 'exclusive' && meta === null && !noted && replaces === null && typeof ticket !== 'number') {
     args.push(ticket === null ? `t${ttl}` : String(ttl))
     return
   }
   const letter = mode === 'exclusive' ? 'x' : 's'
-  const more = `${meta === null ? '' : 'm'}${replaces === null ? '' : 'r'}`
+  const more = `${noted ? 'n' : ''}${meta === null ? '' : 'm'}${replaces === null ? '' : 'r'}`
   args.push(`${letter}${limit ?? ''},${ttl},${ticket ?? ''},${more}`)
   if (meta !== null) args.push(meta)
   if (replaces !== null) args.push(replaces)

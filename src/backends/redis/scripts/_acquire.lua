@@ -2,7 +2,7 @@
 local function grant(l, claim, again)
   local noted = again and l.detailed and noted_claim(l, claim.owner)
   local fence = noted and noted.fence ~= '' and noted.fence
-  local has_note = fence or claim.meta
+  local has_note = fence or claim.meta or claim.noted
   fence = fence or digits(new_fence())
   hold(l, claim, claim.ttl, fence, has_note)
   -- It may have waited, when it took the lock from its holder.

@@ -23,15 +23,25 @@ end
 local function noted_claim(l, owner)
   local text = call('HGET', l.details, 'o' .. owner)
   if not text then return nil end
-  local mode, limit, ttl, of, fence, comma, meta = string.match(text, '^([xs])(%d*),(%d+),(%S+) (%d*)(,?)(.*)$')
+  local mode, limit, noted, ttl, of, fence, comma, meta =
+    string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
   if not mode then return nil end
   if comma == '' then meta = nil end
-  return { owner = owner, mode = mode, limit = limit, ttl = ttl, client = of, fence = fence, meta = meta }
+  return {
+    owner = owner,
+    mode = mode,
+    limit = limit,
+    noted = noted ~= '' or nil,
+    ttl = ttl,
+    client = of,
+    fence = fence,
+    meta = meta,
+  }
 end
 
 -- The text that notes a claim; without a fence it waits.
 local function note_of(claim, fence)
-  local text = claim.mode .. claim.limit .. ',' .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+  local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
   if claim.meta then text = text .. ',' .. claim.meta end
   return text
 end
@@ -75,7 +85,8 @@ local function fits(l, claim)
   return claim.limit == '' or l.shared < tonumber(claim.limit)
 end
 
--- Makes the claim a holder for `ttl`. A note of it is needed for a meta, and for a grant that is to be confirmed.
+-- Makes the claim a holder for `ttl`. A note of it is needed for a meta, where age and fence are to be seen from the grant on,
+-- and for a grant that is to be confirmed.
 local function hold(l, claim, ttl, fence, noted)
   if claim.mode == 'x' then
     if ttl == '0' then

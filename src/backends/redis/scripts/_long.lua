@@ -32,9 +32,10 @@ local function do_step(j, at, result)
     if kind == 116 then -- 't'
       claim.ttl, ticket = string.sub(terms, 2), ''
     elseif kind >= 115 then -- 'x' and 's'
-      local meta, other
-      claim.mode, claim.limit, claim.ttl, ticket, meta, other =
-        string.match(terms, '^([xs])(%d*),(%d+),(%w*),(m?)(r?)$')
+      local noted, meta, other
+      claim.mode, claim.limit, claim.ttl, ticket, noted, meta, other =
+        string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(m?)(r?)$')
+      claim.noted = noted ~= '' or nil
       at = at + 2
       if meta ~= '' then
         claim.meta = ARGV[at]
@@ -50,8 +51,8 @@ end
 
 local next_result = 3 * count + 2
 local full = false
-for _, step in ipairs(long) do
-  local j, at = step[1], step[2]
+for i = next_long, #long do
+  local j, at = long[i][1], long[i][2]
   local kind = string.byte(ARGV[at + 1])
   local result = nil
   if kind == 33 then

@@ -1,6 +1,3 @@
--- How much this call has done, in long steps.
-local work = 0
-
 local function push(to, ...)
   return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
 end
@@ -45,7 +42,7 @@ local function advance(l, j)
       if not fits(l, claim) then return false end
       l.size = l.size - call('ZREM', l.queue, head)
       local fence = digits(new_fence())
-      hold(l, claim, claim.ttl, fence, claim.meta ~= nil)
+      hold(l, claim, claim.ttl, fence, claim.meta or claim.noted)
       local n = #handed
       handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
       work = work + 0.5

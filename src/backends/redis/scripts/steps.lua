@@ -22,8 +22,9 @@
 --         =<ttl>,<fence or nothing>    renew
 --         <ttl>                        acquire exclusively; when that cannot be, wait behind everybody else
 --         t<ttl>                       acquire exclusively, or not at all
---         <x or s><limit or nothing>,<ttl>,<ticket: nothing not to wait, new, or a number>,<m><r>
---                                      acquire; with m its meta follows, with r the owner it is to replace
+--         <x or s><limit or nothing>,<ttl>,<ticket: nothing not to wait, new, or a number>,<n><m><r>
+--                                      acquire; with n fence and age are noted with the grant, with m its meta follows,
+--                                      with r the owner it is to replace
 -- reply of one step for which there is nothing to find out: '1' when it released the lock, or the fence of its grant;
 --       else {first fence, a letter of each step, what the letters leave open in the order of the steps}:
 --         g            granted, with the first fence not given to a step before
@@ -46,6 +47,7 @@ local call, try = redis.call, redis.pcall
 -- @include _settings.lua
 -- @include _renew.lua
 -- @include _together.lua
+-- @include _usual.lua
 -- @include _lock.lua
 -- @include _queue.lua
 -- @include _acquire.lua
