@@ -54,15 +54,15 @@ export interface Claim extends ClaimId {
   /** A short text for operators, shown by `inspect` and `list`; `null`: nothing extra is stored. */
   readonly meta: string | null
   /**
-   * Whether `inspect` must show fence and age from the grant on, for whoever decides by them. By default a backend may save
-   * that and note them with the first renewal.
-   */
-  readonly noted?: boolean | undefined
-  /**
    * The claim is of no use once the process of this client has ended, so a backend that can prove that end may let go of
    * it sooner than its ttl says. Absent or `false`: it stands for its whole ttl, whatever becomes of the process.
    */
   readonly endsWithProcess?: boolean | undefined
+  /**
+   * Whether `inspect` must show fence and age from the grant on, for whoever decides by them. By default a backend may save
+   * that and note them with the first renewal.
+   */
+  readonly noted?: boolean | undefined
 }
 
 /** Grant, queue or refuse a claim. */

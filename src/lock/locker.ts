@@ -238,18 +238,11 @@ export class Locker
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
     const { name, mode, limit, ttlMs, meta, noted } = request
-    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
     const owner = request.owner ?? this.newOwner()
     const lock = this.#lockFor(name, owner)
-    const inside = this.blocks.isInside
-    const attempt = new Attempt(
-      this,
-      { name, owner, mode, limit, ttlMs, meta, noted, endsWithProcess },
-      lock,
-      request,
-      patience,
-      inside,
-    )
+    const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
+    const claim = { name, owner, mode, limit, ttlMs, meta, noted, endsWithProcess }
+    const attempt = new Attempt(this, claim, lock, request, patience, this.blocks.isInside)
     lock.put(attempt)
     attempt.start()
     return attempt.result

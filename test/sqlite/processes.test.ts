@@ -66,7 +66,7 @@ describe.each(drivers)('processes that share one file, through %s', driver => {
     await using solo = connect(sqliteBackend(path, { driver }))
     const remote = new Remote(path, driver)
     const ttlMs = 4_000
-    const before = await remote.ask('lock', { name: 'job', ttlMs })
+    const before = await remote.ask('lock', { name: 'job', ttlMs, outlivesProcess: true })
     await remote.kill()
     const killedAt = Date.now()
     expect((await solo.inspect('job'))?.holders[0]?.owner).toBe(before.owner)

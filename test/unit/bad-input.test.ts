@@ -205,7 +205,7 @@ describe('an option there is not', () => {
     const { solo } = use.world.client()
     await expect(solo.lock('a', untyped({ [name]: 5 }))).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      message: `there is no option "${name}": did you mean ${right}? The options are waitMs, ttlMs, holdForMs, meta, signal`,
+      message: `there is no option "${name}": did you mean ${right}? The options are waitMs, ttlMs, holdForMs, meta, onLost, outlivesProcess, signal`,
     })
   })
 

@@ -23,7 +23,7 @@ const commands: ChildCommands = {
 
   async lock(name, ttlMs) {
     leaseTtlMs = ttlMs
-    lease = await solo.lock(name, { ttlMs })
+    lease = await solo.lock(name, { ttlMs, outlivesProcess: true })
     return { owner: lease.owner, fence: lease.fence }
   },
 
