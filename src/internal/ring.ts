@@ -13,6 +13,13 @@ export class Link {
     return head.#next
   }
 
+  /** All links of the ring, as of now. */
+  static all(head: Link): readonly Link[] {
+    const links: Link[] = []
+    for (let link = head.#next; link !== head; link = link.#next) links.push(link)
+    return links
+  }
+
   /** Puts a link that is alone at the end of the ring. */
   static append(head: Link, link: Link): void {
     const last = head.#prev

@@ -1,6 +1,10 @@
 import type { Timer } from '../internal/clock.js'
 import type { Flight, Lane, PendingStep } from './calls/steps.js'
 
+/** The map of locks is a new one after so many locks were made for each that it has, and so many at least. */
+const MADE_FOR_EACH = 4
+const MADE_AT_LEAST = 512
+
 /** What stands for one claim in this client: a call that waits, a lease, or what is left of one. */
 export interface Standing {
   readonly owner: string
@@ -24,13 +28,13 @@ export class LocalLock implements Lane {
   parked: PendingStep[] | null = null
   steps = 0
   waiters = 0
-  readonly #locks: Map<string, LocalLock>
+  readonly #locks: LocalLocks
   /** Nearly every lock has one claim here. */
   #only: Standing | null = null
   /** By owner, when there are more. */
   #all: Map<string, Standing> | null = null
 
-  constructor(name: string, locks: Map<string, LocalLock>) {
+  constructor(name: string, locks: LocalLocks) {
     this.name = name
     this.#locks = locks
   }
@@ -73,22 +77,36 @@ export class LocalLock implements Lane {
   }
 
   #forgetIfIdle(): void {
-    if (this.steps === 0 && this.#only === null && this.#all === null) this.#locks.delete(this.name)
+    if (this.steps === 0 && this.#only === null && this.#all === null) this.#locks.forget(this.name)
   }
 }
 
 /** Every lock that one client has to do with at this moment. */
 export class LocalLocks {
-  readonly #locks = new Map<string, LocalLock>()
+  #locks = new Map<string, LocalLock>()
+  /** How many were made since the map is a new one. */
+  #made = 0
 
   /** The lock of this name, made when it is not known. */
   at(name: string): LocalLock {
     let lock = this.#locks.get(name)
     if (lock === undefined) {
-      lock = new LocalLock(name, this.#locks)
+      lock = new LocalLock(name, this)
+      // Where locks come and go a map makes itself new tables, and each that it gave up points to the next: once one is old,
+      // all that come after it outlive many garbage collections. A new map begins without them.
+      if (this.#made >= MADE_FOR_EACH * this.#locks.size + MADE_AT_LEAST) {
+        this.#locks = new Map(this.#locks)
+        this.#made = 0
+      }
+      this.#made += 1
       this.#locks.set(name, lock)
     }
     return lock
+  }
+
+  /** Nothing is known of the lock any more. */
+  forget(name: string): void {
+    this.#locks.delete(name)
   }
 
   find(name: string, owner: string): Standing | undefined {

@@ -1,5 +1,6 @@
 import { SoloistError } from '../../../errors.js'
 import { systemClock, type Timer } from '../../../internal/clock.js'
+import { Link as RingLink } from '../../../internal/ring.js'
 import { backoffMs } from './backoff.js'
 import type { Connection, Send, Source } from './library.js'
 import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
@@ -17,7 +18,11 @@ const NEW_MS = 500
 /** A connection that lived so long was a good one. */
 const GOOD_MS = 10_000
 
-interface Call {
+/**
+ * A call until it is settled. They wait in a ring and not in a `Set`: one that gains and loses entries all the time leaves
+ * tables behind of which each points to the next, so that what their calls held outlives many garbage collections.
+ */
+class Call extends RingLink {
   readonly key: string
   readonly args: () => readonly string[]
   /** The command in the protocol's own form, for a library that takes it so. */
@@ -29,12 +34,38 @@ interface Call {
   /** The look after which it came. */
   readonly since: number
   /** Where its answer is awaited; `null` while it is to be sent. */
-  on: Connection | null
+  on: Connection | null = null
   /** Whether a suspicion has cost it a connection before. */
-  moved: boolean
-  soon: boolean
+  moved = false
+  soon = false
   /** Why it failed the last time. */
   error: unknown
+
+  constructor(
+    what: Pick<Call, 'key' | 'args' | 'bytes' | 'via'>,
+    settle: Pick<Call, 'resolve' | 'reject'>,
+    since: number,
+  ) {
+    super()
+    this.key = what.key
+    this.args = what.args
+    this.bytes = what.bytes
+    this.via = what.via
+    this.resolve = settle.resolve
+    this.reject = settle.reject
+    this.since = since
+  }
+
+  get pending(): boolean {
+    return !RingLink.isAlone(this)
+  }
+
+  /** It is to be settled now. @returns whether it had not been before */
+  end(): boolean {
+    if (!this.pending) return false
+    RingLink.remove(this)
+    return true
+  }
 }
 
 /** What the owner of the calls does about what they show. */
@@ -54,7 +85,8 @@ export class Calls {
   bySlot = false
   readonly #source: Source
   readonly #events: CallEvents
-  readonly #pending = new Set<Call>()
+  /** In the order in which they came. */
+  readonly #pending = new RingLink()
   #connection: Connection | null = null
   #loading = false
   #loaded = false
@@ -95,21 +127,8 @@ export class Calls {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closed())
-      const since = this.#looks
-      const call = {
-        key,
-        args,
-        bytes,
-        via,
-        resolve,
-        reject,
-        since,
-        on: null,
-        moved: false,
-        soon: false,
-        error: undefined,
-      }
-      this.#pending.add(call)
+      const call = new Call({ key, args, bytes, via }, { resolve, reject }, this.#looks)
+      RingLink.append(this.#pending, call)
       this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
       if (this.#connection !== null) this.#dispatch(call, this.#connection)
       else if (this.#reopen === null) this.#open()
@@ -183,7 +202,7 @@ export class Calls {
       },
     })
     this.#connection = connection
-    for (const call of this.#pending) this.#dispatch(call, connection)
+    for (const call of this.#calls()) this.#dispatch(call, connection)
   }
 
   #load(): void {
@@ -208,7 +227,7 @@ export class Calls {
     if (connection === null) return
     this.#connection = null
     connection.drop()
-    for (const call of this.#pending) {
+    for (const call of this.#calls()) {
       if (call.on !== connection) continue
       call.on = null
       call.error = why
@@ -241,7 +260,7 @@ export class Calls {
 
   #onReply(call: Call, reply: unknown): void {
     // Also the answer of a connection that was given up since.
-    if (!this.#pending.delete(call)) return
+    if (!call.end()) return
     this.#silence.answered()
     this.#answered = true
     if (this.#doubted) {
@@ -254,7 +273,7 @@ export class Calls {
   }
 
   #onError(call: Call, connection: Connection, error: unknown): void {
-    if (call.on !== connection || !this.#pending.has(call)) return
+    if (call.on !== connection || !call.pending) return
     const code = replyCode(error)
     call.error = error
     if (code === undefined) return this.#again(call, connection.cluster)
@@ -285,7 +304,7 @@ export class Calls {
       this.#retry = null
       const connection = this.#connection
       if (connection === null) return
-      for (const waiting of this.#pending) if (waiting.on === null) this.#dispatch(waiting, connection)
+      for (const waiting of this.#calls()) if (waiting.on === null) this.#dispatch(waiting, connection)
     })
   }
 
@@ -293,12 +312,12 @@ export class Calls {
     this.#look = null
     // While the library is loaded, which may take long on a busy machine, no call can be sent.
     if (!this.#loading) this.#looks += 1
-    if (this.#pending.size === 0) {
+    if (RingLink.isAlone(this.#pending)) {
       this.#silence.startAgain()
       return
     }
     this.#look = systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
-    for (const call of this.#pending) {
+    for (const call of this.#calls()) {
       const age = this.#looks - call.since
       if (age < OUTAGE_LOOKS) break
       const unsent = call.on === null && age >= (call.soon ? SOON_LOOKS : OUTAGE_LOOKS)
@@ -311,7 +330,7 @@ export class Calls {
   #onSilence(ms: number): void {
     const why = new Error(`nothing was answered for ${ms / 1_000} seconds`, { cause: this.#trouble })
     const { own } = this.#source
-    for (const call of this.#pending) {
+    for (const call of this.#calls()) {
       if (!own) call.error ??= why
       else if (call.moved) this.#fail(call, why)
       else call.moved = true
@@ -332,11 +351,16 @@ export class Calls {
   }
 
   #fail(call: Call, error: unknown): void {
-    if (this.#pending.delete(call)) call.reject(error)
+    if (call.end()) call.reject(error)
+  }
+
+  /** As of now. */
+  #calls(): readonly Call[] {
+    return RingLink.all(this.#pending) as readonly Call[]
   }
 
   #rejectAll(error: unknown): void {
-    for (const call of this.#pending) this.#fail(call, error)
+    for (const call of this.#calls()) this.#fail(call, error)
   }
 }
 
