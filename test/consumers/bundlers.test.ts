@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL, type JobsTold, type LocksTold, PORTABLE, Site } from './support/expected.js'
 import { Folder, type Printed } from './support/folder.js'
-import { commandLike } from './support/page.js'
+import { commands } from './support/page.js'
 import { Project } from './support/project.js'
 
 let project: Project
@@ -40,14 +40,14 @@ const script =
   (folder, programs = PROGRAMS, env = {}) =>
     project.run(process.execPath, [name, folder, ...programs], env)
 
-const esbuildCommonJs = esbuild(commandLike(/^npx esbuild .*\.cjs$/))
+const esbuildCommonJs = esbuild(commands.esbuildCommonJs)
 const webpack = script('webpack.mjs')
 const rollup = script('rollup.mjs')
 
 describe.each([
   ['esbuild', 'CommonJS', 'cjs', esbuildCommonJs],
-  ['esbuild', 'CommonJS-minified', 'cjs', esbuild(commandLike(/^npx esbuild .*\.cjs$/), '--minify')],
-  ['esbuild', 'ESM', 'mjs', esbuild(commandLike(/^npx esbuild .*--format=esm/))],
+  ['esbuild', 'CommonJS-minified', 'cjs', esbuild(commands.esbuildCommonJs, '--minify')],
+  ['esbuild', 'ESM', 'mjs', esbuild(commands.esbuildModule)],
   ['webpack', 'CommonJS', 'cjs', webpack],
   ['rollup', 'ESM', 'mjs', rollup],
 ] as const)('%s, %s', (bundler, format, extension, bundle) => {

@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { page } from './support/page.js'
+import { commands, page } from './support/page.js'
 
 const projects = join(import.meta.dirname, 'projects')
 const files = readdirSync(projects, { recursive: true, encoding: 'utf8' }).filter(file => /\.m?js$/.test(file))
-const blocks = [...page.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => String(code))
+const blocksIn = (language: string) =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(([, code]) => String(code))
+const [loading = '', ...pieces] = blocksIn('js')
 
 /** The versions of all projects. */
 const pinned = new Map<string, string[]>()
@@ -17,8 +20,28 @@ for (const project of readdirSync(projects)) {
 }
 
 describe('docs/bundlers-and-test-runners.md', () => {
-  // The first block says how the package is loaded, which all projects do.
-  it.each(blocks.slice(1))('shows code that a project has: %#', block => {
+  it('shows how the package is loaded', () => {
+    const printed = loading
+      .trim()
+      .split('\n')
+      .map(line => {
+        const type = line.startsWith('import') ? 'module' : 'commonjs'
+        const program = `${line}\nconsole.log(typeof connect)`
+        // A folder within the package, which it can load by its own name.
+        const options = { cwd: import.meta.dirname, encoding: 'utf8' } as const
+        return [type, execFileSync(process.execPath, [`--input-type=${type}`, '-e', program], options)]
+      })
+    expect(printed).toEqual([
+      ['module', 'function\n'],
+      ['commonjs', 'function\n'],
+    ])
+  })
+
+  it('shows commands that are run', () => {
+    expect(blocksIn('sh').join('').trim().split('\n')).toEqual(Object.values(commands))
+  })
+
+  it.each(pieces)('shows code that a project has: %#', block => {
     expect(files.some(file => readFileSync(join(projects, file), 'utf8').includes(block))).toBe(true)
   })
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL, type JobsTold, type LocksTold, Site } from './support/expected.js'
-import { commandLike } from './support/page.js'
+import { commands } from './support/page.js'
 import { Project } from './support/project.js'
 
 let project: Project
@@ -15,12 +15,12 @@ const bun = () => project.path('node_modules/@oven/bun-linux-x64-baseline/bin/bu
 const deno = () => project.path('node_modules/@deno/linux-x64-glibc/deno')
 
 /** What stands between the command and the program in the docs. */
-const optionsOf = (command: RegExp) => commandLike(command).split(' ').slice(1, -1)
+const optionsOf = (command: string) => command.split(' ').slice(1, -1)
 
 describe.each([
   ['Node.js', () => process.execPath, []],
-  ['Bun', bun, optionsOf(/^bun /)],
-  ['Deno', deno, optionsOf(/^deno /)],
+  ['Bun', bun, optionsOf(commands.bun)],
+  ['Deno', deno, optionsOf(commands.deno)],
 ] as const)('%s', (_name, binary, args) => {
   it('takes locks', async () => {
     await using site = await Site.open()

@@ -11,16 +11,26 @@ const NODE_16 = ['node16', 'node16', ['mts', 'cts']] as const
 const NODE_20 = ['node20', 'node16', ['mts', 'cts']] as const
 const NODE_NEXT = ['nodenext', 'nodenext', ['mts', 'cts']] as const
 
-/** TypeScript 7 checks in a fifth of the time that those before it take. */
-const CASES = {
+type Case = readonly [version: string, module: string, moduleResolution: string, files: readonly string[]]
+
+/**
+ * Each kind of module with the peers of either age. TypeScript before 7 takes five times as long, so with the oldest peers
+ * it checks only what TypeScript 7 has no more.
+ */
+const CASES: Readonly<Record<'newest' | 'oldest', readonly Case[]>> = {
   newest: [
-    ...[COMMONJS, BUNDLER, NODE_16].map(kind => ['5.4', ...kind] as const),
-    ['5.9', ...NODE_20] as const,
-    ...[BUNDLER, NODE_16, NODE_20, NODE_NEXT].map(kind => ['7', ...kind] as const),
+    ['5.4', ...COMMONJS],
+    ['5.4', ...NODE_16],
+    ['5.9', ...NODE_20],
+    ['7', ...BUNDLER],
+    ['7', ...NODE_NEXT],
   ],
   oldest: [
-    ...[COMMONJS, NODE_16].map(kind => ['5.4', ...kind] as const),
-    ...[BUNDLER, NODE_20, NODE_NEXT].map(kind => ['7', ...kind] as const),
+    ['5.4', ...COMMONJS],
+    ['7', ...NODE_16],
+    ['7', ...NODE_20],
+    ['7', ...BUNDLER],
+    ['7', ...NODE_NEXT],
   ],
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -26,9 +26,12 @@ import { type Database, loadDriver } from '../../dist/backends/sqlite/client.js'
 export const drivers: readonly SqliteDriver[] =
   process.getBuiltinModule('node:sqlite') === undefined ? ['libsql'] : ['node:sqlite', 'libsql']
 
-/** A new folder for this test file, removed at its end. */
+/** Linux has this folder in memory, where no write waits for a disk that others keep busy. */
+const MEMORY_FOLDER = '/dev/shm'
+
+/** A new folder for this test file, in memory where that can be had, removed at its end. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'soloist-sqlite-'))
+  const folder = mkdtempSync(join(existsSync(MEMORY_FOLDER) ? MEMORY_FOLDER : tmpdir(), 'soloist-sqlite-'))
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }

@@ -8,8 +8,16 @@ export const page: string = readFileSync(
 )
 
 /** The one command of the page that a pattern describes. */
-export function commandLike(pattern: RegExp): string {
+function commandLike(pattern: RegExp): string {
   const found = page.split('\n').filter(line => pattern.test(line))
   if (found.length !== 1) throw new Error(`${found.length} commands of the page are like ${pattern}`)
   return found[0] as string
 }
+
+/** All commands of the page. */
+export const commands = {
+  esbuildCommonJs: commandLike(/^npx esbuild .*\.cjs$/),
+  esbuildModule: commandLike(/^npx esbuild .*--format=esm/),
+  bun: commandLike(/^bun /),
+  deno: commandLike(/^deno /),
+} as const

@@ -13,20 +13,22 @@ afterEach(() => {
 })
 
 describe('with fake timers', () => {
-  it('a lock in memory is held, waited for, and given up on time', async () => {
+  it('a lock in memory is held, waited for, and given up by real time', async () => {
     const solo = connect('memory:')
     const lease = await solo.lock('report')
     expect((await solo.inspect('report')).holders.map(({ owner }) => owner)).toEqual([lease.owner])
     expect(await solo.tryLock('report')).toBe(null)
 
-    const refused = solo.lock('report', { waitMs: 60_000 }).catch(error => error)
+    const refused = await solo.lock('report', { waitMs: 50 }).catch(error => error)
+    expect(refused).toBeInstanceOf(LockTimeoutError)
+    expect(refused.holder).toBe(lease.owner)
+    const waiting = solo.lock('report', { waitMs: 60_000 })
     await vi.advanceTimersByTimeAsync(60_000)
-    expect(await refused).toBeInstanceOf(LockTimeoutError)
-    expect((await refused).holder).toBe(lease.owner)
+    expect((await solo.inspect('report')).waiting).toBe(1)
 
-    const next = solo.lock('report')
     await lease.release()
-    expect((await next).owner).not.toBe(lease.owner)
+    const next = await waiting
+    expect((await solo.inspect('report')).holders.map(({ owner }) => owner)).toEqual([next.owner])
     await solo.close()
   })
 
