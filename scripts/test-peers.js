@@ -10,9 +10,20 @@ import { fileURLToPath } from 'node:url'
 import { subpaths } from './checks/tree.js'
 import { cacheFolder, fetchPackages } from './fetched.js'
 
+/** What runs code of these packages whose version can change the outcome. */
 const TESTS = [
+  // The adapter runs its scripts with BullMQ's own, so all of it.
   'test/bullmq',
-  'test/redis',
+  // How a client connects, subscribes, batches, answers and fails. The rest of test/redis is about scripts within Redis.
+  'test/redis/clients',
+  'test/redis/database',
+  'test/redis/keys',
+  'test/redis/sentinel',
+  'test/redis/silent-clients',
+  'test/redis/stray-messages',
+  'test/redis/subscriptions',
+  'test/redis/together',
+  // All statements, through libsql.
   'test/sqlite',
   'test/conformance/redis-ioredis',
   'test/conformance/redis-node-redis',
