@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { Redis } from 'ioredis'
 import { afterAll, expect, test } from 'vitest'
 import { KeySpace } from '../../dist/backends/redis/keys.js'
+import { Request } from '../../dist/backends/redis/protocol/request.js'
+import { words } from '../../dist/backends/redis/protocol/words.js'
 
 const redis = new Redis(
   String(process.env.SOLOIST_TEST_REDIS_CLUSTER)
@@ -140,4 +142,15 @@ test('the patterns take the start of a name literally', async () => {
 
 test('a prefix after which no hash tag can follow is refused', () => {
   expect(() => new KeySpace('a{}')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+})
+
+test('the keys of a lock are sent as they are', () => {
+  fc.assert(
+    fc.property(prefixes, fc.oneof(awkward, fc.string({ minLength: 1 })), (prefix, name) => {
+      const space = new KeySpace(prefix)
+      const command = new Request().lock(name, space).arg('').arg(name).command('evalsha', 'digest')
+      expect(words(command)).toEqual(['evalsha', 'digest', '3', ...keysOf(space, name), '', name])
+    }),
+    { numRuns: 5_000 },
+  )
 })

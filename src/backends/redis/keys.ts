@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
+import { before } from './protocol/words.js'
 
 /** The ends of the keys beside a lock's own: `2` is the version of the layout. */
 const QUEUE = ':q2'
@@ -30,6 +31,14 @@ export interface LockKeys {
   readonly details: string
 }
 
+/** What stands before, between and behind the three times a name stands in its keys as they are sent. */
+export interface AroundName {
+  readonly lock: string
+  readonly queue: string
+  readonly details: string
+  readonly end: string
+}
+
 /**
  * The keys of the locks under one prefix.
  *
@@ -44,6 +53,8 @@ export class KeySpace {
   readonly #prefix: string
   /** Whether a name without braces needs no second look. */
   readonly #plain: boolean
+  /** By the length of the name. */
+  readonly #around: AroundName[] = []
 
   /** @param prefix all that comes before a name, also what the client puts there itself */
   constructor(prefix: string) {
@@ -63,8 +74,26 @@ export class KeySpace {
 
   keys(name: string): LockKeys {
     const lock = this.own(name)
-    const side = this.#isPlain(name) ? `{${lock}}` : sideOf(lock)
+    const side = sideOf(lock)
     return { lock, queue: side + QUEUE, details: side + DETAILS }
+  }
+
+  /** The same keys as words of a command, for a plain name, as nearly all are; `null` for any other. */
+  around(name: string): AroundName | null {
+    if (!this.#isPlain(name)) return null
+    const { length } = name
+    let around = this.#around[length]
+    if (around === undefined) {
+      const own = this.#prefix.length + length
+      around = {
+        lock: before(own) + this.#prefix,
+        queue: `${before(own + 2 + QUEUE.length)}{${this.#prefix}`,
+        details: `}${QUEUE}${before(own + 2 + DETAILS.length)}{${this.#prefix}`,
+        end: `}${DETAILS}`,
+      }
+      this.#around[length] = around
+    }
+    return around
   }
 
   /**

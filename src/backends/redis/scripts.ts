@@ -5,7 +5,8 @@ import type { Link } from './link/link.js'
 import { isRedirection, isSoon, replyCode } from './link/replies.js'
 import { SHOWN, SHOWN_AT_ONCE } from './protocol/limits.js'
 import { lockStates, type StepsReply, stepsReply, watchReply } from './protocol/replies.js'
-import { encoded, inspectRequest, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
+import { inspectRequest, Request, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
+import { isAscii, words } from './protocol/words.js'
 
 /** What the scripts do, over one link: split by slot where all keys of a call have to be in one. */
 export class Scripts {
@@ -86,10 +87,13 @@ export class Scripts {
   async #moving(step: Step): Promise<Answer> {
     if (step.kind !== 'renew') return { status: 'again' }
     const { lock, queue } = this.#keys.keys(step.name)
-    const args = [step.owner, String(step.ttlMs ?? 0)]
     try {
       for (const key of [lock, queue]) {
-        if ((await this.#evaluate('moving', ['1', key, ...args], Number)) === 1) return { status: 'held', fence: null }
+        const request = new Request()
+          .key(key)
+          .arg(step.owner)
+          .arg(String(step.ttlMs ?? 0))
+        if ((await this.#evaluate('moving', request, Number)) === 1) return { status: 'held', fence: null }
       }
     } catch (error) {
       return isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
@@ -141,24 +145,17 @@ export class Scripts {
     return states
   }
 
-  /**
-   * By its digest; with its text where the server does not know it, as after a restart or a flush.
-   *
-   * @param request number of keys, keys and arguments
-   */
-  #evaluate<T>(
-    script: keyof typeof scripts,
-    request: readonly string[],
-    then: (reply: unknown) => T | Promise<T>,
-  ): Promise<T> {
+  /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
+  #evaluate<T>(script: keyof typeof scripts, request: Request, then: (reply: unknown) => T | Promise<T>): Promise<T> {
     const { sha1, source } = scripts[script]
-    const key = request[1] as string
-    const command = ['evalsha', sha1, ...request]
-    const bytes = encoded(command)
-    const sent = bytes === null ? this.#link.send(key, command) : this.#link.sendBytes(key, bytes, () => command)
+    const key = request.firstKey
+    const command = request.command('evalsha', sha1)
+    const sent = isAscii(command)
+      ? this.#link.sendBytes(key, command, () => words(command))
+      : this.#link.send(key, words(command))
     return sent.then(then, (error: unknown) => {
       if (replyCode(error) !== 'NOSCRIPT') throw error
-      return this.#link.send(key, ['eval', source, ...request]).then(then)
+      return this.#link.send(key, words(request.command('eval', source))).then(then)
     })
   }
 }

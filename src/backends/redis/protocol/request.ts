@@ -1,6 +1,7 @@
 import type { AcquireStep, ClaimId, Step } from '../../../backend.js'
 import type { KeySpace } from '../keys.js'
 import { ALIVE_MS, GRANT_MS, IDLE_MS, LONG_STEPS } from './limits.js'
+import { before } from './words.js'
 
 /** What a list of steps is sent with. */
 export interface Sender {
@@ -12,76 +13,104 @@ export interface Sender {
   readonly cluster: boolean
 }
 
-/** The keys and arguments of `steps.lua`, behind the number of keys. */
-export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: string, sender: Sender): string[] {
-  const request = ['', mark]
-  const args: string[] = []
+const LIMITS = `${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS}`
+
+/** The keys and arguments of a script. They become the text that is sent at once, for most of a request is its text. */
+export class Request {
+  /** By which a cluster finds the server. */
+  firstKey = ''
+  #keys = ''
+  #keyCount = 0
+  #args = ''
+  #argCount = 0
+
+  key(key: string): this {
+    if (this.#keyCount === 0) this.firstKey = key
+    this.#keys += before(key.length) + key
+    this.#keyCount += 1
+    return this
+  }
+
+  /** The three keys of a lock. */
+  lock(name: string, keys: KeySpace): this {
+    const around = keys.around(name)
+    if (around === null) {
+      const { lock, queue, details } = keys.keys(name)
+      return this.key(lock).key(queue).key(details)
+    }
+    if (this.#keyCount === 0) this.firstKey = keys.own(name)
+    const { lock, queue, details, end } = around
+    this.#keys += lock + name + queue + name + details + name + end
+    this.#keyCount += 3
+    return this
+  }
+
+  arg(arg: string): this {
+    this.#args += before(arg.length) + arg
+    this.#argCount += 1
+    return this
+  }
+
+  /** The whole command as words. @param script its digest for `evalsha`, its text for `eval` */
+  command(name: 'evalsha' | 'eval', script: string): string {
+    const keyCount = String(this.#keyCount)
+    const head = `*${this.#keyCount + this.#argCount + 3}${before(name.length)}${name}${before(script.length)}${script}`
+    return `${head}${before(keyCount.length)}${keyCount}${this.#keys}${this.#args}\r\n`
+  }
+}
+
+/** The keys and arguments of `steps.lua`. */
+export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: string, sender: Sender): Request {
+  const request = new Request().key(mark)
   let results = 0
   for (const step of steps) {
-    const claim = step.kind === 'acquire' ? step.claim : step
-    const { lock, queue, details } = keys.keys(claim.name)
-    request.push(lock, queue, details)
-    args.push(claim.owner)
-    if (step.kind === 'acquire') pushAcquire(args, step)
-    else if (step.kind === 'renew') args.push(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
-    else if (step.result === null) args.push('')
-    else {
-      args.push(`!${step.result.keepMs}`, step.result.text)
-      results += 1
-    }
+    request.lock(step.kind === 'acquire' ? step.claim.name : step.name, keys)
+    if (step.kind === 'release' && step.result !== null) results += 1
   }
-  if (results > 0) request.push(...resultKeys(steps, keys))
-  request[0] = String(request.length - 1)
-  const settings = `${flag(sender.hears)} ${flag(sender.cluster)} ${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS} ${results}`
-  request.push(sender.channels, sender.client, String(IDLE_MS), settings)
-  for (const arg of args) request.push(arg)
+  if (results > 0) addResultKeys(request, steps, keys)
+  request.arg(sender.channels).arg(sender.client).arg(String(IDLE_MS))
+  request.arg(`${flag(sender.hears)} ${flag(sender.cluster)} ${LIMITS} ${results}`)
+  for (const step of steps) {
+    if (step.kind === 'acquire') addAcquire(request, step)
+    else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
+    else if (step.result === null) request.arg(step.owner).arg('')
+    else request.arg(step.owner).arg(`!${step.result.keepMs}`).arg(step.result.text)
+  }
   return request
 }
 
-/** The keys and arguments of `watch.lua`, behind the number of keys. */
-export function watchRequest({ name, owner }: ClaimId, keys: KeySpace, client: string): string[] {
-  const { lock, queue, details } = keys.keys(name)
-  const times = [String(IDLE_MS), String(ALIVE_MS)]
-  return ['4', lock, queue, details, keys.result(name, owner), owner, client, ...times]
+/** The keys and arguments of `watch.lua`. */
+export function watchRequest({ name, owner }: ClaimId, keys: KeySpace, client: string): Request {
+  const request = new Request().lock(name, keys).key(keys.result(name, owner))
+  return request.arg(owner).arg(client).arg(String(IDLE_MS)).arg(String(ALIVE_MS))
 }
 
-/** The keys and arguments of `inspect.lua`, behind the number of keys. */
-export function inspectRequest(names: readonly string[], keys: KeySpace, shown: number, shownAtOnce: number): string[] {
-  const all = names.flatMap(name => {
-    const { lock, queue, details } = keys.keys(name)
-    return [lock, queue, details]
-  })
-  return [String(all.length), ...all, String(shown), String(shownAtOnce)]
+/** The keys and arguments of `inspect.lua`. */
+export function inspectRequest(names: readonly string[], keys: KeySpace, shown: number, shownAtOnce: number): Request {
+  const request = new Request()
+  for (const name of names) request.lock(name, keys)
+  return request.arg(String(shown)).arg(String(shownAtOnce))
 }
 
-/**
- * A command as it goes over the wire, or `null` where that takes more than ASCII: then lengths in characters are none in
- * bytes.
- */
-export function encoded(command: readonly string[]): string | null {
-  let text = `*${command.length}\r\n`
-  for (const part of command) text += `$${part.length}\r\n${part}\r\n`
-  return Buffer.byteLength(text) === text.length ? text : null
-}
-
-function pushAcquire(args: string[], { claim, ticket, replaces }: AcquireStep): void {
+function addAcquire(request: Request, { claim, ticket, replaces }: AcquireStep): void {
   const { mode, limit, meta, noted = false } = claim
   const ttl = claim.ttlMs ?? 0
+  request.arg(claim.owner)
   if (mode === 'exclusive' && meta === null && !noted && replaces === null && typeof ticket !== 'number') {
-    args.push(ticket === null ? `t${ttl}` : String(ttl))
+    request.arg(ticket === null ? `t${ttl}` : String(ttl))
     return
   }
   const letter = mode === 'exclusive' ? 'x' : 's'
   const more = `${noted ? 'n' : ''}${meta === null ? '' : 'm'}${replaces === null ? '' : 'r'}`
-  args.push(`${letter}${limit ?? ''},${ttl},${ticket ?? ''},${more}`)
-  if (meta !== null) args.push(meta)
-  if (replaces !== null) args.push(replaces)
+  request.arg(`${letter}${limit ?? ''},${ttl},${ticket ?? ''},${more}`)
+  if (meta !== null) request.arg(meta)
+  if (replaces !== null) request.arg(replaces)
 }
 
-function resultKeys(steps: readonly Step[], keys: KeySpace): string[] {
-  return steps.flatMap(step => {
-    return step.kind === 'release' && step.result !== null ? [keys.result(step.name, step.owner)] : []
-  })
+function addResultKeys(request: Request, steps: readonly Step[], keys: KeySpace): void {
+  for (const step of steps) {
+    if (step.kind === 'release' && step.result !== null) request.key(keys.result(step.name, step.owner))
+  }
 }
 
 function flag(value: boolean): string {
