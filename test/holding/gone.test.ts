@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { connect } from 'soloist'
 import { describe, expect, test } from 'vitest'
 import { drivers, openRaw } from '../sqlite/support.js'
@@ -59,7 +59,8 @@ describe.skipIf(!existsSync('/proc/self/stat'))('on SQLite, a holder whose proce
     const first = store.start()
     await first.ask('lock', { name: 'lives', ...LONG })
     void first.ask('stop')
-    await first.heard('stopping')
+    const state = () => readFileSync(`/proc/${first.process.pid}/stat`, 'latin1').split(') ')[1]?.[0]
+    await expect.poll(state).toBe('T')
     expect(await store.client().tryLock('lives')).toBeNull()
     await first.signal('SIGCONT')
     expect(await first.ask('valid', { name: 'lives' })).toMatchObject({ name: 'lives' })
