@@ -4,7 +4,7 @@ import type { KeySpace } from './keys.js'
 import type { Link } from './link/link.js'
 import { isRedirection, isSoon, replyCode } from './link/replies.js'
 import { SHOWN, SHOWN_AT_ONCE } from './protocol/limits.js'
-import { lockStates, type StepsReply, stepsReply, watchReply } from './protocol/replies.js'
+import { lockStates, type StepsReply, stepsReply, watchReply, wrongServerIn } from './protocol/replies.js'
 import { encoded, inspectRequest, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
 
 /** What the scripts do, over one link: split by slot where all keys of a call have to be in one. */
@@ -155,10 +155,12 @@ export class Scripts {
     const key = request[1] as string
     const command = ['evalsha', sha1, ...request]
     const bytes = encoded(command)
-    const sent = bytes === null ? this.#link.send(key, command) : this.#link.sendBytes(key, bytes, () => command)
+    const blame = script === 'steps' ? wrongServerIn : null
+    const sent =
+      bytes === null ? this.#link.send(key, command, blame) : this.#link.sendBytes(key, bytes, () => command, blame)
     return sent.then(then, (error: unknown) => {
       if (replyCode(error) !== 'NOSCRIPT') throw error
-      return this.#link.send(key, ['eval', source, ...request]).then(then)
+      return this.#link.send(key, ['eval', source, ...request], blame).then(then)
     })
   }
 }
