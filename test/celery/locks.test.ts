@@ -183,7 +183,8 @@ describe('faults', () => {
     await using wrong = new CeleryLocks(url.replace('redis://', 'redis://user:wr0ng@'), { callTimeoutMs: 1_000 })
     await redis.hset(`${prefix}hash`, 'field', 'value')
     await using failing = new CeleryLocks(redis, { prefix })
-    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    // Who gives up a connection that is silent resets it.
+    const silent = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')
     await new Promise(resolve => silent.once('listening', resolve))
     const { port } = silent.address() as { port: number }
     await using waiting = new CeleryLocks(`redis://user:wr0ng@127.0.0.1:${port}`, { callTimeoutMs: 100 })

@@ -24,7 +24,7 @@ function stepsOf(
     const terms = String(args[at + 1])
     const kind = terms === '' || terms.startsWith('!') ? 'release' : terms.startsWith('=') ? 'renew' : 'acquire'
     steps.push({ kind, lock: String(keys[1 + KEYS_OF_A_STEP * steps.length]), terms })
-    at += 2 + (terms.startsWith('!') ? 1 : (/^[xs].*,([mr]*)$/.exec(terms)?.[1]?.length ?? 0))
+    at += 2 + (terms.startsWith('!') ? 1 : (/^[xs].*,n?([mr]*)$/.exec(terms)?.[1]?.length ?? 0))
   }
   return steps
 }

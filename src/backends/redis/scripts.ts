@@ -4,7 +4,7 @@ import type { KeySpace } from './keys.js'
 import type { Link } from './link/link.js'
 import { isRedirection, isSoon, replyCode } from './link/replies.js'
 import { SHOWN, SHOWN_AT_ONCE } from './protocol/limits.js'
-import { lockStates, type StepsReply, stepsReply, watchReply } from './protocol/replies.js'
+import { lockStates, type StepsReply, stepsReply, watchReply, wrongServerIn } from './protocol/replies.js'
 import { inspectRequest, Request, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
 import { isAscii, words } from './protocol/words.js'
 
@@ -150,12 +150,13 @@ export class Scripts {
     const { sha1, source } = scripts[script]
     const key = request.firstKey
     const command = request.command('evalsha', sha1)
+    const blame = script === 'steps' ? wrongServerIn : null
     const sent = isAscii(command)
-      ? this.#link.sendBytes(key, command, () => words(command))
-      : this.#link.send(key, words(command))
+      ? this.#link.sendBytes(key, command, () => words(command), blame)
+      : this.#link.send(key, words(command), blame)
     return sent.then(then, (error: unknown) => {
       if (replyCode(error) !== 'NOSCRIPT') throw error
-      return this.#link.send(key, words(request.command('eval', source))).then(then)
+      return this.#link.send(key, words(request.command('eval', source)), blame).then(then)
     })
   }
 }

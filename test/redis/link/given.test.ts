@@ -69,6 +69,7 @@ describe.each(Object.entries(kinds))('%s', (_kind, open) => {
     const held = await stage.direct().lock('x', { ttlMs: 60_000 })
     const { granted } = await queued(solo, 'x')
     const heard = () => stage.admin.pubsub('NUMSUB', `soloist:grants:${solo.clientId}`)
+    await stage.hears(solo, 'x')
     expect(await heard()).toEqual([expect.anything(), 1])
     await stage.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
     await expect.poll(heard).toEqual([expect.anything(), 1])

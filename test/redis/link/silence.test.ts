@@ -96,6 +96,7 @@ test('a connection for pushes that is silent both ways is noticed while a claim 
   const [solo, direct] = [stage.behindProxy(), stage.direct()]
   const held = await direct.lock('x', { ttlMs: 60_000 })
   const { granted } = await queued(solo, 'x')
+  await stage.hears(solo, 'x')
   stage.proxy.silence('pushes')
   const { error } = await storeFault(solo)
   expect(error).toMatchObject({ message: expect.stringContaining('pushes is replaced') })

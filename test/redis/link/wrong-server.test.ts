@@ -33,6 +33,7 @@ test('a primary that was demoted is left for the new one: the lease is kept, and
   const [solo, waiter] = [stage.behindProxy(), stage.behindProxy()]
   const lease = await solo.lock('held', { ttlMs: 60_000 })
   const { granted } = await queued(waiter, 'held')
+  await stage.hears(waiter, 'held')
   // It is of the writes of its own connection that WAIT tells.
   await stage.admin.set('written', '1')
   expect(await stage.admin.wait(1, 10_000)).toBe(1)

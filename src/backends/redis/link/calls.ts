@@ -2,7 +2,7 @@ import { SoloistError } from '../../../errors.js'
 import { systemClock, type Timer } from '../../../internal/clock.js'
 import { Link as RingLink } from '../../../internal/ring.js'
 import { backoffMs } from './backoff.js'
-import type { Connection, Send, Source } from './library.js'
+import type { Blame, Connection, Send, Source } from './library.js'
 import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
 import { LOOK_MS, Silence } from './silence.js'
 
@@ -27,6 +27,8 @@ class Call extends RingLink {
   readonly args: () => readonly string[]
   /** The command in the protocol's own form, for a library that takes it so. */
   readonly bytes: string | null
+  /** What speaks against the server in a reply that is no error as a whole; `undefined`: nothing. */
+  readonly blame: Blame | null
   /** The one way to send it, which ends with its connection; else any connection will do. */
   readonly via: Send | null
   readonly resolve: (reply: unknown) => void
@@ -42,7 +44,7 @@ class Call extends RingLink {
   error: unknown
 
   constructor(
-    what: Pick<Call, 'key' | 'args' | 'bytes' | 'via'>,
+    what: Pick<Call, 'key' | 'args' | 'bytes' | 'blame' | 'via'>,
     settle: Pick<Call, 'resolve' | 'reject'>,
     since: number,
   ) {
@@ -50,6 +52,7 @@ class Call extends RingLink {
     this.key = what.key
     this.args = what.args
     this.bytes = what.bytes
+    this.blame = what.blame
     this.via = what.via
     this.resolve = settle.resolve
     this.reject = settle.reject
@@ -123,11 +126,12 @@ export class Calls {
     key: string,
     args: () => readonly string[],
     bytes: string | null = null,
+    blame: Blame | null = null,
     via: Send | null = null,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closed())
-      const call = new Call({ key, args, bytes, via }, { resolve, reject }, this.#looks)
+      const call = new Call({ key, args, bytes, blame, via }, { resolve, reject }, this.#looks)
       RingLink.append(this.#pending, call)
       this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
       if (this.#connection !== null) this.#dispatch(call, this.#connection)
@@ -144,7 +148,7 @@ export class Calls {
     return sends.map(
       (send): Send =>
         args =>
-          this.send('', () => args, null, send),
+          this.send('', () => args, null, null, send),
     )
   }
 
@@ -245,7 +249,7 @@ export class Calls {
   #dispatch(call: Call, connection: Connection): void {
     call.on = connection
     this.#sent(call, connection).then(
-      reply => this.#onReply(call, reply),
+      reply => this.#onReply(call, connection, reply),
       (error: unknown) => this.#onError(call, connection, error),
     )
   }
@@ -258,10 +262,16 @@ export class Calls {
       : connection.send(key, call.args())
   }
 
-  #onReply(call: Call, reply: unknown): void {
-    // Also the answer of a connection that was given up since.
-    if (!call.end()) return
+  #onReply(call: Call, connection: Connection, reply: unknown): void {
+    if (!call.pending) return
     this.#silence.answered()
+    const error = call.blame?.(reply)
+    if (error !== undefined) {
+      // No good answer; it stands where no better one is to be had.
+      if (call.on === connection && !this.#isLeft(call, error)) this.#settle(call, reply)
+      return
+    }
+    // Also the answer of a connection that was given up since.
     this.#answered = true
     if (this.#doubted) {
       this.#doubted = false
@@ -269,7 +279,7 @@ export class Calls {
       this.#trouble = undefined
       this.#events.onAnswer()
     }
-    call.resolve(reply)
+    this.#settle(call, reply)
   }
 
   #onError(call: Call, connection: Connection, error: unknown): void {
@@ -279,7 +289,10 @@ export class Calls {
     if (code === undefined) return this.#again(call, connection.cluster)
     this.#silence.answered()
     if (isSoon(code)) return this.#again(call, true)
-    if (isWrongServer(code)) return this.#onWrongServer(call, error)
+    if (isWrongServer(code)) {
+      if (!this.#isLeft(call, error)) this.#fail(call, error)
+      return
+    }
     if (isRedirection(code) && !call.moved && !connection.cluster && this.#source.followCluster()) {
       this.bySlot = true
       call.moved = true
@@ -289,10 +302,11 @@ export class Calls {
     this.#fail(call, error)
   }
 
-  #onWrongServer(call: Call, error: unknown): void {
+  /** The server is not the one to ask. @returns whether the call is sent again, to whichever there is next */
+  #isLeft(call: Call, error: unknown): boolean {
     const again = !call.moved
     call.moved = true
-    if (!this.suspect(error) || !again) this.#fail(call, error)
+    return this.suspect(error) && again
   }
 
   /** Sends a call once more, soon, on whichever connection there is then. */
@@ -348,6 +362,10 @@ export class Calls {
   #tell(why: unknown, replaced: boolean): void {
     this.#doubted = true
     this.#events.onSuspicion(why, replaced)
+  }
+
+  #settle(call: Call, reply: unknown): void {
+    if (call.end()) call.resolve(reply)
   }
 
   #fail(call: Call, error: unknown): void {

@@ -5,6 +5,9 @@ import type { SoloistError } from '../../../errors.js'
 /** Sends one command to one server and answers with its reply. */
 export type Send = (args: readonly string[]) => Promise<unknown>
 
+/** What speaks against the server in a reply that is no error as a whole; `undefined`: nothing. */
+export type Blame = (reply: unknown) => Error | undefined
+
 /** One connection for commands, or, on a cluster, all that belong together. */
 export interface Connection {
   /** Whether the library sends each command to the server that has its key. */

@@ -1,6 +1,6 @@
 import { SoloistError } from '../../../errors.js'
 import { Calls } from './calls.js'
-import type { LinkEvents, Send, Source } from './library.js'
+import type { Blame, LinkEvents, Send, Source } from './library.js'
 import { Pushes } from './pushes.js'
 import { isWrongServer, replyCode } from './replies.js'
 import { evictionOf } from './server.js'
@@ -61,9 +61,12 @@ export class Link {
   /**
    * Sends a command, which must be safe to repeat, to the server that has `key`. It leaves at once where there is a
    * connection. A short outage is ridden out; the error is what the server answered or what the library reported.
+   *
+   * @param blame finds what speaks against the server in a reply. Such a server is left for another, where there may be
+   *   one, and the command is sent there; else the reply is the answer
    */
-  send(key: string, args: readonly string[]): Promise<unknown> {
-    return this.#calls.send(key, () => args)
+  send(key: string, args: readonly string[], blame: Blame | null = null): Promise<unknown> {
+    return this.#calls.send(key, () => args, null, blame)
   }
 
   /**
@@ -72,8 +75,8 @@ export class Link {
    * @param bytes the whole command as RESP arrays of bulk strings, in ASCII
    * @param args the same command for a library that encodes it itself
    */
-  sendBytes(key: string, bytes: string, args: () => readonly string[]): Promise<unknown> {
-    return this.#calls.send(key, args, bytes)
+  sendBytes(key: string, bytes: string, args: () => readonly string[], blame: Blame | null = null): Promise<unknown> {
+    return this.#calls.send(key, args, bytes, blame)
   }
 
   /** One for every primary of a cluster; else for the one server. */

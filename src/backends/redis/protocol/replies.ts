@@ -9,6 +9,7 @@ import type {
   Waiter,
   WatchReply,
 } from '../../../backend.js'
+import { isWrongServer, replyCode } from '../link/replies.js'
 
 // What the scripts answer, as their headers describe it, in the port's terms. Clients may be set to give buffers for
 // strings and strings for integers; everything is read through its text.
@@ -86,6 +87,20 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
     handed: letters.length > steps.length ? handed(steps, reply[next] as Reply) : [],
     unfinished,
   }
+}
+
+/**
+ * By which a step tells that its server is not the one to ask; `undefined`: by none. Such a server refuses every write of a
+ * call, so that the whole call may be sent to another.
+ */
+export function wrongServerIn(reply: unknown): StepError | undefined {
+  if (!Array.isArray(reply) || !String(reply[1]).includes('e')) return undefined
+  for (let i = 2; i < reply.length; i += 1) {
+    if (Array.isArray(reply[i])) continue
+    const error = new StepError(String(reply[i]))
+    if (isWrongServer(replyCode(error))) return error
+  }
+  return undefined
 }
 
 export function watchReply(reply: unknown): WatchReply {
