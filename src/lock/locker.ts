@@ -194,6 +194,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     // What is not done in time has a fault event of its own.
     await Promise.allSettled([this.#calls.bounded('close', this.#releases.finished())])
     this.#closed = true
+    this.#renewer.stop()
     this.collector.cut(closed())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
