@@ -40,7 +40,16 @@ export interface LockerOptions {
 }
 
 /** What a wait in several parts adds to its request. */
-export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
+export interface PartPatience extends Pick<Patience, 'unless' | 'onQueued'> {
+  /** Since when the caller waits, on the monotonic clock. */
+  readonly sinceMs: number
+}
+
+/** What nearly all calls have. */
+const NO_PART = { unless: null, onQueued: null } as const
+const WAITS: Patience = { queues: true, insists: true, ...NO_PART }
+const INSISTS: Patience = { queues: false, insists: true, ...NO_PART }
+const TRIES: Patience = { queues: false, insists: false, ...NO_PART }
 
 /** How many leases `close` gives up before it looks whether the backend still answers. */
 const CLOSE_AT_ONCE = 1_024
@@ -92,16 +101,16 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
   /** Waits for the lock as long as the request allows. */
   acquire(request: LockRequest, part: PartPatience | null = null): Promise<HeldLease> {
     const now = this.collector.nowMs
-    const { sinceMs, unless, onQueued } = part ?? { sinceMs: now, unless: null, onQueued: null }
-    const queues = now - sinceMs < request.waitMs
+    const sinceMs = part?.sinceMs ?? now
+    let patience = now - sinceMs < request.waitMs ? WAITS : INSISTS
+    if (part !== null) patience = { ...patience, unless: part.unless, onQueued: part.onQueued }
     // One that insists never resolves with null.
-    return this.#attempt(request, { sinceMs, queues, insists: true, unless, onQueued }) as Promise<HeldLease>
+    return this.#attempt(request, patience, sinceMs) as Promise<HeldLease>
   }
 
   /** Takes the lock if it is free now, else `null`. */
   tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    const sinceMs = this.collector.nowMs
-    return this.#attempt(request, { sinceMs, queues: false, insists: false, unless: null, onQueued: null })
+    return this.#attempt(request, TRIES, this.collector.nowMs)
   }
 
   /** Claims a lock in one step, without a lease that is kept renewed. */
@@ -220,7 +229,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     }
   }
 
-  #attempt(request: LockRequest, patience: Patience): Promise<HeldLease | null> {
+  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Promise<HeldLease | null> {
     this.assertOpen()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
@@ -231,7 +240,7 @@ export class Locker implements AttemptHost, RenewalHost, ReleasesHost, WaitingHo
     if (standing !== undefined && !(standing instanceof Expiring)) {
       throw invalidArgument('this owner holds or claims the lock already; a run needs an owner of its own')
     }
-    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience)
+    const attempt = new Attempt(this, { name, owner, mode, limit, ttlMs, meta }, lock, request, patience, sinceMs)
     lock.put(attempt)
     attempt.start()
     return attempt.result
