@@ -75,9 +75,11 @@ export type OptionNames<Options> = { readonly [name in keyof Required<Options>]:
  * @param of what messages begin with
  */
 export function checkOptionNames<Options>(options: object, names: OptionNames<Options>, of = ''): void {
-  const known = Object.keys(names)
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || Object.hasOwn(names, name)) continue
+  // Without a list of them, which every call for a lock would pay for.
+  for (const name in options) {
+    if (Object.hasOwn(names, name) || !Object.hasOwn(options, name)) continue
+    if (options[name as keyof typeof options] === undefined) continue
+    const known = Object.keys(names)
     const meant = meantBy(name, known)
     const hint = meant.length === 0 ? '; the' : `: did you mean ${meant.join(' or ')}? The`
     const shownName = JSON.stringify(name.slice(0, LONGEST_SHOWN_NAME))

@@ -45,7 +45,16 @@ export interface LockerOptions {
 }
 
 /** What a wait in several parts adds to its request. */
-export type PartPatience = Pick<Patience, 'sinceMs' | 'unless' | 'onQueued'>
+export interface PartPatience extends Pick<Patience, 'unless' | 'onQueued'> {
+  /** Since when the caller waits, on the monotonic clock. */
+  readonly sinceMs: number
+}
+
+/** What nearly all calls have. */
+const NO_PART = { unless: null, onQueued: null } as const
+const WAITS: Patience = { queues: true, insists: true, ...NO_PART }
+const INSISTS: Patience = { queues: false, insists: true, ...NO_PART }
+const TRIES: Patience = { queues: false, insists: false, ...NO_PART }
 
 /** What the backend may still tell of a claim so long after it was handed on. */
 const NEWS_LATE_MS = 60_000
@@ -110,16 +119,16 @@ export class Locker
   /** Waits for the lock as long as the request allows. */
   acquire(request: LockRequest, part: PartPatience | null = null): Promise<HeldLease> {
     const now = this.collector.nowMs
-    const { sinceMs, unless, onQueued } = part ?? { sinceMs: now, unless: null, onQueued: null }
-    const queues = now - sinceMs < request.waitMs
+    const sinceMs = part?.sinceMs ?? now
+    let patience = now - sinceMs < request.waitMs ? WAITS : INSISTS
+    if (part !== null) patience = { ...patience, unless: part.unless, onQueued: part.onQueued }
     // One that insists never resolves with null.
-    return this.#attempt(request, { sinceMs, queues, insists: true, unless, onQueued }) as Promise<HeldLease>
+    return this.#attempt(request, patience, sinceMs) as Promise<HeldLease>
   }
 
   /** Takes the lock if it is free now, else `null`. */
   tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    const sinceMs = this.collector.nowMs
-    return this.#attempt(request, { sinceMs, queues: false, insists: false, unless: null, onQueued: null })
+    return this.#attempt(request, TRIES, this.collector.nowMs)
   }
 
   /** Claims a lock in one step, without a lease that is kept renewed. */
@@ -228,12 +237,13 @@ export class Locker
     // What is not done in time has a fault event of its own.
     await Promise.allSettled([this.#calls.bounded('close', this.releases.finished())])
     this.#closed = true
+    this.#renewer.stop()
     this.collector.cut(closedError())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
     await this.#calls.run('close', backend => backend.close())
   }
 
-  #attempt(request: LockRequest, patience: Patience): Promise<HeldLease | null> {
+  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Promise<HeldLease | null> {
     this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
@@ -242,7 +252,7 @@ export class Locker
     const lock = this.#lockFor(name, owner)
     const endsWithProcess = request.holdForMs === 0 && request.outlives !== true
     const claim = { name, owner, mode, limit, ttlMs, meta, noted, endsWithProcess }
-    const attempt = new Attempt(this, claim, lock, request, patience, this.blocks.isInside)
+    const attempt = new Attempt(this, claim, lock, request, patience, sinceMs, this.blocks.isInside)
     lock.put(attempt)
     attempt.start()
     return attempt.result

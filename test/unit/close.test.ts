@@ -31,6 +31,8 @@ describe('close', () => {
     expect(world.waiters('busy')).toEqual([])
     expect(one.link.sent.at(-1)?.method).toBe('close')
     await other.release()
+    // What the other client has set for its next call ends by itself.
+    await world.clock.advance(12_000)
     expect(world.clock.pending).toBe(0)
   })
 

@@ -130,6 +130,7 @@ describe('renewal', () => {
     const b = await solo.lock('b')
     await a.release()
     await b.release()
+    await world.clock.advance(12_000)
     expect(world.clock.pending).toBe(0)
   })
 })

@@ -58,7 +58,8 @@ export class StepCollector {
     this.#backend = options.backend
     this.#clock = options.clock
     this.#deadlines = options.deadlines
-    this.#stalls = new Deadlines(options.clock, Math.min(STALLED_MS, options.deadlines.afterMs))
+    // Its steps have deadlines of their own, which keep the process alive.
+    this.#stalls = new Deadlines(options.clock, Math.min(STALLED_MS, options.deadlines.afterMs), true)
     this.#failures = options.failures
     this.#onHanded = options.onHanded
   }

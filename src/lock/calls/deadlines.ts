@@ -2,6 +2,8 @@ import type { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
 import { Link } from '../../internal/ring.js'
 
+const BACKGROUND = { background: true } as const
+
 /** What ends by itself when its time is up. */
 export abstract class Bounded extends Link {
   /** On the monotonic clock. */
@@ -18,24 +20,30 @@ export class Deadlines {
   readonly afterMs: number
   readonly #clock: Clock
   readonly #ring = new Link()
+  readonly #background: boolean
   #timer: Timer | null = null
   /** While some are told that their time is up, others may come: only then the next is known. */
   #firing = false
 
-  constructor(clock: Clock, afterMs: number) {
+  /**
+   * @param background whether the process may end before: then the timer also stays when there is nothing to end, since
+   *   what comes next needs it
+   */
+  constructor(clock: Clock, afterMs: number, background = false) {
     this.#clock = clock
+    this.#background = background
     this.afterMs = afterMs
   }
 
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
-    if (!this.#firing) this.#timer ??= this.#clock.setTimer(this.afterMs, this.#fire)
+    if (!this.#firing && this.#timer === null) this.#arm(this.afterMs)
     Link.append(this.#ring, bounded)
   }
 
   remove(bounded: Bounded): void {
     Link.remove(bounded)
-    if (Link.isAlone(this.#ring)) this.#disarm()
+    if (!this.#background && Link.isAlone(this.#ring)) this.#disarm()
   }
 
   /** Ends everything now. */
@@ -59,12 +67,16 @@ export class Deadlines {
       }
     } finally {
       this.#firing = false
-      if (first !== null) this.#timer = this.#clock.setTimer(Math.max(first.dueMs - now, 0), this.#fire)
+      if (first !== null) this.#arm(Math.max(first.dueMs - now, 0))
     }
   }
 
   #first(): Bounded | null {
     return Link.isAlone(this.#ring) ? null : (Link.first(this.#ring) as Bounded)
+  }
+
+  #arm(delayMs: number): void {
+    this.#timer = this.#clock.setTimer(delayMs, this.#fire, this.#background ? BACKGROUND : undefined)
   }
 
   #disarm(): void {

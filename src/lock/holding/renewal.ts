@@ -42,7 +42,11 @@ export class Renewer {
 
   remove(lease: HeldLease): void {
     this.#wheel.remove(lease)
-    this.#wheel.rest()
+  }
+
+  /** No lease is renewed any more. */
+  stop(): void {
+    this.#wheel.stop()
   }
 
   /** Renews now. Rejects when there was no answer; what the answer was, the lease says. */
@@ -58,7 +62,6 @@ export class Renewer {
       if (lease.renewalDueMs <= now + lease.termMs * JOIN) this.#send(lease, null)
       else this.#plan(lease, lease.renewalDueMs, now)
     }
-    this.#wheel.rest()
   }
 
   /** An answer that is slow does not stop the next renewal from being sent in time, and still counts when it comes. */

@@ -22,7 +22,6 @@ export class Wheel<T extends Link> {
   readonly #tell: (due: readonly T[]) => void
   /** By when they are due, on the monotonic clock in whole milliseconds. */
   readonly #buckets = new Map<number, Bucket>()
-  #size = 0
   #timer: Timer | null = null
   #timerDueMs = Infinity
 
@@ -48,18 +47,15 @@ export class Wheel<T extends Link> {
     }
     Link.append(bucket, entry)
     if (joinFromMs > bucket.joinFromMs) bucket.joinFromMs = joinFromMs
-    this.#size += 1
   }
 
+  /** Its bucket stays, and the timer too, which does not keep the process alive: the next entry may well need both. */
   remove(entry: T): void {
-    if (Link.isAlone(entry)) return
     Link.remove(entry)
-    this.#size -= 1
   }
 
-  /** To be called after a removal that nothing follows: with nothing to do there is no timer. */
-  rest(): void {
-    if (this.#size > 0) return
+  /** Nothing is told any more of what was planned until now. */
+  stop(): void {
     this.#timer?.cancel()
     this.#timer = null
     this.#timerDueMs = Infinity
@@ -104,6 +100,6 @@ export class Wheel<T extends Link> {
 /** What is due soon comes at its time; what is far away may come a little sooner. */
 function bucketOf(dueMs: number, delayMs: number): number {
   if (delayMs < 2 * BUCKETS_A_DOUBLING) return Math.ceil(dueMs)
-  const grain = 2 ** (31 - Math.clz32(delayMs) - Math.log2(BUCKETS_A_DOUBLING))
+  const grain = (1 << (31 - Math.clz32(delayMs))) / BUCKETS_A_DOUBLING
   return Math.floor(dueMs / grain) * grain
 }

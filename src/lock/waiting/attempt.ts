@@ -11,11 +11,10 @@ import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
+const GRANTED: Asked = { status: 'granted' }
 
 /** What ends a wait, apart from the request's own signal. */
 export interface Patience {
-  /** Since when the caller waits, on the monotonic clock: `waitMs` counts from then. */
-  readonly sinceMs: number
   /** Whether the claim may be queued; without, the answer to the first question decides. */
   readonly queues: boolean
   /** Whether a lock that is not free then is an error, and not `null`. */
@@ -61,6 +60,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   readonly #host: AttemptHost
   readonly #request: LockRequest
   readonly #patience: Patience
+  /** Since when the caller waits, on the monotonic clock: `waitMs` counts from then. */
+  readonly #sinceMs: number
   #resolve!: (lease: HeldLease | null) => void
   #reject!: (error: unknown) => void
   #over = false
@@ -82,6 +83,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     lock: LocalLock,
     request: LockRequest,
     patience: Patience,
+    sinceMs: number,
     inside: boolean,
   ) {
     this.#host = host
@@ -89,6 +91,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.lock = lock
     this.#request = request
     this.#patience = patience
+    this.#sinceMs = sinceMs
     this.inside = inside
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -121,13 +124,13 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   /** The first question was answered. */
   answered(answer: Done<AcquireAnswer>, call: CallTimes): void {
     this.#first = null
-    const asked = this.#answered(answer, call, again => this.#planned(again))
+    const asked = this.#answered(answer, call, null)
     if (asked !== null) this.#planned(asked)
   }
 
   failed(error: SoloistError): void {
     this.#first = null
-    this.#planned(this.#faulty(error, this.#patience.sinceMs))
+    this.#planned(this.#faulty(error, this.#sinceMs))
   }
 
   /** An answer that arrives after the end may have granted or queued the claim anew. */
@@ -234,8 +237,12 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.#patience.onQueued?.()
   }
 
-  /** `null`: it is not over yet, and `then` hears more. */
-  #answered(answer: Done<AcquireAnswer>, call: CallTimes, then: (asked: Asked) => void): Asked | null {
+  /**
+   * `null`: it is not over yet, and `then` hears more.
+   *
+   * @param then `null` for the first question
+   */
+  #answered(answer: Done<AcquireAnswer>, call: CallTimes, then: ((asked: Asked) => void) | null): Asked | null {
     if (this.#over) {
       this.late(answer)
       return { status: 'ended' }
@@ -247,15 +254,15 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
   }
 
-  #granted(fence: number, call: CallTimes, then: (asked: Asked) => void): Asked | null {
+  #granted(fence: number, call: CallTimes, then: ((asked: Asked) => void) | null): Asked | null {
     if (!this.#isLate(call)) {
       this.#hold(fence, call)
-      return { status: 'granted' }
+      return GRANTED
     }
     // Paused, or the answer took longer than the lease. Who asks again while still holding gets a fresh ttl.
     this.#lateGrants += 1
     if (this.#lateGrants < LATE_GRANTS) {
-      this.ask(then)
+      this.ask(then ?? (asked => this.#planned(asked)))
       return null
     }
     const message = `the ${this.#host.kind} backend's answers take longer than the lease's ttl of ${this.claim.ttlMs} ms`
@@ -278,7 +285,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
       return this.fail(error)
     }
     this.#end()
-    this.#host.onHeld(lease, this.#patience.sinceMs)
+    this.#host.onHeld(lease, this.#sinceMs)
     this.#resolve(lease)
   }
 
@@ -316,14 +323,14 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #end(): void {
     this.#over = true
     this.#timer?.cancel()
-    for (const stop of this.#stopListening ?? []) stop()
+    if (this.#stopListening !== null) for (const stop of this.#stopListening) stop()
     if (!this.#waits) return
     this.lock.waiters -= 1
     this.#host.waiting.remove(this)
   }
 
   #waitedMs(): number {
-    return this.#host.clock.monotonicMs() - this.#patience.sinceMs
+    return this.#host.clock.monotonicMs() - this.#sinceMs
   }
 }
 
