@@ -75,12 +75,7 @@ export class Link {
    * @param bytes the whole command as RESP arrays of bulk strings, in ASCII
    * @param args the same command for a library that encodes it itself
    */
-  sendBytes(
-    key: string,
-    bytes: string,
-    args: () => readonly string[],
-    blame: Blame | null = null,
-  ): Promise<unknown> {
+  sendBytes(key: string, bytes: string, args: () => readonly string[], blame: Blame | null = null): Promise<unknown> {
     return this.#calls.send(key, args, bytes, blame)
   }
 
