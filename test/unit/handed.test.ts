@@ -75,6 +75,27 @@ describe('a grant told in the answer to a step of the same client', () => {
     expect(world.owners('a')).toEqual(waits.map(({ value }) => value?.owner))
   })
 
+  it('ends a question that has not left yet, and asks nothing else in its place', async () => {
+    const { world, solo, link, first, second } = await waiting()
+    const third = watch(solo.lock('a', { ttlMs: TTL_MS }))
+    await world.clock.flush()
+    const before = link.count()
+    link.next('release', { answersAfterMs: 100 })
+    void first.release()
+    await world.clock.flush()
+    // The question waits for the call that is under way.
+    link.push({ type: 'gap' })
+    await world.clock.advance(100)
+    expect(world.owners('a')).toEqual([second.value?.owner])
+    expect(link.count() - before).toBe(1)
+    // The beat goes on.
+    await world.clock.advance(4_000)
+    expect(link.count() - before).toBe(2)
+    await second.value?.release()
+    await world.clock.flush()
+    expect(world.owners('a')).toEqual([third.value?.owner])
+  })
+
   it('whose answer is lost is found by asking again at once', async () => {
     const { world, link, first, second } = await waiting()
     link.next('release', 'lose')

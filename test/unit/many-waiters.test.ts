@@ -46,3 +46,55 @@ describe('ten thousand waiters of one client for one lock', () => {
     expect(world.store.inspect('a')?.waiting).toBe(0)
   })
 })
+
+describe('a lock that is taken by turns all the time', () => {
+  /** Ten callers of one client, each of which comes back at once, and a backend that takes a millisecond to answer. */
+  async function contended() {
+    const { world } = use
+    const { solo, link } = world.client()
+    link.fate = { answersAfterMs: 1 }
+    const stop = new AbortController()
+    let turns = 0
+    const callers = Array.from({ length: 10 }, async () => {
+      while (!stop.signal.aborted) {
+        await solo.withLock('a', () => {
+          turns += 1
+        })
+      }
+    })
+    await world.clock.advance(100)
+    /** How many steps a turn takes, over some hundred of them, which are the last. */
+    const cost = async () => {
+      const [steps, before] = [link.count(), turns]
+      await world.clock.advance(200)
+      const [more, later] = [link.count(), turns]
+      stop.abort()
+      await world.clock.advance(100)
+      await Promise.all(callers)
+      expect(world.inUse()).toEqual([])
+      expect(later - before).toBeGreaterThan(100)
+      return (more - steps) / (later - before)
+    }
+    return { world, link, cost }
+  }
+
+  it('costs two steps a turn', async () => {
+    const { cost } = await contended()
+    expect(await cost()).toBeCloseTo(2, 1)
+  })
+
+  it.each([0, 0.5])('costs no more after pushes may have been missed, %d ms after an answer', async ms => {
+    const { world, link, cost } = await contended()
+    await world.clock.advance(ms)
+    link.push({ type: 'gap' })
+    await world.clock.advance(10)
+    expect(await cost()).toBeCloseTo(2, 1)
+  })
+
+  it('costs no more after an answer was lost', async () => {
+    const { world, link, cost } = await contended()
+    link.next('release', 'lose')
+    await world.clock.advance(10)
+    expect(await cost()).toBeCloseTo(2, 1)
+  })
+})

@@ -13,6 +13,9 @@ import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 const LATE_GRANTS = 3
 const GRANTED: Asked = { status: 'granted' }
 
+const HEARD: Asked = { status: 'ended', heard: true }
+const UNHEARD: Asked = { status: 'ended', heard: false }
+
 /** What ends a wait, apart from the request's own signal. */
 export interface Patience {
   /** Whether the claim may be queued; without, the answer to the first question decides. */
@@ -43,6 +46,12 @@ export interface AttemptHost extends LeaseHost {
   dequeue(attempt: Attempt): PendingStep | null
 }
 
+/** A question on its way, and who is told what it came to. */
+interface Question {
+  readonly step: PendingStep
+  readonly then: (asked: Asked) => void
+}
+
 /**
  * One pending call for a lock: from the first question until a lease, a refusal, or the caller's patience ends it.
  * It ends exactly once; whatever the backend grants it afterwards is given back.
@@ -69,6 +78,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #waits = false
   /** The first question, until it is answered. */
   #first: PendingStep | null = null
+  /** The questions after it, until they are answered. */
+  #questions: Set<Question> | null = null
   /** What gives the claim back after the end. */
   #leaving: PendingStep | null = null
   #timer: Timer | null = null
@@ -141,16 +152,23 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   ask(then: (asked: Asked) => void): void {
-    if (this.#over) return then({ status: 'ended' })
+    if (this.#over) return then(UNHEARD)
     const askedAtMs = this.#host.clock.monotonicMs()
-    this.#host.collector.add<AcquireAnswer>(this.#step(), this.lock, true, {
+    const step = this.#host.collector.add<AcquireAnswer>(this.#step(), this.lock, true, {
       answered: (answer, call) => {
+        this.#questions?.delete(question)
         const asked = this.#answered(answer, call, then)
         if (asked !== null) then(asked)
       },
-      failed: error => then(this.#faulty(error, askedAtMs)),
+      failed: error => {
+        this.#questions?.delete(question)
+        then(this.#faulty(error, askedAtMs))
+      },
       late: answer => this.late(answer),
     })
+    const question = { step, then }
+    this.#questions ??= new Set()
+    this.#questions.add(question)
   }
 
   /**
@@ -158,7 +176,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
    * a push that comes late may be of an earlier grant.
    */
   confirm(then: (asked: Asked) => void): void {
-    if (this.#over) return then({ status: 'ended' })
+    if (this.#over) return then(UNHEARD)
     const { name, owner, ttlMs, endsWithProcess } = this.claim
     const askedAtMs = this.#host.clock.monotonicMs()
     this.#host.collector.add<RenewAnswer>(
@@ -167,7 +185,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
       false,
       {
         answered: (answer, call) => {
-          if (this.#over) then({ status: 'ended' })
+          if (this.#over) then(HEARD)
           else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
           else {
             const asked = this.#granted(answer.fence, call, then)
@@ -195,6 +213,14 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.#refuse(error)
     if (this.#first !== null && this.#host.collector.withdraw(this.#first)) return
     this.#leaving = this.#host.dequeue(this)
+    this.#withdraw(UNHEARD)
+  }
+
+  /** Takes back what was asked and has not left yet: it would claim once more what is over. */
+  #withdraw(asked: Asked): void {
+    const questions = this.#questions
+    this.#questions = null
+    for (const { step, then } of questions ?? []) if (this.#host.collector.withdraw(step)) then(asked)
   }
 
   #step(): AcquireStep {
@@ -245,12 +271,13 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #answered(answer: Done<AcquireAnswer>, call: CallTimes, then: ((asked: Asked) => void) | null): Asked | null {
     if (this.#over) {
       this.late(answer)
-      return { status: 'ended' }
+      if (answer.status === 'granted') return HEARD
+    } else {
+      this.#lastFault = undefined
+      if (answer.status === 'granted') return this.#granted(answer.fence, call, then)
+      this.ticket = answer.ticket ?? this.ticket
+      this.#holder = answer.holder
     }
-    this.#lastFault = undefined
-    if (answer.status === 'granted') return this.#granted(answer.fence, call, then)
-    this.ticket = answer.ticket ?? this.ticket
-    this.#holder = answer.holder
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
   }
 
@@ -267,7 +294,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     }
     const message = `the ${this.#host.kind} backend's answers take longer than the lease's ttl of ${this.claim.ttlMs} ms`
     this.fail(new SoloistError('BACKEND_UNAVAILABLE', message))
-    return { status: 'ended' }
+    return UNHEARD
   }
 
   /** Whether nothing is left of a lease that was granted then. */
@@ -286,17 +313,18 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     }
     this.#end()
     this.#host.onHeld(lease, this.#sinceMs)
+    this.#withdraw(HEARD)
     this.#resolve(lease)
   }
 
   #faulty(error: SoloistError, askedAtMs: number): Asked {
     if (this.#over) {
       this.late(null)
-      return { status: 'ended' }
+      return UNHEARD
     }
     if (error.code !== 'BACKEND_UNAVAILABLE') {
       this.#refuse(error)
-      return { status: 'ended' }
+      return UNHEARD
     }
     this.#lastFault = error
     return { status: 'fault', error, askedAtMs }

@@ -13,8 +13,8 @@ const OUTAGE_MS = 30_000
 export type Asked =
   /** The attempt has its lease. */
   | { readonly status: 'granted' }
-  /** The attempt ended meanwhile, in whatever way. */
-  | { readonly status: 'ended' }
+  /** The attempt ended meanwhile. `heard`: the backend granted its claim all the same, now or just before. */
+  | { readonly status: 'ended'; readonly heard: boolean }
   | { readonly status: 'busy'; readonly retryAfterMs: number | null; readonly requeued: boolean }
   | { readonly status: 'fault'; readonly error: SoloistError; readonly askedAtMs: number }
 
@@ -109,16 +109,18 @@ export class WaitingRoom {
     oldest.ask(asked => {
       queue.beating = false
       this.#after(queue, oldest, asked)
-      // Granted without being told, so that was lost; the next in line may miss one as well. Or it left meanwhile.
-      if (queue.again || asked.status === 'granted' || asked.status === 'ended') this.#beat(queue)
+      // Granted without being told, so that was lost; the next in line may miss one as well. Or it left unheard.
+      const next = asked.status === 'granted' || (asked.status === 'ended' && !asked.heard)
+      if (queue.again || next) this.#beat(queue)
     })
   }
 
   #after(queue: WaitingQueue, waiter: Waiter, asked: Asked): void {
-    if (asked.status === 'ended') return
     if (asked.status === 'fault') return this.#fault(queue, waiter, asked)
+    if (asked.status === 'ended' && !asked.heard) return
     queue.failingSinceMs = null
     if (asked.status === 'granted') return
+    if (asked.status === 'ended') return queue.plan(this.#delay(null), this.#beat)
     if (asked.requeued) {
       // The datastore lost its queue, so the others are missing too: each goes back to its place.
       for (const other of queue.all()) if (other !== waiter) other.ask(() => {})

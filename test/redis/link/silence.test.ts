@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Stage } from '../../faults/support.js'
 import { queued, storeFault, storeFaults } from './support.js'
@@ -116,6 +116,25 @@ test('a first connection for pushes that never answers is replaced within the ca
   await held.release()
   const lease = await granted
   expect(await stage.owner('x')).toBe(lease.owner)
+})
+
+test('a process that is held up while its subscription is confirmed does not take its own pause for silence', async () => {
+  await using stage = await Stage.open()
+  // node-redis itself gives a connection longer than this pause to be opened.
+  const [solo, direct] = [await stage.nodeRedisBehindProxy(), stage.direct()]
+  await (await solo.lock('warm-up')).release()
+  await direct.lock('x', { ttlMs: 60_000 })
+  const faults = storeFaults(solo)
+  const { granted } = await queued(solo, 'x')
+  const ended = expect(granted).rejects.toMatchObject({ code: 'CLOSED' })
+  // From here on its subscription is under way.
+  await immediate()
+  const until = performance.now() + 3_000
+  while (performance.now() < until);
+  await stage.hears(solo, 'x')
+  expect(faults).toEqual([])
+  await solo.close()
+  await ended
 })
 
 test('a call that was sent twice, and arrives late the first time, leaves nothing behind', async () => {

@@ -23,7 +23,7 @@ export interface NodeRedisCluster extends NodeRedisSubscriber {
   readonly _keyPrefix?: string | Buffer | undefined
   sendCommand(firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown>
   nodeClient(node: never): Promise<{ sendCommand(args: string[]): Promise<unknown> }>
-  duplicate(): NodeRedisSubscriber
+  duplicate(overrides?: { minimizeConnections?: boolean }): NodeRedisSubscriber
 }
 
 /** The members of node-redis' sentinel client that are used here. */
@@ -107,7 +107,10 @@ interface Opened {
 /** A client to listen with; what it must not take over from the one it is made after. */
 function listenerOf(client: NodeRedis): Opened {
   // A cluster and a sentinel client see to it themselves that the subscription moves to a server that lives.
-  if (isCluster(client)) return { client: client.duplicate(), comesBack: true, given: false }
+  // One connection is enough to listen; without being told so, a cluster opens one to every primary, before that one.
+  if (isCluster(client)) {
+    return { client: client.duplicate({ minimizeConnections: true }), comesBack: true, given: false }
+  }
   if (isSentinel(client)) {
     // It listens with a connection of its own, which serves where it cannot be duplicated.
     const duplicate = client.duplicate?.()

@@ -3,6 +3,7 @@ import { systemClock, type Timer } from '../../../internal/clock.js'
 import { backoffMs } from './backoff.js'
 import type { Source, Subscriber } from './library.js'
 import { isWrongServer, replyCode } from './replies.js'
+import { afterLooks } from './silence.js'
 
 /** How long a connection may take to be opened and to confirm its channels; twice as long after each that did not. */
 const SUBSCRIBE_MS = 2_000
@@ -114,7 +115,7 @@ export class Pushes {
   #hearing(channel: string): Hearing {
     let settle: () => void = () => {}
     const hearing = {} as { -readonly [K in keyof Hearing]: Hearing[K] }
-    const timer = systemClock.setTimer(HEAR_MS, () => {
+    const timer = afterLooks(HEAR_MS, () => {
       hearing.reject(this.#trouble ?? new Error(`SUBSCRIBE was not answered within ${HEAR_MS} ms`))
     })
     settle = () => {
@@ -232,10 +233,10 @@ export class Pushes {
   }
 }
 
-/** The work's outcome, unless it takes too long. */
+/** The work's outcome, unless it takes too long, which is counted in looks. */
 function inTime<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = systemClock.setTimer(ms, () => reject(new Error(`${what} was not answered within ${ms} ms`)))
+    const timer = afterLooks(ms, () => reject(new Error(`${what} was not answered within ${ms} ms`)))
     work.then(resolve, reject).finally(() => timer.cancel())
   })
 }

@@ -1,3 +1,5 @@
+import { systemClock, type Timer } from '../../../internal/clock.js'
+
 /** How often the calls under way are looked at, while there are any. */
 export const LOOK_MS = 500
 /** Nothing was answered for so many looks although something was asked: the connection is not to be trusted. */
@@ -46,4 +48,20 @@ export class Silence {
     this.#silences += 1
     return looks * LOOK_MS
   }
+}
+
+/**
+ * Runs something after so many milliseconds, which are counted in looks: so a process that was held up takes one look more,
+ * in which what has arrived meanwhile is read.
+ */
+export function afterLooks(ms: number, run: () => void): Timer {
+  let left = Math.ceil(ms / LOOK_MS)
+  const look = (): Timer =>
+    systemClock.setTimer(LOOK_MS, () => {
+      left -= 1
+      if (left === 0) run()
+      else timer = look()
+    })
+  let timer = look()
+  return { cancel: () => timer.cancel() }
 }
