@@ -122,11 +122,21 @@ class Killer {
 
   /** @param {Service} service @param {Member} member */
   async #kill(service, member) {
-    await service.kill(member)
     const { name: worker, pid } = member
+    // On a busy machine the word of a run comes when it has ended. A worker that stands still can be looked at before.
+    service.suspend(member)
+    let isRunning = false
+    try {
+      isRunning = interrupted(await this.#store.journal(), pid).length > 0
+    } finally {
+      if (!isRunning) service.resume(member)
+    }
+    this.#armed = !isRunning
+    if (!isRunning) return
+    await service.kill(member)
     const accounts = interrupted(await this.#store.journal(), pid)
     await this.#store.note({ step: 'killed', pid })
-    // It may have ended its runs before the signal came: then it is another one's turn.
+    // What it had sent before it stood still may have ended its runs: then it is another one's turn.
     if (accounts.length > 0) this.victim = { worker, pid, accounts }
     this.#progress.killed(worker, accounts)
     const { name } = await service.work()

@@ -45,6 +45,16 @@ export class Service {
     return (await this.#start('worker.js', `worker ${this.#workers}`)).member
   }
 
+  /** Stops a member where it is. Who does that kills it or lets it go on. @param {Member} member */
+  suspend({ child }) {
+    child.kill('SIGSTOP')
+  }
+
+  /** Lets a suspended member go on. @param {Member} member */
+  resume({ child }) {
+    child.kill('SIGCONT')
+  }
+
   /** Kills a member, and resolves when it is gone. @param {Member} member */
   async kill({ child }) {
     const gone = this.#running.get(child)

@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { blocksOf, nameOf, pages } from './pages.js'
+import { blocksOf, isProgram, nameOf, pages } from './pages.js'
 import { Project, withServers } from './project.js'
 import { callsIn, runElsewhere, runLines } from './special.js'
 
@@ -39,9 +39,9 @@ describe.each(shown)('$page', ({ page, blocks }) => {
   )
 })
 
-/** What the page has its readers save, by file name: JavaScript that begins with its name. */
+/** What the page has its readers save, by file name: programs that begin with their name. */
 function savedFiles(page: string): readonly (readonly [string, string])[] {
-  const programs = blocksOf(page).filter(({ language, text }) => language === 'js' && text.startsWith('// '))
+  const programs = blocksOf(page).filter(block => isProgram(block) && block.text.startsWith('// '))
   return programs.map((block, i) => [nameOf(block, i), block.text] as const)
 }
 

@@ -14,10 +14,11 @@ export const servesOn = ({ text }: Block): boolean =>
 /** Lines of a shell that would change the machine, or start what other tests start; the package's tests install it. */
 const NOT_RUN = /^(npm|npx|mkdir|sudo|apt-get|brew|docker|git|cd) /
 
-/** The lines of a shell that are run: all but those that install. `npx soloist` is the command that is there. */
+/** The lines of a shell that are run: all but those that install. What `npx` starts of these is what is there. */
 export const runLines = ({ text }: Block): string =>
   text
     .replaceAll('npx soloist ', 'soloist ')
+    .replaceAll('npx tsc ', 'node node_modules/typescript/bin/tsc ')
     .split('\n')
     .filter(line => !NOT_RUN.test(line))
     .join('\n')
