@@ -46,8 +46,8 @@ Exit codes: CMD's own, 128+n when signal n ended it, or
   126 CMD cannot be executed, 127 CMD not found
 
 When the lease is lost, CMD gets SIGTERM, and SIGKILL after --grace. With
---on-lost retake, a lease that ran out, as on a laptop that slept, is taken again
-if nobody has the lock: CMD runs on, with the old SOLOIST_FENCE. When this
+--on-lost retake, a lease that ran out, as on a laptop that slept, is taken
+again if nobody has the lock: CMD runs on, with the old SOLOIST_FENCE. When this
 command itself is killed by SIGKILL, CMD runs on while the lock becomes free
 after --ttl: what must not be touched by two has to compare SOLOIST_FENCE.`
 
