@@ -66,7 +66,9 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'keys that one `SCAN` of `list` and `clear` looks at': number(
       found('backends/redis/backend.ts', /SCAN_COUNT = '(\d+)'/),
     ),
-    'a connection of ours: time to open': ms(found('backends/redis/link/ioredis.ts', /DEFAULTS = .*connectTimeout: ([\d_]+)/)),
+    'a connection of ours: time to open': ms(
+      found('backends/redis/link/ioredis.ts', /DEFAULTS = .*connectTimeout: ([\d_]+)/),
+    ),
     'a connection of ours that does not answer is replaced after': ms(
       constant('backends/redis/link/silence.ts', 'SILENT_LOOKS') * lookMs,
     ),
