@@ -151,6 +151,25 @@ describe.each(targets)('through %s', (_, open) => {
   }, 60_000)
 })
 
+test('a cluster of node-redis gets one connection more to listen with', async () => {
+  const open = targets[1]?.[1] as (typeof targets)[0][1]
+  const { target, end } = await open()
+  const a = portClient(target, `${randomUUID()}:`)
+  const connections = async () => {
+    const lists = await Promise.all(nodes.map(node => node.client('LIST')))
+    return lists.join('').split('\n').filter(Boolean).length
+  }
+  // Connections of earlier tests are gone by then, and every primary has been asked.
+  for (let i = 0; i < 20; i++) await a.take(a.claim(`lock ${i}`))
+  await expect.poll(connections).toBe(2 * nodes.length)
+  await a.take(a.claim('held'))
+  await a.queue(a.claim('held'))
+  await a.hears()
+  await expect.poll(connections).toBe(2 * nodes.length + 1)
+  await a.backend.close()
+  end()
+})
+
 test('a server that is a cluster by itself, behind a plain URL, has any number of locks', async () => {
   const server = await startRedis({ config: 'cluster-enabled yes' })
   const admin = new Redis(server.url)
