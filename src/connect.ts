@@ -2,8 +2,6 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { Backend } from './backend.js'
 import { memoryBackend } from './backends/memory/backend.js'
-import { redisBackend } from './backends/redis/backend.js'
-import { sqliteBackend } from './backends/sqlite/backend.js'
 import { invalidArgument, SoloistError } from './errors.js'
 import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
@@ -16,6 +14,11 @@ export interface ConnectOptions extends SoloistOptions {
    */
   readonly prefix?: string | undefined
 }
+
+// Each is loaded when a URL first asks for it, so that an import does not wait for both. Bundlers follow a `require` of a
+// file as they follow an import.
+const loadRedis = () => require('./backends/redis/backend.js') as typeof import('./backends/redis/backend.js')
+const loadSqlite = () => require('./backends/sqlite/backend.js') as typeof import('./backends/sqlite/backend.js')
 
 const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs: true, clock: true, random: true }
 
@@ -92,9 +95,9 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
     case 'rediss+sentinel:':
     case 'redis+unix:':
     case 'unix:':
-      return redisBackend(target, { prefix })
+      return loadRedis().redisBackend(target, { prefix })
     case 'sqlite:':
-      return sqliteBackend(target.slice('sqlite:'.length), { prefix })
+      return loadSqlite().sqliteBackend(target.slice('sqlite:'.length), { prefix })
     case 'memory:':
       if (target !== 'memory:') throw invalidArgument('the URL of the memory backend is just "memory:"')
       return memoryBackend()

@@ -1,41 +1,50 @@
-/** A link of a ring, and as its head an empty ring: joining and leaving cost the same however long the ring is. */
-export class Link {
-  #prev: Link = this
-  #next: Link = this
+/**
+ * A link of a ring, and as its head an empty ring: joining and leaving cost the same however long the ring is. What is linked
+ * has its links rather than being one, so that every link is of one shape, which is what makes them fast.
+ */
+export class Link<T> {
+  /** What is linked; `null`: this is the head of a ring. */
+  readonly #value: T | null
+  #prev: Link<T> = this
+  #next: Link<T> = this
+
+  constructor(value: T | null = null) {
+    this.#value = value
+  }
 
   /** Whether it is in no ring, or as a head: whether its ring is empty. */
-  static isAlone(link: Link): boolean {
-    return link.#next === link
+  get alone(): boolean {
+    return this.#next === this
   }
 
-  /** The first link of the ring; its head when there is none. */
-  static first(head: Link): Link {
-    return head.#next
+  /** What comes first in the ring that this is the head of; `null` when it is empty. */
+  get first(): T | null {
+    return this.#next.#value
   }
 
-  /** All links of the ring, as of now. */
-  static all(head: Link): readonly Link[] {
-    const links: Link[] = []
-    for (let link = head.#next; link !== head; link = link.#next) links.push(link)
-    return links
+  /** All that is in the ring that this is the head of, as of now. */
+  all(): readonly T[] {
+    const all: T[] = []
+    for (let link = this.#next; link !== this; link = link.#next) all.push(link.#value as T)
+    return all
   }
 
-  /** Puts a link that is alone at the end of the ring. */
-  static append(head: Link, link: Link): void {
-    const last = head.#prev
+  /** Puts a link that is alone at the end of the ring that this is the head of. */
+  append(link: Link<T>): void {
+    const last = this.#prev
     link.#prev = last
-    link.#next = head
+    link.#next = this
     last.#next = link
-    head.#prev = link
+    this.#prev = link
   }
 
-  /** Takes a link out of its ring, if it is in one. */
-  static remove(link: Link): void {
-    const prev = link.#prev
-    const next = link.#next
+  /** Takes this link out of its ring, if it is in one. */
+  leave(): void {
+    const prev = this.#prev
+    const next = this.#next
     prev.#next = next
     next.#prev = prev
-    link.#prev = link
-    link.#next = link
+    this.#prev = this
+    this.#next = this
   }
 }

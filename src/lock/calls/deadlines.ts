@@ -5,7 +5,8 @@ import { Link } from '../../internal/ring.js'
 const BACKGROUND = { background: true } as const
 
 /** What ends by itself when its time is up. */
-export abstract class Bounded extends Link {
+export abstract class Bounded {
+  readonly link: Link<Bounded> = new Link<Bounded>(this)
   /** On the monotonic clock. */
   dueMs = 0
 
@@ -19,7 +20,7 @@ export abstract class Bounded extends Link {
 export class Deadlines {
   readonly afterMs: number
   readonly #clock: Clock
-  readonly #ring = new Link()
+  readonly #ring = new Link<Bounded>()
   readonly #background: boolean
   #timer: Timer | null = null
   /** While some are told that their time is up, others may come: only then the next is known. */
@@ -38,19 +39,19 @@ export class Deadlines {
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
     if (!this.#firing && this.#timer === null) this.#arm(this.afterMs)
-    Link.append(this.#ring, bounded)
+    this.#ring.append(bounded.link)
   }
 
   remove(bounded: Bounded): void {
-    Link.remove(bounded)
-    if (!this.#background && Link.isAlone(this.#ring)) this.#disarm()
+    bounded.link.leave()
+    if (!this.#background && this.#ring.alone) this.#disarm()
   }
 
   /** Ends everything now. */
   cut(reason: SoloistError): void {
     this.#disarm()
-    for (let first = this.#first(); first !== null; first = this.#first()) {
-      Link.remove(first)
+    for (let { first } = this.#ring; first !== null; first = this.#ring.first) {
+      first.link.leave()
       first.cut(reason)
     }
   }
@@ -58,21 +59,17 @@ export class Deadlines {
   readonly #fire = (): void => {
     this.#timer = null
     const now = this.#clock.monotonicMs()
-    let first = this.#first()
+    let { first } = this.#ring
     this.#firing = true
     try {
-      for (; first !== null && first.dueMs <= now; first = this.#first()) {
-        Link.remove(first)
+      for (; first !== null && first.dueMs <= now; first = this.#ring.first) {
+        first.link.leave()
         first.expire()
       }
     } finally {
       this.#firing = false
       if (first !== null) this.#arm(Math.max(first.dueMs - now, 0))
     }
-  }
-
-  #first(): Bounded | null {
-    return Link.isAlone(this.#ring) ? null : (Link.first(this.#ring) as Bounded)
   }
 
   #arm(delayMs: number): void {

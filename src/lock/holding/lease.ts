@@ -113,8 +113,10 @@ interface Releasing {
   readonly before: Releasing | null
 }
 
-/** A lease as the client that holds it sees it: a link in the wheel of what is to be renewed. */
-export class HeldLease extends Link implements Lease {
+/** A lease as the client that holds it sees it. */
+export class HeldLease implements Lease {
+  /** In the wheel of what is to be renewed. */
+  readonly link: Link<HeldLease> = new Link<HeldLease>(this)
   readonly claim: LeaseClaim
   fence: number
   /** When the granted request was sent. */
@@ -154,7 +156,6 @@ export class HeldLease extends Link implements Lease {
     fence: number,
     call: CallTimes,
   ) {
-    super()
     this.#host = host
     this.lock = lock
     this.claim = claim

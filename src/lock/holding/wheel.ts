@@ -7,7 +7,8 @@ const BUCKETS_A_DOUBLING = 128
 const SLICE = 250
 
 /** What is due together. */
-class Bucket extends Link {
+class Bucket<T> {
+  readonly ring: Link<T> = new Link<T>()
   /** From when on all of them may be done together with others. */
   joinFromMs: number = -Infinity
 }
@@ -17,11 +18,11 @@ class Bucket extends Link {
  * its delay sooner. Adding and removing cost the same however many there are, and of many that are due at once some are told
  * at a time, so that the event loop is never held for long.
  */
-export class Wheel<T extends Link> {
+export class Wheel<T extends { readonly link: Link<T> }> {
   readonly #clock: Clock
   readonly #tell: (due: readonly T[]) => void
   /** By when they are due, on the monotonic clock in whole milliseconds. */
-  readonly #buckets = new Map<number, Bucket>()
+  readonly #buckets = new Map<number, Bucket<T>>()
   #timer: Timer | null = null
   #timerDueMs = Infinity
 
@@ -45,13 +46,13 @@ export class Wheel<T extends Link> {
       bucket = new Bucket()
       this.#buckets.set(key, bucket)
     }
-    Link.append(bucket, entry)
+    bucket.ring.append(entry.link)
     if (joinFromMs > bucket.joinFromMs) bucket.joinFromMs = joinFromMs
   }
 
   /** Its bucket stays, and the timer too, which does not keep the process alive: the next entry may well need both. */
   remove(entry: T): void {
-    Link.remove(entry)
+    entry.link.leave()
   }
 
   /** Nothing is told any more of what was planned until now. */
@@ -76,11 +77,11 @@ export class Wheel<T extends Link> {
     const due: T[] = []
     let next = Infinity
     for (const key of keys) {
-      const bucket = this.#buckets.get(key) as Bucket
-      if (Link.isAlone(bucket)) this.#buckets.delete(key)
+      const bucket = this.#buckets.get(key) as Bucket<T>
+      if (bucket.ring.alone) this.#buckets.delete(key)
       else if (due.length < SLICE && (key <= now || (due.length > 0 && bucket.joinFromMs <= now))) {
         this.#take(bucket, due)
-        if (Link.isAlone(bucket)) this.#buckets.delete(key)
+        if (bucket.ring.alone) this.#buckets.delete(key)
         else next = Math.min(next, key)
       } else next = Math.min(next, key)
     }
@@ -88,9 +89,9 @@ export class Wheel<T extends Link> {
     if (due.length > 0) this.#tell(due)
   }
 
-  #take(bucket: Bucket, due: T[]): void {
-    while (!Link.isAlone(bucket) && due.length < SLICE) {
-      const entry = Link.first(bucket) as T
+  #take(bucket: Bucket<T>, due: T[]): void {
+    while (!bucket.ring.alone && due.length < SLICE) {
+      const entry = bucket.ring.first as T
       this.remove(entry)
       due.push(entry)
     }

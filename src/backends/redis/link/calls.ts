@@ -22,7 +22,8 @@ const GOOD_MS = 10_000
  * A call until it is settled. They wait in a ring and not in a `Set`: one that gains and loses entries all the time leaves
  * tables behind of which each points to the next, so that what their calls held outlives many garbage collections.
  */
-class Call extends RingLink {
+class Call {
+  readonly #link = new RingLink<Call>(this)
   readonly key: string
   readonly args: () => readonly string[]
   /** The command in the protocol's own form, for a library that takes it so. */
@@ -48,7 +49,6 @@ class Call extends RingLink {
     settle: Pick<Call, 'resolve' | 'reject'>,
     since: number,
   ) {
-    super()
     this.key = what.key
     this.args = what.args
     this.bytes = what.bytes
@@ -60,13 +60,17 @@ class Call extends RingLink {
   }
 
   get pending(): boolean {
-    return !RingLink.isAlone(this)
+    return !this.#link.alone
+  }
+
+  join(ring: RingLink<Call>): void {
+    ring.append(this.#link)
   }
 
   /** It is to be settled now. @returns whether it had not been before */
   end(): boolean {
     if (!this.pending) return false
-    RingLink.remove(this)
+    this.#link.leave()
     return true
   }
 }
@@ -89,7 +93,7 @@ export class Calls {
   readonly #source: Source
   readonly #events: CallEvents
   /** In the order in which they came. */
-  readonly #pending = new RingLink()
+  readonly #pending = new RingLink<Call>()
   #connection: Connection | null = null
   #loading = false
   #loaded = false
@@ -132,7 +136,7 @@ export class Calls {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closed())
       const call = new Call({ key, args, bytes, blame, via }, { resolve, reject }, this.#looks)
-      RingLink.append(this.#pending, call)
+      call.join(this.#pending)
       this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
       if (this.#connection !== null) this.#dispatch(call, this.#connection)
       else if (this.#reopen === null) this.#open()
@@ -206,7 +210,7 @@ export class Calls {
       },
     })
     this.#connection = connection
-    for (const call of this.#calls()) this.#dispatch(call, connection)
+    for (const call of this.#pending.all()) this.#dispatch(call, connection)
   }
 
   #load(): void {
@@ -231,7 +235,7 @@ export class Calls {
     if (connection === null) return
     this.#connection = null
     connection.drop()
-    for (const call of this.#calls()) {
+    for (const call of this.#pending.all()) {
       if (call.on !== connection) continue
       call.on = null
       call.error = why
@@ -318,7 +322,7 @@ export class Calls {
       this.#retry = null
       const connection = this.#connection
       if (connection === null) return
-      for (const waiting of this.#calls()) if (waiting.on === null) this.#dispatch(waiting, connection)
+      for (const waiting of this.#pending.all()) if (waiting.on === null) this.#dispatch(waiting, connection)
     })
   }
 
@@ -326,12 +330,12 @@ export class Calls {
     this.#look = null
     // While the library is loaded, which may take long on a busy machine, no call can be sent.
     if (!this.#loading) this.#looks += 1
-    if (RingLink.isAlone(this.#pending)) {
+    if (this.#pending.alone) {
       this.#silence.startAgain()
       return
     }
     this.#look = systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
-    for (const call of this.#calls()) {
+    for (const call of this.#pending.all()) {
       const age = this.#looks - call.since
       if (age < OUTAGE_LOOKS) break
       const unsent = call.on === null && age >= (call.soon ? SOON_LOOKS : OUTAGE_LOOKS)
@@ -344,7 +348,7 @@ export class Calls {
   #onSilence(ms: number): void {
     const why = new Error(`nothing was answered for ${ms / 1_000} seconds`, { cause: this.#trouble })
     const { own } = this.#source
-    for (const call of this.#calls()) {
+    for (const call of this.#pending.all()) {
       if (!own) call.error ??= why
       else if (call.moved) this.#fail(call, why)
       else call.moved = true
@@ -372,13 +376,8 @@ export class Calls {
     if (call.end()) call.reject(error)
   }
 
-  /** As of now. */
-  #calls(): readonly Call[] {
-    return RingLink.all(this.#pending) as readonly Call[]
-  }
-
   #rejectAll(error: unknown): void {
-    for (const call of this.#calls()) this.#fail(call, error)
+    for (const call of this.#pending.all()) this.#fail(call, error)
   }
 }
 
