@@ -232,6 +232,34 @@ describe('a gap in the pushes', () => {
     expect(world.owners('b')).toEqual([waits[1]?.value?.owner])
   })
 
+  it('is followed by a question of the next claim when the oldest leaves before its own has', async () => {
+    const { world } = use
+    const lease = await world.client().solo.lock('a', { ttlMs: 60_000 })
+    const { solo, link } = world.client()
+    link.onPush = () => {}
+    const abort = new AbortController()
+    const oldest = watch(solo.lock('a', { signal: abort.signal }))
+    const next = watch(solo.lock('a'))
+    await world.clock.flush()
+    const places = world.waiters('a')
+    // A call that is under way makes the question wait.
+    link.next('acquire', { answersAfterMs: 100 })
+    const last = watch(solo.lock('a'))
+    await world.clock.flush()
+    const before = link.sent.length
+    link.push(gap)
+    abort.abort()
+    await world.clock.flush()
+    await lease.release()
+    await world.clock.advance(100)
+    expect(oldest.error).toMatchObject({ code: 'ABORTED' })
+    // What left gives its place back and asks nothing; who was granted without being told lets the one behind ask, too.
+    const sent = link.sent.slice(before).map(({ method, claim }) => `${method} ${places.indexOf(String(claim?.owner))}`)
+    expect(sent).toEqual(['release 0', 'acquire 1', 'acquire -1'])
+    expect(world.owners('a')).toEqual([next.value?.owner])
+    expect(last.settled).toBe(false)
+  })
+
   it('that cost the datastore its queue puts everybody back in their places', async () => {
     const { world } = use
     const one = world.client().solo

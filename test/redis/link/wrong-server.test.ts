@@ -65,6 +65,25 @@ test('a server that lost its primary and tells no more is left for one that answ
   await solo.close()
 })
 
+test.each([1, 3])(
+  'a server that lost its replicas is left for one that takes writes, with %d steps in a call',
+  async count => {
+    await using stage = await Stage.open()
+    await using other = await started()
+    const solo = stage.behindProxy()
+    await (await solo.lock('warm-up')).release()
+    stage.proxy.retarget(other.server.port)
+    await stage.admin.config('SET', 'min-replicas-to-write', '1')
+    const fault = storeFault(solo)
+    const names = Array.from({ length: count }, (_, i) => `lock ${i}`)
+    const leases = await Promise.all(names.map(name => solo.tryLock(name)))
+    expect(await fault).toMatchObject({ error: { cause: { message: expect.stringMatching(/^NOREPLICAS/) } } })
+    expect(await other.admin.mget(names.map(name => `soloist:${name}`))).toEqual(leases.map(lease => lease?.owner))
+    expect(await stage.admin.exists(names.map(name => `soloist:${name}`))).toBe(0)
+  await Promise.all(leases.map(lease => lease?.release()))
+  },
+)
+
 test('a server that loads the data of another is left for that one', async () => {
   await using stage = await Stage.open({ config: 'key-load-delay 100000\nloading-process-events-interval-bytes 1024' })
   await using other = await started()
