@@ -80,7 +80,7 @@ test.each([1, 3])(
     expect(await fault).toMatchObject({ error: { cause: { message: expect.stringMatching(/^NOREPLICAS/) } } })
     expect(await other.admin.mget(names.map(name => `soloist:${name}`))).toEqual(leases.map(lease => lease?.owner))
     expect(await stage.admin.exists(names.map(name => `soloist:${name}`))).toBe(0)
-  await Promise.all(leases.map(lease => lease?.release()))
+    await Promise.all(leases.map(lease => lease?.release()))
   },
 )
 
