@@ -22,7 +22,7 @@ describe.each(['sqlite', 'redis'] as const)('a holding that is handed on between
 
   test('goes round four processes, each renewing it, until one gives it back', async () => {
     const processes = [1, 2, 3, 4].map(() => store.start())
-    await Promise.all(processes.map((process, i) => process.ask('lock', { name: `ready ${i}` })))
+    await Promise.all(processes.map((process, i) => process.ask('lock', { name: `ready to go round ${i}` })))
     const at = (turn: number) => processes[turn % 4] as Holder
     const { owner, fence } = await at(0).ask('lock', { name: 'round', ttlMs: 6_000 })
     for (let turn = 1; turn <= 8; turn += 1) {
