@@ -1,5 +1,6 @@
 // Measures Soloist beside other lock libraries, all in one run on one server of its own:
-//   npm run bench [-- --only free,hot --ms 500 --rounds 5 --json FILE --write]
+//   npm run bench [-- --only free,hot --callers 10,50 --ms 500 --rounds 5 --json FILE --write]
+// `--callers`: how many want the one lock of the part `hot`; a thousand who poll take minutes.
 // `--write` renews docs/performance.md and its plots from this run; `--from FILE` does so from the JSON of an earlier one.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -18,6 +19,7 @@ const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'start-up', 'bullmq']
 const { values: flags } = parseArgs({
   options: {
     only: { type: 'string', default: PARTS.join(',') },
+    callers: { type: 'string', default: '10,50,1000' },
     ms: { type: 'string', default: '500' },
     rounds: { type: 'string', default: '5' },
     json: { type: 'string' },
@@ -48,7 +50,7 @@ async function measure() {
     if (wanted.includes('hot')) {
       results.hot = {}
       for (const processes of [1, 4]) {
-        for (const callers of [10, 50, 1_000]) {
+        for (const callers of flags.callers.split(',').map(Number)) {
           // A thousand who poll take half a minute until each had its turn.
           const rounds = callers < 1_000 ? run.rounds : Math.min(run.rounds, 2)
           results.hot[`${callers} in ${processes}`] = await hotOnRedis({ ...run, rounds }, callers, processes)

@@ -53,7 +53,7 @@ npm run bench -- --only free,hot --rounds 3
 
 Every figure on this page is from one run of \`${results.command}\` on ${results.date}: ${results.machine}, one Redis server on loopback without
 persistence; ${named.join(', ')}. Each contender has processes of its own. They are measured by turns of
-${results.turnMs} ms, ${results.rounds} rounds after one that warms up (2 where 1,000 callers want one lock); figures are medians of the rounds, and the thin line in a plot goes from the
+${results.turnMs} ms, ${results.rounds} rounds after one that warms up${fewer(results)}; figures are medians of the rounds, and the thin line in a plot goes from the
 least to the most. **Compare ratios, not absolute figures**: another machine gives other ones. Where Soloist is behind, it says so.`,
   ]
   if (results.free !== undefined) parts.push(freePart(results))
@@ -65,6 +65,10 @@ least to the most. **Compare ratios, not absolute figures**: another machine giv
   if (results.bullmq !== undefined) parts.push(bullmqPart(results.bullmq))
   return parts.join('\n\n')
 }
+
+/** @param {any} results */
+const fewer = ({ hot }) =>
+  Object.keys(hot ?? {}).some(set => set.startsWith('1000 ')) ? ' (2 for a thousand who want one lock)' : ''
 
 /** @param {any} results */
 function freePart({ free, pipelinedSets }) {

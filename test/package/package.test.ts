@@ -53,8 +53,9 @@ describe('the tarball', () => {
       .map(file => `dist/${file}`)
     const faces = built.filter(file => /(^dist|s\/[^/]+|conformance)\/index\.(d\.ts|js)$/.test(file))
     built.push('dist/package.json', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
+    // With the plots that a page shows.
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-      .filter(file => file.endsWith('.md'))
+      .filter(file => /\.(?:md|svg)$/.test(file))
       .map(file => `docs/${file}`)
     const fixed = ['bin/soloist', 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'llms.txt', 'package.json']
     expect(packed.files.map(({ path }) => path).sort()).toEqual([...built, ...pages, ...fixed].sort())
