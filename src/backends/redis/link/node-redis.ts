@@ -9,9 +9,14 @@ interface NodeRedisSubscriber {
   destroy(): unknown
 }
 
+interface NodeRedisSender {
+  sendCommand(args: string[]): Promise<unknown>
+}
+
 /** The members of node-redis' client that are used here. */
 export interface NodeRedisClient extends NodeRedisSubscriber {
-  readonly options?: { readonly keyPrefix?: string | Buffer | undefined } | undefined
+  /** May have a `keyPrefix`, from node-redis 6 on. */
+  readonly options?: object | undefined
   sendCommand(args: string[]): Promise<unknown>
   duplicate(): NodeRedisSubscriber
 }
@@ -22,7 +27,7 @@ export interface NodeRedisCluster extends NodeRedisSubscriber {
   /** The only place where it shows the option of that name. */
   readonly _keyPrefix?: string | Buffer | undefined
   sendCommand(firstKey: string, isReadonly: boolean, args: string[]): Promise<unknown>
-  nodeClient(node: never): Promise<{ sendCommand(args: string[]): Promise<unknown> }>
+  nodeClient(node: never): NodeRedisSender | Promise<NodeRedisSender>
   duplicate(overrides?: { minimizeConnections?: boolean }): NodeRedisSubscriber
 }
 
@@ -38,6 +43,12 @@ export interface NodeRedisSentinel extends NodeRedisSubscriber {
 
 export type NodeRedis = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel
 
+function keyPrefixOf(client: NodeRedis): string {
+  if (isCluster(client) || isSentinel(client)) return String(client._keyPrefix ?? '')
+  const options: { readonly keyPrefix?: string | Buffer | undefined } | undefined = client.options
+  return String(options?.keyPrefix ?? '')
+}
+
 /** A client of the application's, which is used as it is; the application has connected it. */
 export class NodeRedisGiven implements Source {
   readonly own = false
@@ -46,8 +57,7 @@ export class NodeRedisGiven implements Source {
 
   constructor(client: NodeRedis) {
     this.#client = client
-    const prefix = isCluster(client) || isSentinel(client) ? client._keyPrefix : client.options?.keyPrefix
-    this.keyPrefix = String(prefix ?? '')
+    this.keyPrefix = keyPrefixOf(client)
   }
 
   async load(): Promise<void> {}
