@@ -2,11 +2,11 @@
  * A link of a ring, and as its head an empty ring: joining and leaving cost the same however long the ring is. What is linked
  * has its links rather than being one, so that every link is of one shape, which is what makes them fast.
  */
-export class Link<T> {
+export class RingLink<T> {
   /** What is linked; `null`: this is the head of a ring. */
   readonly #value: T | null
-  #prev: Link<T> = this
-  #next: Link<T> = this
+  #prev: RingLink<T> = this
+  #next: RingLink<T> = this
 
   constructor(value: T | null = null) {
     this.#value = value
@@ -30,7 +30,7 @@ export class Link<T> {
   }
 
   /** Puts a link that is alone at the end of the ring that this is the head of. */
-  append(link: Link<T>): void {
+  append(link: RingLink<T>): void {
     const last = this.#prev
     link.#prev = last
     link.#next = this

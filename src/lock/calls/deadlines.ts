@@ -1,12 +1,12 @@
 import type { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
-import { Link } from '../../internal/ring.js'
+import { RingLink } from '../../internal/ring.js'
 
 const BACKGROUND = { background: true } as const
 
 /** What ends by itself when its time is up. */
 export abstract class Bounded {
-  readonly link: Link<Bounded> = new Link<Bounded>(this)
+  readonly link: RingLink<Bounded> = new RingLink<Bounded>(this)
   /** On the monotonic clock. */
   dueMs = 0
 
@@ -20,7 +20,7 @@ export abstract class Bounded {
 export class Deadlines {
   readonly afterMs: number
   readonly #clock: Clock
-  readonly #ring = new Link<Bounded>()
+  readonly #ring = new RingLink<Bounded>()
   readonly #background: boolean
   #timer: Timer | null = null
   /** While some are told that their time is up, others may come: only then the next is known. */

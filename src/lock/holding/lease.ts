@@ -1,7 +1,7 @@
 import type { Claim, KeptResult } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { type Clock, elapsedMs, type Instant } from '../../internal/clock.js'
-import { Link } from '../../internal/ring.js'
+import { RingLink } from '../../internal/ring.js'
 import type { CallTimes } from '../calls/steps.js'
 import type { LocalLock } from '../local-locks.js'
 import { outsideBlocks } from './blocks.js'
@@ -116,7 +116,7 @@ interface Releasing {
 /** A lease as the client that holds it sees it. */
 export class HeldLease implements Lease {
   /** In the wheel of what is to be renewed. */
-  readonly link: Link<HeldLease> = new Link<HeldLease>(this)
+  readonly link: RingLink<HeldLease> = new RingLink<HeldLease>(this)
   readonly claim: LeaseClaim
   fence: number
   /** When the granted request was sent. */

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../internal/clock.js'
-import { Link } from '../../internal/ring.js'
+import { RingLink } from '../../internal/ring.js'
 
 /** A bucket holds what is due within this part of the delay: what is far away is planned coarsely. */
 const BUCKETS_A_DOUBLING = 128
@@ -8,7 +8,7 @@ const SLICE = 250
 
 /** What is due together. */
 class Bucket<T> {
-  readonly ring: Link<T> = new Link<T>()
+  readonly ring: RingLink<T> = new RingLink<T>()
   /** From when on all of them may be done together with others. */
   joinFromMs: number = -Infinity
 }
@@ -18,7 +18,7 @@ class Bucket<T> {
  * its delay sooner. Adding and removing cost the same however many there are, and of many that are due at once some are told
  * at a time, so that the event loop is never held for long.
  */
-export class Wheel<T extends { readonly link: Link<T> }> {
+export class Wheel<T extends { readonly link: RingLink<T> }> {
   readonly #clock: Clock
   readonly #tell: (due: readonly T[]) => void
   /** By when they are due, on the monotonic clock in whole milliseconds. */

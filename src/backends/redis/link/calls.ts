@@ -1,6 +1,6 @@
 import { SoloistError } from '../../../errors.js'
 import { systemClock, type Timer } from '../../../internal/clock.js'
-import { Link as RingLink } from '../../../internal/ring.js'
+import { RingLink } from '../../../internal/ring.js'
 import { backoffMs } from './backoff.js'
 import type { Blame, Connection, Send, Source } from './library.js'
 import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
