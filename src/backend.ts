@@ -59,6 +59,12 @@ export interface Claim extends ClaimId {
    */
   readonly endsWithProcess?: boolean | undefined
   /**
+   * The claim waits until it is released, whether or not its client is heard of, and once granted is held for its ttl at
+   * once, without a confirmation: for what has a life of its own in another system. Whoever's step grants it is told so in
+   * {@link Answers.handed}. Absent or `false`: it waits as long as its client does.
+   */
+  readonly durable?: boolean | undefined
+  /**
    * Whether `inspect` must show fence and age from the grant on, for whoever decides by them. By default a backend may save
    * that and note them with the first renewal.
    */
@@ -111,8 +117,61 @@ export interface ReleaseStep extends ClaimId {
   readonly result: KeptResult | null
 }
 
+/**
+ * What a trigger does where its claim is not granted at once:
+ * - `'meet'`: nothing; it is told what it met.
+ * - `'wait'`: the claim is queued behind everybody else, for a run of its own.
+ * - `'follow'`: the note is left with the pending run; where there is none, the claim is queued and becomes the pending run.
+ * - `'displace'`: the claim takes the place of the pending run, whose watchers are told so; where there is none, it is queued
+ *   and becomes the pending run.
+ */
+export type TriggerAction = 'meet' | 'wait' | 'follow' | 'displace'
+
+/**
+ * Ask for a run of a job: as `acquire`, and where the claim is not granted, one more choice in the same step.
+ *
+ * At most one claim of a lock is its *pending run*: the next run, which has not begun. Others can still add to it, by leaving a
+ * note, or take its place. It is pending from when it was queued (or granted, with {@link TriggerStep.begins}) until its owner
+ * makes a {@link BeginStep}. It keeps its place in the queue like any claim, and its client repeats it by an `acquire` with its
+ * ticket. A pending run that is released, or whose client fell silent, is none any more, and its notes are dropped with it.
+ *
+ * Where no run is pending any more, the claim at the head of the queue becomes it if it came by `'wait'` with `begins`.
+ */
+export interface TriggerStep {
+  readonly kind: 'trigger'
+  readonly claim: Claim
+  /** What to do while the lock is held and no run is pending. */
+  readonly running: TriggerAction
+  /** What to do while a run is pending. */
+  readonly pending: TriggerAction
+  /**
+   * What the run is to be told if this trigger becomes, or adds to, the pending run; `null`: nothing. It is kept under the
+   * claim's owner: the same owner's note is kept once. With `'displace'` the notes of the run that is displaced are dropped.
+   */
+  readonly note: string | null
+  /**
+   * The claim's owner makes a {@link BeginStep} before it runs, also if the claim is granted at once: until then it is the
+   * pending run. Claims that become pending while they wait always do.
+   */
+  readonly begins: boolean
+  /**
+   * The run is not to start before so long after the last trigger that added to it or took its place, and need not wait
+   * longer than `maxWaitMs` after the first. The claim is not granted at once then, but becomes the pending run. `null`: none.
+   */
+  readonly debounce: { readonly waitMs: number; readonly maxWaitMs: number } | null
+  /** An owner that is known to be dead: whatever it holds or waits for is removed first, as by a `release` without a result. */
+  readonly without: string | null
+  /** For how long it is kept that a pending run was displaced, and by whom, in milliseconds. */
+  readonly keepMs: number
+}
+
+/** The owner of the pending run begins it: from now on nobody adds to it or takes its place. Safe to repeat until it is released. */
+export interface BeginStep extends ClaimId {
+  readonly kind: 'begin'
+}
+
 /** One atomic change of one lock. */
-export type Step = AcquireStep | RenewStep | ReleaseStep
+export type Step = AcquireStep | RenewStep | ReleaseStep | TriggerStep | BeginStep
 
 export interface Granted {
   readonly status: 'granted'
@@ -169,16 +228,76 @@ export interface Fault {
   readonly error: unknown
 }
 
+/** A run that a trigger saw. */
+export interface SeenRun {
+  readonly owner: string
+  /** For how long it has held the lock or waited, in milliseconds of the datastore's clock; `null`: not noted. */
+  readonly ageMs: number | null
+}
+
+/** What a trigger saw before it changed anything. */
+export interface Seen {
+  /** The first holder, unless that is the pending run. */
+  readonly running: SeenRun | null
+  readonly pending: SeenRun | null
+  /** The first claim that waits, unless that is the pending run. */
+  readonly waiting: SeenRun | null
+}
+
+/** The claim holds the lock, possibly in the place of a pending run that was granted and had not begun. */
+export interface TriggerGranted extends Granted {
+  readonly seen: Seen
+}
+
+/** The trigger's claim is queued. */
+export interface TriggerQueued extends Busy {
+  readonly seen: Seen
+}
+
+/** The trigger's claim is neither granted nor queued. */
+export interface TriggerMet {
+  readonly status: 'met'
+  readonly seen: Seen
+  /** The owner of the run that the note was left with: the pending one; on a repetition it may have begun. `null`: it was not left. */
+  readonly noted: string | null
+}
+
+/** The run has begun. */
+export interface Begun {
+  readonly status: 'begun'
+  /** The notes that were left with it, in the order they came, each once. */
+  readonly notes: readonly Note[]
+}
+
+/** What a trigger left with the pending run. */
+export interface Note {
+  /** The owner of the trigger's claim. */
+  readonly owner: string
+  readonly text: string
+}
+
+/** Another trigger took the place of the run before it began. */
+export interface Displaced {
+  readonly status: 'displaced'
+  readonly by: string
+}
+
+/** `displaced`: a repetition, whose claim was displaced meanwhile. */
+export type TriggerAnswer = TriggerGranted | TriggerQueued | TriggerMet | Displaced | Again | Fault
+export type BeginAnswer = Begun | Displaced | Lost | Again | Fault
 export type AcquireAnswer = Granted | Busy | Again | Fault
 export type RenewAnswer = Held | Lost | Again | Fault
 export type ReleaseAnswer = Released | Again | Fault
-export type Answer = AcquireAnswer | RenewAnswer | ReleaseAnswer
+export type Answer = AcquireAnswer | RenewAnswer | ReleaseAnswer | TriggerAnswer | BeginAnswer
 
 /** What a list of steps came to. */
 export interface Answers {
   /** One for each step, in their order. */
   readonly steps: readonly Answer[]
-  /** Waiting claims of this client that these steps granted, for a backend that tells them here and not by a push. */
+  /**
+   * Waiting claims of this client that these steps granted, for a backend that tells them here and not by a push; and durable
+   * claims of anybody.
+   */
   readonly handed: readonly HandedGrant[]
 }
 
@@ -232,6 +351,8 @@ export type WatchReply =
   | { readonly status: 'live' }
   /** It is over, and this is what was left with the release. */
   | { readonly status: 'result'; readonly text: string }
+  /** Another trigger took its place before it began. */
+  | { readonly status: 'displaced'; readonly by: string }
   /** It is over and left nothing, or what it left was kept long enough: expired, taken over, released without, or never there. */
   | { readonly status: 'gone' }
 
@@ -271,6 +392,17 @@ export interface Waiter {
   /** Since when it waits, in epoch milliseconds of the datastore's clock. */
   readonly waitingSinceMs: number
   readonly meta: string | null
+  /** As in {@link Claim}. */
+  readonly durable: boolean
+}
+
+/** A lock's next run, as long as it has not begun. */
+export interface PendingRun {
+  readonly owner: string
+  /** How many notes were left with it. */
+  readonly notes: number
+  /** Before when it does not start, in epoch milliseconds of the datastore's clock; `null`: as soon as it can. */
+  readonly notBeforeMs: number | null
 }
 
 /** A lock as an operator sees it, at one moment of the datastore. */
@@ -280,6 +412,8 @@ export interface LockState {
   readonly holding: number
   /** The first of them, in the order they were granted: at most 100. Empty when the lock is free but claims wait for it. */
   readonly holders: readonly Holder[]
+  /** The pending run, if there is one: it waits, or holds the lock and has not begun. */
+  readonly pending: PendingRun | null
   /** How many claims wait. */
   readonly waiting: number
   /** The first of them, in their order: at most 100. */

@@ -26,6 +26,10 @@ export class TicketQueue<T> {
     return this.#entries.get(key)?.ticket
   }
 
+  get(key: string): T | undefined {
+    return this.#entries.get(key)?.value
+  }
+
   first(): T | undefined {
     for (const { value } of this.#entries.values()) return value
     return undefined

@@ -1,4 +1,4 @@
-import type { ClaimId, KeptResult } from '../../backend.js'
+import type { ClaimId } from '../../backend.js'
 import type { Clock } from '../../internal/clock.js'
 
 /** A client that was silent for this long is not told of an end any more. */
@@ -10,8 +10,13 @@ const SWEEP_FROM = 1_024
 interface Known {
   /** When each watching client last asked. */
   readonly seenAtMs: Map<string, number>
-  readonly result: { readonly text: string; readonly untilMs: number } | null
+  readonly result: { readonly left: Left; readonly untilMs: number } | null
 }
+
+/** What is told to those who ask for a claim that is over. */
+export type Left =
+  | { readonly status: 'result'; readonly text: string }
+  | { readonly status: 'displaced'; readonly by: string }
 
 /** What claims left with their release, and who watches those that are live. */
 export class Results {
@@ -28,9 +33,9 @@ export class Results {
   }
 
   /** What the claim left, as long as it is kept. */
-  kept(claim: ClaimId): string | null {
+  kept(claim: ClaimId): Left | null {
     const result = this.#known.get(keyOf(claim))?.result
-    return result && result.untilMs > Math.floor(this.#clock.wallMs()) ? result.text : null
+    return result && result.untilMs > Math.floor(this.#clock.wallMs()) ? result.left : null
   }
 
   /** A client asked for a claim that is live. */
@@ -44,12 +49,12 @@ export class Results {
   }
 
   /** Keeps what a claim left, and tells those who watch it that it is over. */
-  end({ name, owner }: ClaimId, result: KeptResult | null): void {
+  end({ name, owner }: ClaimId, left: Left | null, keepMs: number): void {
     const now = Math.floor(this.#clock.wallMs())
     const claim = { name, owner }
     const watchers = this.#known.get(keyOf(claim))?.seenAtMs ?? []
-    if (result === null) this.forget(claim)
-    else this.#note(claim, { seenAtMs: new Map(), result: { text: result.text, untilMs: now + result.keepMs } })
+    if (left === null) this.forget(claim)
+    else this.#note(claim, { seenAtMs: new Map(), result: { left, untilMs: now + keepMs } })
     for (const [client, seenAtMs] of watchers) if (now - seenAtMs <= ALIVE_MS) this.#tell(client, claim)
   }
 

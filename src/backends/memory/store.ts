@@ -3,6 +3,8 @@ import type {
   AcquireStep,
   Answer,
   Answers,
+  BeginAnswer,
+  BeginStep,
   Busy,
   Claim,
   ClaimId,
@@ -13,14 +15,19 @@ import type {
   ReleaseStep,
   RenewAnswer,
   RenewStep,
+  Seen,
+  SeenRun,
   Step,
   StoreEvent,
+  TriggerAnswer,
+  TriggerStep,
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
 import { soon } from '../../internal/real-time.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
-import { Results } from './results.js'
+import { PendingRuns } from './pending.js'
+import { type Left, Results } from './results.js'
 
 /** How long a pushed grant stands unconfirmed. */
 const GRANT_MS = 5_000
@@ -46,6 +53,10 @@ interface Held {
 interface Waiting {
   readonly claim: Claim
   readonly client: string
+  /** When it joined the queue. */
+  readonly sinceMs: number
+  /** Whether it becomes the pending run once it is at the head of the queue and none is. */
+  readonly begins: boolean
 }
 
 interface Lock {
@@ -56,6 +67,7 @@ interface Lock {
   readonly queue: TicketQueue<Waiting>
   /** When each client that waits here was last heard of. */
   readonly seenAtMs: Map<string, number>
+  readonly runs: PendingRuns
 }
 
 /** Who makes a step, and the claims of theirs that it grants. */
@@ -102,8 +114,8 @@ export class MemoryStore {
   }
 
   watch(client: string, claim: ClaimId): WatchReply {
-    const text = this.#results.kept(claim)
-    if (text !== null) return { status: 'result', text }
+    const left = this.#results.kept(claim)
+    if (left !== null) return left
     const lock = this.#locks.get(claim.name)
     if (lock !== undefined) this.#catchUp(lock, null)
     if (lock?.holders.has(claim.owner) || lock?.queue.has(claim.owner)) {
@@ -127,6 +139,7 @@ export class MemoryStore {
         ...held,
         expiresAtMs: held.expiresAtMs === Infinity ? null : held.expiresAtMs,
       })),
+      pending: lock.runs.shown(),
       waiting: lock.queue.size,
       waiters: lock.queue.head(SHOWN).map(({ ticket, value: { claim } }) => ({
         owner: claim.owner,
@@ -134,6 +147,7 @@ export class MemoryStore {
         limit: claim.limit,
         waitingSinceMs: Math.floor(ticket / 1000),
         meta: claim.meta,
+        durable: claim.durable === true,
       })),
       atMs: this.#nowMs(),
     }
@@ -151,6 +165,10 @@ export class MemoryStore {
         return this.#renew(step, caller)
       case 'release':
         return { status: 'released', held: this.#release(step, caller) }
+      case 'trigger':
+        return this.#trigger(step, caller)
+      case 'begin':
+        return this.#begin(step, caller)
     }
   }
 
@@ -162,15 +180,14 @@ export class MemoryStore {
     const mine = lock.holders.get(claim.owner)
     if (mine !== undefined) return this.#extended(lock, mine, claim.ttlMs)
     if (replaces !== null && lock.holders.get(replaces)?.mode === 'exclusive') {
-      lock.holders.delete(replaces)
-      this.#results.end({ name: claim.name, owner: replaces }, null)
+      this.#remove(lock, { name: claim.name, owner: replaces })
       return this.#hold(lock, claim, claim.ttlMs)
     }
     if (lock.queue.size === 0 && fits(lock, claim)) return this.#hold(lock, claim, claim.ttlMs)
     if (ticket === null) return { status: 'busy', ...this.#hint(lock), ticket: null, requeued: false }
 
     const requeued = ticket !== 'new' && !lock.queue.has(claim.owner)
-    const place = lock.queue.ticketOf(claim.owner) ?? this.#enqueue(lock, { claim, client: caller.client }, ticket)
+    const place = lock.queue.ticketOf(claim.owner) ?? this.#enqueue(lock, claim, caller, ticket, false)
     // An old ticket may stand before one that does not fit.
     this.#advance(lock, caller, claim.owner)
     const granted = lock.holders.get(claim.owner)
@@ -191,12 +208,127 @@ export class MemoryStore {
     const lock = this.#locks.get(name)
     if (lock === undefined) return false
     this.#expire(lock)
-    const held = lock.holders.delete(owner)
-    const waited = lock.queue.delete(owner)
-    if (held || waited) this.#results.end({ name, owner }, held ? result : null)
+    const held = lock.holders.has(owner)
+    if (held && result !== null) {
+      this.#remove(lock, { name, owner }, { status: 'result', text: result.text }, result.keepMs)
+    } else this.#remove(lock, { name, owner })
     this.#advance(lock, caller)
     if (isIdle(lock)) this.#locks.delete(name)
     return held
+  }
+
+  #trigger(step: TriggerStep, caller: Caller): TriggerAnswer {
+    const { claim, note, begins, debounce, without } = step
+    const { name, owner, ttlMs } = claim
+    const lock = this.#locks.get(name) ?? this.#newLock(name)
+    this.#heard(lock, caller.client)
+    this.#expire(lock)
+    if (without !== null) this.#remove(lock, { name, owner: without })
+    this.#advance(lock, caller, owner)
+    const seen = this.#seen(lock)
+
+    const mine = lock.holders.get(owner)
+    if (mine !== undefined) return { ...this.#extended(lock, mine, ttlMs), seen }
+    const ticket = lock.queue.ticketOf(owner)
+    if (ticket !== undefined) return this.#queued(lock, ticket, seen)
+    const before = this.#results.kept({ name, owner })
+    if (before?.status === 'displaced') return before
+    const noted = lock.runs.notedWith(owner)
+    if (noted !== null) return { status: 'met', seen, noted }
+
+    const { runs } = lock
+    const { pending } = runs
+    const now = this.#nowMs()
+    const free = lock.queue.size === 0 && fits(lock, claim)
+    if (free && debounce === null) {
+      const granted = this.#hold(lock, claim, ttlMs)
+      if (begins && pending === null) runs.become(owner, note, null, now)
+      return { ...granted, seen }
+    }
+    const action = pending !== null ? step.pending : free ? 'follow' : step.running
+    if (action === 'meet') return { status: 'met', seen, noted: null }
+    if (action === 'wait') {
+      const place = this.#enqueue(lock, claim, caller, 'new', begins)
+      this.#nextRun(lock)
+      return this.#queued(lock, place, seen)
+    }
+    if (pending === null) {
+      const place = this.#enqueue(lock, claim, caller, 'new', true)
+      runs.become(owner, note, debounce, now)
+      return this.#queued(lock, place, seen)
+    }
+    if (action === 'follow') {
+      runs.add(owner, note, debounce, now)
+      return { status: 'met', seen, noted: pending.owner }
+    }
+    const place = lock.queue.ticketOf(pending.owner)
+    runs.displace(owner, note, debounce, now)
+    lock.holders.delete(pending.owner)
+    lock.queue.delete(pending.owner)
+    this.#results.end({ name, owner: pending.owner }, { status: 'displaced', by: owner }, step.keepMs)
+    if (place !== undefined) return this.#queued(lock, this.#enqueue(lock, claim, caller, place, true), seen)
+    const granted = this.#hold(lock, claim, ttlMs)
+    if (!begins) runs.begin(owner)
+    return { ...granted, seen }
+  }
+
+  #begin({ name, owner }: BeginStep, caller: Caller): BeginAnswer {
+    const lock = this.#locks.get(name)
+    if (lock !== undefined) {
+      this.#catchUp(lock, caller)
+      if (lock.holders.has(owner)) {
+        const notes = lock.runs.begin(owner)
+        this.#nextRun(lock)
+        return { status: 'begun', notes }
+      }
+    }
+    const left = this.#results.kept({ name, owner })
+    return left?.status === 'displaced' ? left : { status: 'lost' }
+  }
+
+  #queued(lock: Lock, ticket: number, seen: Seen): TriggerAnswer {
+    return { status: 'busy', ...this.#hint(lock), ticket, requeued: false, seen }
+  }
+
+  #seen(lock: Lock): Seen {
+    const now = this.#nowMs()
+    const { pending } = lock.runs
+    const held = (owner: string): SeenRun | null => {
+      const since = lock.holders.get(owner)?.acquiredAtMs
+      return since === undefined ? null : { owner, ageMs: now - since }
+    }
+    const waits = (owner: string): SeenRun | null => {
+      const since = lock.queue.get(owner)?.sinceMs
+      return since === undefined ? null : { owner, ageMs: now - since }
+    }
+    const [holder] = lock.holders.keys()
+    const first = lock.queue.first()?.claim.owner
+    return {
+      running: holder === undefined || holder === pending?.owner ? null : held(holder),
+      pending: pending === null ? null : (held(pending.owner) ?? waits(pending.owner)),
+      waiting: first === undefined || first === pending?.owner ? null : waits(first),
+    }
+  }
+
+  /** Where no run is pending, the first that waits may become it. */
+  #nextRun(lock: Lock): void {
+    if (lock.runs.pending !== null) return
+    const next = lock.queue.first()
+    if (next?.begins) lock.runs.become(next.claim.owner, null, null, this.#nowMs())
+  }
+
+  /** The claim neither holds nor waits any more. */
+  #remove(lock: Lock, claim: ClaimId, left: Left | null = null, keepMs = 0): void {
+    const held = lock.holders.delete(claim.owner)
+    const waited = lock.queue.delete(claim.owner)
+    if (!held && !waited) return
+    this.#results.end(claim, left, keepMs)
+    this.#over(lock, claim.owner)
+  }
+
+  #over(lock: Lock, owner: string): void {
+    lock.runs.forget(owner)
+    this.#nextRun(lock)
   }
 
   #newLock(name: string): Lock {
@@ -206,6 +338,7 @@ export class MemoryStore {
       soonestExpiryMs: Infinity,
       queue: new TicketQueue(),
       seenAtMs: new Map(),
+      runs: new PendingRuns(),
     }
     this.#locks.set(name, lock)
     return lock
@@ -231,8 +364,10 @@ export class MemoryStore {
     if (now < lock.soonestExpiryMs) return
     lock.soonestExpiryMs = Infinity
     for (const held of lock.holders.values()) {
-      if (held.expiresAtMs <= now) lock.holders.delete(held.owner)
-      else lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
+      if (held.expiresAtMs <= now) {
+        lock.holders.delete(held.owner)
+        this.#over(lock, held.owner)
+      } else lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
     }
   }
 
@@ -254,35 +389,43 @@ export class MemoryStore {
     return { status: 'granted', fence: held.fence }
   }
 
-  #enqueue(lock: Lock, waiting: Waiting, wanted: 'new' | number): number {
-    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, this.#nowMs() * 1000) : wanted
-    lock.queue.add(waiting.claim.owner, ticket, waiting)
+  #enqueue(lock: Lock, claim: Claim, { client }: Caller, wanted: 'new' | number, begins: boolean): number {
+    const sinceMs = this.#nowMs()
+    const ticket = wanted === 'new' ? Math.max(lock.queue.highest + 1, sinceMs * 1000) : wanted
+    lock.queue.add(claim.owner, ticket, { claim, client, sinceMs, begins })
     return ticket
   }
 
   /**
-   * Grants what the head of the queue allows. The caller's own claims are told in its answer and have their own ttl;
-   * others' are pushed, and have the grant lease. Who is asking right now is told in the answer to the step.
+   * Grants what the head of the queue allows. The caller's own claims and durable ones are told in its answer and have their
+   * own ttl; others' are pushed, and have the grant lease. Who is asking right now is told in the answer to the step.
    */
   #advance(lock: Lock, caller: Caller | null, asking: string | null = null): void {
     for (let next = this.#head(lock); next !== undefined; next = this.#head(lock)) {
       const { claim, client } = next
-      if (!fits(lock, claim)) return
+      if (!fits(lock, claim) || this.#earlyMs(lock, claim.owner) > 0) return
       const { name, owner, ttlMs } = claim
-      const own = client === caller?.client
+      const own = client === caller?.client || claim.durable === true
       const { fence } = this.#hold(lock, claim, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
       if (!own) this.#tell(client, { type: 'granted', name, owner, fence })
-      else if (owner !== asking) caller.handed.push({ name, owner, fence })
+      else if (owner !== asking) caller?.handed.push({ name, owner, fence })
     }
   }
 
   /** The first claim that waits, without those before it whose clients have gone. */
   #head(lock: Lock): Waiting | undefined {
     for (let next = lock.queue.first(); next !== undefined; next = lock.queue.first()) {
-      if (this.#waits(lock, next.client)) return next
+      if (next.claim.durable || this.#waits(lock, next.client)) return next
       lock.queue.delete(next.claim.owner)
+      this.#over(lock, next.claim.owner)
     }
     return undefined
+  }
+
+  /** How long a claim still has to wait, apart from others, in milliseconds. */
+  #earlyMs(lock: Lock, owner: string): number {
+    const { pending } = lock.runs
+    return pending?.owner === owner ? (pending.notBeforeMs ?? 0) - this.#nowMs() : 0
   }
 
   /** The client waits for this lock and is alive. */
@@ -305,6 +448,9 @@ export class MemoryStore {
     const [some] = lock.holders.values()
     let soonest = Infinity
     for (const { expiresAtMs } of lock.holders.values()) soonest = Math.min(soonest, expiresAtMs)
+    const first = lock.queue.first()?.claim.owner
+    const earlyMs = first === undefined ? 0 : this.#earlyMs(lock, first)
+    if (earlyMs > 0) soonest = some === undefined ? this.#nowMs() + earlyMs : Math.max(soonest, this.#nowMs() + earlyMs)
     const retryAfterMs = soonest === Infinity ? null : Math.max(soonest - this.#nowMs(), 1)
     return { holder: some?.owner ?? null, retryAfterMs }
   }

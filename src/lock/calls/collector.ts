@@ -330,10 +330,17 @@ function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer i
   switch (answer?.status) {
     case 'granted':
     case 'busy':
-      return kind === 'acquire'
+      return kind === 'acquire' || kind === 'trigger'
+    case 'met':
+      return kind === 'trigger'
+    case 'displaced':
+      return kind === 'trigger' || kind === 'begin'
+    case 'begun':
+      return kind === 'begin'
     case 'held':
-    case 'lost':
       return kind === 'renew'
+    case 'lost':
+      return kind === 'renew' || kind === 'begin'
     case 'released':
       return kind === 'release'
     case 'fault':

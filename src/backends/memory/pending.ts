@@ -1,0 +1,75 @@
+import type { Note, PendingRun, TriggerStep } from '../../backend.js'
+
+/** The run that is to come, and has not begun. */
+interface Pending {
+  readonly owner: string
+  /** What was left with it, by who left it, in the order it came. */
+  readonly notes: Map<string, string>
+  readonly firstMs: number
+  readonly notBeforeMs: number | null
+}
+
+/** Of one lock: its pending run, and what was noted for the runs that have begun and not ended. */
+export class PendingRuns {
+  #pending: Pending | null = null
+  readonly #begun = new Map<string, readonly Note[]>()
+
+  get pending(): Pending | null {
+    return this.#pending
+  }
+
+  shown(): PendingRun | null {
+    if (this.#pending === null) return null
+    const { owner, notes, notBeforeMs } = this.#pending
+    return { owner, notes: notes.size, notBeforeMs }
+  }
+
+  /** A claim becomes the pending run. */
+  become(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
+    const notes = new Map(note === null ? [] : [[owner, note]])
+    this.#pending = { owner, notes, firstMs: nowMs, notBeforeMs: due(debounce, nowMs, nowMs) }
+  }
+
+  /** A trigger adds to the pending run. */
+  add(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
+    const pending = this.#pending as Pending
+    if (note !== null) pending.notes.set(owner, note)
+    this.#pending = { ...pending, notBeforeMs: due(debounce, pending.firstMs, nowMs) ?? pending.notBeforeMs }
+  }
+
+  /** A trigger takes the place of the pending run. */
+  displace(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
+    const { firstMs, notBeforeMs } = this.#pending as Pending
+    const notes = new Map(note === null ? [] : [[owner, note]])
+    this.#pending = { owner, notes, firstMs, notBeforeMs: due(debounce, firstMs, nowMs) ?? notBeforeMs }
+  }
+
+  /** A run begins, or did before. @returns what was left with it */
+  begin(owner: string): readonly Note[] {
+    if (this.#pending?.owner === owner) {
+      this.#begun.set(
+        owner,
+        [...this.#pending.notes].map(([owner, text]) => ({ owner, text })),
+      )
+      this.#pending = null
+    }
+    return this.#begun.get(owner) ?? []
+  }
+
+  /** The run with which this trigger left its note; `null`: none that has not ended. */
+  notedWith(owner: string): string | null {
+    if (this.#pending?.notes.has(owner)) return this.#pending.owner
+    for (const [run, notes] of this.#begun) if (notes.some(note => note.owner === owner)) return run
+    return null
+  }
+
+  /** The run neither holds nor waits any more. */
+  forget(owner: string): void {
+    if (this.#pending?.owner === owner) this.#pending = null
+    this.#begun.delete(owner)
+  }
+}
+
+function due(debounce: TriggerStep['debounce'], firstMs: number, nowMs: number): number | null {
+  return debounce === null ? null : Math.min(nowMs + debounce.waitMs, firstMs + debounce.maxWaitMs)
+}
