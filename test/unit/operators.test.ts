@@ -34,6 +34,7 @@ describe('inspect', () => {
           meta: 'nightly report',
         },
       ],
+      pending: null,
       waiting: 1,
       waiters: [
         {
@@ -42,6 +43,7 @@ describe('inspect', () => {
           limit: null,
           waitingSinceMs: takenAtMs + 1_000,
           meta: 'reader',
+          durable: false,
         },
       ],
       atMs: takenAtMs + 1_500,

@@ -1,5 +1,6 @@
 import type { Answer, Answers, ClaimId, HandedGrant, LockState, Step, WatchReply } from '../../backend.js'
 import { scripts } from '../../internal/generated/redis.js'
+import { claimOf } from '../../internal/step-names.js'
 import type { KeySpace } from './keys.js'
 import type { Link } from './link/link.js'
 import { isRedirection, isSoon, replyCode } from './link/replies.js'
@@ -55,7 +56,7 @@ export class Scripts {
     const sender = { ...from, cluster: true }
     const parts = new Map<string, number[]>()
     steps.forEach((step, i) => {
-      const mark = this.#keys.markOf(step.kind === 'acquire' ? step.claim.name : step.name)
+      const mark = this.#keys.markOf(claimOf(step).name)
       const part = parts.get(mark)
       if (part === undefined) parts.set(mark, [i])
       else part.push(i)

@@ -167,6 +167,7 @@ class SqliteBackend implements Backend, ResultStore {
   #follow(steps: readonly Step[], answers: readonly Answer[]): void {
     for (const [i, step] of steps.entries()) {
       const answer = answers[i] as Answer
+      if (step.kind === 'trigger' || step.kind === 'begin') continue
       if (step.kind !== 'acquire') {
         if (step.kind === 'release' || answer.status === 'held') this.#pushes.removeWaiting(step)
       } else if (answer.status === 'busy' && answer.ticket !== null) this.#pushes.addWaiting(step.claim)

@@ -13,6 +13,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { wallMs } from '../../internal/real-time.js'
+import { claimOf } from '../../internal/step-names.js'
 import { bytes, type Database, text, toBytes } from './client.js'
 import { Fences } from './fences.js'
 import { giveFree, keepFree, takeFree } from './free.js'
@@ -79,7 +80,7 @@ export class Store {
     const acquires = steps.reduce((count, { kind }) => (kind === 'acquire' ? count + 1 : count), 0)
     const fences = new Fences(db, nowMs, acquires)
     const answers = steps.map(step => {
-      const name = step.kind === 'acquire' ? step.claim.name : step.name
+      const name = claimOf(step).name
       return this.#step(db, step, { name, key: toBytes(this.#prefix + name), nowMs, fences }, caller, news)
     })
     return { steps: answers, handed: caller.handed, news }
@@ -150,6 +151,9 @@ export class Store {
         return this.#renew(db, step, at, caller)
       case 'release':
         return { status: 'released', held: this.#release(db, step, at, caller, news) }
+      case 'trigger':
+      case 'begin':
+        throw new Error(`${step.kind} is not there yet`)
     }
   }
 

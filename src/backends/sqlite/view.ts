@@ -43,6 +43,7 @@ export class View {
       name,
       holding: holding as number,
       holders: db.all(FIRST_HOLDERS, key, atMs, SHOWN).map(holderOf),
+      pending: null,
       waiting: waiting as number,
       waiters: waiters.map(waiterOf),
       atMs,
@@ -142,7 +143,7 @@ function holderOf(row: Row): Holder {
 }
 
 function waiterOf(row: Row): Waiter {
-  return { ...claimOf(row), waitingSinceMs: Math.floor((row.ticket as number) / 1000) }
+  return { ...claimOf(row), waitingSinceMs: Math.floor((row.ticket as number) / 1000), durable: false }
 }
 
 function claimOf(row: Row): Pick<Holder, 'owner' | 'mode' | 'limit' | 'meta'> {

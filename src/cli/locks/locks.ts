@@ -98,11 +98,12 @@ interface LockJson extends LockState {
 
 /** The lock as `--json` shows it: the same members whatever the store. Its `limit` is that of the first claim with one. */
 export function lockJson(state: LockState): LockJson {
-  const { name, holding, holders, waiting, waiters, atMs } = state
+  const { name, holding, holders, pending, waiting, waiters, atMs } = state
   return {
     name,
     holding,
     holders: holders.map(holderJson),
+    pending,
     waiting,
     waiters: waiters.map(waiterJson),
     limit: [...holders, ...waiters].find(({ limit }) => limit !== null)?.limit ?? null,
@@ -115,6 +116,6 @@ export function holderJson(holder: Holder): Holder {
   return { owner, mode, limit, fence, acquiredAtMs: heldSinceMs(holder), expiresAtMs, meta }
 }
 
-function waiterJson({ owner, mode, limit, waitingSinceMs, meta }: Waiter): Waiter {
-  return { owner, mode, limit, waitingSinceMs, meta }
+function waiterJson({ owner, mode, limit, waitingSinceMs, meta, durable }: Waiter): Waiter {
+  return { owner, mode, limit, waitingSinceMs, meta, durable }
 }

@@ -9,6 +9,7 @@ import type {
   Waiter,
   WatchReply,
 } from '../../../backend.js'
+import { claimOf } from '../../../internal/step-names.js'
 import { isWrongServer, replyCode } from '../link/replies.js'
 
 // What the scripts answer, as their headers describe it, in the port's terms. Clients may be set to give buffers for
@@ -133,7 +134,7 @@ function handed(steps: readonly Step[], reply: Reply): HandedGrant[] {
   const grants: HandedGrant[] = []
   for (let i = 0; i < reply.length; i += 3) {
     const step = steps[Number(reply[i]) - 1] as Step
-    const { name } = step.kind === 'acquire' ? step.claim : step
+    const { name } = claimOf(step)
     grants.push({ name, owner: String(reply[i + 1]), fence: Number(reply[i + 2]) })
   }
   return grants
@@ -148,7 +149,7 @@ function lockState(name: string, reply: Reply): LockState | null {
     const [kind, owner, at, note] = reply.slice(i, i + 4).map(String) as [string, string, string, string]
     const { mode, limit, fence, meta } = noted(note)
     if (kind === 'w') {
-      waiters.push({ owner, mode, limit, waitingSinceMs: Math.floor(Number(at) / 1000), meta })
+      waiters.push({ owner, mode, limit, waitingSinceMs: Math.floor(Number(at) / 1000), meta, durable: false })
     } else {
       const acquiredAtMs = fence === 0 ? null : Math.floor(fence / 1000)
       const held: ClaimMode = kind === 'x' ? 'exclusive' : 'shared'
@@ -156,7 +157,15 @@ function lockState(name: string, reply: Reply): LockState | null {
     }
   }
   holders.sort((a, b) => a.fence - b.fence)
-  return { name, holding: Number(holding), holders, waiting: Number(waiting), waiters, atMs: Number(atMs) }
+  return {
+    name,
+    holding: Number(holding),
+    holders,
+    pending: null,
+    waiting: Number(waiting),
+    waiters,
+    atMs: Number(atMs),
+  }
 }
 
 /** `<x or s><limit or nothing><n or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */

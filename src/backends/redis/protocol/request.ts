@@ -1,4 +1,5 @@
 import type { AcquireStep, ClaimId, Step } from '../../../backend.js'
+import { claimOf } from '../../../internal/step-names.js'
 import type { KeySpace } from '../keys.js'
 import { ALIVE_MS, GRANT_MS, IDLE_MS, LONG_STEPS } from './limits.js'
 import { before } from './words.js'
@@ -64,7 +65,7 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
   const request = new Request().key(mark)
   let results = 0
   for (const step of steps) {
-    request.lock(step.kind === 'acquire' ? step.claim.name : step.name, keys)
+    request.lock(claimOf(step).name, keys)
     if (step.kind === 'release' && step.result !== null) results += 1
   }
   if (results > 0) addResultKeys(request, steps, keys)
@@ -73,6 +74,7 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
   for (const step of steps) {
     if (step.kind === 'acquire') addAcquire(request, step)
     else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
+    else if (step.kind !== 'release') throw new Error(`${step.kind} is not there yet`)
     else if (step.result === null) request.arg(step.owner).arg('')
     else request.arg(step.owner).arg(`!${step.result.keepMs}`).arg(step.result.text)
   }
