@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type {
   AcquireAnswer,
   Backend,
+  BeginAnswer,
   Claim,
   ClaimId,
   ClaimMode,
@@ -28,7 +29,7 @@ import { type RenewalHost, Renewer } from './holding/renewal.js'
 import { Retake, type RetakeHost } from './holding/retake.js'
 import type { Holding } from './holding/token.js'
 import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
-import type { LockRequest } from './request.js'
+import type { LockRequest, TriggerTerms } from './request.js'
 import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
 import { type WatchingHost, WatchRoom } from './waiting/watching.js'
@@ -88,6 +89,7 @@ export class Locker
 
   readonly #calls: Calls
   readonly #renewer: Renewer
+  readonly #rests = new Set<{ end(reason: SoloistError): void }>()
   #sequence = 0
   /** How many leases this client holds. */
   held = 0
@@ -123,12 +125,25 @@ export class Locker
     let patience = now - sinceMs < request.waitMs ? WAITS : INSISTS
     if (part !== null) patience = { ...patience, unless: part.unless, onQueued: part.onQueued }
     // One that insists never resolves with null.
-    return this.#attempt(request, patience, sinceMs) as Promise<HeldLease>
+    return this.#attempt(request, patience, sinceMs).result as Promise<HeldLease>
   }
 
   /** Takes the lock if it is free now, else `null`. */
   tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    return this.#attempt(request, TRIES, this.collector.nowMs)
+    return this.#attempt(request, TRIES, this.collector.nowMs).result
+  }
+
+  /** Asks for a run of a job, and waits for its turn as long as it has a place. */
+  trigger(request: LockRequest & { readonly trigger: TriggerTerms }): Attempt {
+    return this.#attempt(request, WAITS, this.collector.nowMs)
+  }
+
+  /** Begins a run whose claim was granted. */
+  begin({ name, owner }: ClaimId): Promise<Done<BeginAnswer>> {
+    return new Promise((resolve, reject) => {
+      const listener = { answered: resolve, failed: reject }
+      this.collector.add<BeginAnswer>({ kind: 'begin', name, owner }, this.locks.at(name), true, listener)
+    })
   }
 
   /** Claims a lock in one step, without a lease that is kept renewed. */
@@ -243,7 +258,7 @@ export class Locker
     await this.#calls.run('close', backend => backend.close())
   }
 
-  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Promise<HeldLease | null> {
+  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Attempt {
     this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
@@ -255,7 +270,7 @@ export class Locker
     const attempt = new Attempt(this, claim, lock, request, patience, sinceMs, this.blocks.isInside)
     lock.put(attempt)
     attempt.start()
-    return attempt.result
+    return attempt
   }
 
   /** @throws SoloistError `INVALID_ARGUMENT` when something stands for this claim */
@@ -370,6 +385,23 @@ export class Locker
 
   endWatching(reason: SoloistError): void {
     this.watching.close(reason)
+    for (const rest of this.#rests) rest.end(reason)
+  }
+
+  /** Resolves after so long; rejects with `CLOSED` when everything is aborted before. */
+  rest(ms: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== null && !this.#closing.draining) throw closedError()
+      const end = (reason: SoloistError | null) => {
+        timer.cancel()
+        this.#rests.delete(rest)
+        if (reason === null) resolve()
+        else reject(reason)
+      }
+      const rest = { end }
+      const timer = this.clock.setTimer(ms, () => end(null))
+      this.#rests.add(rest)
+    })
   }
 
   onReleased(lease: HeldLease): void {

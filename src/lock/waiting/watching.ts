@@ -52,6 +52,11 @@ export class WatchRoom {
     return watched.ending
   }
 
+  /** The claim is not watched any more: what {@link WatchRoom.until} returned does not settle. For who alone watches it. */
+  leave(name: string, owner: string): void {
+    this.#watched.get(keyOf({ name, owner }))?.leave()
+  }
+
   /** Asks once. */
   look(name: string, owner: string): Promise<WatchReply> {
     return this.#host.watch({ name, owner })
@@ -109,6 +114,10 @@ class Watched {
 
   fail(error: unknown): void {
     if (this.#end()) this.#settle.reject(error)
+  }
+
+  leave(): void {
+    this.#end()
   }
 
   async #ask(): Promise<void> {
