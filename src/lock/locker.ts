@@ -89,7 +89,7 @@ export class Locker
 
   readonly #calls: Calls
   readonly #renewer: Renewer
-  readonly #rests = new Set<{ end(reason: SoloistError): void }>()
+  readonly #atAbort = new Set<(reason: SoloistError) => void>()
   #sequence = 0
   /** How many leases this client holds. */
   held = 0
@@ -385,23 +385,17 @@ export class Locker
 
   endWatching(reason: SoloistError): void {
     this.watching.close(reason)
-    for (const rest of this.#rests) rest.end(reason)
+    for (const run of [...this.#atAbort]) run(reason)
   }
 
-  /** Resolves after so long; rejects with `CLOSED` when everything is aborted before. */
-  rest(ms: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#closing !== null && !this.#closing.draining) throw closedError()
-      const end = (reason: SoloistError | null) => {
-        timer.cancel()
-        this.#rests.delete(rest)
-        if (reason === null) resolve()
-        else reject(reason)
-      }
-      const rest = { end }
-      const timer = this.clock.setTimer(ms, () => end(null))
-      this.#rests.add(rest)
-    })
+  /** Calls `run` when everything is aborted, at once when it was. @returns takes that back */
+  atAbort(run: (reason: SoloistError) => void): () => void {
+    if (!this.isOpen) {
+      run(closedError())
+      return () => {}
+    }
+    this.#atAbort.add(run)
+    return () => this.#atAbort.delete(run)
   }
 
   onReleased(lease: HeldLease): void {

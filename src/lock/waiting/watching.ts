@@ -1,11 +1,7 @@
 import type { ClaimId, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
-
-/** After a `watch` that failed, the next one follows within this long, and not before half of it. */
-const RETRY_MS = 500
-/** A backend that has not answered for this long ends the watch. */
-const OUTAGE_MS = 30_000
+import { OUTAGE_MS, RETRY_MS } from './outage.js'
 
 /** What became of a watched claim in the end. */
 export type Ending = Exclude<WatchReply, { status: 'live' }>
