@@ -136,7 +136,9 @@ export function jobDefinition<A, R>(
   checkJobName(name)
   checkOptions(options)
   if ((options as { scope?: unknown }).scope !== undefined) {
-    throw invalidArgument('scope is for jobs of BullMQ: those of functions have the same key wherever they share a store')
+    throw invalidArgument(
+      'scope is for jobs of BullMQ: those of functions have the same key wherever they share a store',
+    )
   }
   checkOptionNames(options, OPTION_NAMES)
   checkKeyOptions(options)

@@ -74,6 +74,7 @@ export async function askToStop(
       await rest(locker, delayMs)
     }
   } catch (error) {
-    if (!(error instanceof SoloistError) || error.code !== 'CLOSED') locker.news.fault(claim, 'shared', 'release', error)
+    if (!(error instanceof SoloistError) || error.code !== 'CLOSED')
+      locker.news.fault(claim, 'shared', 'release', error)
   }
 }

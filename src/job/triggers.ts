@@ -5,14 +5,14 @@ import { described } from '../internal/job-terms.js'
 import { outsideBlocks, selfWait } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import type { TriggerTold } from '../lock/request.js'
-import { Claims, type ClaimOrder, type RunClaim } from './claim.js'
+import { type ClaimOrder, Claims, type RunClaim } from './claim.js'
 import { jobKeying } from './key.js'
 import type { JobLocks } from './locks.js'
 import { carried, chunks, noteOf, tryMerge } from './merge.js'
 import { jobLockNames } from './names.js'
 import type { JobDefinition } from './options.js'
-import type { TriggerOutcome } from './outcome.js'
 import { throughOutage } from './outage.js'
+import type { TriggerOutcome } from './outcome.js'
 import { takePeriod } from './period.js'
 import { type Settled, unwrap } from './result.js'
 import { type LocalRun, Runs } from './runs.js'
@@ -168,7 +168,8 @@ export class Triggers<A, R> {
     if (told.course === 'met') return { run: null, met: metBy(met ?? unseen(claim)) }
     const queued = told.course === 'queued'
     const local = this.#runs.start({ claim, triggers: [trigger], begins: queued })
-    const outcome = dead === null ? outcomeOf(status, claim.id, met && metBy(met)) : outcomeOf('recovered', claim.id, dead)
+    const outcome =
+      dead === null ? outcomeOf(status, claim.id, met && metBy(met)) : outcomeOf('recovered', claim.id, dead)
     return { run: { local, outcome, queued }, met: null }
   }
 
@@ -347,7 +348,10 @@ function textOf({ text }: { readonly text: string }): string {
 }
 
 /** What these triggers leave with the pending run. */
-function noteFor<A>(triggers: readonly Trigger<A>[], { merge }: Pick<JobDefinition<A, unknown>, 'merge'>): string | null {
+function noteFor<A>(
+  triggers: readonly Trigger<A>[],
+  { merge }: Pick<JobDefinition<A, unknown>, 'merge'>,
+): string | null {
   return merge === null ? null : noteOf(triggers.map(textOf))
 }
 

@@ -39,7 +39,8 @@ export function waitFor<T>(locker: Locker, work: Promise<T>, { signal, timeoutMs
       reject(error)
     }
     if (timeoutMs !== undefined) {
-      const late = () => fail(new SoloistError('RESULT_TIMEOUT', `the run did not end within ${timeoutMs} ms (timeoutMs)`))
+      const late = () =>
+        fail(new SoloistError('RESULT_TIMEOUT', `the run did not end within ${timeoutMs} ms (timeoutMs)`))
       timer = locker.clock.setTimer(timeoutMs, late)
     }
     if (signal !== undefined) stops.push(onAbort(signal, () => fail(givenUp(signal))))

@@ -64,7 +64,8 @@ export class Retake implements StepListener<AcquireAnswer> {
   }
 
   late(answer: Done<AcquireAnswer> | null): void {
-    if (this.#over && !this.#lease.held && (answer === null || answer.status === 'granted')) this.#host.onUnwanted(this.#lease)
+    if (this.#over && !this.#lease.held && (answer === null || answer.status === 'granted'))
+      this.#host.onUnwanted(this.#lease)
   }
 
   /** The lease ended otherwise. */

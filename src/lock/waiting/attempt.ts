@@ -1,4 +1,12 @@
-import type { AcquireAnswer, AcquireStep, RenewAnswer, Seen, SeenRun, TriggerAnswer, TriggerStep } from '../../backend.js'
+import type {
+  AcquireAnswer,
+  AcquireStep,
+  RenewAnswer,
+  Seen,
+  SeenRun,
+  TriggerAnswer,
+  TriggerStep,
+} from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
@@ -156,7 +164,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
 
   /** An answer that arrives after the end may have granted or queued the claim anew. */
   late(answer: Done<AcquireAnswer | TriggerAnswer> | null): void {
-    const lingers = answer === null || answer.status === 'granted' || (answer.status === 'busy' && answer.ticket !== null)
+    const lingers =
+      answer === null || answer.status === 'granted' || (answer.status === 'busy' && answer.ticket !== null)
     // What gives it back comes after this answer if it has not left yet.
     if (lingers && this.#over && this.#leaving?.sent !== false) this.#leaving = this.#host.dequeue(this)
   }
