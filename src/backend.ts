@@ -77,8 +77,7 @@ export interface AcquireStep {
   readonly claim: Claim
   /**
    * Queue the claim when it cannot be granted now. `'new'` asks for a ticket behind everybody else; a number is a
-   * ticket handed out before, and gives back that place if the datastore lost it, unless the claim was displaced: it is
-   * answered so, and not queued again. `null`: it is not queued.
+   * ticket handed out before, and gives back that place if the datastore lost it; `null`: it is not queued.
    *
    * Such a step is also the client's *beat*: it shows the client alive, expires holders whose time is up and grants
    * what that allows. Core sends one for the oldest waiting claim per lock, at most {@link Backend.beatMs} apart; the
@@ -286,8 +285,7 @@ export interface Displaced {
 /** `displaced`: a repetition, whose claim was displaced meanwhile. */
 export type TriggerAnswer = TriggerGranted | TriggerQueued | TriggerMet | Displaced | Again | Fault
 export type BeginAnswer = Begun | Displaced | Lost | Again | Fault
-/** `displaced`: only of a claim that brought a ticket. */
-export type AcquireAnswer = Granted | Busy | Displaced | Again | Fault
+export type AcquireAnswer = Granted | Busy | Again | Fault
 export type RenewAnswer = Held | Lost | Again | Fault
 export type ReleaseAnswer = Released | Again | Fault
 export type Answer = AcquireAnswer | RenewAnswer | ReleaseAnswer | TriggerAnswer | BeginAnswer

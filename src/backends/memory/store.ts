@@ -183,10 +183,6 @@ export class MemoryStore {
       this.#remove(lock, { name: claim.name, owner: replaces })
       return this.#hold(lock, claim, claim.ttlMs)
     }
-    if (typeof ticket === 'number' && !lock.queue.has(claim.owner)) {
-      const left = this.#results.kept(claim)
-      if (left?.status === 'displaced') return left
-    }
     if (lock.queue.size === 0 && fits(lock, claim)) return this.#hold(lock, claim, claim.ttlMs)
     if (ticket === null) return { status: 'busy', ...this.#hint(lock), ticket: null, requeued: false }
 
