@@ -61,7 +61,7 @@ export interface Claim extends ClaimId {
   /**
    * The claim waits until it is released, whether or not its client is heard of, and once granted is held for its ttl at
    * once, without a confirmation: for what has a life of its own in another system. Whoever's step grants it is told so in
-   * {@link Answers.handed}. Absent or `false`: it waits as long as its client does.
+   * {@link Answers.handed}; where no step is made, it is not granted. Absent or `false`: it waits as long as its client does.
    */
   readonly durable?: boolean | undefined
   /**
@@ -120,7 +120,7 @@ export interface ReleaseStep extends ClaimId {
 /**
  * What a trigger does where its claim is not granted at once:
  * - `'meet'`: nothing; it is told what it met.
- * - `'wait'`: the claim is queued behind everybody else, for a run of its own.
+ * - `'wait'`: the claim is queued behind everybody else, for a run of its own, which no debounce puts off.
  * - `'follow'`: the note is left with the pending run; where there is none, the claim is queued and becomes the pending run.
  * - `'displace'`: the claim takes the place of the pending run, whose watchers are told so; where there is none, it is queued
  *   and becomes the pending run.
@@ -135,7 +135,12 @@ export type TriggerAction = 'meet' | 'wait' | 'follow' | 'displace'
  * makes a {@link BeginStep}. It keeps its place in the queue like any claim, and its client repeats it by an `acquire` with its
  * ticket. A pending run that is released, or whose client fell silent, is none any more, and its notes are dropped with it.
  *
- * Where no run is pending any more, the claim at the head of the queue becomes it if it came by `'wait'` with `begins`.
+ * Where no run is pending any more, the claim at the head of the queue becomes it, with its note, if it came by `'wait'` with
+ * `begins`. Where several hold the lock, a claim with `begins` may be granted while another run is pending. Nobody can add to
+ * its run then, and what it begins with is its own note.
+ *
+ * A run is displaced where it stands. If it waits, the new claim gets its place in the queue. If it holds the lock, the new claim
+ * is granted; or, where it does not fit or is put off by its debounce, it is queued before everybody else.
  */
 export interface TriggerStep {
   readonly kind: 'trigger'
@@ -156,7 +161,8 @@ export interface TriggerStep {
   readonly begins: boolean
   /**
    * The run is not to start before so long after the last trigger that added to it or took its place, and need not wait
-   * longer than `maxWaitMs` after the first. The claim is not granted at once then, but becomes the pending run. `null`: none.
+   * longer than `maxWaitMs` after the first. The claim is not granted at once then, but becomes the pending run. A trigger that
+   * adds to a run that was granted does not put it off. `null`: none; what earlier triggers asked for stands.
    */
   readonly debounce: { readonly waitMs: number; readonly maxWaitMs: number } | null
   /** An owner that is known to be dead: whatever it holds or waits for is removed first, as by a `release` without a result. */
@@ -188,7 +194,10 @@ export interface Busy {
    * run out.
    */
   readonly retryAfterMs: number | null
-  /** The place of a queued claim: lower is earlier. `null` when the claim was not to be queued. */
+  /**
+   * The place of a queued claim: lower is earlier. `null` when the claim was not to be queued; also to a claim that brought its
+   * ticket and was displaced, which is not queued again as long as that is kept.
+   */
   readonly ticket: number | null
   /** The claim brought a ticket but was no longer in the queue, so its siblings may be missing too. */
   readonly requeued: boolean
@@ -235,7 +244,7 @@ export interface SeenRun {
   readonly ageMs: number | null
 }
 
-/** What a trigger saw before it changed anything. */
+/** What a trigger saw before it changed anything. Its own claim, which a repeated trigger finds, counts as nobody. */
 export interface Seen {
   /** The first holder, unless that is the pending run. */
   readonly running: SeenRun | null

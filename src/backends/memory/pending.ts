@@ -9,6 +9,8 @@ interface Pending {
   readonly notBeforeMs: number | null
 }
 
+type Debounce = TriggerStep['debounce']
+
 /** Of one lock: its pending run, and what was noted for the runs that have begun and not ended. */
 export class PendingRuns {
   #pending: Pending | null = null
@@ -25,35 +27,36 @@ export class PendingRuns {
   }
 
   /** A claim becomes the pending run. */
-  become(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
-    const notes = new Map(note === null ? [] : [[owner, note]])
-    this.#pending = { owner, notes, firstMs: nowMs, notBeforeMs: due(debounce, nowMs, nowMs) }
+  become(owner: string, note: string | null, debounce: Debounce, nowMs: number): void {
+    this.#pending = { owner, notes: only(owner, note), firstMs: nowMs, notBeforeMs: due(debounce, nowMs, nowMs) }
   }
 
-  /** A trigger adds to the pending run. */
-  add(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
+  /** A trigger adds to the pending run. One that was granted is not put off any more: it is given no debounce. */
+  add(owner: string, note: string | null, debounce: Debounce, nowMs: number): void {
     const pending = this.#pending as Pending
     if (note !== null) pending.notes.set(owner, note)
     this.#pending = { ...pending, notBeforeMs: due(debounce, pending.firstMs, nowMs) ?? pending.notBeforeMs }
   }
 
   /** A trigger takes the place of the pending run. */
-  displace(owner: string, note: string | null, debounce: TriggerStep['debounce'], nowMs: number): void {
+  displace(owner: string, note: string | null, debounce: Debounce, nowMs: number): void {
     const { firstMs, notBeforeMs } = this.#pending as Pending
-    const notes = new Map(note === null ? [] : [[owner, note]])
-    this.#pending = { owner, notes, firstMs, notBeforeMs: due(debounce, firstMs, nowMs) ?? notBeforeMs }
+    const dueMs = due(debounce, firstMs, nowMs) ?? notBeforeMs
+    this.#pending = { owner, notes: only(owner, note), firstMs, notBeforeMs: dueMs }
   }
 
   /** A run begins, or did before. @returns what was left with it */
   begin(owner: string): readonly Note[] {
     if (this.#pending?.owner === owner) {
-      this.#begun.set(
-        owner,
-        [...this.#pending.notes].map(([owner, text]) => ({ owner, text })),
-      )
+      this.#begun.set(owner, listed(this.#pending.notes))
       this.#pending = null
     }
     return this.#begun.get(owner) ?? []
+  }
+
+  /** A claim was granted while another run is pending: nobody can add to its run, which is told its own note. */
+  beginAlone(owner: string, note: string | null): void {
+    this.#begun.set(owner, listed(only(owner, note)))
   }
 
   /** The run with which this trigger left its note; `null`: none that has not ended. */
@@ -70,6 +73,14 @@ export class PendingRuns {
   }
 }
 
-function due(debounce: TriggerStep['debounce'], firstMs: number, nowMs: number): number | null {
+function only(owner: string, note: string | null): Map<string, string> {
+  return new Map(note === null ? [] : [[owner, note]])
+}
+
+function listed(notes: ReadonlyMap<string, string>): readonly Note[] {
+  return [...notes].map(([owner, text]) => ({ owner, text }))
+}
+
+function due(debounce: Debounce, firstMs: number, nowMs: number): number | null {
   return debounce === null ? null : Math.min(nowMs + debounce.waitMs, firstMs + debounce.maxWaitMs)
 }
