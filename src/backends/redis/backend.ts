@@ -103,7 +103,9 @@ class RedisBackend implements Backend {
     const hears = this.#link.hearsNow(channel)
     const sender = { client, channels: this.#channels, hears, cluster: false }
     return this.#scripts.run(steps, sender).then(answers => {
-      for (const answer of answers.steps) if (answer.status === 'busy') this.#onBusy(answer, heard)
+      answers.steps.forEach((answer, i) => {
+        if (answer.status === 'busy' && !isDurable(steps[i] as Step)) this.#onBusy(answer, heard)
+      })
       return answers
     })
   }
@@ -182,6 +184,11 @@ class RedisBackend implements Backend {
   #assertOpen(): void {
     if (this.#closed) throw closed()
   }
+}
+
+/** Whether the step's claim waits without its client, which is not told by a push. */
+function isDurable(step: Step): boolean {
+  return (step.kind === 'acquire' || step.kind === 'trigger') && step.claim.durable === true
 }
 
 function closed(): SoloistError {

@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '41f577db908a4f9bd26d4020fecf72223659c745',
+    sha1: 'e9db2e5e03d652dd8cb8ce254606ac30c6bd1fba',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -34,23 +34,53 @@ end
 end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
-local function lock_at(k)
-local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-return {
+local function runs_of(text)
+local runs, at = { begun = {}, next_note = 0 }, 1
+while at <= #text do
+local kind, from, count, first, not_before, length, start =
+string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+local run = {
+owner = string.sub(text, start, start + length - 1),
+from = tonumber(from),
+count = tonumber(count),
+first = tonumber(first),
+not_before = tonumber(not_before),
+}
+if kind == 'p' then
+runs.pending = run
+else
+runs.begun[#runs.begun + 1] = run
+end
+runs.next_note = math.max(runs.next_note, run.from + run.count)
+at = start + length
+end
+return runs
+end
+local function lock_at(lock, queue, details, owner)
+local l = {
 lock = lock,
 queue = queue,
 details = details,
 holder = call('GET', lock),
 size = call('ZCARD', queue),
-detailed = call('HLEN', details) > 0,
 over = {},
+owner = owner,
 }
+local known = call('HMGET', details, 'p', 'd', 'o' .. owner, 'w' .. owner)
+l.mine, l.watched = known[3], known[4]
+l.durable = tonumber(known[2] or 0)
+l.runs = known[1] and runs_of(known[1]) or nil
+if known[1] or known[2] or known[3] or known[4] or l.size > 0 then l.detailed = true end
+return l
 end
-local function noted_claim(l, owner)
-local text = call('HGET', l.details, 'o' .. owner)
+local function detailed(l)
+if l.detailed == nil then l.detailed = call('HLEN', l.details) > 0 end
+return l.detailed
+end
+local function claim_of(owner, text)
 if not text then return nil end
-local mode, limit, noted, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, durable, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -58,6 +88,7 @@ owner = owner,
 mode = mode,
 limit = limit,
 noted = noted ~= '' or nil,
+durable = durable ~= '' or nil,
 ttl = ttl,
 client = of,
 fence = fence,
@@ -65,7 +96,8 @@ meta = meta,
 }
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local flags = (claim.noted and 'n' or '') .. (claim.durable and 'd,' or ',')
+local text = claim.mode .. claim.limit .. flags .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -80,12 +112,18 @@ if not found[1] then return nil end
 local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
+local function has_runs(l)
+return l.runs and (l.runs.pending or #l.runs.begun > 0)
+end
 local function keep(l)
+l.to_keep = false
 local in_queue, in_details = 0, 0
-if l.holder then
+if l.durable > 0 then
+in_queue, in_details = -1, -1
+elseif l.holder then
 l.left = l.left or call('PTTL', l.lock)
 in_details = l.left
-if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+if in_details == -1 and not has_runs(l) and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
 in_queue, in_details = left or 0, left or 0
@@ -110,26 +148,38 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed, l.noted = true, true
 keep(l)
-elseif l.detailed then
+elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed = true
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function tidy(l)
-if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
-if l.size > 0 then return end
-if l.holder then
-local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+local function forget_over(l)
+for from = 1, #l.over, 1000 do
+call('HDEL', l.details, unpack(l.over, from, math.min(from + 999, #l.over)))
 end
-call('DEL', l.details)
+l.over = {}
+end
+local function settle(l)
+if l.freed then call('DEL', l.lock) end
+if l.size == 0 and not l.holder then
+if detailed(l) then call('DEL', l.details) end
+return
+end
+forget_over(l)
+if l.write_runs then l.write_runs(l) end
+if l.to_keep then keep(l) end
+if l.size > 0 or l.noted or has_runs(l) or not detailed(l) then return end
+local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+if not (notes[1] or notes[2]) then call('DEL', l.details) end
 end
 local function of_type(reply, otherwise)
 if type(reply) == 'table' and reply.err then return otherwise end
@@ -147,13 +197,35 @@ notes[i] = notes[i] or ''
 end
 return notes
 end
+local function pending_of(holder, queue, details)
+local noted = of_type(try('HGET', details, 'p'), false)
+if not noted then return { '', 0, '' } end
+local run = runs_of(noted).pending
+local place = run and run.owner ~= holder and tonumber(of_type(try('ZSCORE', queue, run.owner), nil) or nil)
+local over = run and run.owner ~= holder and not (place and place > now)
+local waits = place and place >= FIRST_TICKET
+local claim = waits and claim_of(run.owner, call('HGET', details, 'o' .. run.owner))
+if claim and not claim.durable then
+local alive = string.match(call('HGET', details, 'c' .. claim.client) or '', '^%d+')
+over = not alive or tonumber(alive) <= now
+end
+if run and not over then return { run.owner, run.count, run.not_before and digits(run.not_before) or '' } end
+for _, owner in ipairs(of_type(try('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 2), {})) do
+if not (run and run.owner == owner) then
+local job = call('HGET', details, 'j' .. owner)
+if not job then break end
+return { owner, string.find(job, ',', 1, true) and 1 or 0, '' }
+end
+end
+return { '', 0, '' }
+end
 local function inspect(k)
 local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
 local from, to = '(' .. digits(now), '(1e15'
 local holder = of_type(try('GET', lock), false)
 local shared = of_type(try('ZCOUNT', queue, from, to), 0)
 local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
-local state = { digits(now), shared + (holder and 1 or 0), waiting }
+local state = { digits(now), shared + (holder and 1 or 0), waiting, unpack(pending_of(holder, queue, details)) }
 local read = 0
 local function add(kind, members, less, most)
 local owners, rows = {}, {}
@@ -239,22 +311,46 @@ return 0
 `,
   },
   steps: {
-    sha1: '5ab875dc8431c2eda02e6885e0412a435dd0ddec',
+    sha1: 'f8ce03605f1edd930c888df59adee6b45650c93c',
     source: `local call, try = redis.call, redis.pcall
-if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
-local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
-if terms == '' then
-if try('GET', lock) == owner then
+if #KEYS == 4 or #KEYS == 5 then
+local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
+local kind = string.byte(terms)
+local noted = try('HLEN', details)
+if not kind or kind == 33 then -- '!'
+if (noted == 0 or noted == 1) and try('GET', lock) == owner then
+if noted == 0 then
 call('DEL', lock)
+elseif call('HEXISTS', details, 'o' .. owner) == 1 then
+call('DEL', lock, details)
+else
+noted = nil
+end
+if noted then
+if kind then call('SET', KEYS[5], ARGV[7], 'PX', string.sub(terms, 2)) end
 return '1'
 end
-else
-local ttl = string.byte(terms) == 116 and string.sub(terms, 2) or terms
+end
+elseif noted == 0 then
+local ttl, to_note = terms, ''
+if kind == 116 then -- 't'
+ttl = string.sub(terms, 2)
+elseif kind == 62 then -- '>'
+ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+local left = ttl and try('GET', KEYS[5])
+if left and (type(left) ~= 'string' or string.byte(left) == 255) then ttl = nil end
+end
 if tonumber(ttl) and ttl ~= '0' and call('SET', lock, owner, 'PX', ttl, 'NX') then
 local time = call('TIME')
 local fence = string.format('%d%06d', time[1], time[2])
 local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
-if not last or type(last) == 'string' and #last == #fence and last < fence then return fence end
+if not last or type(last) == 'string' and #last == #fence and last < fence then
+if to_note == 'n' then
+call('HSET', details, 'o' .. owner, 'xn,' .. ttl .. ',' .. ARGV[2] .. ' ' .. fence)
+call('PEXPIRE', details, ttl + ARGV[3])
+end
+return fence
+end
 if type(last) == 'string' then call('SET', KEYS[1], last) end
 end
 end
@@ -272,14 +368,14 @@ else
 call('PERSIST', key)
 end
 end
-local client, idle_ms = ARGV[2], tonumber(ARGV[3])
+local mark_key, channels, client, idle_ms = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
 string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
 local first_fence, next_fence, marked_up_to
 local function read_mark()
-local last = tonumber(try('GET', KEYS[1]))
+local last = tonumber(try('GET', mark_key))
 first_fence = now_us
 if last and last >= now_us and last < 9e15 then first_fence = math.floor(last) + 1 end
 next_fence, marked_up_to = first_fence, first_fence
@@ -292,7 +388,7 @@ end
 local function mark()
 if next_fence == marked_up_to then return end
 local last = next_fence - 1
-call('SET', KEYS[1], digits(last), 'PXAT', digits(math.floor(last / 1000) + idle_ms))
+call('SET', mark_key, digits(last), 'PXAT', digits(math.floor(last / 1000) + idle_ms))
 marked_up_to = next_fence
 end
 local letters, extras, handed = {}, {}, {}
@@ -318,8 +414,9 @@ return 'F', fence
 end
 local function extend(lock, details, has_details, owner, terms)
 local ttl, brought = string.match(terms, '(%d+),(%d*)')
-local noted = has_details and try('HGET', details, 'o' .. owner)
-if noted and noted.err then return 'e', noted.err end
+local known = has_details and try('HMGET', details, 'o' .. owner, 'p', 'd') or {}
+if known.err then return 'e', known.err end
+local noted, runs, durable = known[1], known[2], known[3]
 if ttl == '0' then
 call('PERSIST', lock)
 else
@@ -327,14 +424,14 @@ call('PEXPIRE', lock, ttl)
 end
 local notes = not noted and brought ~= ''
 if notes then call('HSET', details, 'o' .. owner, 'x,' .. ttl .. ',' .. client .. ' ' .. brought) end
-if noted or notes then expire(details, ttl ~= '0' and ttl + idle_ms or nil) end
+if noted or notes or runs then expire(details, ttl ~= '0' and not durable and ttl + idle_ms or nil) end
 return held(noted, brought)
 end
 local long = {}
 if count == 1 then
-long[1] = { 1, 5 }
+long[1] = { 1, 5, KEYS[5] }
 else
-local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
+local locks, details, first_of, twice, noted = {}, {}, {}, {}, {}
 local alone = 0
 for j = 1, count do
 local lock = KEYS[3 * j - 1]
@@ -348,66 +445,87 @@ if not twice[first] then alone = alone - 1 end
 twice[first], twice[j] = true, true
 end
 end
-local holders = {}
+local holders, left = {}, {}
+local next_result = 3 * count + 2
 if alone > 0 then
 read_mark()
 holders = call('MGET', unpack(locks))
 if call('EXISTS', unpack(details)) > 0 then
 for j = 1, count do
-has_details[j] = call('EXISTS', details[j]) == 1
+noted[j] = try('HLEN', details[j])
+if noted[j] == 0 then noted[j] = nil end
 end
 end
+if next_result <= #KEYS then left = call('MGET', unpack(KEYS, next_result)) end
 end
-local released = {}
-local at = 5
+local released, kept = {}, {}
+local at, results_before = 5, next_result - 1
 for j = 1, count do
 local owner, terms, here = ARGV[at], ARGV[at + 1], at
 local kind = string.byte(terms)
 at = at + 2
 local holder = holders[j]
-local letter, extra
-if kind == 33 or kind == 120 or kind == 115 then -- '!', 'x' and 's': texts may follow
-at = at + (kind == 33 and 1 or #string.match(terms, '[mr]*$'))
-elseif twice[j] then
+local letter, extra, result, before
+if kind == 33 or kind == 62 or kind == 42 then -- '!', '>' and '*'
+result, before = KEYS[next_result], left[next_result - results_before]
+next_result = next_result + 1
+end
+if kind == 33 then
+at = at + 1
+elseif kind == 62 or kind == 120 or kind == 115 then -- '>', 'x' and 's': texts may follow
+at = at + #string.match(terms, '[mrtw]*$')
+end
+if twice[j] then
 letter = nil
 elseif kind == 61 then -- '='
-if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
-elseif has_details[j] then
-local all = not kind and holder == owner and try('HLEN', details[j]) == 1
-if all and call('HEXISTS', details[j], 'o' .. owner) == 1 then
+if holder == owner then letter, extra = extend(locks[j], details[j], noted[j], owner, terms) end
+elseif not kind or kind == 33 then
+if holder == owner then
+local all = not noted[j] or noted[j] == 1 and call('HEXISTS', details[j], 'o' .. owner) == 1
+if all then
 released[#released + 1] = locks[j]
-released[#released + 1] = details[j]
+if noted[j] then released[#released + 1] = details[j] end
+if kind then kept[#kept + 1] = { result, ARGV[here + 2], string.sub(terms, 2) } end
 letter = '1'
 end
-elseif not kind then
-if holder == owner then
-released[#released + 1] = locks[j]
-letter = '1'
-elseif holder then
+elseif holder and not noted[j] then
 letter = '0'
 end
-elseif not holder then
-local ttl = kind == 116 and string.sub(terms, 2) or terms
+elseif not holder and not noted[j] then
+local ttl, to_note = terms, ''
+if kind == 116 then
+ttl = string.sub(terms, 2)
+elseif kind == 62 then
+ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+if before and string.byte(before) == 255 then ttl = nil end
+end
 local taken
 if ttl == '0' then
 taken = try('SET', locks[j], owner, 'NX')
-else
+elseif tonumber(ttl) then
 taken = try('SET', locks[j], owner, 'PX', ttl, 'NX')
 end
 if taken and taken.err then
 letter, extra = 'e', taken.err
 elseif taken then
 letter = 'g'
+if to_note == 'n' then
+call('HSET', details[j], 'o' .. owner, 'xn,' .. ttl .. ',' .. client .. ' ' .. digits(next_fence))
+expire(details[j], ttl ~= '0' and ttl + idle_ms or nil)
+end
 next_fence = next_fence + 1
 end
 end
 if letter then
 letters[j], extras[j] = letter, extra
 else
-long[#long + 1] = { j, here }
+long[#long + 1] = { j, here, result }
 end
 end
 if #released > 0 then call('DEL', unpack(released)) end
+for i = 1, #kept do
+call('SET', kept[i][1], kept[i][2], 'PX', kept[i][3])
+end
 end
 if #long == 0 then return reply() end
 local function usual(j, at)
@@ -418,10 +536,10 @@ if terms == '' and holder == owner then
 local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
 if not first[3] or tonumber(first[2]) < 1e15 then return nil end
 local head = first[1]
-local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner)
+local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner, 'p')
 local ttl = notes[1] and string.match(notes[1], '^x,([1-9]%d*),')
 local bare = ttl and notes[1] == 'x,' .. ttl .. ',' .. client .. ' '
-if not bare or notes[2] or notes[3] then return nil end
+if not bare or notes[2] or notes[3] or notes[4] then return nil end
 call('ZREM', queue, head)
 local fence = digits(new_fence())
 call('SET', lock, head, 'PX', ttl)
@@ -432,7 +550,9 @@ return '1'
 elseif holder and holder ~= owner and hears == '1' and tonumber(terms) and terms ~= '0' then
 local left = call('PTTL', lock)
 local last = call('ZRANGE', queue, 0, 0, 'REV', 'WITHSCORES')[2]
-if left < 0 or not last or tonumber(last) < 1e15 or call('HEXISTS', details, 'o' .. owner) == 1 then return nil end
+if left < 0 or not last or tonumber(last) < 1e15 then return nil end
+local known = call('HMGET', details, 'o' .. owner, 'p', 'd')
+if known[1] or known[2] or known[3] then return nil end
 local ticket = digits(math.max(now_us, last + 1))
 call('ZADD', queue, ticket, owner)
 local note = 'x,' .. terms .. ',' .. client .. ' '
@@ -460,23 +580,53 @@ end
 if not long[next_long] then return reply() end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
-local function lock_at(k)
-local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-return {
+local function runs_of(text)
+local runs, at = { begun = {}, next_note = 0 }, 1
+while at <= #text do
+local kind, from, count, first, not_before, length, start =
+string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+local run = {
+owner = string.sub(text, start, start + length - 1),
+from = tonumber(from),
+count = tonumber(count),
+first = tonumber(first),
+not_before = tonumber(not_before),
+}
+if kind == 'p' then
+runs.pending = run
+else
+runs.begun[#runs.begun + 1] = run
+end
+runs.next_note = math.max(runs.next_note, run.from + run.count)
+at = start + length
+end
+return runs
+end
+local function lock_at(lock, queue, details, owner)
+local l = {
 lock = lock,
 queue = queue,
 details = details,
 holder = call('GET', lock),
 size = call('ZCARD', queue),
-detailed = call('HLEN', details) > 0,
 over = {},
+owner = owner,
 }
+local known = call('HMGET', details, 'p', 'd', 'o' .. owner, 'w' .. owner)
+l.mine, l.watched = known[3], known[4]
+l.durable = tonumber(known[2] or 0)
+l.runs = known[1] and runs_of(known[1]) or nil
+if known[1] or known[2] or known[3] or known[4] or l.size > 0 then l.detailed = true end
+return l
 end
-local function noted_claim(l, owner)
-local text = call('HGET', l.details, 'o' .. owner)
+local function detailed(l)
+if l.detailed == nil then l.detailed = call('HLEN', l.details) > 0 end
+return l.detailed
+end
+local function claim_of(owner, text)
 if not text then return nil end
-local mode, limit, noted, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, durable, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -484,6 +634,7 @@ owner = owner,
 mode = mode,
 limit = limit,
 noted = noted ~= '' or nil,
+durable = durable ~= '' or nil,
 ttl = ttl,
 client = of,
 fence = fence,
@@ -491,7 +642,8 @@ meta = meta,
 }
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local flags = (claim.noted and 'n' or '') .. (claim.durable and 'd,' or ',')
+local text = claim.mode .. claim.limit .. flags .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -506,12 +658,18 @@ if not found[1] then return nil end
 local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
+local function has_runs(l)
+return l.runs and (l.runs.pending or #l.runs.begun > 0)
+end
 local function keep(l)
+l.to_keep = false
 local in_queue, in_details = 0, 0
-if l.holder then
+if l.durable > 0 then
+in_queue, in_details = -1, -1
+elseif l.holder then
 l.left = l.left or call('PTTL', l.lock)
 in_details = l.left
-if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+if in_details == -1 and not has_runs(l) and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
 in_queue, in_details = left or 0, left or 0
@@ -536,137 +694,304 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed, l.noted = true, true
 keep(l)
-elseif l.detailed then
+elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed = true
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function tidy(l)
-if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
-if l.size > 0 then return end
-if l.holder then
-local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+local function forget_over(l)
+for from = 1, #l.over, 1000 do
+call('HDEL', l.details, unpack(l.over, from, math.min(from + 999, #l.over)))
 end
-call('DEL', l.details)
+l.over = {}
+end
+local function settle(l)
+if l.freed then call('DEL', l.lock) end
+if l.size == 0 and not l.holder then
+if detailed(l) then call('DEL', l.details) end
+return
+end
+forget_over(l)
+if l.write_runs then l.write_runs(l) end
+if l.to_keep then keep(l) end
+if l.size > 0 or l.noted or has_runs(l) or not detailed(l) then return end
+local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+if not (notes[1] or notes[2]) then call('DEL', l.details) end
+end
+local function write_runs(l)
+local runs, text = l.runs, ''
+if runs then
+local function add(kind, run)
+local times = digits(run.first or 0) .. ',' .. (run.not_before and digits(run.not_before) or '')
+text = text .. kind .. run.from .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
+end
+if runs.pending then add('p', runs.pending) end
+for _, run in ipairs(runs.begun) do
+add('b', run)
+end
+end
+if l.runs_changed then
+if text == '' and l.size == 0 then
+call('HDEL', l.details, 'p')
+l.runs = nil
+else
+call('HSET', l.details, 'p', text)
+l.detailed = true
+end
+end
+if l.durable_changed then
+if l.durable > 0 then
+call('HSET', l.details, 'd', l.durable)
+else
+call('HDEL', l.details, 'd')
+end
+end
+l.to_keep = true
+end
+local function runs_change(l)
+l.runs = l.runs or { begun = {}, next_note = 0 }
+l.runs_changed, l.write_runs = true, write_runs
+return l.runs
+end
+local function count_durable(l, by)
+l.durable = math.max(l.durable + by, 0)
+l.durable_changed, l.write_runs = true, write_runs
+end
+local function add_note(l, run, owner, text)
+local number = run.from + run.count
+local fields = { 'm' .. number, #owner .. ':' .. owner .. text }
+if owner ~= run.owner then
+fields[3], fields[4] = 'n' .. owner, number
+end
+call('HSET', l.details, unpack(fields))
+run.count = run.count + 1
+runs_change(l).next_note = run.from + run.count
+l.detailed = true
+end
+local function notes_with(l, run)
+local notes = {}
+for from = 0, run.count - 1, 500 do
+local fields = {}
+for i = from, math.min(from + 500, run.count) - 1 do
+fields[#fields + 1] = 'm' .. (run.from + i)
+end
+for _, note in ipairs(call('HMGET', l.details, unpack(fields))) do
+local length, start = string.match(note or '', '^(%d+):()')
+if length then
+notes[#notes + 1] = string.sub(note, start, start + length - 1)
+notes[#notes + 1] = string.sub(note, start + length)
+end
+end
+end
+return notes
+end
+local function drop_notes(l, run)
+if run.count == 0 then return end
+local notes = notes_with(l, run)
+for i = 1, #notes, 2 do
+l.over[#l.over + 1] = 'n' .. notes[i]
+end
+for i = run.from, run.from + run.count - 1 do
+l.over[#l.over + 1] = 'm' .. i
+end
+work = work + run.count / 200
+end
+local function become_pending(l, owner, note, first, not_before)
+local runs = runs_change(l)
+runs.pending = { owner = owner, from = runs.next_note, count = 0, first = first, not_before = not_before }
+if note then add_note(l, runs.pending, owner, note) end
+end
+local function begin_alone(l, owner, note)
+if not note then return end
+local runs = runs_change(l)
+local run = { owner = owner, from = runs.next_note, count = 0 }
+runs.begun[#runs.begun + 1] = run
+add_note(l, run, owner, note)
+end
+local function begun_of(l, owner)
+for i, run in ipairs(l.runs and l.runs.begun or {}) do
+if run.owner == owner then return run, i end
+end
+end
+local function begin_run(l, owner)
+local run = l.runs and l.runs.pending
+if run and run.owner == owner then
+local runs = runs_change(l)
+runs.pending = nil
+if run.count > 0 then runs.begun[#runs.begun + 1] = run end
+end
+return (begun_of(l, owner))
+end
+local function noted_with(l, owner)
+if not has_runs(l) then return nil end
+local number = tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+if not number then return nil end
+local function has(run)
+return run and number >= run.from and number < run.from + run.count
+end
+if has(l.runs.pending) then return l.runs.pending.owner end
+for _, run in ipairs(l.runs.begun) do
+if has(run) then return run.owner end
+end
+end
+local function early_ms(l, owner)
+local run = l.runs and l.runs.pending
+return run and run.owner == owner and run.not_before and math.max(run.not_before - now, 0) or 0
 end
 local function push(to, ...)
-return call('PUBLISH', ARGV[1] .. to, cjson.encode({ 2, ... }))
+return call('PUBLISH', channels .. to, cjson.encode({ 2, ... }))
+end
+local function take_out(l, owner)
+local removed = call('ZREM', l.queue, owner)
+l.size = l.size - removed
+if l.first and l.first.owner == owner then l.first = nil end
+return removed == 1
+end
+local function first_waiting(l)
+if l.first == nil then
+local found = l.size > 0 and call('ZRANGE', l.queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+local owner = found and found[1]
+if owner then
+local known = call('HMGET', l.details, 'o' .. owner, 'j' .. owner)
+l.first = claim_of(owner, known[1]) or { owner = owner }
+l.first.ticket, l.first.job = tonumber(found[2]), known[2]
+else
+l.first = false
+end
+end
+return l.first
+end
+local function job_of(text)
+local since, comma, note = string.match(text or '', '^(%d+)(,?)(.*)$')
+return tonumber(since), comma == ',' and note or nil
+end
+local function next_run(l)
+if not l.runs or l.runs.pending then return end
+local claim = first_waiting(l)
+if claim and claim.job then
+local _, note = job_of(claim.job)
+become_pending(l, claim.owner, note, now)
+end
+end
+local function run_over(l, owner)
+if not l.runs then return end
+local pending = l.runs.pending
+if pending and pending.owner == owner then
+drop_notes(l, pending)
+runs_change(l).pending = nil
+end
+local run, i = begun_of(l, owner)
+if run then
+drop_notes(l, run)
+table.remove(runs_change(l).begun, i)
+end
+next_run(l)
+end
+local function left_queue(l, claim, granted)
+if claim.durable then count_durable(l, -1) end
+if claim.job then l.over[#l.over + 1] = 'j' .. claim.owner end
+if granted then return end
+l.over[#l.over + 1] = 'o' .. claim.owner
+run_over(l, claim.owner)
+end
+local function is_alive(l, claim)
+local alive, unsure = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)(%??)$')
+return alive and tonumber(alive) > now, unsure == '?'
+end
+local function head(l)
+while true do
+local claim = first_waiting(l)
+if not claim then return nil, false end
+if claim.mode then
+if claim.durable or claim.client == client then return claim, false end
+if claim.alive == nil then claim.alive, claim.unsure = is_alive(l, claim) end
+if claim.alive then return claim, false end
+end
+if work > long_at_most then return nil, true end
+work = work + 0.25
+take_out(l, claim.owner)
+left_queue(l, claim)
+end
+end
+local function open_lock(lock, queue, details, owner)
+local l = lock_at(lock, queue, details, owner)
+if not has_runs(l) then return l end
+local function score(run)
+return l.size > 0 and tonumber(call('ZSCORE', queue, run.owner) or nil)
+end
+local over = {}
+for _, run in ipairs(l.runs.begun) do
+local ends = run.owner ~= l.holder and score(run)
+if run.owner ~= l.holder and not (ends and ends > now and ends < FIRST_TICKET) then over[#over + 1] = run.owner end
+end
+local run = l.runs.pending
+if run and run.owner ~= l.holder then
+local place = score(run)
+if not place or place <= now then
+over[#over + 1] = run.owner
+elseif place >= FIRST_TICKET then
+local known = call('HMGET', details, 'o' .. run.owner, 'j' .. run.owner)
+local claim = claim_of(run.owner, known[1])
+if claim and not claim.durable and claim.client ~= client and not is_alive(l, claim) then
+claim.job = known[2]
+take_out(l, run.owner)
+left_queue(l, claim)
+end
+end
+end
+for _, owner_of_run in ipairs(over) do
+run_over(l, owner_of_run)
+end
+return l
 end
 local function grant_by_push(l, claim)
-local alive, unsure = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)(%??)$')
-alive = alive and tonumber(alive) > now
-if alive and not fits(l, claim) then return false end
-l.size = l.size - call('ZREM', l.queue, claim.owner)
-work = work + (alive and 1 or 0.25)
-if alive then
 local fence = digits(new_fence())
 mark()
 local receivers = push(claim.client, 'granted', l.lock, claim.owner, fence)
-if receivers > 0 or on_cluster == '1' or unsure == '?' then
+if receivers > 0 or on_cluster == '1' or claim.unsure then
+left_queue(l, claim, true)
 local ttl = claim.ttl ~= '0' and math.min(claim.ttl, grant_ms) or grant_ms
 hold(l, claim, digits(ttl), fence, true)
-return true
+return
 end
 call('HDEL', l.details, 'c' .. claim.client)
-end
-l.over[#l.over + 1] = 'o' .. claim.owner
-return true
+left_queue(l, claim)
 end
 local function advance(l, j)
 while not l.holder do
-local head = call('ZRANGE', l.queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
-if not head then return false end
+local claim, more = head(l)
+if not claim then return more end
 if work > long_at_most then return true end
-local claim = noted_claim(l, head)
-if not claim then
-l.size = l.size - call('ZREM', l.queue, head)
-work = work + 0.25
-elseif claim.client == client then
-if not fits(l, claim) then return false end
-l.size = l.size - call('ZREM', l.queue, head)
+next_run(l)
+if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
+local owner = claim.owner
+take_out(l, owner)
+if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+local _, note = job_of(claim.job)
+begin_alone(l, owner, note)
+end
+if claim.durable or claim.client == client then
+left_queue(l, claim, true)
 local fence = digits(new_fence())
 hold(l, claim, claim.ttl, fence, claim.meta or claim.noted)
 local n = #handed
-handed[n + 1], handed[n + 2], handed[n + 3] = j, head, fence
+handed[n + 1], handed[n + 2], handed[n + 3] = j, owner, fence
 work = work + 0.5
-elseif not grant_by_push(l, claim) then
+else
+work = work + 1
+grant_by_push(l, claim)
+end
+end
 return false
-end
-end
-return false
-end
-local function enqueue(l, claim, ticket)
-local requeued = ticket ~= 'new'
-local place = requeued and tonumber(call('ZSCORE', l.queue, claim.owner) or nil)
-if place and place >= FIRST_TICKET then
-call('PERSIST', l.queue)
-ticket, requeued = digits(place), false
-else
-if not requeued then
-local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
-ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
-end
-if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
-l.size = l.size + 1
-else
-place = tonumber(call('ZSCORE', l.queue, claim.owner))
-if place < FIRST_TICKET then
-call('ZADD', l.queue, ticket, claim.owner)
-else
-ticket, requeued = digits(place), false
-end
-end
-end
-local sure = hears == '1' and not requeued
-local alive = digits(now + alive_ms) .. (sure and '' or '?')
-call('HSET', l.details, 'o' .. claim.owner, note_of(claim), 'c' .. client, alive)
-keep(l)
-return ticket, requeued
-end
-local function forget(l, owner)
-if not l.detailed then return nil end
-local notes = call('HMGET', l.details, 'o' .. owner, 'w' .. owner)
-l.over[#l.over + 1] = 'o' .. owner
-if notes[2] then
-l.over[#l.over + 1] = 'w' .. owner
-for watcher, until_ms in string.gmatch(notes[2], '(%S+) (%d+) ') do
-if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
-end
-end
-return notes[1]
-end
-local function grant(l, claim, again)
-local noted = again and l.detailed and noted_claim(l, claim.owner)
-local fence = noted and noted.fence ~= '' and noted.fence
-local has_note = fence or claim.meta or claim.noted
-fence = fence or digits(new_fence())
-hold(l, claim, claim.ttl, fence, has_note)
-if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
-return 'G', fence
-end
-local function busy(l, more, ticket, requeued)
-local holder, left = l.holder, nil
-if holder then
-l.left = l.left or call('PTTL', l.lock)
-left = l.left
-else
-holder, left = shared_left(l, false)
-end
-local ms = ''
-if more then
-ms = '0'
-elseif left and left >= 0 then
-ms = digits(math.max(left, 1))
-end
-return 'b', { holder or '', ms, ticket, requeued and '1' or '0' }
 end
 local function handed_to(owner, from)
 for i = from, #handed, 3 do
@@ -679,9 +1004,125 @@ return fence
 end
 end
 end
+local function own_score(l)
+if l.score == nil then l.score = l.size > 0 and tonumber(call('ZSCORE', l.queue, l.owner) or nil) or false end
+return l.score or nil
+end
+local function note_waiting(l, claim, sure, job)
+local fields = { 'o' .. claim.owner, note_of(claim) }
+if claim.durable then
+local before = claim.owner == l.owner and claim_of(claim.owner, l.mine)
+if not (before and before.durable and before.fence == '') then count_durable(l, 1) end
+else
+fields[3], fields[4] = 'c' .. client, digits(now + alive_ms) .. (sure and '' or '?')
+end
+if job then
+fields[#fields + 1] = 'j' .. claim.owner
+fields[#fields + 1] = job
+end
+call('HSET', l.details, unpack(fields))
+l.detailed = true
+keep(l)
+end
+local function enqueue(l, claim, ticket, job)
+local requeued = ticket ~= 'new'
+local place = requeued and own_score(l)
+if place and place >= FIRST_TICKET then
+call('PERSIST', l.queue)
+ticket, requeued = digits(place), false
+else
+if not requeued then
+local last = l.size > 0 and call('ZRANGE', l.queue, 0, 0, 'REV', 'WITHSCORES')[2]
+ticket = digits(math.max(now_us, FIRST_TICKET, last and last + 1 or 0))
+end
+l.first = nil
+if call('ZADD', l.queue, 'NX', ticket, claim.owner) == 1 then
+l.size = l.size + 1
+else
+place = tonumber(call('ZSCORE', l.queue, claim.owner))
+if place < FIRST_TICKET then
+call('ZADD', l.queue, ticket, claim.owner)
+else
+ticket, requeued = digits(place), false
+end
+end
+end
+note_waiting(l, claim, hears == '1' and not requeued, job)
+return ticket, requeued
+end
+local function tell_end(l, owner)
+local noted, watched, job
+if owner == l.owner and not l.runs then
+noted, watched = l.mine, l.watched
+elseif detailed(l) then
+local known = call('HMGET', l.details, 'o' .. owner, 'w' .. owner, 'j' .. owner)
+noted, watched, job = known[1], known[2], known[3]
+end
+if noted then l.over[#l.over + 1] = 'o' .. owner end
+if job then l.over[#l.over + 1] = 'j' .. owner end
+if watched then
+l.over[#l.over + 1] = 'w' .. owner
+for watcher, until_ms in string.gmatch(watched, '(%S+) (%d+) ') do
+if tonumber(until_ms) > now then push(watcher, 'ended', l.lock, owner) end
+end
+end
+local claim = claim_of(owner, noted)
+if claim and claim.durable and claim.fence == '' then count_durable(l, -1) end
+return noted
+end
+local function forget(l, owner)
+local noted = tell_end(l, owner)
+run_over(l, owner)
+return noted
+end
+local DISPLACED = '\\255'
+local function left_key(l, owner)
+return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
+end
+local function displaced_by(key)
+local left = call('GET', key)
+if left and string.sub(left, 1, 1) == DISPLACED then return string.sub(left, 2) end
+end
+local function grant(l, claim, again)
+local noted = again and claim_of(claim.owner, l.mine)
+local fence = noted and noted.fence ~= '' and noted.fence
+local has_note = fence or claim.meta or claim.noted
+fence = fence or digits(new_fence())
+hold(l, claim, claim.ttl, fence, has_note)
+if claim.mode == 'x' and l.size > 0 then take_out(l, claim.owner) end
+return 'G', fence
+end
+local function busy(l, more, ticket, requeued)
+local holder, left = l.holder, nil
+if holder then
+l.left = l.left or call('PTTL', l.lock)
+left = l.left
+else
+holder, left = shared_left(l, false)
+end
+local run = l.runs and l.runs.pending
+local early = run and early_ms(l, run.owner) or 0
+if early > 0 then
+local first = first_waiting(l)
+if first and first.owner == run.owner then
+if fits(l, first) then
+left = early
+elseif left and left >= 0 then
+left = math.max(left, early)
+end
+end
+end
+local ms = ''
+if more then
+ms = '0'
+elseif left and left >= 0 then
+ms = digits(math.max(left, 1))
+end
+return 'b', { holder or '', ms, ticket, requeued and '1' or '0' }
+end
 local function acquire_among(l, j, claim, ticket)
 local owner = claim.owner
-local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+local score = own_score(l)
 if score and score > now and score < FIRST_TICKET then
 claim.mode = 's'
 return grant(l, claim, true)
@@ -713,6 +1154,10 @@ if l.holder == claim.owner then
 claim.mode = 'x'
 return grant(l, claim, true)
 end
+if tonumber(ticket) and not own_score(l) and displaced_by(left_key(l, claim.owner)) then
+local more = l.size > 0 and advance(l, j)
+return busy(l, more, '', false)
+end
 if l.holder then
 if replaces == l.holder and claim.mode == 'x' then
 local before = l.holder
@@ -727,7 +1172,7 @@ end
 if l.size == 0 then return grant(l, claim) end
 return acquire_among(l, j, claim, ticket)
 end
-local function release(l, j, owner, kept)
+local function remove(l, owner)
 local was_held, was_here = l.holder == owner, false
 if was_held then
 l.holder, l.left, l.freed, l.shared = nil, nil, true, 0
@@ -736,19 +1181,206 @@ local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
 if score then
 was_here = true
 was_held = score > now and score < FIRST_TICKET
-l.size = l.size - call('ZREM', l.queue, owner)
+l.shared, l.score = nil, nil
+take_out(l, owner)
 end
 end
-local more = l.size > 0 and advance(l, j)
-if l.freed then call('DEL', l.lock) end
 local noted = (was_held or was_here) and forget(l, owner)
-if noted and l.size > 0 and (was_here or string.sub(noted, 1, 4) == 'x,0,') then keep(l) end
+if noted and (was_here or string.find(noted, '^xn?d?,0,')) then l.to_keep = true end
+return was_held
+end
+local function release(l, j, owner, kept)
+local was_held = remove(l, owner)
+local more = l.size > 0 and advance(l, j)
+if l.freed then
+call('DEL', l.lock)
+l.freed = false
+end
 if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
 end
+local function add_seen(l, list, asking)
+local pending = l.runs and l.runs.pending
+local function add(owner, since)
+list[#list + 1] = owner or ''
+list[#list + 1] = owner and since and digits(math.max(now - since, 0)) or ''
+end
+local function held_since(owner)
+local claim = claim_of(owner, call('HGET', l.details, 'o' .. owner))
+return claim and claim.fence ~= '' and math.floor(claim.fence / 1000) or nil
+end
+local function waits_since(claim)
+return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
+end
+local holder = l.holder or l.size > 0 and shared_left(l, false)
+local first = first_waiting(l)
+if holder and holder ~= asking and not (pending and pending.owner == holder) then
+add(holder, held_since(holder))
+else
+add(nil)
+end
+if not pending or pending.owner == asking then
+add(nil)
+elseif first and first.owner == pending.owner then
+add(first.owner, waits_since(first))
+else
+local score = pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
+if score and score >= FIRST_TICKET then
+add(pending.owner, waits_since({ ticket = score, job = call('HGET', l.details, 'j' .. pending.owner) }))
+else
+add(pending.owner, held_since(pending.owner))
+end
+end
+if first and first.owner ~= asking and not (pending and pending.owner == first.owner) then
+add(first.owner, waits_since(first))
+else
+add(nil)
+end
+return list
+end
+local function granted(fence, seen)
+return 't', { fence, unpack(seen) }
+end
+local function queued(l, ticket, seen)
+local _, told = busy(l, false, ticket, false)
+for i = 1, #seen do
+told[4 + i] = seen[i]
+end
+return 'q', told
+end
+local function met(noted, seen)
+return 'm', { noted or '', unpack(seen) }
+end
+local function due(t, first)
+return t.wait and math.min(now + t.wait, first + t.most) or nil
+end
+local function job_with(note)
+return digits(now) .. (note and ',' .. note or '')
+end
+local function displace(l, j, claim, t, seen)
+local owner, before = claim.owner, l.runs.pending
+local place = before.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, before.owner) or nil)
+if place and place < FIRST_TICKET then place = nil end
+local first = not place and first_waiting(l)
+call('SET', left_key(l, before.owner), DISPLACED .. owner, 'PX', t.keep)
+tell_end(l, before.owner)
+if before.owner == l.holder then
+l.holder, l.left, l.freed, l.shared = nil, nil, true, 0
+else
+l.shared = nil
+take_out(l, before.owner)
+end
+drop_notes(l, before)
+become_pending(l, owner, t.note, before.first, due(t, before.first) or before.not_before)
+if not place and not t.wait and fits(l, claim) then
+local _, fence = grant(l, claim)
+if not t.begins then
+begin_run(l, owner)
+next_run(l)
+end
+return granted(fence, seen)
+end
+place = place or math.min(now_us, first and first.ticket - 1 or now_us)
+l.size = l.size + call('ZADD', l.queue, digits(place), owner)
+l.first = nil
+note_waiting(l, claim, hears == '1', job_with(t.note))
+local from = #handed + 1
+advance(l, j)
+local fence = handed_to(owner, from)
+if fence then return granted(fence, seen) end
+return queued(l, digits(place), seen)
+end
+local function repeated(l, claim, t, key, seen)
+local owner = claim.owner
+local score = l.holder ~= owner and own_score(l)
+if l.holder == owner or score and score > now and score < FIRST_TICKET then
+claim.mode = l.holder == owner and 'x' or 's'
+local _, fence = grant(l, claim, true)
+return granted(fence, seen)
+end
+if score and score >= FIRST_TICKET then return queued(l, enqueue(l, claim, digits(score)), seen) end
+local by = displaced_by(key)
+if by then return 'd', { by } end
+local noted = noted_with(l, owner)
+if noted then return met(noted, seen) end
+end
+local function trigger(l, j, claim, t, key)
+local owner = claim.owner
+if t.without then
+remove(l, t.without)
+forget_over(l)
+end
+local from, more, _ = #handed + 1, false, nil
+if l.size > 0 then
+if l.holder then
+_, more = head(l)
+else
+more = advance(l, j)
+end
+l.score = nil
+end
+local fence = handed_to(owner, from)
+if more and not fence then return 'a' end
+forget_over(l)
+next_run(l)
+local seen = add_seen(l, {}, owner)
+if fence then return granted(fence, seen) end
+local letter, told = repeated(l, claim, t, key, seen)
+if letter then return letter, told end
+local pending = l.runs and l.runs.pending
+local free = not first_waiting(l) and fits(l, claim)
+if free and not t.wait then
+_, fence = grant(l, claim)
+if t.begins and not pending then
+become_pending(l, owner, t.note, now)
+elseif t.begins then
+begin_alone(l, owner, t.note)
+end
+return granted(fence, seen)
+end
+local action = pending and t.pending or free and 'f' or t.running
+if action == 'm' then return met(nil, seen) end
+if action == 'w' then
+local ticket = enqueue(l, claim, 'new', t.begins and job_with(t.note) or nil)
+if t.begins then
+runs_change(l)
+next_run(l)
+end
+return queued(l, ticket, seen)
+end
+if not pending then
+local ticket = enqueue(l, claim, 'new', job_with(t.note))
+become_pending(l, owner, t.note, now, due(t, now))
+return queued(l, ticket, seen)
+end
+if action == 'f' then
+if t.note then add_note(l, pending, owner, t.note) end
+local place = t.wait and pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
+if place and place >= FIRST_TICKET then
+runs_change(l)
+pending.not_before = due(t, pending.first)
+end
+return met(pending.owner, seen)
+end
+return displace(l, j, claim, t, seen)
+end
+local function begin(l, j, owner, key)
+local more = not l.holder and l.size > 0 and advance(l, j)
+local score = l.holder ~= owner and l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+if l.holder == owner or score and score > now and score < FIRST_TICKET then
+if l.runs and l.runs.pending then call('PERSIST', l.details) end
+local run = begin_run(l, owner)
+next_run(l)
+return 'B', run and notes_with(l, run) or {}
+end
+if more then return 'a' end
+local by = displaced_by(key)
+if by then return 'd', { by } end
+return 'l'
+end
 local function renew(l, owner, terms)
-if l.holder == owner then return extend(l.lock, l.details, l.detailed, owner, terms) end
+if l.holder == owner then return extend(l.lock, l.details, detailed(l), owner, terms) end
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if not score or score <= now or score >= FIRST_TICKET then return 'l' end
 local ttl, brought = string.match(terms, '(%d+),(%d*)')
@@ -761,27 +1393,62 @@ end
 keep(l)
 return held(noted, brought)
 end
-local function do_step(j, at, result)
-local l = lock_at(3 * j - 1)
+local function trigger_terms(owner, terms, at)
+local mode, limit, ttl, noted, durable, begins, running, pending, keep_ms, wait, most, meta, note, without =
+string.match(terms, '^>([xs])(%d*),(%d+),(n?)(d?)(b?),(%a)(%a),(%d+),(%d*),(%d*),(m?)(t?)(w?)$')
+local function text(flag)
+if flag == '' then return nil end
+at = at + 1
+return ARGV[at]
+end
+local claim = {
+owner = owner,
+mode = mode,
+limit = limit,
+ttl = ttl,
+client = client,
+noted = noted ~= '' or nil,
+durable = durable ~= '' or nil,
+meta = text(meta),
+}
+return claim,
+{
+running = running,
+pending = pending,
+begins = begins ~= '',
+keep = keep_ms,
+wait = tonumber(wait),
+most = tonumber(most),
+note = text(note),
+without = text(without),
+}
+end
+local function do_step(j, at, left)
 local owner, terms = ARGV[at], ARGV[at + 1]
+local l = open_lock(KEYS[3 * j - 1], KEYS[3 * j], KEYS[3 * j + 1], owner)
 local kind = string.byte(terms)
 local letter, extra
 if not kind then
 letter = release(l, j, owner, nil)
 elseif kind == 33 then -- '!'
-letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = result })
+letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = left })
+elseif kind == 42 then -- '*'
+letter, extra = begin(l, j, owner, left)
 elseif kind == 61 then -- '='
 letter, extra = renew(l, owner, terms)
+elseif kind == 62 then -- '>'
+local claim, t = trigger_terms(owner, terms, at + 1)
+letter, extra = trigger(l, j, claim, t, left)
 else
 local claim = { owner = owner, mode = 'x', limit = '', ttl = terms, client = client }
 local ticket, replaces = 'new', nil
 if kind == 116 then -- 't'
 claim.ttl, ticket = string.sub(terms, 2), ''
 elseif kind >= 115 then -- 'x' and 's'
-local noted, meta, other
-claim.mode, claim.limit, claim.ttl, ticket, noted, meta, other =
-string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(m?)(r?)$')
-claim.noted = noted ~= '' or nil
+local noted, durable, meta, other
+claim.mode, claim.limit, claim.ttl, ticket, noted, durable, meta, other =
+string.match(terms, '^([xs])(%d*),(%d+),(%w*),(n?)(d?)(m?)(r?)$')
+claim.noted, claim.durable = noted ~= '' or nil, durable ~= '' or nil
 at = at + 2
 if meta ~= '' then
 claim.meta = ARGV[at]
@@ -791,26 +1458,20 @@ if other ~= '' then replaces = ARGV[at] end
 end
 letter, extra = acquire(l, j, claim, ticket, replaces)
 end
-if l.detailed then tidy(l) end
+settle(l)
 return letter, extra
 end
-local next_result = 3 * count + 2
 local full = false
 for i = next_long, #long do
 local j, at = long[i][1], long[i][2]
 local kind = string.byte(ARGV[at + 1])
-local result = nil
-if kind == 33 then
-result = KEYS[next_result]
-next_result = next_result + 1
-end
 full = full or work >= long_at_most
 if full then
 letters[j] = 'a'
 else
 work = work + (kind == 61 and 0.25 or 1)
 local before = next_fence
-local done, letter, extra = pcall(do_step, j, at, result)
+local done, letter, extra = pcall(do_step, j, at, long[i][3])
 if done then
 letters[j], extras[j] = letter, extra
 else
@@ -823,11 +1484,12 @@ return reply()
 `,
   },
   watch: {
-    sha1: '47eba6dcfd6a8ae143fe8b05e7bc1c2698549873',
+    sha1: '942e58a0b7f9b64ecd551d049e3833732e355164',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local result = call('GET', KEYS[4])
-if result then return { 'result', result } end
+local left = call('GET', KEYS[4])
+if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
+if left then return { 'result', left } end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
@@ -843,23 +1505,53 @@ end
 end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
-local function lock_at(k)
-local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-return {
+local function runs_of(text)
+local runs, at = { begun = {}, next_note = 0 }, 1
+while at <= #text do
+local kind, from, count, first, not_before, length, start =
+string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+local run = {
+owner = string.sub(text, start, start + length - 1),
+from = tonumber(from),
+count = tonumber(count),
+first = tonumber(first),
+not_before = tonumber(not_before),
+}
+if kind == 'p' then
+runs.pending = run
+else
+runs.begun[#runs.begun + 1] = run
+end
+runs.next_note = math.max(runs.next_note, run.from + run.count)
+at = start + length
+end
+return runs
+end
+local function lock_at(lock, queue, details, owner)
+local l = {
 lock = lock,
 queue = queue,
 details = details,
 holder = call('GET', lock),
 size = call('ZCARD', queue),
-detailed = call('HLEN', details) > 0,
 over = {},
+owner = owner,
 }
+local known = call('HMGET', details, 'p', 'd', 'o' .. owner, 'w' .. owner)
+l.mine, l.watched = known[3], known[4]
+l.durable = tonumber(known[2] or 0)
+l.runs = known[1] and runs_of(known[1]) or nil
+if known[1] or known[2] or known[3] or known[4] or l.size > 0 then l.detailed = true end
+return l
 end
-local function noted_claim(l, owner)
-local text = call('HGET', l.details, 'o' .. owner)
+local function detailed(l)
+if l.detailed == nil then l.detailed = call('HLEN', l.details) > 0 end
+return l.detailed
+end
+local function claim_of(owner, text)
 if not text then return nil end
-local mode, limit, noted, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
+local mode, limit, noted, durable, ttl, of, fence, comma, meta =
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -867,6 +1559,7 @@ owner = owner,
 mode = mode,
 limit = limit,
 noted = noted ~= '' or nil,
+durable = durable ~= '' or nil,
 ttl = ttl,
 client = of,
 fence = fence,
@@ -874,7 +1567,8 @@ meta = meta,
 }
 end
 local function note_of(claim, fence)
-local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+local flags = (claim.noted and 'n' or '') .. (claim.durable and 'd,' or ',')
+local text = claim.mode .. claim.limit .. flags .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
 if claim.meta then text = text .. ',' .. claim.meta end
 return text
 end
@@ -889,12 +1583,18 @@ if not found[1] then return nil end
 local ends = tonumber(found[2])
 return found[1], ends >= FOREVER and -1 or ends - now
 end
+local function has_runs(l)
+return l.runs and (l.runs.pending or #l.runs.begun > 0)
+end
 local function keep(l)
+l.to_keep = false
 local in_queue, in_details = 0, 0
-if l.holder then
+if l.durable > 0 then
+in_queue, in_details = -1, -1
+elseif l.holder then
 l.left = l.left or call('PTTL', l.lock)
 in_details = l.left
-if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+if in_details == -1 and not has_runs(l) and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
 else
 local _, left = shared_left(l, true)
 in_queue, in_details = left or 0, left or 0
@@ -919,32 +1619,44 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed, l.noted = true, true
 keep(l)
-elseif l.detailed then
+elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+l.detailed = true
 if l.shared then l.shared = l.shared + 1 end
 keep(l)
 end
 end
-local function tidy(l)
-if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
-if l.size > 0 then return end
-if l.holder then
+local function forget_over(l)
+for from = 1, #l.over, 1000 do
+call('HDEL', l.details, unpack(l.over, from, math.min(from + 999, #l.over)))
+end
+l.over = {}
+end
+local function settle(l)
+if l.freed then call('DEL', l.lock) end
+if l.size == 0 and not l.holder then
+if detailed(l) then call('DEL', l.details) end
+return
+end
+forget_over(l)
+if l.write_runs then l.write_runs(l) end
+if l.to_keep then keep(l) end
+if l.size > 0 or l.noted or has_runs(l) or not detailed(l) then return end
 local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-if notes[1] or notes[2] then return end
+if not (notes[1] or notes[2]) then call('DEL', l.details) end
 end
-call('DEL', l.details)
-end
-local l = lock_at(1)
+local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
 local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
-for other, until_ms in string.gmatch(call('HGET', l.details, 'w' .. owner) or '', '(%S+) (%d+) ') do
+for other, until_ms in string.gmatch(l.watched or '', '(%S+) (%d+) ') do
 if other ~= client and tonumber(until_ms) > now then watchers = watchers .. other .. ' ' .. until_ms .. ' ' end
 end
 call('HSET', l.details, 'w' .. owner, watchers)

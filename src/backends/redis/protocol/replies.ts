@@ -1,10 +1,14 @@
 import type {
   Answer,
   Answers,
+  Busy,
   ClaimMode,
   HandedGrant,
   Holder,
   LockState,
+  Note,
+  Seen,
+  SeenRun,
   Step,
   Waiter,
   WatchReply,
@@ -29,6 +33,7 @@ const LOST: Answer = { status: 'lost' }
 const AGAIN: Answer = { status: 'again' }
 const RELEASED: Answer = { status: 'released', held: true }
 const NOT_HELD: Answer = { status: 'released', held: false }
+const NOBODY: Seen = { running: null, pending: null, waiting: null }
 
 /** An error of one step. Its first word is its code, as in every error reply of the protocol. */
 export class StepError extends Error {
@@ -38,7 +43,7 @@ export class StepError extends Error {
 export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
   if (!Array.isArray(reply)) {
     const [step] = steps
-    const answer: Answer = step?.kind === 'release' ? RELEASED : { status: 'granted', fence: Number(reply) }
+    const answer = step?.kind === 'release' ? RELEASED : granted(step, Number(reply))
     return { steps: [answer], handed: [], unfinished: [] }
   }
   const letters = String(reply[1])
@@ -50,7 +55,7 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
     const step = steps[i] as Step
     switch (letters[i]) {
       case 'g':
-        answers.push({ status: 'granted', fence })
+        answers.push(granted(step, fence))
         fence += 1
         break
       case 'G':
@@ -58,6 +63,21 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
         break
       case 'b':
         answers.push(busy(reply[next++] as Reply))
+        break
+      case 't':
+        answers.push(triggerGranted(reply[next++] as Reply))
+        break
+      case 'q':
+        answers.push(triggerQueued(reply[next++] as Reply))
+        break
+      case 'm':
+        answers.push(met(reply[next++] as Reply))
+        break
+      case 'd':
+        answers.push({ status: 'displaced', by: String((reply[next++] as Reply)[0]) })
+        break
+      case 'B':
+        answers.push({ status: 'begun', notes: notes(reply[next++] as Reply) })
         break
       case 'h':
         answers.push(HELD)
@@ -106,7 +126,9 @@ export function wrongServerIn(reply: unknown): StepError | undefined {
 
 export function watchReply(reply: unknown): WatchReply {
   const [status, text] = (reply as Reply).map(String)
-  return status === 'result' ? { status, text: text as string } : { status: status === 'live' ? 'live' : 'gone' }
+  if (status === 'result') return { status, text: text as string }
+  if (status === 'displaced') return { status, by: text as string }
+  return { status: status === 'live' ? 'live' : 'gone' }
 }
 
 /** The states of the first of these locks, as many as the reply tells of. */
@@ -119,7 +141,39 @@ export function scanReply(reply: unknown): { cursor: string; keys: readonly stri
   return { cursor: String(cursor), keys: keys.map(String) }
 }
 
-function busy(reply: Reply): Answer {
+/** With nothing in its way. */
+function granted(step: Step | undefined, fence: number): Answer {
+  return step?.kind === 'trigger' ? { status: 'granted', fence, seen: NOBODY } : { status: 'granted', fence }
+}
+
+function triggerGranted([fence, ...rest]: Reply): Answer {
+  return { status: 'granted', fence: Number(fence), seen: seen(rest) }
+}
+
+function triggerQueued(reply: Reply): Answer {
+  return { ...busy(reply), seen: seen(reply.slice(4)) }
+}
+
+function met([noted, ...rest]: Reply): Answer {
+  return { status: 'met', noted: String(noted) || null, seen: seen(rest) }
+}
+
+function seen(reply: Reply): Seen {
+  const [running, pending, waiting] = [0, 2, 4].map(i => seenRun(String(reply[i]), reply[i + 1]))
+  return { running: running ?? null, pending: pending ?? null, waiting: waiting ?? null }
+}
+
+function seenRun(owner: string, ageMs: unknown): SeenRun | null {
+  return owner === '' ? null : { owner, ageMs: numberOrNull(ageMs) }
+}
+
+function notes(reply: Reply): readonly Note[] {
+  const notes: Note[] = []
+  for (let i = 0; i < reply.length; i += 2) notes.push({ owner: String(reply[i]), text: String(reply[i + 1]) })
+  return notes
+}
+
+function busy(reply: Reply): Busy {
   const [holder, retryAfterMs, ticket, requeued] = reply
   return {
     status: 'busy',
@@ -142,14 +196,14 @@ function handed(steps: readonly Step[], reply: Reply): HandedGrant[] {
 
 function lockState(name: string, reply: Reply): LockState | null {
   if (reply.length === 0) return null
-  const [atMs, holding, waiting] = reply
+  const [atMs, holding, waiting, pending, pendingNotes, notBeforeMs] = reply
   const holders: Holder[] = []
   const waiters: Waiter[] = []
-  for (let i = 3; i < reply.length; i += 4) {
+  for (let i = 6; i < reply.length; i += 4) {
     const [kind, owner, at, note] = reply.slice(i, i + 4).map(String) as [string, string, string, string]
-    const { mode, limit, fence, meta } = noted(note)
+    const { mode, limit, fence, meta, durable } = noted(note)
     if (kind === 'w') {
-      waiters.push({ owner, mode, limit, waitingSinceMs: Math.floor(Number(at) / 1000), meta, durable: false })
+      waiters.push({ owner, mode, limit, waitingSinceMs: Math.floor(Number(at) / 1000), meta, durable })
     } else {
       const acquiredAtMs = fence === 0 ? null : Math.floor(fence / 1000)
       const held: ClaimMode = kind === 'x' ? 'exclusive' : 'shared'
@@ -161,21 +215,25 @@ function lockState(name: string, reply: Reply): LockState | null {
     name,
     holding: Number(holding),
     holders,
-    pending: null,
+    pending:
+      String(pending) === ''
+        ? null
+        : { owner: String(pending), notes: Number(pendingNotes), notBeforeMs: numberOrNull(notBeforeMs) },
     waiting: Number(waiting),
     waiters,
     atMs: Number(atMs),
   }
 }
 
-/** `<x or s><limit or nothing><n or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
-function noted(note: string): Pick<Waiter, 'mode' | 'limit' | 'meta'> & { readonly fence: number } {
-  const [, letter, limit, fence, , meta] = /^([xs])(\d*)n?,\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
+/** `<x or s><limit or nothing><n or nothing><d or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
+function noted(note: string): Pick<Waiter, 'mode' | 'limit' | 'meta' | 'durable'> & { readonly fence: number } {
+  const [, letter, limit, durable, fence, , meta] = /^([xs])(\d*)n?(d?),\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
   return {
     mode: letter === 's' ? 'shared' : 'exclusive',
     limit: numberOrNull(limit),
     fence: Number(fence ?? 0),
     meta: meta ?? null,
+    durable: durable === 'd',
   }
 }
 

@@ -1,4 +1,4 @@
-import type { AcquireStep, ClaimId, Step } from '../../../backend.js'
+import type { AcquireStep, ClaimId, Step, TriggerAction, TriggerStep } from '../../../backend.js'
 import { claimOf } from '../../../internal/step-names.js'
 import type { KeySpace } from '../keys.js'
 import { ALIVE_MS, GRANT_MS, IDLE_MS, LONG_STEPS } from './limits.js'
@@ -66,15 +66,16 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
   let results = 0
   for (const step of steps) {
     request.lock(claimOf(step).name, keys)
-    if (step.kind === 'release' && step.result !== null) results += 1
+    if (leaves(step)) results += 1
   }
-  if (results > 0) addResultKeys(request, steps, keys)
+  if (results > 0) addLeftKeys(request, steps, keys)
   request.arg(sender.channels).arg(sender.client).arg(String(IDLE_MS))
   request.arg(`${flag(sender.hears)} ${flag(sender.cluster)} ${LIMITS} ${results}`)
   for (const step of steps) {
     if (step.kind === 'acquire') addAcquire(request, step)
     else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
-    else if (step.kind !== 'release') throw new Error(`${step.kind} is not there yet`)
+    else if (step.kind === 'trigger') addTrigger(request, step)
+    else if (step.kind === 'begin') request.arg(step.owner).arg('*')
     else if (step.result === null) request.arg(step.owner).arg('')
     else request.arg(step.owner).arg(`!${step.result.keepMs}`).arg(step.result.text)
   }
@@ -95,23 +96,46 @@ export function inspectRequest(names: readonly string[], keys: KeySpace, shown: 
 }
 
 function addAcquire(request: Request, { claim, ticket, replaces }: AcquireStep): void {
-  const { mode, limit, meta, noted = false } = claim
+  const { mode, limit, meta, noted = false, durable = false } = claim
   const ttl = claim.ttlMs ?? 0
   request.arg(claim.owner)
-  if (mode === 'exclusive' && meta === null && !noted && replaces === null && typeof ticket !== 'number') {
+  if (mode === 'exclusive' && meta === null && !noted && !durable && replaces === null && typeof ticket !== 'number') {
     request.arg(ticket === null ? `t${ttl}` : String(ttl))
     return
   }
   const letter = mode === 'exclusive' ? 'x' : 's'
-  const more = `${noted ? 'n' : ''}${meta === null ? '' : 'm'}${replaces === null ? '' : 'r'}`
+  const more = `${noted ? 'n' : ''}${durable ? 'd' : ''}${meta === null ? '' : 'm'}${replaces === null ? '' : 'r'}`
   request.arg(`${letter}${limit ?? ''},${ttl},${ticket ?? ''},${more}`)
   if (meta !== null) request.arg(meta)
   if (replaces !== null) request.arg(replaces)
 }
 
-function addResultKeys(request: Request, steps: readonly Step[], keys: KeySpace): void {
+const ACTIONS: Readonly<Record<TriggerAction, string>> = { meet: 'm', wait: 'w', follow: 'f', displace: 'd' }
+
+function addTrigger(request: Request, step: TriggerStep): void {
+  const { owner, mode, limit, meta, noted = false, durable = false, ttlMs } = step.claim
+  const { debounce, note, without } = step
+  const claim = `${mode === 'exclusive' ? 'x' : 's'}${limit ?? ''},${ttlMs ?? 0}`
+  const flags = `${noted ? 'n' : ''}${durable ? 'd' : ''}${step.begins ? 'b' : ''}`
+  const actions = ACTIONS[step.running] + ACTIONS[step.pending]
+  const waits = debounce === null ? ',' : `${debounce.waitMs},${debounce.maxWaitMs}`
+  const texts = `${meta === null ? '' : 'm'}${note === null ? '' : 't'}${without === null ? '' : 'w'}`
+  request.arg(owner).arg(`>${claim},${flags},${actions},${step.keepMs},${waits},${texts}`)
+  if (meta !== null) request.arg(meta)
+  if (note !== null) request.arg(note)
+  if (without !== null) request.arg(without)
+}
+
+/** Whether the step reads or writes what its owner leaves. */
+function leaves(step: Step): boolean {
+  return step.kind === 'trigger' || step.kind === 'begin' || (step.kind === 'release' && step.result !== null)
+}
+
+function addLeftKeys(request: Request, steps: readonly Step[], keys: KeySpace): void {
   for (const step of steps) {
-    if (step.kind === 'release' && step.result !== null) request.key(keys.result(step.name, step.owner))
+    if (!leaves(step)) continue
+    const { name, owner } = claimOf(step)
+    request.key(keys.result(name, owner))
   }
 }
 

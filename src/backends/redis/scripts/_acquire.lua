@@ -1,12 +1,12 @@
 -- `again`: the owner holds the lock already, and keeps the fence it was granted with if that was noted.
 local function grant(l, claim, again)
-  local noted = again and l.detailed and noted_claim(l, claim.owner)
+  local noted = again and claim_of(claim.owner, l.mine)
   local fence = noted and noted.fence ~= '' and noted.fence
   local has_note = fence or claim.meta or claim.noted
   fence = fence or digits(new_fence())
   hold(l, claim, claim.ttl, fence, has_note)
   -- It may have waited, when it took the lock from its holder.
-  if claim.mode == 'x' and l.size > 0 then l.size = l.size - call('ZREM', l.queue, claim.owner) end
+  if claim.mode == 'x' and l.size > 0 then take_out(l, claim.owner) end
   return 'G', fence
 end
 
@@ -18,6 +18,19 @@ local function busy(l, more, ticket, requeued)
   else
     holder, left = shared_left(l, false)
   end
+  local run = l.runs and l.runs.pending
+  local early = run and early_ms(l, run.owner) or 0
+  if early > 0 then
+    -- Nothing is granted before the head's time has come, nor before it fits.
+    local first = first_waiting(l)
+    if first and first.owner == run.owner then
+      if fits(l, first) then
+        left = early
+      elseif left and left >= 0 then
+        left = math.max(left, early)
+      end
+    end
+  end
   local ms = ''
   if more then
     ms = '0'
@@ -27,23 +40,10 @@ local function busy(l, more, ticket, requeued)
   return 'b', { holder or '', ms, ticket, requeued and '1' or '0' }
 end
 
--- Takes the grant of this owner out of those that were handed from `from` on, and answers its fence.
-local function handed_to(owner, from)
-  for i = from, #handed, 3 do
-    if handed[i + 1] == owner then
-      local fence = handed[i + 2]
-      for _ = 1, 3 do
-        table.remove(handed, i)
-      end
-      return fence
-    end
-  end
-end
-
 -- Nobody holds the lock exclusively, but some share it or wait for it, or did.
 local function acquire_among(l, j, claim, ticket)
   local owner = claim.owner
-  local score = tonumber(call('ZSCORE', l.queue, owner) or nil)
+  local score = own_score(l)
   if score and score > now and score < FIRST_TICKET then
     claim.mode = 's'
     return grant(l, claim, true)
@@ -76,6 +76,10 @@ local function acquire(l, j, claim, ticket, replaces)
   if l.holder == claim.owner then
     claim.mode = 'x'
     return grant(l, claim, true)
+  end
+  if tonumber(ticket) and not own_score(l) and displaced_by(left_key(l, claim.owner)) then
+    local more = l.size > 0 and advance(l, j)
+    return busy(l, more, '', false)
   end
   if l.holder then
     if replaces == l.holder and claim.mode == 'x' then

@@ -1,19 +1,43 @@
 -- A single step of a lock without details: nobody waits, shares or watches, and nothing is noted. Most steps are such, and
--- it is for them that the details exist only where they must.
-if #KEYS == 4 and call('EXISTS', KEYS[4]) == 0 then
-  local lock, owner, terms = KEYS[2], ARGV[5], ARGV[6]
-  if terms == '' then
-    if try('GET', lock) == owner then
-      call('DEL', lock)
-      return '1'
+-- it is for them that the details exist only where they must. Also a release of which nothing is noted but the claim.
+if #KEYS == 4 or #KEYS == 5 then
+  local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
+  local kind = string.byte(terms)
+  local noted = try('HLEN', details)
+  if not kind or kind == 33 then -- '!'
+    if (noted == 0 or noted == 1) and try('GET', lock) == owner then
+      if noted == 0 then
+        call('DEL', lock)
+      elseif call('HEXISTS', details, 'o' .. owner) == 1 then
+        call('DEL', lock, details)
+      else
+        noted = nil
+      end
+      if noted then
+        if kind then call('SET', KEYS[5], ARGV[7], 'PX', string.sub(terms, 2)) end
+        return '1'
+      end
     end
-  else
-    local ttl = string.byte(terms) == 116 and string.sub(terms, 2) or terms
+  elseif noted == 0 then
+    local ttl, to_note = terms, ''
+    if kind == 116 then -- 't'
+      ttl = string.sub(terms, 2)
+    elseif kind == 62 then -- '>'
+      ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+      local left = ttl and try('GET', KEYS[5])
+      if left and (type(left) ~= 'string' or string.byte(left) == 255) then ttl = nil end
+    end
     if tonumber(ttl) and ttl ~= '0' and call('SET', lock, owner, 'PX', ttl, 'NX') then
       local time = call('TIME')
       local fence = string.format('%d%06d', time[1], time[2])
       local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
-      if not last or type(last) == 'string' and #last == #fence and last < fence then return fence end
+      if not last or type(last) == 'string' and #last == #fence and last < fence then
+        if to_note == 'n' then
+          call('HSET', details, 'o' .. owner, 'xn,' .. ttl .. ',' .. ARGV[2] .. ' ' .. fence)
+          call('PEXPIRE', details, ttl + ARGV[3])
+        end
+        return fence
+      end
       -- The mark is ahead of the clock, or is no fence. What follows deals with it, and finds the owner a holder.
       if type(last) == 'string' then call('SET', KEYS[1], last) end
     end

@@ -4,27 +4,66 @@
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 
--- Reads all three keys of a lock, also to see that none is of another type before anything is written.
-local function lock_at(k)
-  local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  return {
+-- The runs that field p tells of: the pending one, and those that have begun and were told something; and the number of the
+-- next note.
+local function runs_of(text)
+  local runs, at = { begun = {}, next_note = 0 }, 1
+  while at <= #text do
+    local kind, from, count, first, not_before, length, start =
+      string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+    local run = {
+      owner = string.sub(text, start, start + length - 1),
+      from = tonumber(from),
+      count = tonumber(count),
+      first = tonumber(first),
+      not_before = tonumber(not_before),
+    }
+    if kind == 'p' then
+      runs.pending = run
+    else
+      runs.begun[#runs.begun + 1] = run
+    end
+    runs.next_note = math.max(runs.next_note, run.from + run.count)
+    at = start + length
+  end
+  return runs
+end
+
+-- Reads all three keys of a lock, also to see that none is of another type before anything is written. `owner`: whose step
+-- this is.
+local function lock_at(lock, queue, details, owner)
+  local l = {
     lock = lock,
     queue = queue,
     details = details,
     holder = call('GET', lock),
     size = call('ZCARD', queue),
-    detailed = call('HLEN', details) > 0,
     -- Fields of the details that are deleted when the step is done, together. They must not be set again in it.
     over = {},
+    owner = owner,
   }
+  local known = call('HMGET', details, 'p', 'd', 'o' .. owner, 'w' .. owner)
+  -- What is noted of the owner's claim, and who watches it, before this step.
+  l.mine, l.watched = known[3], known[4]
+  -- How many durable claims wait.
+  l.durable = tonumber(known[2] or 0)
+  -- nil where no run of a job has been waited for.
+  l.runs = known[1] and runs_of(known[1]) or nil
+  if known[1] or known[2] or known[3] or known[4] or l.size > 0 then l.detailed = true end
+  return l
 end
 
--- What is noted of a claim; nil when nothing is.
-local function noted_claim(l, owner)
-  local text = call('HGET', l.details, 'o' .. owner)
+-- Whether there are details; asked for where it is not known yet.
+local function detailed(l)
+  if l.detailed == nil then l.detailed = call('HLEN', l.details) > 0 end
+  return l.detailed
+end
+
+-- What such a text says of a claim; nil when it says nothing.
+local function claim_of(owner, text)
   if not text then return nil end
-  local mode, limit, noted, ttl, of, fence, comma, meta =
-    string.match(text, '^([xs])(%d*)(n?),(%d+),(%S+) (%d*)(,?)(.*)$')
+  local mode, limit, noted, durable, ttl, of, fence, comma, meta =
+    string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
   if not mode then return nil end
   if comma == '' then meta = nil end
   return {
@@ -32,6 +71,7 @@ local function noted_claim(l, owner)
     mode = mode,
     limit = limit,
     noted = noted ~= '' or nil,
+    durable = durable ~= '' or nil,
     ttl = ttl,
     client = of,
     fence = fence,
@@ -41,7 +81,8 @@ end
 
 -- The text that notes a claim; without a fence it waits.
 local function note_of(claim, fence)
-  local text = claim.mode .. claim.limit .. (claim.noted and 'n,' or ',') .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
+  local flags = (claim.noted and 'n' or '') .. (claim.durable and 'd,' or ',')
+  local text = claim.mode .. claim.limit .. flags .. claim.ttl .. ',' .. claim.client .. ' ' .. (fence or '')
   if claim.meta then text = text .. ',' .. claim.meta end
   return text
 end
@@ -59,14 +100,22 @@ local function shared_left(l, last)
   return found[1], ends >= FOREVER and -1 or ends - now
 end
 
--- Queue and details live as long as what is in them: shared leases, an exclusive one that is noted; and a while longer, for
--- those who wait and ask again meanwhile.
+-- Whether the runs tell of any.
+local function has_runs(l)
+  return l.runs and (l.runs.pending or #l.runs.begun > 0)
+end
+
+-- Queue and details live as long as what is in them: shared leases, an exclusive one that is noted, a durable claim that
+-- waits; and a while longer, for those who wait and ask again meanwhile.
 local function keep(l)
+  l.to_keep = false
   local in_queue, in_details = 0, 0
-  if l.holder then
+  if l.durable > 0 then
+    in_queue, in_details = -1, -1
+  elseif l.holder then
     l.left = l.left or call('PTTL', l.lock)
     in_details = l.left
-    if in_details == -1 and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
+    if in_details == -1 and not has_runs(l) and call('HEXISTS', l.details, 'o' .. l.holder) == 0 then in_details = 0 end
   else
     local _, left = shared_left(l, true)
     in_queue, in_details = left or 0, left or 0
@@ -97,27 +146,41 @@ local function hold(l, claim, ttl, fence, noted)
     l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
     if noted then
       call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+      l.detailed, l.noted = true, true
       keep(l)
-    elseif l.detailed then
+    elseif detailed(l) then
       l.over[#l.over + 1] = 'o' .. claim.owner
     end
   else
     local ends = ttl == '0' and FOREVER or now + ttl
     l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
     call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
+    l.detailed = true
     if l.shared then l.shared = l.shared + 1 end
     keep(l)
   end
 end
 
--- Ends a step: deletes what is noted of claims that are over, or all of it when nothing needs it: nobody waits or shares,
--- and nothing is noted of who holds the lock.
-local function tidy(l)
-  if #l.over > 0 then call('HDEL', l.details, unpack(l.over)) end
-  if l.size > 0 then return end
-  if l.holder then
-    local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
-    if notes[1] or notes[2] then return end
+-- Deletes what is noted of what is over.
+local function forget_over(l)
+  for from = 1, #l.over, 1000 do
+    call('HDEL', l.details, unpack(l.over, from, math.min(from + 999, #l.over)))
   end
-  call('DEL', l.details)
+  l.over = {}
+end
+
+-- Ends a step: writes what is left to be written, and deletes what is noted of claims that are over, or all of it when nothing
+-- needs it: nobody waits or shares, and nothing is noted of who holds the lock.
+local function settle(l)
+  if l.freed then call('DEL', l.lock) end
+  if l.size == 0 and not l.holder then
+    if detailed(l) then call('DEL', l.details) end
+    return
+  end
+  forget_over(l)
+  if l.write_runs then l.write_runs(l) end
+  if l.to_keep then keep(l) end
+  if l.size > 0 or l.noted or has_runs(l) or not detailed(l) then return end
+  local notes = call('HMGET', l.details, 'o' .. l.holder, 'w' .. l.holder)
+  if not (notes[1] or notes[2]) then call('DEL', l.details) end
 end

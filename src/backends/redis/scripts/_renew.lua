@@ -11,8 +11,9 @@ end
 -- was told is noted, for who looks at the lock.
 local function extend(lock, details, has_details, owner, terms)
   local ttl, brought = string.match(terms, '(%d+),(%d*)')
-  local noted = has_details and try('HGET', details, 'o' .. owner)
-  if noted and noted.err then return 'e', noted.err end
+  local known = has_details and try('HMGET', details, 'o' .. owner, 'p', 'd') or {}
+  if known.err then return 'e', known.err end
+  local noted, runs, durable = known[1], known[2], known[3]
   if ttl == '0' then
     call('PERSIST', lock)
   else
@@ -20,6 +21,6 @@ local function extend(lock, details, has_details, owner, terms)
   end
   local notes = not noted and brought ~= ''
   if notes then call('HSET', details, 'o' .. owner, 'x,' .. ttl .. ',' .. client .. ' ' .. brought) end
-  if noted or notes then expire(details, ttl ~= '0' and ttl + idle_ms or nil) end
+  if noted or notes or runs then expire(details, ttl ~= '0' and not durable and ttl + idle_ms or nil) end
   return held(noted, brought)
 end

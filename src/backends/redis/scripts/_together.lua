@@ -3,9 +3,9 @@
 local long = {}
 
 if count == 1 then
-  long[1] = { 1, 5 }
+  long[1] = { 1, 5, KEYS[5] }
 else
-  local locks, details, first_of, twice, has_details = {}, {}, {}, {}, {}
+  local locks, details, first_of, twice, noted = {}, {}, {}, {}, {}
   local alone = 0
   for j = 1, count do
     local lock = KEYS[3 * j - 1]
@@ -21,67 +21,88 @@ else
   end
 
   -- A key of another type looks free here; what is done next tells it from one that is.
-  local holders = {}
+  local holders, left = {}, {}
+  local next_result = 3 * count + 2
   if alone > 0 then
     read_mark()
     holders = call('MGET', unpack(locks))
     if call('EXISTS', unpack(details)) > 0 then
       for j = 1, count do
-        has_details[j] = call('EXISTS', details[j]) == 1
+        noted[j] = try('HLEN', details[j])
+        if noted[j] == 0 then noted[j] = nil end
       end
     end
+    if next_result <= #KEYS then left = call('MGET', unpack(KEYS, next_result)) end
   end
 
-  local released = {}
-  local at = 5
+  local released, kept = {}, {}
+  local at, results_before = 5, next_result - 1
   for j = 1, count do
     local owner, terms, here = ARGV[at], ARGV[at + 1], at
     local kind = string.byte(terms)
     at = at + 2
     local holder = holders[j]
-    local letter, extra
-    if kind == 33 or kind == 120 or kind == 115 then -- '!', 'x' and 's': texts may follow
-      at = at + (kind == 33 and 1 or #string.match(terms, '[mr]*$'))
-    elseif twice[j] then
+    local letter, extra, result, before
+    if kind == 33 or kind == 62 or kind == 42 then -- '!', '>' and '*'
+      result, before = KEYS[next_result], left[next_result - results_before]
+      next_result = next_result + 1
+    end
+    if kind == 33 then
+      at = at + 1
+    elseif kind == 62 or kind == 120 or kind == 115 then -- '>', 'x' and 's': texts may follow
+      at = at + #string.match(terms, '[mrtw]*$')
+    end
+    if twice[j] then
       letter = nil
     elseif kind == 61 then -- '='
-      if holder == owner then letter, extra = extend(locks[j], details[j], has_details[j], owner, terms) end
-    elseif has_details[j] then
-      -- Nothing is noted but this owner's claim.
-      local all = not kind and holder == owner and try('HLEN', details[j]) == 1
-      if all and call('HEXISTS', details[j], 'o' .. owner) == 1 then
-        released[#released + 1] = locks[j]
-        released[#released + 1] = details[j]
-        letter = '1'
-      end
-    elseif not kind then
+      if holder == owner then letter, extra = extend(locks[j], details[j], noted[j], owner, terms) end
+    elseif not kind or kind == 33 then
       if holder == owner then
-        released[#released + 1] = locks[j]
-        letter = '1'
-      elseif holder then
+        -- Nothing is noted but this owner's claim.
+        local all = not noted[j] or noted[j] == 1 and call('HEXISTS', details[j], 'o' .. owner) == 1
+        if all then
+          released[#released + 1] = locks[j]
+          if noted[j] then released[#released + 1] = details[j] end
+          if kind then kept[#kept + 1] = { result, ARGV[here + 2], string.sub(terms, 2) } end
+          letter = '1'
+        end
+      elseif holder and not noted[j] then
         letter = '0'
       end
-    elseif not holder then
-      local ttl = kind == 116 and string.sub(terms, 2) or terms
+    elseif not holder and not noted[j] then
+      local ttl, to_note = terms, ''
+      if kind == 116 then
+        ttl = string.sub(terms, 2)
+      elseif kind == 62 then
+        ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+        if before and string.byte(before) == 255 then ttl = nil end
+      end
       local taken
       if ttl == '0' then
         taken = try('SET', locks[j], owner, 'NX')
-      else
+      elseif tonumber(ttl) then
         taken = try('SET', locks[j], owner, 'PX', ttl, 'NX')
       end
       if taken and taken.err then
         letter, extra = 'e', taken.err
       elseif taken then
         letter = 'g'
+        if to_note == 'n' then
+          call('HSET', details[j], 'o' .. owner, 'xn,' .. ttl .. ',' .. client .. ' ' .. digits(next_fence))
+          expire(details[j], ttl ~= '0' and ttl + idle_ms or nil)
+        end
         next_fence = next_fence + 1
       end
     end
     if letter then
       letters[j], extras[j] = letter, extra
     else
-      long[#long + 1] = { j, here }
+      long[#long + 1] = { j, here, result }
     end
   end
   if #released > 0 then call('DEL', unpack(released)) end
+  for i = 1, #kept do
+    call('SET', kept[i][1], kept[i][2], 'PX', kept[i][3])
+  end
 end
 if #long == 0 then return reply() end

@@ -10,10 +10,10 @@ local function usual(j, at)
     local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
     if not first[3] or tonumber(first[2]) < 1e15 then return nil end
     local head = first[1]
-    local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner)
+    local notes = call('HMGET', details, 'o' .. head, 'o' .. owner, 'w' .. owner, 'p')
     local ttl = notes[1] and string.match(notes[1], '^x,([1-9]%d*),')
     local bare = ttl and notes[1] == 'x,' .. ttl .. ',' .. client .. ' '
-    if not bare or notes[2] or notes[3] then return nil end
+    if not bare or notes[2] or notes[3] or notes[4] then return nil end
     call('ZREM', queue, head)
     local fence = digits(new_fence())
     call('SET', lock, head, 'PX', ttl)
@@ -24,7 +24,9 @@ local function usual(j, at)
   elseif holder and holder ~= owner and hears == '1' and tonumber(terms) and terms ~= '0' then
     local left = call('PTTL', lock)
     local last = call('ZRANGE', queue, 0, 0, 'REV', 'WITHSCORES')[2]
-    if left < 0 or not last or tonumber(last) < 1e15 or call('HEXISTS', details, 'o' .. owner) == 1 then return nil end
+    if left < 0 or not last or tonumber(last) < 1e15 then return nil end
+    local known = call('HMGET', details, 'o' .. owner, 'p', 'd')
+    if known[1] or known[2] or known[3] then return nil end
     local ticket = digits(math.max(now_us, last + 1))
     call('ZADD', queue, ticket, owner)
     local note = 'x,' .. terms .. ',' .. client .. ' '

@@ -4,7 +4,8 @@
 -- KEYS  the three of each lock, see steps.lua
 -- ARGV  1 how many holders, and how many waiters, to show of each  2 how many to show of all: after that many the rest of
 --       the locks is left out
--- reply for each lock: {} when nobody holds it or waits for it, else {now in ms, how many hold it, how many wait, then of
+-- reply for each lock: {} when nobody holds it or waits for it, else {now in ms, how many hold it, how many wait, of the
+--       pending run its owner or '', how many notes it has, and before when it does not start, in ms, or ''; then of
 --       each holder and each waiter four: 'x' exclusive holder, 's' shared holder or 'w' waiter; owner; when the lease
 --       ends in ms or '', or the ticket; and what is noted of the claim or ''}
 local call, try = redis.call, redis.pcall
@@ -34,13 +35,37 @@ local function notes_of(details, owners)
   return notes
 end
 
+-- The pending run: who is noted as such, unless it is over unnoticed; else the first that waits and will begin a run.
+local function pending_of(holder, queue, details)
+  local noted = of_type(try('HGET', details, 'p'), false)
+  if not noted then return { '', 0, '' } end
+  local run = runs_of(noted).pending
+  local place = run and run.owner ~= holder and tonumber(of_type(try('ZSCORE', queue, run.owner), nil) or nil)
+  local over = run and run.owner ~= holder and not (place and place > now)
+  local waits = place and place >= FIRST_TICKET
+  local claim = waits and claim_of(run.owner, call('HGET', details, 'o' .. run.owner))
+  if claim and not claim.durable then
+    local alive = string.match(call('HGET', details, 'c' .. claim.client) or '', '^%d+')
+    over = not alive or tonumber(alive) <= now
+  end
+  if run and not over then return { run.owner, run.count, run.not_before and digits(run.not_before) or '' } end
+  for _, owner in ipairs(of_type(try('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 2), {})) do
+    if not (run and run.owner == owner) then
+      local job = call('HGET', details, 'j' .. owner)
+      if not job then break end
+      return { owner, string.find(job, ',', 1, true) and 1 or 0, '' }
+    end
+  end
+  return { '', 0, '' }
+end
+
 local function inspect(k)
   local lock, queue, details = KEYS[k], KEYS[k + 1], KEYS[k + 2]
   local from, to = '(' .. digits(now), '(1e15'
   local holder = of_type(try('GET', lock), false)
   local shared = of_type(try('ZCOUNT', queue, from, to), 0)
   local waiting = of_type(try('ZCOUNT', queue, FIRST_TICKET, '+inf'), 0)
-  local state = { digits(now), shared + (holder and 1 or 0), waiting }
+  local state = { digits(now), shared + (holder and 1 or 0), waiting, unpack(pending_of(holder, queue, details)) }
   local read = 0
   -- Adds the first of these members of the queue, by `less`, or of the lock itself.
   local function add(kind, members, less, most)

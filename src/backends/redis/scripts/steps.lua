@@ -7,14 +7,23 @@
 --   queue    zset    the waiting claims, owner -> ticket, from FIRST_TICKET on; and below it the shared holders, owner ->
 --                    when the lease ends, in ms (FOREVER: never)
 --   details  hash    there is one as soon as there is more to know than an exclusive holder's owner:
---                      o<owner>   of a claim: '<x or s><limit or nothing>,<ttl>,<client> <fence, none while it waits>',
---                                 and with a meta ',<meta>' behind it
+--                      o<owner>   of a claim: '<x or s><limit or nothing><n><d>,<ttl>,<client> <fence, none while it
+--                                 waits>', and with a meta ',<meta>' behind it; n: to be noted, d: durable
 --                      c<client>  until when it counts as alive, in ms; with '?' behind it while its pushes may be missed
 --                      w<owner>   who watches this claim: '<client> <until, in ms> ' of each
+--                      j<owner>   of a claim that waits and will begin a run: since when, in ms, and ',<note>'
+--                      p          the runs, in a row; nothing in it: none: '<p pending or b begun><number of its first note>,
+--                                 <how many>,<first asked for, in ms>,<not to start before, in ms, or nothing>,<length of
+--                                 the owner in bytes>:<owner>'
+--                      m<number>  a note: '<length of the owner in bytes>:<owner><text>'
+--                      n<owner>   the number of the note that this owner's trigger left with another's run
+--                      d          how many durable claims wait; none: nothing
+-- What an owner leaves is a string of its own: the text of its result, or the byte 255 and by whom it was displaced.
 -- The fence mark is a string, the last fence of all its locks. It may expire once the clock has passed it.
 -- A ttl is in ms; 0: for ever. Time is the server's alone. Lua's tostring would round a number of the size of a fence.
 --
--- KEYS  1 the fence mark, then the three of each step, then the key of each result that is to be kept
+-- KEYS  1 the fence mark, then the three of each step, then for each trigger, begin, and release with a result, in their
+--       order, the key of what its owner leaves. What a displaced claim leaves is beside it, in the same slot
 -- ARGV  1 channel prefix  2 client  3 how long what only waiters or later fences need is kept after its last use, in ms
 --       4 settings, see _settings.lua; then of each step its owner and its terms:
 --         nothing                      release
@@ -22,9 +31,14 @@
 --         =<ttl>,<fence or nothing>    renew
 --         <ttl>                        acquire exclusively; when that cannot be, wait behind everybody else
 --         t<ttl>                       acquire exclusively, or not at all
---         <x or s><limit or nothing>,<ttl>,<ticket: nothing not to wait, new, or a number>,<n><m><r>
---                                      acquire; with n fence and age are noted with the grant, with m its meta follows,
---                                      with r the owner it is to replace
+--         <x or s><limit or nothing>,<ttl>,<ticket: nothing not to wait, new, or a number>,<n><d><m><r>
+--                                      acquire; with n fence and age are noted with the grant, with d it is durable, with m
+--                                      its meta follows, with r the owner it is to replace
+--         ><x or s><limit or nothing>,<ttl>,<n><d><b>,<running><pending>,<keep>,<wait>,<most>,<m><t><w>
+--                                      trigger; n and d as above, with b its owner begins it; what to do: m meet, w wait,
+--                                      f follow, d displace; for how long it is kept that a run was displaced; the
+--                                      debounce or nothing; then meta, note and the owner without whom, as m, t, w say
+--         *                            begin
 -- reply of one step for which there is nothing to find out: '1' when it released the lock, or the fence of its grant;
 --       else {first fence, a letter of each step, what the letters leave open in the order of the steps}:
 --         g            granted, with the first fence not given to a step before
@@ -36,6 +50,7 @@
 --         l            lost
 --         1 0          released; was held, or was not
 --         3 2          the same, but there is more to grant than one call may: send the release again
+--         t q m d B    see _engine.lua
 --         a            nothing was done, since the call had too much to do
 --         e error      failed
 --       With '+' behind the letters there is one part more: {step, owner, fence} of each waiting claim of this client
@@ -45,11 +60,10 @@ local call, try = redis.call, redis.pcall
 -- @include _alone.lua
 -- @include _time.lua
 -- @include _settings.lua
+-- @include _fences.lua
+-- @include _reply.lua
 -- @include _renew.lua
 -- @include _together.lua
 -- @include _usual.lua
--- @include _lock.lua
--- @include _queue.lua
--- @include _acquire.lua
--- @include _release.lua
+-- @include _engine.lua
 -- @include _long.lua

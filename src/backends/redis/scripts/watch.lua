@@ -3,21 +3,22 @@
 -- KEYS  1 lock  2 queue  3 details, see steps.lua  4 the key of the owner's result
 -- ARGV  1 owner  2 client  3 how long what only waiters need is kept after its last use, in ms  4 how long a client counts
 --       as alive after it was heard of, in ms
--- reply {'result', text} | {'live'} | {'gone'}
+-- reply {'result', text} | {'displaced', by} | {'live'} | {'gone'}
 local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local result = call('GET', KEYS[4])
-if result then return { 'result', result } end
+local left = call('GET', KEYS[4])
+if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
+if left then return { 'result', left } end
 
 -- @include _time.lua
 -- @include _lock.lua
-local l = lock_at(1)
+local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
 
 local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
-for other, until_ms in string.gmatch(call('HGET', l.details, 'w' .. owner) or '', '(%S+) (%d+) ') do
+for other, until_ms in string.gmatch(l.watched or '', '(%S+) (%d+) ') do
   if other ~= client and tonumber(until_ms) > now then watchers = watchers .. other .. ' ' .. until_ms .. ' ' end
 end
 call('HSET', l.details, 'w' .. owner, watchers)

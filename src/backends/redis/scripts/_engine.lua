@@ -1,0 +1,44 @@
+-- The lock side of all steps, for any script that does some of them; what else it does is in the same step.
+--
+-- The script has these locals before it includes this, and _time.lua and _fences.lua:
+--   call, try                    redis.call, redis.pcall
+--   mark_key                     the key of the fence mark
+--   channels, client             what the channel of every client starts with; the client that calls
+--   hears, on_cluster            '1' when the client hears pushes just now; '1' on a cluster
+--   grant_ms, alive_ms, idle_ms  how long a pushed grant stands unconfirmed; how long a client counts as alive after it was
+--                                heard of; how long what only waiters need is kept
+--   long_at_most, work           how much a call may do, in steps, and how much it did: 0
+--   handed                       {}: gets {j, owner, fence} in a row of each claim that was granted and not pushed: those of
+--                                this client, and durable ones of anybody
+--
+-- A step of one lock is three calls, in this order, and `mark()` once before the script answers:
+--   l = open_lock(lock, queue, details, owner)   the lock's three keys, and whose step it is
+--   trigger | begin | release | acquire          see below; `j` is what stands in `handed`
+--   settle(l)                                    writes the rest
+--
+--   trigger(l, j, claim, t, key)   't', {fence, seen…} granted
+--                                  'q', {holder, ms, ticket, '0', seen…} queued, as `b` in steps.lua
+--                                  'm', {owner of the run that the note was left with or '', seen…} neither
+--                                  'd', {by} displaced before    'a' too much to do, nothing was done: send it again
+--   begin(l, j, owner, key)        'B', {owner, text, …} the notes    'd', {by}    'l' not held    'a'
+--   release(l, j, owner, kept)     '1' was held, '0' was not; '3', '2' the same, but more is to be granted than a call may:
+--                                  call it again. kept: nil or {ms, text, key}
+--   acquire(l, j, claim, ticket, replaces)   as in steps.lua
+--   advance(l, j)                  grants what waits, if the lock is free; true: more than a call may
+--
+--   claim  {owner, mode = 'x' or 's', limit = '' or digits, ttl = digits, '0': for ever, client, noted, durable, meta}: a
+--          trigger whose `durable` is true waits without its client
+--   t      {running, pending = 'm' meet, 'w' wait, 'f' follow or 'd' displace; note or nil; begins; wait, most: the debounce
+--          in ms, or nil; without: an owner or nil; keep: in ms, digits}
+--   key    of what the owner left: left_key(l, owner)
+--   seen   owner and age in ms of the running, the pending and the waiting run, '' for what is not: six texts
+--
+-- All owners, texts and keys are strings. What fails raises an error; nothing was written then unless the server's memory
+-- ended in between.
+
+-- @include _lock.lua
+-- @include _runs.lua
+-- @include _queue.lua
+-- @include _acquire.lua
+-- @include _release.lua
+-- @include _trigger.lua

@@ -1,0 +1,142 @@
+-- The runs of jobs. At most one claim of a lock is its pending run: the next run, which has not begun. Notes are left with
+-- it. They stay until the run ends, so that a step that is repeated is answered as before.
+
+-- Writes which runs there are, when the step is done; and how many durable claims wait.
+local function write_runs(l)
+  local runs, text = l.runs, ''
+  if runs then
+    local function add(kind, run)
+      local times = digits(run.first or 0) .. ',' .. (run.not_before and digits(run.not_before) or '')
+      text = text .. kind .. run.from .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
+    end
+    if runs.pending then add('p', runs.pending) end
+    for _, run in ipairs(runs.begun) do
+      add('b', run)
+    end
+  end
+  if l.runs_changed then
+    if text == '' and l.size == 0 then
+      call('HDEL', l.details, 'p')
+      l.runs = nil
+    else
+      call('HSET', l.details, 'p', text)
+      l.detailed = true
+    end
+  end
+  if l.durable_changed then
+    if l.durable > 0 then
+      call('HSET', l.details, 'd', l.durable)
+    else
+      call('HDEL', l.details, 'd')
+    end
+  end
+  l.to_keep = true
+end
+
+local function runs_change(l)
+  l.runs = l.runs or { begun = {}, next_note = 0 }
+  l.runs_changed, l.write_runs = true, write_runs
+  return l.runs
+end
+
+-- `by`: 1 when a durable claim was queued, -1 when one left the queue.
+local function count_durable(l, by)
+  l.durable = math.max(l.durable + by, 0)
+  l.durable_changed, l.write_runs = true, write_runs
+end
+
+local function add_note(l, run, owner, text)
+  local number = run.from + run.count
+  local fields = { 'm' .. number, #owner .. ':' .. owner .. text }
+  if owner ~= run.owner then
+    fields[3], fields[4] = 'n' .. owner, number
+  end
+  call('HSET', l.details, unpack(fields))
+  run.count = run.count + 1
+  runs_change(l).next_note = run.from + run.count
+  l.detailed = true
+end
+
+-- What was left with a run: who left it, and the text, by turns.
+local function notes_with(l, run)
+  local notes = {}
+  for from = 0, run.count - 1, 500 do
+    local fields = {}
+    for i = from, math.min(from + 500, run.count) - 1 do
+      fields[#fields + 1] = 'm' .. (run.from + i)
+    end
+    for _, note in ipairs(call('HMGET', l.details, unpack(fields))) do
+      local length, start = string.match(note or '', '^(%d+):()')
+      if length then
+        notes[#notes + 1] = string.sub(note, start, start + length - 1)
+        notes[#notes + 1] = string.sub(note, start + length)
+      end
+    end
+  end
+  return notes
+end
+
+local function drop_notes(l, run)
+  if run.count == 0 then return end
+  local notes = notes_with(l, run)
+  for i = 1, #notes, 2 do
+    l.over[#l.over + 1] = 'n' .. notes[i]
+  end
+  for i = run.from, run.from + run.count - 1 do
+    l.over[#l.over + 1] = 'm' .. i
+  end
+  work = work + run.count / 200
+end
+
+-- A claim becomes the pending run, with its note, which may be nil.
+local function become_pending(l, owner, note, first, not_before)
+  local runs = runs_change(l)
+  runs.pending = { owner = owner, from = runs.next_note, count = 0, first = first, not_before = not_before }
+  if note then add_note(l, runs.pending, owner, note) end
+end
+
+-- A claim was granted while another run is pending: nobody can add to its run, which is told its own note.
+local function begin_alone(l, owner, note)
+  if not note then return end
+  local runs = runs_change(l)
+  local run = { owner = owner, from = runs.next_note, count = 0 }
+  runs.begun[#runs.begun + 1] = run
+  add_note(l, run, owner, note)
+end
+
+local function begun_of(l, owner)
+  for i, run in ipairs(l.runs and l.runs.begun or {}) do
+    if run.owner == owner then return run, i end
+  end
+end
+
+-- The run begins, or did before. Answers the run, where anything was left with it.
+local function begin_run(l, owner)
+  local run = l.runs and l.runs.pending
+  if run and run.owner == owner then
+    local runs = runs_change(l)
+    runs.pending = nil
+    if run.count > 0 then runs.begun[#runs.begun + 1] = run end
+  end
+  return (begun_of(l, owner))
+end
+
+-- The run with which this trigger left its note, as far as it has not ended.
+local function noted_with(l, owner)
+  if not has_runs(l) then return nil end
+  local number = tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+  if not number then return nil end
+  local function has(run)
+    return run and number >= run.from and number < run.from + run.count
+  end
+  if has(l.runs.pending) then return l.runs.pending.owner end
+  for _, run in ipairs(l.runs.begun) do
+    if has(run) then return run.owner end
+  end
+end
+
+-- How long a claim has still to wait, apart from others, in ms.
+local function early_ms(l, owner)
+  local run = l.runs and l.runs.pending
+  return run and run.owner == owner and run.not_before and math.max(run.not_before - now, 0) or 0
+end
