@@ -90,7 +90,7 @@ export class JobLocks {
     } as const
     const answer = await this.#locker.take(claim, replaces ?? null)
     if (answer.status === 'granted') return { status: 'granted', fence: answer.fence }
-    return { status: 'busy', holder: answer.status === 'busy' ? answer.holder : null }
+    return { status: 'busy', holder: answer.holder }
   }
 
   /**

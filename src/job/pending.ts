@@ -26,7 +26,7 @@ export async function turnOf(locker: Locker, claim: RunClaim, begins: boolean): 
   const unwatch = watchPlace(locker, claim)
   try {
     const hold = await claim.held
-    if (hold === null) return left(claim)
+    if (hold === null) return await lookBack(locker, claim)
     try {
       const turn = await begin(locker, claim, hold)
       if (turn.status !== 'begun') await hold.giveBack()
@@ -54,6 +54,14 @@ async function begin(locker: Locker, { lock: name, id: owner }: RunClaim, hold: 
 
 function left({ displacedBy }: RunClaim): Turn {
   return displacedBy === null ? { status: 'gone' } : { status: 'displaced', by: displacedBy }
+}
+
+/** What became of a claim that has no place any more. */
+async function lookBack(locker: Locker, claim: RunClaim): Promise<Turn> {
+  const known = left(claim)
+  if (known.status === 'displaced') return known
+  const reply = await throughOutage(locker, () => locker.watching.look(claim.lock, claim.id))
+  return reply.status === 'displaced' ? reply : known
 }
 
 /** Notices when another process takes the place of the pending run. @returns ends that */

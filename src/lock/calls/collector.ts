@@ -334,7 +334,7 @@ function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer i
     case 'met':
       return kind === 'trigger'
     case 'displaced':
-      return kind === 'trigger' || kind === 'begin' || kind === 'acquire'
+      return kind === 'trigger' || kind === 'begin'
     case 'begun':
       return kind === 'begin'
     case 'held':

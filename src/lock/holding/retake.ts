@@ -49,7 +49,7 @@ export class Retake implements StepListener<AcquireAnswer> {
   answered(answer: Done<AcquireAnswer>, call: CallTimes): void {
     const { termMs, fence: before } = this.#lease
     if (this.#over) return this.late(answer)
-    if (answer.status !== 'granted') return this.#lease.lose(this.#reason)
+    if (answer.status === 'busy') return this.#lease.lose(this.#reason)
     // Granted, but what it was granted for is over by now.
     if (call.tookMs >= termMs - driftMs(termMs)) return this.#again()
     this.#over = true
@@ -64,8 +64,7 @@ export class Retake implements StepListener<AcquireAnswer> {
   }
 
   late(answer: Done<AcquireAnswer> | null): void {
-    if (this.#over && !this.#lease.held && (answer === null || answer.status === 'granted'))
-      this.#host.onUnwanted(this.#lease)
+    if (this.#over && !this.#lease.held && answer?.status !== 'busy') this.#host.onUnwanted(this.#lease)
   }
 
   /** The lease ended otherwise. */

@@ -74,7 +74,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
    * its place as the pending run.
    */
   readonly result: Promise<HeldLease | null>
-  /** Who took its place. */
+  /** Who took its place, as far as that is known. */
   displacedBy: string | null = null
   ticket: number | null = null
   queue: WaitingQueue | null = null
@@ -346,6 +346,11 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       }
       if (answer.status === 'met') {
         this.#tell('met', answer.seen, answer.noted)
+        this.#leave()
+        return UNHEARD
+      }
+      // It brought its ticket, and is not queued again: another took its place.
+      if (this.ticket !== null && answer.ticket === null && this.#request.trigger !== undefined) {
         this.#leave()
         return UNHEARD
       }
