@@ -19,6 +19,12 @@ export type Fate<R> =
   /** It never began. */
   | { readonly status: 'gone' }
 
+/** How a run ends that somebody relies on, or whichever took its place. */
+export type End<R> =
+  | { readonly status: 'ended'; readonly settled: Settled<R> }
+  /** The run `id` vanished, so whoever relies on it starts anew. */
+  | { readonly status: 'gone'; readonly id: string }
+
 /** A run of this process, from its trigger on. */
 export interface LocalRun<R> {
   readonly id: string
@@ -52,8 +58,8 @@ export class Runs<A, R> {
   readonly #local = new Map<string, LocalRun<R>>()
   /** By key: the last that began. */
   readonly #executing = new Map<string, Executing>()
-  /** By id: how a run ends that somebody here relies on; `null`: it vanished. */
-  readonly #ends = new Map<string, Promise<Settled<R> | null>>()
+  /** By id. */
+  readonly #ends = new Map<string, Promise<End<R>>>()
 
   constructor(
     locker: Locker,
@@ -91,8 +97,8 @@ export class Runs<A, R> {
     return { id: run.id, ageMs: Math.round(run.hold.lease.heldMs) }
   }
 
-  /** How the run `id` ends, or whichever took its place, wherever it is; `null`: it vanished, so whoever relies on it starts anew. */
-  end(trigger: Trigger<A>, id: string): Promise<Settled<R> | null> {
+  /** How the run `id` ends, wherever it is. Never rejects. */
+  end(trigger: Trigger<A>, id: string): Promise<End<R>> {
     let end = this.#ends.get(id)
     if (end === undefined) {
       end = this.#end(trigger, id)
@@ -102,29 +108,30 @@ export class Runs<A, R> {
     return end
   }
 
-  async #end(trigger: Trigger<A>, id: string): Promise<Settled<R> | null> {
+  async #end(trigger: Trigger<A>, id: string): Promise<End<R>> {
     const local = this.#local.get(id)
     if (local === undefined) return await this.#endElsewhere(trigger, id)
     const fate = await local.fate
     if (fate.status === 'displaced') return await this.end(trigger, fate.by)
-    return fate.status === 'gone' || fate.lapsed ? null : fate.settled
+    if (fate.status === 'gone' || fate.lapsed) return { status: 'gone', id }
+    return { status: 'ended', settled: fate.settled }
   }
 
-  async #endElsewhere(trigger: Trigger<A>, id: string): Promise<Settled<R> | null> {
+  async #endElsewhere(trigger: Trigger<A>, id: string): Promise<End<R>> {
     const { watching } = this.#locker
     const live = this.#claims.liveLock(trigger.names)
     try {
       let ending = await watching.until(live, id, this.#definition.ttlMs)
-      if (ending.status === 'result') return settledFrom(ending.text, id)
+      if (ending.status === 'result') return { status: 'ended', settled: settledFrom(ending.text, id) }
       // A run that waits for a period is displaced there.
       if (ending.status === 'gone' && this.#claims.periodic) {
         const reply = await throughOutage(this.#locker, () => watching.look(trigger.names.trigger, id))
         if (reply.status === 'displaced') ending = reply
       }
-      return ending.status === 'displaced' ? await this.end(trigger, ending.by) : null
+      return ending.status === 'displaced' ? await this.end(trigger, ending.by) : { status: 'gone', id }
     } catch (error) {
       this.failed(trigger, id, error)
-      return { ok: false, error }
+      return { status: 'ended', settled: { ok: false, error } }
     }
   }
 

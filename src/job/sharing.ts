@@ -1,3 +1,5 @@
+import { afterEvents } from '../internal/real-time.js'
+
 /** What passing a {@link Turnstile} came to. */
 export interface Passed<T> {
   readonly value: T
@@ -68,12 +70,16 @@ export class Gathering<T, V> {
     this.#send = send
   }
 
-  join(key: string, item: T): Promise<V> {
+  /** @param together whether also the first waits, for all that come in this turn of the event loop */
+  join(key: string, item: T, together = false): Promise<V> {
     return new Promise((resolve, reject) => {
       const gathered = { item, resolve, reject }
       const waiting = this.#waiting.get(key)
       if (waiting !== undefined) waiting.push(gathered)
-      else {
+      else if (together) {
+        this.#waiting.set(key, [gathered])
+        afterEvents(() => void this.#go(key, this.#next(key)))
+      } else {
         this.#waiting.set(key, [])
         void this.#go(key, [gathered])
       }

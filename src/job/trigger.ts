@@ -6,6 +6,8 @@ import type { Settled } from './result.js'
 /** One trigger, with what was computed of it once. */
 export interface Trigger<A> {
   readonly args: A
+  /** In which order this process's triggers came: higher is later. */
+  readonly order: number
   readonly key: string
   readonly names: JobLockNames
   /** The arguments as they are carried for `merge`; empty without it. */

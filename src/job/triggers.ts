@@ -2,6 +2,7 @@ import { DuplicateJobError, SoloistError } from '../errors.js'
 import { decide, decideAnew, type MetRun, verdict } from '../internal/job-decision.js'
 import { checkStrategy, type JobStrategy } from '../internal/job-modes.js'
 import { described } from '../internal/job-terms.js'
+import { afterEvents } from '../internal/real-time.js'
 import { outsideBlocks, selfWait } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import type { TriggerTold } from '../lock/request.js'
@@ -37,8 +38,8 @@ interface Meeting<R> {
 interface Addition<A> {
   readonly trigger: Trigger<A>
   readonly strategy: Adding
-  /** Whether the run that it relied on vanished. */
-  readonly anew: boolean
+  /** The run that it relied on, which vanished; `null`: it came just now. */
+  readonly after: string | null
 }
 
 /** Everything one process does for the triggers of one job. */
@@ -55,6 +56,8 @@ export class Triggers<A, R> {
    */
   readonly #meeting = new Turnstile<Meeting<R>>(({ run }) => run !== null)
   readonly #adding = new Gathering<Addition<A>, Entered<R>>(group => this.#addAll(group))
+
+  #count = 0
 
   constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>) {
     this.#locker = locker
@@ -103,7 +106,8 @@ export class Triggers<A, R> {
     const text = merge === null ? '' : carried(args)
     if (merge !== null) tryMerge(merge, this.#keyOf, text, key)
     const description = describe === null ? null : described(describe, args)
-    const trigger = { args, key, names: jobLockNames(name, key), text, description }
+    this.#count += 1
+    const trigger = { args, order: this.#count, key, names: jobLockNames(name, key), text, description }
     this.#locker.assertTakesWork()
     try {
       const entered = await this.#enter(trigger, onDuplicate)
@@ -131,7 +135,7 @@ export class Triggers<A, R> {
   }
 
   async #enter(trigger: Trigger<A>, strategy: Strategy<A>): Promise<Entered<R>> {
-    if (!this.#claims.periodic && adds(strategy)) return await this.#add(trigger, strategy, false)
+    if (!this.#claims.periodic && adds(strategy)) return await this.#add(trigger, strategy)
     const { value, first } = await this.#meeting.pass(trigger.key, () => this.#meet(trigger))
     const { run } = value
     if (run === null) return await this.#onMet(trigger, value.met as Met, strategy)
@@ -195,7 +199,7 @@ export class Triggers<A, R> {
         return { outcome: outcomeOf('duplicate', met.id, met), settled, waits: false, own: false }
       }
       default:
-        return await this.#add(trigger, strategy, false)
+        return await this.#add(trigger, strategy)
     }
   }
 
@@ -209,22 +213,25 @@ export class Triggers<A, R> {
     return checkStrategy('what onDuplicate returned', strategy)
   }
 
-  async #add(trigger: Trigger<A>, strategy: Adding, anew: boolean): Promise<Entered<R>> {
-    return await this.#adding.join(`${strategy} ${anew} ${trigger.key}`, { trigger, strategy, anew })
+  async #add(trigger: Trigger<A>, strategy: Adding, after: string | null = null): Promise<Entered<R>> {
+    const addition = { trigger, strategy, after }
+    // All that relied on one run start anew together.
+    return await this.#adding.join(`${strategy} ${after ?? ''} ${trigger.key}`, addition, after !== null)
   }
 
-  /** Triggers with one key and strategy, in the order they came. */
+  /** Triggers with one key and strategy. They go in the order they came, also when they start anew. */
   async #addAll(group: readonly Addition<A>[]): Promise<readonly Entered<R>[]> {
     const { mode, merge } = this.#definition
-    const { strategy, anew } = group[0] as Addition<A>
-    const decision = (anew ? decideAnew : decide)(mode, strategy, merge !== null)
-    const triggers = group.map(({ trigger }) => trigger)
+    const { strategy, after } = group[0] as Addition<A>
+    const decision = (after === null ? decide : decideAnew)(mode, strategy, merge !== null)
+    const triggers = group.map(({ trigger }) => trigger).sort((a, b) => a.order - b.order)
     const follows = decision.running === 'follow'
     // Each of those that wait has a run of its own. Of others one goes, and covers those before it.
     const parts = strategy === 'delay' ? triggers.map(one => [one]) : follows ? chunks(triggers, textOf) : [triggers]
     const first = (part: readonly Trigger<A>[]) => (follows ? 0 : part.length - 1)
-    const entered = await Promise.all(parts.map(part => this.#addPart(part, first(part), decision, strategy, anew)))
-    return entered.flat()
+    const entered = await Promise.all(parts.map(part => this.#addPart(part, first(part), decision, strategy, after)))
+    const all = new Map(entered.flat().map((each, i) => [triggers[i], each]))
+    return group.map(({ trigger }) => all.get(trigger) as Entered<R>)
   }
 
   /** @param carrier which of these triggers is the one that the others are told of */
@@ -233,7 +240,7 @@ export class Triggers<A, R> {
     carrier: number,
     decision: ClaimOrder['decision'],
     strategy: Adding,
-    anew: boolean,
+    after: string | null,
   ): Promise<readonly Entered<R>[]> {
     const { mode } = this.#definition
     const trigger = triggers[carrier] as Trigger<A>
@@ -241,7 +248,9 @@ export class Triggers<A, R> {
     const begins = strategy === 'delay' && this.#claims.gated
     const carrying = decision.pending === 'follow' ? triggers : [trigger]
     const note = noteFor(carrying, this.#definition)
-    const { claim, told } = await this.#ask(trigger, { decision, note, begins, without: null }, anew)
+    // A run that waits for a period and does not hold its own lock any more cannot run.
+    const without = this.#claims.periodic ? after : null
+    const { claim, told } = await this.#ask(trigger, { decision, note, begins, without }, after !== null)
     const { course, seen } = told
     const waits = course !== 'granted'
     const { status, ofMet, met } = verdict(mode, strategy, course, seen)
@@ -309,17 +318,18 @@ export class Triggers<A, R> {
 
   /** How a trigger ends that relies on the run `id`. */
   async #covered(trigger: Trigger<A>, id: string, strategy: Adding | 'join'): Promise<Settled<R>> {
-    return (await this.#runs.end(trigger, id)) ?? (await this.#anew(trigger, id, strategy))
+    const end = await this.#runs.end(trigger, id)
+    return end.status === 'ended' ? end.settled : await this.#anew(trigger, end.id, strategy)
   }
 
   /** The run that a trigger relied on vanished. */
   async #anew(trigger: Trigger<A>, id: string, strategy: Adding | 'join'): Promise<Settled<R>> {
     let entered: Entered<R>
     try {
-      entered =
-        strategy === 'join'
-          ? await throughOutage(this.#locker, () => this.#enter(trigger, 'join'))
-          : await this.#add(trigger, strategy, true)
+      if (strategy === 'join') {
+        await new Promise<void>(afterEvents)
+        entered = await throughOutage(this.#locker, () => this.#enter(trigger, 'join'))
+      } else entered = await this.#add(trigger, strategy, id)
     } catch (error) {
       this.#runs.failed(trigger, id, error)
       return { ok: false, error }
