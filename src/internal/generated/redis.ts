@@ -311,7 +311,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'f8ce03605f1edd930c888df59adee6b45650c93c',
+    sha1: 'e4650ce632c3e64bd14d193f799215173997f32a',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -1200,6 +1200,23 @@ if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
 end
+local function first_holder(l)
+if l.holder or l.size == 0 then return l.holder end
+local owners = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 100)
+if #owners < 2 then return owners[1] end
+local fields, first, least = {}, owners[1], nil
+for i, owner in ipairs(owners) do
+fields[i] = 'o' .. owner
+end
+for i, text in ipairs(call('HMGET', l.details, unpack(fields))) do
+local claim = claim_of(owners[i], text)
+local fence = claim and tonumber(claim.fence)
+if fence and (not least or fence < least) then
+first, least = owners[i], fence
+end
+end
+return first
+end
 local function add_seen(l, list, asking)
 local pending = l.runs and l.runs.pending
 local function add(owner, since)
@@ -1213,7 +1230,7 @@ end
 local function waits_since(claim)
 return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
 end
-local holder = l.holder or l.size > 0 and shared_left(l, false)
+local holder = first_holder(l)
 local first = first_waiting(l)
 if holder and holder ~= asking and not (pending and pending.owner == holder) then
 add(holder, held_since(holder))

@@ -1,3 +1,22 @@
+-- Who was granted the lock first of those who hold it; of many that share it, of the hundred whose leases end first.
+local function first_holder(l)
+  if l.holder or l.size == 0 then return l.holder end
+  local owners = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 100)
+  if #owners < 2 then return owners[1] end
+  local fields, first, least = {}, owners[1], nil
+  for i, owner in ipairs(owners) do
+    fields[i] = 'o' .. owner
+  end
+  for i, text in ipairs(call('HMGET', l.details, unpack(fields))) do
+    local claim = claim_of(owners[i], text)
+    local fence = claim and tonumber(claim.fence)
+    if fence and (not least or fence < least) then
+      first, least = owners[i], fence
+    end
+  end
+  return first
+end
+
 -- Adds to a list whom a trigger sees: the running, the pending and the waiting run, of each its owner, or '', and for how
 -- long, in ms, or ''. The claim that asks counts as nobody.
 local function add_seen(l, list, asking)
@@ -13,7 +32,7 @@ local function add_seen(l, list, asking)
   local function waits_since(claim)
     return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
   end
-  local holder = l.holder or l.size > 0 and shared_left(l, false)
+  local holder = first_holder(l)
   local first = first_waiting(l)
   if holder and holder ~= asking and not (pending and pending.owner == holder) then
     add(holder, held_since(holder))

@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import type { Answer, Answers, Backend, Claim, LockState, Seen, SeenRun, Step, StoreEvent } from 'soloist'
+import { MemoryStore, memoryBackend } from 'soloist'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { acquire, type PortClient, portClient, release, renewal } from './support.js'
+
+// Random steps of all kinds, by three clients, on Redis and on the memory store: both answer the same, times and fences
+// apart, and show the same lock.
+
+let server: RedisServer
+const clients: PortClient[] = []
+const prefix = `${randomUUID()}:`
+beforeAll(async () => {
+  server = await startRedis()
+  for (let i = 0; i < 3; i += 1) clients.push(portClient(server.url, prefix, `${i}`))
+})
+afterAll(async () => {
+  await Promise.all(clients.map(({ backend }) => backend.close()))
+  await server.stop()
+})
+
+/** Each client hears its pushes. */
+async function listen() {
+  for (const [i, client] of clients.entries()) {
+    const other = clients[(i + 1) % 3] as PortClient
+    const [held, waiting] = [other.claim('warm-up'), client.claim('warm-up')]
+    await other.take(held)
+    await client.queue(waiting)
+    await client.hears()
+    await client.release(waiting)
+    await other.release(held)
+  }
+}
+
+const OWNERS = ['a', 'b', 'c', 'd', 'e', 'f']
+const FAR_MS = 600_000
+
+interface Action {
+  readonly kind: 'trigger' | 'begin' | 'release' | 'renew' | 'end' | 'acquire' | 'beat' | 'replace' | 'watch'
+  readonly owner: number
+  readonly other: number
+  readonly actions: readonly ['meet' | 'wait' | 'follow' | 'displace', 'meet' | 'wait' | 'follow' | 'displace']
+  readonly begins: boolean
+  readonly note: boolean
+  readonly debounce: null | 'now' | 'late'
+  readonly without: boolean
+  readonly durable: boolean
+  readonly shared: boolean
+  readonly result: boolean
+}
+
+const act = fc.constantFrom('meet', 'wait', 'follow', 'displace' as const)
+const action: fc.Arbitrary<Action> = fc.record({
+  kind: fc.constantFrom(
+    ...(['trigger', 'trigger', 'trigger', 'trigger', 'begin', 'begin', 'release', 'release', 'release'] as const),
+    ...(['renew', 'end', 'acquire', 'beat', 'beat', 'replace', 'watch'] as const),
+  ),
+  owner: fc.nat({ max: OWNERS.length - 1 }),
+  other: fc.nat({ max: OWNERS.length - 1 }),
+  actions: fc.tuple(act, act) as fc.Arbitrary<Action['actions']>,
+  begins: fc.boolean(),
+  note: fc.boolean(),
+  debounce: fc.constantFrom(null, null, null, 'now', 'late' as const),
+  without: fc.integer({ min: 0, max: 9 }).map(n => n === 0),
+  durable: fc.integer({ min: 0, max: 3 }).map(n => n === 0),
+  shared: fc.integer({ min: 0, max: 5 }).map(n => n === 0),
+  result: fc.boolean(),
+})
+const calls = fc.array(
+  fc.record({ client: fc.nat({ max: 2 }), list: fc.array(action, { minLength: 1, maxLength: 3 }) }),
+  { minLength: 1, maxLength: 25 },
+)
+
+/** One store, and what is known of it only here. */
+interface Side {
+  readonly backends: readonly Backend[]
+  readonly name: string
+  readonly tickets: Map<string, number>
+}
+
+function stepsOf({ name, tickets }: Side, list: readonly Action[], client: number, ids: readonly string[]): Step[] {
+  return list.flatMap((one): Step[] => {
+    // Who acquires is not who triggers: core has new owners for each.
+    const plain = one.kind === 'acquire' || one.kind === 'replace'
+    const owner = `${ids[one.owner]}${plain ? '/plain' : ''}`
+    const other = String(ids[one.other])
+    const claim: Claim = {
+      ...{ name, owner, mode: one.shared ? 'shared' : 'exclusive', limit: one.shared ? 2 : null },
+      ...{ ttlMs: one.durable ? null : 60_000, meta: one.note ? 'why' : null, noted: true, durable: one.durable },
+    }
+    const { note, begins, debounce } = one
+    switch (one.kind) {
+      case 'trigger':
+        return [
+          {
+            ...{ kind: 'trigger', claim, running: one.actions[0], pending: one.actions[1], begins, keepMs: FAR_MS },
+            note: note ? `${owner}: its note ✓` : null,
+            debounce: debounce && { waitMs: debounce === 'now' ? 0 : FAR_MS, maxWaitMs: FAR_MS },
+            without: one.without && other !== owner ? other : null,
+          },
+        ]
+      case 'begin':
+        return [{ kind: 'begin', name, owner }]
+      case 'release':
+        return [release({ ...claim, owner: one.shared ? `${owner}/plain` : owner }, null)]
+      case 'renew':
+        return [renewal(claim, 7)]
+      case 'end':
+        // A lease that runs out at once.
+        return [renewal({ ...claim, ttlMs: 1 })]
+      case 'beat':
+        return [acquire(claim, { ticket: tickets.get(owner) ?? 'new' })]
+      case 'acquire':
+        return [acquire(claim, { ticket: one.begins ? 'new' : null })]
+      case 'replace':
+        return [acquire({ ...claim, mode: 'exclusive', limit: null }, { replaces: other })]
+      case 'watch':
+        return []
+    }
+  })
+}
+
+const about = (ms: number | null) => (ms === null ? null : Math.round(ms / 20_000))
+const runSeen = (run: SeenRun | null) => run && run.owner
+const seenOf = ({ running, pending, waiting }: Seen) => [running, pending, waiting].map(runSeen)
+
+/** An answer without what need not be the same. */
+function told(answer: Answer, several: boolean): unknown {
+  const seen = 'seen' in answer ? { seen: seenOf(answer.seen) } : {}
+  switch (answer.status) {
+    case 'granted':
+      return { status: 'granted', ...seen }
+    case 'held':
+      return { status: 'held' }
+    case 'busy': {
+      const { holder, retryAfterMs, ticket, requeued } = answer
+      const some = several && holder !== null ? 'some' : holder
+      return { status: 'busy', holder: some, retry: about(retryAfterMs), queued: ticket !== null, requeued, ...seen }
+    }
+    case 'met':
+      return { status: 'met', noted: answer.noted, ...seen }
+    case 'fault':
+      throw answer.error
+    default:
+      return answer
+  }
+}
+
+const state = (one: LockState | null) =>
+  one && {
+    holding: one.holding,
+    holders: one.holders.map(({ owner, mode }) => `${owner} ${mode}`).toSorted(),
+    pending: one.pending && { ...one.pending, notBeforeMs: about(one.pending.notBeforeMs && one.pending.notBeforeMs - one.atMs) },
+    waiters: one.waiters.map(({ owner, mode, durable }) => `${owner} ${mode} ${durable}`),
+  }
+
+let runs = 0
+test('Redis answers as the memory store does', { timeout: 600_000 }, async () => {
+  await listen()
+  await fc.assert(
+    fc.asyncProperty(calls, async all => {
+      runs += 1
+      const store = new MemoryStore()
+      const events: StoreEvent[][] = [[], []]
+      const before = clients.map(client => client.events.length)
+      const memory = clients.map(({ id }) => {
+        const backend = memoryBackend({ store })
+        backend.open(id, event => events[0]?.push(event))
+        return backend
+      })
+      const name = `lock ${runs}`
+      const sides: Side[] = [
+        { backends: memory, name, tickets: new Map() },
+        { backends: clients.map(({ backend }) => backend), name, tickets: new Map() },
+      ]
+      const ids = OWNERS.map(owner => `${owner}${runs}`)
+      for (const [n, { client, list }] of all.entries()) {
+        const told2: unknown[] = []
+        const many = (await memory[0]?.inspect(name))?.holding ?? 0
+        for (const [s, side] of sides.entries()) {
+          const backend = side.backends[client] as Backend
+          const steps = stepsOf(side, list, client, ids)
+          const answers: Answers = await backend.run(steps)
+          answers.steps.forEach((answer, i) => {
+            const step = steps[i] as Step
+            if (answer.status === 'busy' && answer.ticket !== null && 'claim' in step)
+              side.tickets.set(step.claim.owner, answer.ticket)
+          })
+          if (list.some(({ kind }) => kind === 'end')) await sleep(3)
+          const watched = []
+          for (const one of list)
+            if (one.kind === 'watch')
+              watched.push(await backend.results?.watch({ name, owner: String(ids[one.owner]) }))
+          const shared = many > 1 || list.some(({ shared }) => shared)
+          told2[s] = {
+            steps: answers.steps.map(answer => told(answer, shared)),
+            handed: answers.handed.map(({ owner }) => owner),
+            watched,
+            state: state(await backend.inspect(name)),
+          }
+        }
+        expect(told2[1], `call ${n}`).toEqual(told2[0])
+      }
+      await sleep(2)
+      // Everything that is released leaves nothing.
+      for (const side of sides) {
+        const backend = side.backends[0] as Backend
+        for (let more = true; more; ) {
+          const last = await backend.inspect(name)
+          more = last !== null
+          if (last) {
+            const owners = [...last.holders, ...last.waiters].map(({ owner }) => owner)
+            await backend.run(owners.map(owner => ({ kind: 'release', name, owner, result: null })))
+          }
+        }
+      }
+      const shown = (list: readonly StoreEvent[]) =>
+        list
+          .flatMap(event => (event.type === 'ended' || event.type === 'granted' ? [`${event.type} ${event.owner}`] : []))
+          .toSorted()
+      const heard = () => shown(clients.flatMap((client, i) => client.events.slice(before[i])))
+      const expected = shown(events[0] ?? [])
+      for (let waits = 0; waits < 20 && heard().length < expected.length; waits += 1) await sleep(5)
+      expect(heard()).toEqual(expected)
+    }),
+    { numRuns: Number(process.env.RUNS ?? 300), seed: Number(process.env.SEED ?? 1), interruptAfterTimeLimit: Number(process.env.LIMIT ?? 20_000) },
+  )
+})
