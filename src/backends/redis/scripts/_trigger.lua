@@ -44,9 +44,9 @@ local function add_seen(l, list, asking)
   elseif first and first.owner == pending.owner then
     add(first.owner, waits_since(first))
   else
-    local score = pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-    if score and score >= FIRST_TICKET then
-      add(pending.owner, waits_since({ ticket = score, job = call('HGET', l.details, 'j' .. pending.owner) }))
+    local place = place_of(l, pending)
+    if place then
+      add(pending.owner, waits_since({ ticket = place, job = call('HGET', l.details, 'j' .. pending.owner) }))
     else
       add(pending.owner, held_since(pending.owner))
     end
@@ -87,8 +87,7 @@ end
 -- The claim takes the place of the pending run: its ticket, or the lock that it holds.
 local function displace(l, j, claim, t, seen)
   local owner, before = claim.owner, l.runs.pending
-  local place = before.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, before.owner) or nil)
-  if place and place < FIRST_TICKET then place = nil end
+  local place = place_of(l, before)
   local first = not place and first_waiting(l)
   -- This may be refused for want of memory. Nothing was written before.
   call('SET', left_key(l, before.owner), DISPLACED .. owner, 'PX', t.keep)
@@ -191,9 +190,8 @@ local function trigger(l, j, claim, t, key)
   end
   if action == 'f' then
     if t.note then add_note(l, pending, owner, t.note) end
-    local place = t.wait and pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
     -- A run that was granted is not put off any more.
-    if place and place >= FIRST_TICKET then
+    if t.wait and place_of(l, pending) then
       runs_change(l)
       pending.not_before = due(t, pending.first)
     end
@@ -204,10 +202,12 @@ end
 
 local function begin(l, j, owner, key)
   local more = not l.holder and l.size > 0 and advance(l, j)
-  local score = l.holder ~= owner and l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-  if l.holder == owner or score and score > now and score < FIRST_TICKET then
+  if l.holder == owner or shares(l, owner) then
     -- After this, nothing is refused for want of memory.
-    if l.runs and l.runs.pending then call('PERSIST', l.details) end
+    if l.runs and l.runs.pending then
+      call('PERSIST', l.details)
+      l.to_keep = true
+    end
     local run = begin_run(l, owner)
     next_run(l)
     return 'B', run and notes_with(l, run) or {}
