@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import { Redis } from 'ioredis'
 import type { Answer, Answers, Backend, Claim, LockState, Seen, SeenRun, Step, StoreEvent } from 'soloist'
 import { MemoryStore, memoryBackend } from 'soloist'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -11,14 +12,17 @@ import { acquire, type PortClient, portClient, release, renewal } from './suppor
 // apart, and show the same lock.
 
 let server: RedisServer
+let admin: Redis
 const clients: PortClient[] = []
 const prefix = `${randomUUID()}:`
 beforeAll(async () => {
   server = await startRedis()
+  admin = new Redis(server.url)
   for (let i = 0; i < 3; i += 1) clients.push(portClient(server.url, prefix, `${i}`))
 })
 afterAll(async () => {
   await Promise.all(clients.map(({ backend }) => backend.close()))
+  admin.disconnect()
   await server.stop()
 })
 
@@ -236,6 +240,8 @@ test('Redis answers as the memory store does', { timeout: 600_000 }, async () =>
           }
         }
       }
+      // A shared lease that ran out is left for a while.
+      for (const key of await admin.keys(`{${prefix}${name}}:*2`)) expect(await admin.pttl(key), key).toBeGreaterThan(0)
       const shown = (list: readonly StoreEvent[]) =>
         list
           .flatMap(event => (event.type === 'ended' || event.type === 'granted' ? [`${event.type} ${event.owner}`] : []))
