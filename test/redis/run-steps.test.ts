@@ -155,7 +155,11 @@ describe('a key of another type', () => {
     await admin.rpush(keysOf('bad')[which], 'x')
     const [bad, good, held] = [a.claim('bad'), a.claim('good', { noted: true }), a.claim('held')]
     await a.run(trigger(held))
-    const steps: Step[] = [trigger(bad, { begins: true }), begin(bad), trigger(a.claim('bad'), { ...displacing, begins: true })]
+    const steps: Step[] = [
+      trigger(bad, { begins: true }),
+      begin(bad),
+      trigger(a.claim('bad'), { ...displacing, begins: true }),
+    ]
     const { steps: answers } = await a.run(trigger(good), ...steps, release(held, { text: '', keepMs: 9 }), begin(good))
     const fault = expect.objectContaining({ message: expect.stringMatching(/WRONGTYPE/) })
     expect(answers.slice(1, 4)).toEqual(steps.map(() => ({ status: 'fault', error: fault })))
@@ -181,7 +185,9 @@ test('without memory: no new runs and notes; begins, releases and hand-overs go 
     expect(alone).toMatchObject(oom)
   }
   expect((await a.backend.inspect('lock'))?.pending).toMatchObject({ owner: pending.owner, notes: 2 })
-  expect((await a.run(release(held, { text: 'left', keepMs: 60_000 }))).handed).toMatchObject([{ owner: pending.owner }])
+  expect((await a.run(release(held, { text: 'left', keepMs: 60_000 }))).handed).toMatchObject([
+    { owner: pending.owner },
+  ])
   expect((await a.run(begin(pending))).steps).toMatchObject([{ status: 'begun', notes: [{}, {}] }])
   expect((await a.run(renewal(pending, 5))).steps).toMatchObject([{ status: 'held' }])
   expect((await a.run(release(pending))).handed).toMatchObject([{ owner: durable.owner }])
@@ -204,18 +210,21 @@ test('one call does no more than 32 triggers of a lock that is held; the rest is
 
 test('a claim that waits durably and is granted while it asks is told in the answer alone', async () => {
   const [a, b] = [client('a'), client('b')]
-  const held = a.claim('lock', { ttlMs: 30 })
-  const durable = b.claim('lock', { durable: true })
+  const [held, durable] = [a.claim('lock'), b.claim('lock', { durable: true })]
+  /** Its lease runs out, which no step notices. */
+  const ends = async (claim: Claim) => {
+    await a.run(renewal({ ...claim, ttlMs: 1 }))
+    await expect.poll(() => admin.exists(keysOf('lock').lock)).toBe(0)
+  }
   await a.run(trigger(held))
   await b.run(trigger(durable, { running: 'wait' }))
-  await expect.poll(() => admin.exists(keysOf('lock').lock)).toBe(0)
+  await ends(held)
   const { steps, handed } = await b.run(trigger(durable, { running: 'wait' }))
   expect([statuses(steps), handed]).toEqual([['granted'], []])
   // Another client that asks is told of it, and waits.
-  await b.run(release(durable), acquire(b.claim('lock', { ttlMs: 30 })))
   const again = b.claim('lock', { durable: true })
   await b.run(trigger(again, { running: 'wait' }))
-  await expect.poll(() => admin.exists(keysOf('lock').lock)).toBe(0)
+  await ends(durable)
   const asked = await a.run(acquire(a.claim('lock'), { ticket: 'new' }))
   expect(asked).toMatchObject({ steps: [{ status: 'busy', holder: again.owner }], handed: [{ owner: again.owner }] })
 })
