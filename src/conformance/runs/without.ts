@@ -33,6 +33,8 @@ export function without(suite: Suite): void {
     const [a, b] = await trial.clients(2)
     const run = await a.executing('lock')
     const [dead, next, mine] = [a.claim('lock'), b.claim('lock'), b.claim('lock')]
+    // Else it would ask again for the one that is dead.
+    await a.listens(b)
     await a.queue(dead)
     await b.queue(next)
     assertSeen(await b.waits(mine, { running: 'wait', without: dead.owner }), { running: run, waiting: next })
@@ -44,6 +46,7 @@ export function without(suite: Suite): void {
     const [a, b] = await trial.clients(2)
     const run = await a.executing('lock')
     const [dead, adding, mine] = [a.claim('lock'), b.claim('lock'), b.claim('lock')]
+    await a.listens(b)
     await a.waits(dead, { running: 'follow', note: 'dead' })
     await b.meets(adding, { pending: 'follow', note: 'adding' }, dead)
     const options = { running: 'follow', pending: 'follow', note: 'mine', without: dead.owner } as const

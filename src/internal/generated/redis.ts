@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: 'e9db2e5e03d652dd8cb8ce254606ac30c6bd1fba',
+    sha1: '95c9c3f50f5f6c7dc5918c1e1b729e6f2109f030',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -116,7 +116,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -148,18 +147,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)
@@ -311,7 +309,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'f8ce03605f1edd930c888df59adee6b45650c93c',
+    sha1: '531e5d6ce09e84ab6c4a6c97b7ef44ec51b495ae',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -662,7 +660,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -694,18 +691,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)
@@ -755,16 +751,17 @@ else
 call('HDEL', l.details, 'd')
 end
 end
-l.to_keep = true
 end
 local function runs_change(l)
-l.runs = l.runs or { begun = {}, next_note = 0 }
+if not l.runs then
+l.runs, l.to_keep = { begun = {}, next_note = 0 }, true
+end
 l.runs_changed, l.write_runs = true, write_runs
 return l.runs
 end
 local function count_durable(l, by)
 l.durable = math.max(l.durable + by, 0)
-l.durable_changed, l.write_runs = true, write_runs
+l.durable_changed, l.write_runs, l.to_keep = true, write_runs, true
 end
 local function add_note(l, run, owner, text)
 local number = run.from + run.count
@@ -922,27 +919,40 @@ take_out(l, claim.owner)
 left_queue(l, claim)
 end
 end
+local function place_of(l, run)
+if run.owner == l.holder or l.size == 0 then return nil end
+local first = l.first
+if first and first.owner == run.owner then return first.ticket end
+local score = tonumber(call('ZSCORE', l.queue, run.owner) or nil)
+return score and score >= FIRST_TICKET and score or nil
+end
+local function shares(l, owner)
+local ends = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+return ends and ends > now and ends < FIRST_TICKET
+end
 local function open_lock(lock, queue, details, owner)
 local l = lock_at(lock, queue, details, owner)
 if not has_runs(l) then return l end
-local function score(run)
-return l.size > 0 and tonumber(call('ZSCORE', queue, run.owner) or nil)
-end
 local over = {}
 for _, run in ipairs(l.runs.begun) do
-local ends = run.owner ~= l.holder and score(run)
-if run.owner ~= l.holder and not (ends and ends > now and ends < FIRST_TICKET) then over[#over + 1] = run.owner end
+if run.owner ~= l.holder and not shares(l, run.owner) then over[#over + 1] = run.owner end
 end
 local run = l.runs.pending
 if run and run.owner ~= l.holder then
-local place = score(run)
-if not place or place <= now then
-over[#over + 1] = run.owner
-elseif place >= FIRST_TICKET then
+local claim = first_waiting(l)
+if not (claim and claim.owner == run.owner) then
+claim = nil
+if place_of(l, run) then
 local known = call('HMGET', details, 'o' .. run.owner, 'j' .. run.owner)
-local claim = claim_of(run.owner, known[1])
-if claim and not claim.durable and claim.client ~= client and not is_alive(l, claim) then
+claim = claim_of(run.owner, known[1]) or { owner = run.owner }
 claim.job = known[2]
+elseif not shares(l, run.owner) then
+over[#over + 1] = run.owner
+end
+end
+if claim and claim.mode and not claim.durable and claim.client ~= client then
+claim.alive, claim.unsure = is_alive(l, claim)
+if not claim.alive then
 take_out(l, run.owner)
 left_queue(l, claim)
 end
@@ -1021,8 +1031,7 @@ fields[#fields + 1] = 'j' .. claim.owner
 fields[#fields + 1] = job
 end
 call('HSET', l.details, unpack(fields))
-l.detailed = true
-keep(l)
+l.detailed, l.to_keep = true, true
 end
 local function enqueue(l, claim, ticket, job)
 local requeued = ticket ~= 'new'
@@ -1200,6 +1209,23 @@ if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
 end
+local function first_holder(l)
+if l.holder or l.size == 0 then return l.holder end
+local owners = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 100)
+if #owners < 2 then return owners[1] end
+local fields, first, least = {}, owners[1], nil
+for i, owner in ipairs(owners) do
+fields[i] = 'o' .. owner
+end
+for i, text in ipairs(call('HMGET', l.details, unpack(fields))) do
+local claim = claim_of(owners[i], text)
+local fence = claim and tonumber(claim.fence)
+if fence and (not least or fence < least) then
+first, least = owners[i], fence
+end
+end
+return first
+end
 local function add_seen(l, list, asking)
 local pending = l.runs and l.runs.pending
 local function add(owner, since)
@@ -1213,7 +1239,7 @@ end
 local function waits_since(claim)
 return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
 end
-local holder = l.holder or l.size > 0 and shared_left(l, false)
+local holder = first_holder(l)
 local first = first_waiting(l)
 if holder and holder ~= asking and not (pending and pending.owner == holder) then
 add(holder, held_since(holder))
@@ -1225,9 +1251,9 @@ add(nil)
 elseif first and first.owner == pending.owner then
 add(first.owner, waits_since(first))
 else
-local score = pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-if score and score >= FIRST_TICKET then
-add(pending.owner, waits_since({ ticket = score, job = call('HGET', l.details, 'j' .. pending.owner) }))
+local place = place_of(l, pending)
+if place then
+add(pending.owner, waits_since({ ticket = place, job = call('HGET', l.details, 'j' .. pending.owner) }))
 else
 add(pending.owner, held_since(pending.owner))
 end
@@ -1260,8 +1286,7 @@ return digits(now) .. (note and ',' .. note or '')
 end
 local function displace(l, j, claim, t, seen)
 local owner, before = claim.owner, l.runs.pending
-local place = before.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, before.owner) or nil)
-if place and place < FIRST_TICKET then place = nil end
+local place = place_of(l, before)
 local first = not place and first_waiting(l)
 call('SET', left_key(l, before.owner), DISPLACED .. owner, 'PX', t.keep)
 tell_end(l, before.owner)
@@ -1356,8 +1381,7 @@ return queued(l, ticket, seen)
 end
 if action == 'f' then
 if t.note then add_note(l, pending, owner, t.note) end
-local place = t.wait and pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-if place and place >= FIRST_TICKET then
+if t.wait and place_of(l, pending) then
 runs_change(l)
 pending.not_before = due(t, pending.first)
 end
@@ -1367,9 +1391,11 @@ return displace(l, j, claim, t, seen)
 end
 local function begin(l, j, owner, key)
 local more = not l.holder and l.size > 0 and advance(l, j)
-local score = l.holder ~= owner and l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-if l.holder == owner or score and score > now and score < FIRST_TICKET then
-if l.runs and l.runs.pending then call('PERSIST', l.details) end
+if l.holder == owner or shares(l, owner) then
+if l.runs and l.runs.pending then
+call('PERSIST', l.details)
+l.to_keep = true
+end
 local run = begin_run(l, owner)
 next_run(l)
 return 'B', run and notes_with(l, run) or {}
@@ -1484,7 +1510,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '942e58a0b7f9b64ecd551d049e3833732e355164',
+    sha1: 'd0e77f34b083d5f6a372ff33e9af12dead569356',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1587,7 +1613,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -1619,18 +1644,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)
