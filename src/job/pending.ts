@@ -67,9 +67,12 @@ async function lookBack(locker: Locker, claim: RunClaim): Promise<Turn> {
 /** Notices when another process takes the place of the pending run. @returns ends that */
 function watchPlace({ watching }: Locker, claim: RunClaim): () => void {
   let over = false
+  let leave = () => {}
   const hear = async () => {
+    const heard = watching.hear(claim.lock, claim.id)
+    leave = heard.leave
     try {
-      const ending = await watching.until(claim.lock, claim.id)
+      const ending = await heard.ending
       if (over) return
       if (ending.status === 'displaced') claim.displaced(ending.by)
       else claim.placeLost()
@@ -83,6 +86,6 @@ function watchPlace({ watching }: Locker, claim: RunClaim): () => void {
   started.catch(() => {})
   return () => {
     over = true
-    watching.leave(claim.lock, claim.id)
+    leave()
   }
 }

@@ -162,8 +162,8 @@ class Run<A, R> {
   }
 
   #assertValid(): void {
-    this.#order.hold.lease.assertValid()
     if (this.#reason !== null) throw new SoloistError(this.#reason.code, this.#reason.message)
+    this.#order.hold.lease.assertValid()
   }
 
   #context(attempt: number): JobRun {
