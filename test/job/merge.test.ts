@@ -21,7 +21,11 @@ test.each<[string, (pending: Args, newest: Args) => Args, RegExp]>([
   const bad = new Runs({ onDuplicate: 'rerun', merge }).in('b', b)
   for (const call of [bad.trigger(args('X')), bad(args('X'))]) {
     const error: unknown = await call.catch((e: unknown) => e)
-    expect(error).toMatchObject({ name: 'SoloistError', code: 'INVALID_ARGUMENT', message: expect.stringMatching(message) })
+    expect(error).toMatchObject({
+      name: 'SoloistError',
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    })
   }
   expect(b.link.sent).toEqual([])
   live.end()
