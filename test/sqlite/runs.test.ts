@@ -110,6 +110,18 @@ describe.each(drivers)('runs, through %s', driver => {
     expect([a.events, other.events, a.handed, other.handed]).toEqual([[], [], [], []])
   })
 
+  test('who asks for a durable claim that its own call sweeps is told of it in the answer alone', async () => {
+    const path = newPath(folder)
+    const a = open(path)
+    await a.acquire(claim('job', 'holder'))
+    const mine = claim('job', 'durable', { durable: true })
+    await a.trigger(mine, { running: 'wait' })
+    pass(path, 60_001)
+    const sweeping = open(path)
+    expect(await sweeping.trigger(mine, { running: 'wait' })).toMatchObject({ status: 'granted' })
+    expect(sweeping.handed).toEqual([])
+  })
+
   test('a durable run that was put off is granted by whoever sweeps after its time', async () => {
     const path = newPath(folder)
     const a = open(path)
