@@ -102,7 +102,7 @@ class SqliteBackend implements Backend, ResultStore {
       if (swept === null) return outcome
       return {
         ...outcome,
-        handed: [...swept.handed, ...outcome.handed],
+        handed: [...swept.handed.filter(grant => !isAskedFor(grant, steps)), ...outcome.handed],
         news: [...swept.news, ...outcome.news],
       }
     }
@@ -180,6 +180,11 @@ class SqliteBackend implements Backend, ResultStore {
       } else this.#pushes.removeWaiting(step.claim)
     }
   }
+}
+
+/** Whether the answer to one of these steps tells of the grant. */
+function isAskedFor({ name, owner }: ClaimId, steps: readonly Step[]): boolean {
+  return steps.some(step => 'claim' in step && step.claim.name === name && step.claim.owner === owner)
 }
 
 function checkPath(target: unknown): string {

@@ -108,13 +108,12 @@ export function forgetRun(db: Database, key: Uint8Array, owner: Uint8Array): voi
   db.run('DELETE FROM soloist_note WHERE name = ? AND run = ?', key, owner)
 }
 
-/** Runs whose time has come are not put off any more. @returns the locks they wait for */
-export function dueLocks(db: Database, nowMs: number, atMost: number): readonly Uint8Array[] {
+/** Runs of a prefix whose time has come are not put off any more. @returns the locks they wait for */
+export function dueLocks(db: Database, prefix: Uint8Array, nowMs: number, atMost: number): readonly Uint8Array[] {
   const rows = db.all(
     `UPDATE soloist_run SET not_before_ms = NULL WHERE (name, owner) IN
-       (SELECT name, owner FROM soloist_run WHERE not_before_ms <= ? LIMIT ?) RETURNING name`,
-    nowMs,
-    atMost,
+       (SELECT name, owner FROM soloist_run WHERE not_before_ms <= ? AND substr(name, 1, ?) = ? LIMIT ?) RETURNING name`,
+    ...[nowMs, prefix.length, prefix, atMost],
   )
   return rows.map(row => bytes(row.name))
 }

@@ -56,6 +56,10 @@ export function isWaitedFor(db: Database, key: Uint8Array): boolean {
   return db.get('SELECT 1 FROM soloist_waiting WHERE name = ? LIMIT 1', key) !== undefined
 }
 
+export function isWaitedForDurably(db: Database, key: Uint8Array): boolean {
+  return db.get('SELECT 1 FROM soloist_waiting WHERE name = ? AND durable = 1 LIMIT 1', key) !== undefined
+}
+
 /**
  * Grants what the head of the queue allows, passing over clients that fell silent. The caller's own claims and durable ones
  * get their own ttl and are added to what it is handed, except the owner who is asking: that is told in the answer to its

@@ -18,7 +18,16 @@ import { Fences } from './fences.js'
 import { giveFree, keepFree, takeFree } from './free.js'
 import { dropGone, forgetProcesses } from './gone.js'
 import { dueLocks } from './pending.js'
-import { advance, dequeue, dropSilentClients, enqueue, isWaitedFor, markAlive, ticketOf } from './queue.js'
+import {
+  advance,
+  dequeue,
+  dropSilentClients,
+  enqueue,
+  isWaitedFor,
+  isWaitedForDurably,
+  markAlive,
+  ticketOf,
+} from './queue.js'
 import {
   addWatcher,
   displacedBy,
@@ -98,7 +107,7 @@ export class Store {
       ...this.#expiredLocks(db, nowMs),
       ...shared.map(row => bytes(row.name)),
       ...dropSilentClients(db, nowMs, SWEEP_ROWS),
-      ...dueLocks(db, nowMs, SWEEP_ROWS),
+      ...dueLocks(db, toBytes(this.#prefix), nowMs, SWEEP_ROWS),
     ]
     const news: News[] = []
     const caller: Caller = { client: null, handed: [] }
@@ -106,8 +115,10 @@ export class Store {
     for (const [rowName, key] of new Map(keys.map(key => [text(key), key]))) {
       const subject = { name: rowName.slice(this.#prefix.length), key, nowMs, fences }
       const ours = rowName.startsWith(this.#prefix)
+      // Who sweeps under another prefix can tell nobody of a durable grant, so it leaves the lock to those who can.
+      if (!ours && isWaitedForDurably(db, key)) continue
       expire(db, subject)
-      // Clients of another prefix find theirs in the database. Their durable claims are for them to grant.
+      // Clients of another prefix find theirs in the database.
       const pushed = advance(db, subject, ours ? caller : null)
       if (ours) news.push(...pushed)
     }

@@ -3,7 +3,7 @@ import type { Suite } from '../trial/suite.js'
 import { assertSeen } from './seen.js'
 
 /** A ttl that is meant to run out within its test. */
-const SHORT_MS = 200
+const SHORT_MS = 1_000
 
 /** From its begin on, nobody adds to a run or takes its place. */
 export function beginning(suite: Suite): void {

@@ -3,7 +3,7 @@ import { LONG_MS, type TrialClient } from '../trial/client.js'
 import type { Suite } from '../trial/suite.js'
 
 /** How long a run is put off, where its test waits for it. */
-const WAIT_MS = 600
+const WAIT_MS = 1_500
 const DEBOUNCE = { waitMs: WAIT_MS, maxWaitMs: LONG_MS }
 const FOLLOW = { running: 'follow', pending: 'follow', begins: true } as const
 
@@ -27,6 +27,7 @@ export function debounce(suite: Suite): void {
     await trial.outlast(WAIT_MS)
     assert.equal((await a.beat(mine, answer.ticket)).status, 'granted')
     await b.assertHeldBy('lock', mine)
+    assert.equal((await b.state('lock')).pending?.notBeforeMs, null, 'a run that was granted can start')
     await a.begins(mine, [[mine, 'mine']])
   })
 
