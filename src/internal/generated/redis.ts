@@ -309,7 +309,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '799a76f04627f51c480dee1bf55c23e6db48b081',
+    sha1: '80853f7aa954e3688932345c4f07e510fca17eac',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -985,7 +985,10 @@ next_run(l)
 if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
 local owner = claim.owner
 take_out(l, owner)
-if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+local run = l.runs and l.runs.pending
+if run and run.owner == owner then
+if run.not_before then runs_change(l).pending.not_before = nil end
+elseif run and claim.job then
 local _, note = job_of(claim.job)
 begin_alone(l, owner, note)
 end
