@@ -16,7 +16,7 @@ return answer
 `,
   },
   inspect: {
-    sha1: '95c9c3f50f5f6c7dc5918c1e1b729e6f2109f030',
+    sha1: 'ac8152fd08c063947bea4e74731b809979a70cfb',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -80,7 +80,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -309,7 +309,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '531e5d6ce09e84ab6c4a6c97b7ef44ec51b495ae',
+    sha1: '80853f7aa954e3688932345c4f07e510fca17eac',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -624,7 +624,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -985,7 +985,10 @@ next_run(l)
 if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
 local owner = claim.owner
 take_out(l, owner)
-if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+local run = l.runs and l.runs.pending
+if run and run.owner == owner then
+if run.not_before then runs_change(l).pending.not_before = nil end
+elseif run and claim.job then
 local _, note = job_of(claim.job)
 begin_alone(l, owner, note)
 end
@@ -1510,7 +1513,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: 'd0e77f34b083d5f6a372ff33e9af12dead569356',
+    sha1: '0836747f0329f68e1acdf6af9cf378ae9e0f57af',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1577,7 +1580,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {

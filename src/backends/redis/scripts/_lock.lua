@@ -63,7 +63,7 @@ end
 local function claim_of(owner, text)
   if not text then return nil end
   local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-    string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+    string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
   if not mode then return nil end
   if comma == '' then meta = nil end
   return {

@@ -170,7 +170,11 @@ local function advance(l, j)
     if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
     local owner = claim.owner
     take_out(l, owner)
-    if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+    local run = l.runs and l.runs.pending
+    if run and run.owner == owner then
+      -- A run that was granted is not put off any more.
+      if run.not_before then runs_change(l).pending.not_before = nil end
+    elseif run and claim.job then
       local _, note = job_of(claim.job)
       begin_alone(l, owner, note)
     end
