@@ -34,6 +34,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'Names and texts': {
     'name of a lock': bytes(check('LONGEST_TEXT_BYTES')),
     '`prefix`': bytes(check('LONGEST_TEXT_BYTES')),
+    '`hashTags`': number(constant('backends/redis/keys.ts', 'MOST_HASH_TAGS')),
     '`meta` of a lock': bytes(check('LONGEST_TEXT_BYTES')),
     'name of a job': bytes(constant('job/names.ts', 'LONGEST_JOB_NAME_BYTES')),
     '`meta` of a job lock (`solo.jobs`)': bytes(constant('job/locks.ts', 'LONGEST_META_BYTES')),
