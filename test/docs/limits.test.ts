@@ -86,7 +86,9 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     } ms`,
     'steps in one transaction': number(found('backends/sqlite/backend.ts', /mostSteps: number = (\d+)/)),
     'a process that waits looks at the file every': ms(constant('backends/sqlite/watch.ts', 'POLL_MS')),
-    'a look whether the file was replaced counts for': ms(constant('backends/sqlite/transactions.ts', 'LOOK_MS')),
+    'a look whether the file, but not its `-wal`, was replaced counts for': ms(
+      constant('backends/sqlite/transactions.ts', 'LOOK_MS'),
+    ),
     'the log (`-wal`) goes into the file at': bytes(
       1_024 * 1_024 * found('backends/sqlite/transactions.ts', /LOG_BYTES = (\d+) \* 1_024 \* 1_024/),
     ),

@@ -91,7 +91,7 @@ describe.each(drivers)('the database file, through %s', driver => {
     },
   )
 
-  test('when it is deleted, it is noticed also by who calls all the time', async () => {
+  test('when it alone is deleted, it is noticed also by who calls all the time', async () => {
     const path = newPath(folder)
     const client = open(path, driver)
     const call = async () => {
@@ -99,7 +99,7 @@ describe.each(drivers)('the database file, through %s', driver => {
       await client.release(claim('job', 'owner'))
     }
     await call()
-    removeDatabase(path)
+    rmSync(path)
     const endMs = performance.now() + 2_000
     const calls = async () => {
       while (performance.now() < endMs) await call()

@@ -38,7 +38,7 @@ const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: 
  * to the working directory; the file and its folders are made, for this user alone, at the first call.
  *
  * **When the file or its write-ahead log (`-wal`) is deleted or replaced** while it is in use, the next call notices and
- * rejects (a call within 2 ms of one before may not), and the one after it works on what is there now; core repeats an acquire and a release by itself, so their
+ * rejects (it may take 2 ms to see that the file alone is gone), and the one after it works on what is there now; core repeats an acquire and a release by itself, so their
  * callers see no error. A lease of before is lost at its next renewal at the latest, a third of its ttl. Until then a
  * process that opened the new file earlier can hold the same lock: with a higher fence, since fences start from the clock.
  *

@@ -2,7 +2,7 @@ import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
 import { clearTimeout, monotonicMs, setTimeout, soon } from '../../internal/real-time.js'
 import { type Database, isBusy, resultCode } from './client.js'
-import { type DatabaseId, databaseAt, isSameDatabase, openFile, replacedError } from './file.js'
+import { type DatabaseId, databaseAt, isSameDatabase, isSameLog, openFile, replacedError } from './file.js'
 
 /** How long a transaction tries to get at a busy database. Below the 5 s that core gives a call by default. */
 const BUSY_LIMIT_MS = 4_000
@@ -11,7 +11,10 @@ const RETRY_MS = 1
 const RETRY_SPREAD_MS = 4
 /** Transactions that were held up run in slices of this length, so that other work gets its turn between them. */
 const SLICE_MS = 5
-/** A transaction that begins so long after the last look at the files looks again whether they are still there. */
+/**
+ * A transaction that begins so long after the last look at the file looks again whether it is still there. At the log each one
+ * looks: another copy of SQLite in this process, which does not see our locks, deletes it when it closes the file.
+ */
 const LOOK_MS = 2
 /** Of pages of this size a commit writes the fewest bytes to the log. A file that is there keeps the size it was made with. */
 const PAGE_BYTES = 1_024
@@ -40,7 +43,7 @@ export class Transactions {
   readonly #openPath: (path: string) => Database
   readonly #onReplaced: () => void
   #current: { readonly db: Database; readonly id: DatabaseId } | null = null
-  /** When the files were last found to be there, on the monotonic clock. */
+  /** When the file was last found to be there, on the monotonic clock. */
   #lookedAtMs = Number.NEGATIVE_INFINITY
   readonly #pending: Pending[] = []
   #timer: NodeJS.Timeout | null = null
@@ -169,12 +172,13 @@ export class Transactions {
   #open(): Database {
     const nowMs = monotonicMs()
     if (this.#current !== null) {
-      if (nowMs - this.#lookedAtMs < LOOK_MS) return this.#current.db
-      if (isSameDatabase(this.#current.id, databaseAt(this.#path))) {
-        this.#lookedAtMs = nowMs
-        return this.#current.db
+      const { db, id } = this.#current
+      const looks = nowMs - this.#lookedAtMs >= LOOK_MS
+      if (looks ? isSameDatabase(id, databaseAt(this.#path)) : isSameLog(id, this.#path)) {
+        if (looks) this.#lookedAtMs = nowMs
+        return db
       }
-      this.#abandon(this.#current.db)
+      this.#abandon(db)
       soon(this.#onReplaced)
       throw replacedError(this.#path)
     }
