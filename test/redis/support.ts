@@ -15,7 +15,7 @@ import type {
   StoreEvent,
   TriggerStep,
 } from 'soloist'
-import { type RedisClient, redisBackend } from 'soloist/redis'
+import { type RedisBackendOptions, type RedisClient, redisBackend } from 'soloist/redis'
 import { expect } from 'vitest'
 
 /** One client of the backend, at the level of the port. */
@@ -65,8 +65,13 @@ export const trigger = (claim: Claim, options: Partial<TriggerStep> = {}): Trigg
 export const begin = ({ name, owner }: Claim): BeginStep => ({ kind: 'begin', name, owner })
 
 /** A client of the datastore whose clients all use this prefix. It is to be closed by its backend. */
-export function portClient(target: string | RedisClient, prefix: string, id: string = randomUUID()): PortClient {
-  const backend = redisBackend(target, { prefix })
+export function portClient(
+  target: string | RedisClient,
+  prefix: string,
+  id: string = randomUUID(),
+  options: RedisBackendOptions = {},
+): PortClient {
+  const backend = redisBackend(target, { prefix, ...options })
   const events: StoreEvent[] = []
   backend.open(id, event => events.push(event))
   let claims = 0
