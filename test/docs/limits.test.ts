@@ -85,7 +85,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     } ms`,
     'steps in one transaction': number(found('backends/sqlite/backend.ts', /mostSteps: number = (\d+)/)),
     'a process that waits looks at the file every': ms(constant('backends/sqlite/watch.ts', 'POLL_MS')),
-    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/rows.ts', 'GRANT_MS')),
+    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/queue.ts', 'GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(
       found('backends/sqlite/rows.ts', /ALIVE_MS: number = (\d+) \* BEAT_MS/) * sqliteBeatMs,
     ),
@@ -164,8 +164,8 @@ test.each([
 })
 
 test.each([
-  ['GRANT_MS', 'backends/memory/store.ts'],
-  ['ALIVE_MS', 'backends/memory/store.ts'],
+  ['GRANT_MS', 'backends/memory/locks.ts'],
+  ['ALIVE_MS', 'backends/memory/locks.ts'],
 ])('memory has the %s of Redis', (name, memory) => {
   expect(constant(memory, name)).toBe(redis(name))
 })
