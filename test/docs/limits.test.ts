@@ -158,7 +158,7 @@ test('what the cells say beside the bounds is as the code has it, too', () => {
 
 test.each([
   ['sqlite', 'backends/sqlite/view.ts'],
-  ['memory', 'backends/memory/store.ts'],
+  ['memory', 'backends/memory/lock.ts'],
 ])('%s shows as many holders and waiters as Redis', (_, file) => {
   expect(constant(file, 'SHOWN')).toBe(redis('SHOWN'))
 })
