@@ -92,7 +92,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'the log (`-wal`) goes into the file at': bytes(
       1_024 * 1_024 * found('backends/sqlite/transactions.ts', /LOG_BYTES = (\d+) \* 1_024 \* 1_024/),
     ),
-    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/rows.ts', 'GRANT_MS')),
+    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/queue.ts', 'GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(
       found('backends/sqlite/rows.ts', /ALIVE_MS: number = (\d+) \* BEAT_MS/) * sqliteBeatMs,
     ),
@@ -165,14 +165,14 @@ test('what the cells say beside the bounds is as the code has it, too', () => {
 
 test.each([
   ['sqlite', 'backends/sqlite/view.ts'],
-  ['memory', 'backends/memory/store.ts'],
+  ['memory', 'backends/memory/lock.ts'],
 ])('%s shows as many holders and waiters as Redis', (_, file) => {
   expect(constant(file, 'SHOWN')).toBe(redis('SHOWN'))
 })
 
 test.each([
-  ['GRANT_MS', 'backends/memory/store.ts'],
-  ['ALIVE_MS', 'backends/memory/store.ts'],
+  ['GRANT_MS', 'backends/memory/locks.ts'],
+  ['ALIVE_MS', 'backends/memory/locks.ts'],
 ])('memory has the %s of Redis', (name, memory) => {
   expect(constant(memory, name)).toBe(redis(name))
 })

@@ -227,6 +227,41 @@ describe('a process is paused', () => {
   })
 })
 
+describe('a run dies in its period', () => {
+  test.each(['join', 'reject', 'skip', 'replace', 'rerun', 'delay'] as const)(
+    '%s: the next trigger takes its place, and is told so',
+    async onDuplicate => {
+      const { world } = use
+      const [l, a, b] = [world.client(), world.client(), world.client()]
+      const runs = new Runs({ mode: 'untilExpired', expiryMs: 600_000, ttlMs: 1_000, onDuplicate })
+      await runs.live(l)
+      const [dead] = world.owners(world.inUse().find(name => !name.endsWith(':run')) as string)
+      l.link.fate = 'drop'
+      await world.clock.advance(1_500)
+      const outcomes = await Promise.all(
+        ['A', 'B'].map(seq =>
+          runs
+            .in('a', a)
+            .trigger(args(seq))
+            .catch(() => null),
+        ),
+      )
+      expect(outcomes[0]).toMatchObject({ status: 'recovered', owner: dead, state: 'finished' })
+      expect(await outcomes[0]?.result()).toBe('A')
+      expect(runs.all).toContain('a: A')
+      // The period is that of the new run.
+      const gate = world.inUse().find(name => !name.endsWith(':run')) as string
+      expect(world.owners(gate)).toEqual([outcomes[0]?.id])
+      if (onDuplicate === 'join') {
+        const joined = await runs.in('b', b).trigger(args('C'))
+        expect(joined).toMatchObject({ status: 'duplicate', state: 'finished' })
+        expect(await joined.result()).toBe('A')
+      }
+      await world.clock.advance(5_000)
+    },
+  )
+})
+
 describe('no handler is called whose lease is known to be lost', () => {
   test.each([
     ['while it waits to be asked to stop', { onDuplicate: 'replace', onRunning: 'stop', ttlMs: 500 } as const],

@@ -257,3 +257,14 @@ describe('who waits for a result may stop waiting, and the run goes on', () => {
     expect(link.sent).toEqual([])
   })
 })
+
+test('limit: a run that would wait for itself is told so at once, when no place is left', async () => {
+  await using store = Store.of('memory')
+  const depths: number[] = []
+  const job = store.client().job('nested', { ...KEY, limit: 2 }, async (n: number): Promise<unknown> => {
+    depths.push(n)
+    return await job(n + 1).catch((error: { code: string }) => error.code)
+  })
+  expect(await job(1)).toBe('SELF_WAIT')
+  expect(depths).toEqual([1, 2])
+})

@@ -39,9 +39,11 @@ export class Runs {
   /** A run of this client that lasts until `end()`. */
   async live(client: Client): Promise<{ end: () => void }> {
     const gate = deferred()
-    this.ends[this.seen.length] = gate.promise
+    const before = this.seen.length
+    this.ends[before] = gate.promise
     const { result } = await this.in('live', client).trigger(args('live'))
     result().catch(() => {})
+    while (this.seen.length === before) await new Promise(setImmediate)
     return { end: () => gate.resolve() }
   }
 
