@@ -16,6 +16,7 @@ import { checkTimers } from './internal/real-time.js'
 import { type Job, makeJob } from './job/job.js'
 import { JobLocks } from './job/locks.js'
 import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
+import { Leader, type LeaderOptions } from './leader/leader.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/holding/lease.js'
@@ -218,6 +219,18 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
     if (typeof first === 'function') checkNoMore('job takes its options before the function', [second])
     return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
+  }
+
+  /**
+   * A candidate for a leadership, of which one leads at a time, and a view of who leads. It does nothing before its
+   * `campaign()` is called.
+   *
+   * @throws SoloistError `INVALID_ARGUMENT`
+   */
+  leader(name: string, options?: LeaderOptions): Leader
+  leader(name: string, options?: LeaderOptions, ...more: readonly unknown[]): Leader {
+    checkNoMore('leader takes a name and options', more)
+    return new Leader(this.#locker, name, options)
   }
 
   /**

@@ -16,10 +16,11 @@ const MAY_IMPORT = {
   internal: ['errors'],
   lock: ['backend', 'errors', 'internal'],
   job: ['backend', 'errors', 'internal', 'lock'],
+  leader: ['backend', 'errors', 'internal', 'lock'],
   'backends/*': ['backend', 'errors', 'internal'],
-  soloist: ['backend', 'errors', 'internal', 'job', 'lock'],
+  soloist: ['backend', 'errors', 'internal', 'job', 'leader', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
-  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
+  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'leader', 'lock', 'soloist'],
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
   // A job of BullMQ's and its lock are one step of one script.

@@ -1,6 +1,8 @@
 import type { ClaimId, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
+import { aborted } from './attempt.js'
 
 /** After a `watch` that failed, the next one follows within this long, and not before half of it. */
 const RETRY_MS = 500
@@ -38,9 +40,10 @@ export class WatchRoom {
    * Resolves once the claim is over, with what it left.
    *
    * @param everyMs ask at least this often, in milliseconds, where that is more often than the beat
-   * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `CLOSED`
+   * @param signal ends this wait; the last to leave ends the watch
+   * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `ABORTED`; `CLOSED`
    */
-  until(name: string, owner: string, everyMs: number = Infinity): Promise<Ending> {
+  until(name: string, owner: string, everyMs: number = Infinity, signal: AbortSignal | null = null): Promise<Ending> {
     if (this.#closed !== null) return Promise.reject(this.#closed)
     const key = keyOf({ name, owner })
     let watched = this.#watched.get(key)
@@ -49,7 +52,8 @@ export class WatchRoom {
       this.#watched.set(key, watched)
       watched.ask(everyMs)
     } else if (everyMs < watched.everyMs) watched.ask(everyMs)
-    return watched.ending
+    watched.callers += 1
+    return signal === null ? watched.ending : unlessAborted(watched, signal)
   }
 
   /** Asks once. */
@@ -79,6 +83,8 @@ class Watched {
   readonly ending: Promise<Ending>
   /** How often it is asked about, in milliseconds. */
   everyMs: number
+  /** How many wait for its end. */
+  callers = 0
 
   readonly #host: WatchingHost
   readonly #claim: ClaimId
@@ -109,6 +115,12 @@ class Watched {
 
   fail(error: unknown): void {
     if (this.#end()) this.#settle.reject(error)
+  }
+
+  /** One of those who waited does not any more. */
+  leave(): void {
+    this.callers -= 1
+    if (this.callers === 0) this.#end()
   }
 
   async #ask(): Promise<void> {
@@ -144,6 +156,25 @@ class Watched {
     this.#onOver()
     return true
   }
+}
+
+function unlessAborted(watched: Watched, signal: AbortSignal): Promise<Ending> {
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(signal, () => {
+      reject(aborted(signal))
+      watched.leave()
+    })
+    watched.ending.then(
+      ending => {
+        stop()
+        resolve(ending)
+      },
+      (error: unknown) => {
+        stop()
+        reject(error)
+      },
+    )
+  })
 }
 
 /** Names and owners may hold anything, so their lengths keep two of them apart. */
