@@ -14,6 +14,8 @@
  * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
  * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
  * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
+ * | `RUN_TIMEOUT` | a run of a cron job took longer than its `maxRunMs`; also the reason of its signal | nothing, once the run has ended |
+ * | `CLOCKS_DIFFER` | this instance's clock differs too much from the store's for the scheduled time it asked for | nothing |
  * | `RESULT_UNAVAILABLE` | the run this call joined ended, but its result cannot be had here | nothing |
  */
 export type SoloistErrorCode =
@@ -29,6 +31,8 @@ export type SoloistErrorCode =
   | 'JOB_FAILED'
   | 'JOB_REPLACED'
   | 'RESULT_UNAVAILABLE'
+  | 'RUN_TIMEOUT'
+  | 'CLOCKS_DIFFER'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */
 export class SoloistError extends Error {

@@ -88,12 +88,19 @@ const inUse = new WeakSet<Backend>()
 /** How many releases `clear` has under way at once. */
 const CLEAR_AT_ONCE = 100
 
+/** What the parts of this package build on that users do not see. */
+export let lockerOf: (solo: Soloist) => Locker
+
 /**
  * One client of one backend: takes locks, keeps them renewed, and shows who holds what.
  *
  * Emits `acquired`, `waiting`, `released`, `lost` and `fault` ({@link SoloistEvents}). Made by `connect`.
  */
 export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposable {
+  static {
+    lockerOf = solo => solo.#locker
+  }
+
   /** This client's name: the first part of every owner it makes. */
   readonly clientId: string
   /** The locks that stand for jobs, for adapters of job frameworks and for operators. */

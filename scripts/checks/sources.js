@@ -18,6 +18,7 @@ const MAY_IMPORT = {
   job: ['backend', 'errors', 'internal', 'lock'],
   leader: ['backend', 'errors', 'internal', 'lock'],
   'backends/*': ['backend', 'errors', 'internal'],
+  cron: ['backend', 'errors', 'internal', 'lock', 'soloist'],
   soloist: ['backend', 'errors', 'internal', 'job', 'leader', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'leader', 'lock', 'soloist'],
