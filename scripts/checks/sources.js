@@ -7,7 +7,7 @@ const MOST_LINES = 500
 /**
  * What each area may import besides itself and Node: other areas, or single files of theirs. An area is a folder of src,
  * one of src/backends or src/adapters, or a file right in src. `public` stands for what users can import: src/index.ts
- * and the index.ts of a backend.
+ * and the index.ts of a backend and of cron.
  * @type {Record<string, string[]>}
  */
 const MAY_IMPORT = {
@@ -62,7 +62,7 @@ function areaOf(file) {
 const kindOf = area => (area in MAY_IMPORT ? area : area.replace(/^(backends|adapters)\/.*/, '$1/*'))
 
 /** @param {string} file a path below src */
-const isPublic = file => /^(index|backends\/[^/]+\/index)\.ts$/.test(file)
+const isPublic = file => /^(index|cron\/index|backends\/[^/]+\/index)\.ts$/.test(file)
 
 /** @param {string} text @returns {string[]} */
 function importsOf(text) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { addCrons } from './cron/crons.js'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
 import { addJobs } from './jobs/jobs.js'
@@ -22,7 +23,8 @@ Examples:
   soloist watch job:                    the same, live, below a prefix
   soloist unlock nightly --force        take it away from whoever holds it
   soloist jobs                          which singleton jobs are live
-  soloist leader scheduler              who leads, and what it shows of itself
+  soloist leader scheduler              who leads
+  soloist crons                         the last tick of each cron job
 
 The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user.
 A URL that holds a password belongs into $SOLOIST_URL, since every user of the
@@ -69,6 +71,7 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addWatch(program, done)
   addJobs(program, argv, done)
   addLeader(program, done)
+  addCrons(program, done)
   return program
 }
 

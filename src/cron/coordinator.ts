@@ -79,7 +79,9 @@ export function coordinator(solo: Soloist, options: CoordinatorOptions = {}): Ru
 function parseKey(key: unknown): { readonly name: string; readonly scheduledAtMs: number } {
   const [, name, time] = /^(.+):(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)$/s.exec(String(key)) ?? []
   if (name === undefined || time === undefined) {
-    throw invalidArgument('a key of node-cron must be a name, a colon and a time, as "nightly:2026-01-31T02:00:00.000Z"')
+    throw invalidArgument(
+      'a key of node-cron must be a name, a colon and a time, as "nightly:2026-01-31T02:00:00.000Z"',
+    )
   }
   return { name: checkCronName(name), scheduledAtMs: checkScheduledAt(new Date(time)) }
 }

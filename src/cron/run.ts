@@ -130,7 +130,10 @@ async function settle<T>(
   const tooLong = new Promise<Settled<T>>(resolve => {
     if (maxRunMs === null) return
     let timer = clock.setTimer(maxRunMs, () => {
-      const reason = new SoloistError('RUN_TIMEOUT', `the run of ${JSON.stringify(name)} took longer than ${maxRunMs} ms`)
+      const reason = new SoloistError(
+        'RUN_TIMEOUT',
+        `the run of ${JSON.stringify(name)} took longer than ${maxRunMs} ms`,
+      )
       late = reason
       controller.abort(reason)
       timer = clock.setTimer(ttlMs, () => resolve({ ok: false, error: reason, runsOn: true }))

@@ -328,7 +328,11 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     try {
       if (overlap === 'skip') {
         // The turn of a run that died is over within a ttl, a little before or after its tick.
-        return await this.#locker.acquire({ ...exclusive(run), ...how, waitMs: recovers && hold.recovered ? 2 * ttlMs : 0 })
+        return await this.#locker.acquire({
+          ...exclusive(run),
+          ...how,
+          waitMs: recovers && hold.recovered ? 2 * ttlMs : 0,
+        })
       }
       place = await this.#locker.acquire({ ...exclusive(next), ...how })
       const sinceMs = this.#locker.clock.monotonicMs()

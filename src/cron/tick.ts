@@ -110,7 +110,12 @@ async function judged(locker: Locker, tick: Tick, lease: HeldLease, recovering: 
   // A fence starts from the store's clock, in microseconds.
   const storeMs = lease.fence / 1_000
   const offMs = Math.round(storeMs - scheduledAtMs)
-  const hold = new TickHold(lease, storeMs - locker.clock.wallMs(), recovering, Math.ceil(keepForMs + Math.max(-offMs, 0)))
+  const hold = new TickHold(
+    lease,
+    storeMs - locker.clock.wallMs(),
+    recovering,
+    Math.ceil(keepForMs + Math.max(-offMs, 0)),
+  )
   if (-offMs > keepForMs || (offMs > keepForMs && !recovering)) {
     await hold.giveBack()
     return { status: 'refused', why: offMs > 0 ? 'late' : 'early', offMs }

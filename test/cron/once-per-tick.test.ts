@@ -398,10 +398,12 @@ describe('tickOf', () => {
     expect(Math.abs(tickOf(1_000).getTime() - Date.now())).toBeLessThan(5_000)
   })
 
-  it.each([['nonsense', {}], [0, {}], ['* * * * *', { timezone: 'Mars/Base' }], ['* * * * *', { at: 'now' }]])(
-    'refuses %j with %j',
-    (schedule, options) => {
-      expect(() => tickOf(schedule, options as object)).toThrow(bad)
-    },
-  )
+  it.each([
+    ['nonsense', {}],
+    [0, {}],
+    ['* * * * *', { timezone: 'Mars/Base' }],
+    ['* * * * *', { at: 'now' }],
+  ])('refuses %j with %j', (schedule, options) => {
+    expect(() => tickOf(schedule, options as object)).toThrow(bad)
+  })
 })

@@ -1,4 +1,12 @@
-import { type CronEvents, type CronOptions, type CronSchedule, cron, crons, oncePerTick, type TickRun } from 'soloist/cron'
+import {
+  type CronEvents,
+  type CronOptions,
+  type CronSchedule,
+  cron,
+  crons,
+  oncePerTick,
+  type TickRun,
+} from 'soloist/cron'
 import { describe, expect, it } from 'vitest'
 import { type Client, useWorld, watch } from '../support/world.js'
 
@@ -91,7 +99,11 @@ describe('a cron job', () => {
     clock.block(10 * MINUTE)
     await advance(0)
     expect(one.ran).toEqual(['00:01:00', '00:10:00', '00:11:00'])
-    const missed = { name: 'nightly', from: new Date(Date.UTC(2026, 0, 1, 0, 2)), until: new Date(Date.UTC(2026, 0, 1, 0, 9)) }
+    const missed = {
+      name: 'nightly',
+      from: new Date(Date.UTC(2026, 0, 1, 0, 2)),
+      until: new Date(Date.UTC(2026, 0, 1, 0, 9)),
+    }
     expect(one.told).toEqual([['missed', missed]])
   })
 
@@ -168,7 +180,9 @@ describe('a cron job', () => {
     await one.client.solo.close()
     await advance(2 * MINUTE)
     expect([one.ran, one.schedule.next, one.told]).toEqual([['00:01:00'], null, []])
-    expect(() => cron(one.client.solo, 'other', '* * * * *', () => {})).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+    expect(() => cron(one.client.solo, 'other', '* * * * *', () => {})).toThrow(
+      expect.objectContaining({ code: 'CLOSED' }),
+    )
   })
 })
 

@@ -40,6 +40,8 @@ interface Elected {
 export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6
 
 class Candidate {
+  /** The last it said. */
+  readonly said: string[] = []
   readonly process: ChildProcessWithoutNullStreams
   readonly proxy: RedisProxy | null
 
@@ -81,6 +83,7 @@ export class Fleet implements AsyncDisposable {
     this.#candidates.add(candidate)
     const ready = new Promise<void>(resolve => {
       createInterface({ input: child.stdout }).on('line', line => {
+        candidate.said.push(line)
         const { event, fence, atMs } = JSON.parse(line)
         if (event === 'ready') resolve()
         if (event !== 'elected' || fence <= (this.#leader?.fence ?? 0)) return
@@ -99,7 +102,7 @@ export class Fleet implements AsyncDisposable {
     await sleep(5 + Math.random() * 60)
     const sinceMs = nowMs()
     const afterwards = await this.#cause(cause, candidate)
-    const next = await this.#electedAfter(fence)
+    const next = await this.#electedAfter(fence, cause)
     this.changes.push({ cause, fence: next.fence, tookMs: next.atMs - sinceMs })
     await afterwards()
   }
@@ -141,7 +144,8 @@ export class Fleet implements AsyncDisposable {
         candidate.tell(`block ${2 * this.#ttlMs}`)
         return async () => {}
       case 'stop':
-        child.kill('SIGSTOP')
+        // By itself, so never in the middle of a write to an SQLite file, which would keep all others from writing.
+        candidate.tell('stop')
         return async () => void child.kill('SIGCONT')
       case 'partition':
         proxy?.blackhole()
@@ -159,10 +163,16 @@ export class Fleet implements AsyncDisposable {
     }
   }
 
-  async #electedAfter(fence: number): Promise<Elected> {
+  /** What the candidates said last, for a test that fails. */
+  #story(): string {
+    const lines = [...this.#candidates].map(({ process, said }) => `${process.pid}: ${said.slice(-6).join(' ')}`)
+    return `${this.#leader?.candidate.process.pid} led\n${lines.join('\n')}`
+  }
+
+  async #electedAfter(fence: number, cause = 'start'): Promise<Elected> {
     const untilMs = nowMs() + PATIENCE_MS
     while (this.#leader === null || this.#leader.fence <= fence) {
-      if (nowMs() > untilMs) throw new Error('nobody was elected')
+      if (nowMs() > untilMs) throw new Error(`nobody was elected after ${cause}: ${this.#story()}`)
       await Promise.race([
         sleep(1_000),
         new Promise<void>(resolve => {

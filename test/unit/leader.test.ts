@@ -208,7 +208,8 @@ describe('who observes', () => {
     const seen: (string | null | undefined)[] = []
     const controller = new AbortController()
     const all = async () => {
-      for await (const state of leader.observe({ signal: controller.signal })) seen.push(state === null ? null : state.value)
+      for await (const state of leader.observe({ signal: controller.signal }))
+        seen.push(state === null ? null : state.value)
     }
     return { seen, controller, end: watch(all()) }
   }
