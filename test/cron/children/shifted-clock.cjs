@@ -2,7 +2,7 @@
 const offsetMs = Number(process.env.CLOCK_OFFSET_MS)
 const RealDate = Date
 
-globalThis.Date = class Date extends RealDate {
+globalThis.Date = class extends RealDate {
   constructor(...args) {
     if (args.length === 0) super(RealDate.now() + offsetMs)
     else super(...args)
