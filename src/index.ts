@@ -64,13 +64,7 @@ export type {
   JobRun,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
-export {
-  type CampaignOptions,
-  Leader,
-  type LeaderEvents,
-  type LeaderOptions,
-  type LeaderState,
-} from './leader/leader.js'
+export type { CampaignOptions, Leader, LeaderEvents, LeaderOptions, LeaderState } from './leader/leader.js'
 export type { Term } from './leader/term.js'
 export type { ClaimEvent, FaultEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'

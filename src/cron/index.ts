@@ -8,7 +8,7 @@ export { oncePerTick } from './once-per-tick.js'
 export type { CronOptions, CronOverlap, OncePerTickOptions, TickOptions } from './options.js'
 export type { TickOutcome, TickResult } from './outcome.js'
 export type { TickRun, TickWork } from './run.js'
-export { type CronEvents, CronSchedule, cron } from './schedule.js'
+export { type CronEvents, type CronSchedule, cron } from './schedule.js'
 export { type TickOfOptions, tickOf } from './tick-of.js'
 
 /**

@@ -16,7 +16,10 @@ export interface TickRun {
   readonly fence: number
   /** Aborts when the lease is lost, the client is closed, or the run took longer than `maxRunMs`. */
   readonly signal: AbortSignal
-  /** Whether it is run since no instance was up when it was due. */
+  /**
+   * Whether it is run late: since no instance was up when it was due, or, with `recover`, since none was up when the process
+   * died that ran it.
+   */
   readonly caughtUp: boolean
 }
 

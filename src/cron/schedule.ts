@@ -188,7 +188,7 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     if (this.#options.catchUp && (this.#nextMs === null || this.#nextMs > nowMs)) this.#come(lastMs, true)
   }
 
-  /** Notes the job, and catches up with what was missed before. */
+  /** Notes the job, and catches up with what was missed or left before. */
   async #begin(nowMs: number): Promise<void> {
     const { name } = this
     const known = await this.#insist(null, Infinity, async () => {
@@ -197,9 +197,12 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     })
     if (known === null) return
     const { entry, atMs } = known
+    const { last } = entry
     const tickMs = this.#times.latest(nowMs)
     this.#compareClock(atMs - this.#locker.clock.wallMs(), this.#nextMs)
-    const sinceMs = Math.max(entry.last?.tick ?? 0, entry.since)
+    // It runs elsewhere, or its process died, perhaps when no other was up.
+    if (this.#options.recovers && last !== undefined && last.result === undefined) this.#come(last.tick, true)
+    const sinceMs = Math.max(last?.tick ?? 0, entry.since)
     if (this.#options.catchUp && tickMs !== null && tickMs > sinceMs) this.#come(tickMs, true)
   }
 
@@ -283,7 +286,7 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
         await hold.giveBack()
         return ran
       }
-      turn = await this.#turn(hold)
+      turn = await this.#turn(hold, hold.recovered || caughtUp)
       if (turn !== null && 'by' in turn) return await this.#skip(hold, order, turn.by)
       if (catchUp) await this.#noteBegin(hold, order, turn)
     } catch (error) {
@@ -307,6 +310,8 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
   async #ranBefore(tickMs: number): Promise<TickOutcome<unknown> | null> {
     const last = (await readEntry(this.#locker, this.name))?.entry.last
     if (last === undefined || last.tick < tickMs) return null
+    // This instance holds the tick now, so nobody else runs it.
+    if (this.#options.recovers && last.tick === tickMs && last.result === undefined) return null
     return { status: 'elsewhere', by: last.by, result: last.result ?? null }
   }
 
@@ -317,8 +322,12 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     return { status: 'skipped', by }
   }
 
-  /** The right to run beside no other tick; `null` where that needs none; or who has it. */
-  async #turn(hold: TickHold): Promise<HeldLease | null | { readonly by: string }> {
+  /**
+   * The right to run beside no other tick; `null` where that needs none; or who has it.
+   *
+   * @param again whether the tick may have been run by a process that died
+   */
+  async #turn(hold: TickHold, again: boolean): Promise<HeldLease | null | { readonly by: string }> {
     const { overlap, ttlMs, recovers } = this.#options
     const { run, next } = this.#locks
     if (overlap === 'allow') return null
@@ -331,7 +340,7 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
         return await this.#locker.acquire({
           ...exclusive(run),
           ...how,
-          waitMs: recovers && hold.recovered ? 2 * ttlMs : 0,
+          waitMs: recovers && again ? 2 * ttlMs : 0,
         })
       }
       place = await this.#locker.acquire({ ...exclusive(next), ...how })

@@ -6,6 +6,9 @@ import { exclusive } from '../lock/request.js'
 import { tickLock } from './names.js'
 import { markOwner, parseOwner, type TickOutcome, type TickResult } from './outcome.js'
 
+/** A tick that nobody holds, but somebody waits for, is asked for again after this long. */
+const CROWDED_MS = 50
+
 /** A tick, as one instance comes to it. */
 export interface Tick {
   readonly name: string
@@ -97,6 +100,8 @@ async function claimOnce(locker: Locker, tick: Tick, lock: string): Promise<Held
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) throw error
       if (error.holder !== null) return error.holder
+      // Somebody waits for the lock of a tick, which nobody here does, and is about to be granted it.
+      await locker.pause(CROWDED_MS, null)
     }
   }
 }

@@ -1,5 +1,6 @@
 import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
+import { closedError } from '../lock/closing.js'
 import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
@@ -43,7 +44,7 @@ export class HeldTerm implements Term {
   readonly #controller = new AbortController()
   #end!: (reason: SoloistError | null) => void
   #reason: SoloistError | null = null
-  #stopListening: () => void = () => {}
+  readonly #stops: (() => void)[] = []
   #asked: HeldLease | null = null
 
   constructor(locker: Locker, name: string, stop: string, lease: HeldLease) {
@@ -55,7 +56,8 @@ export class HeldTerm implements Term {
     this.over = new Promise(resolve => {
       this.#end = resolve
     })
-    this.#stopListening = onAbort(lease.signal, () => this.#finish(lease.signal.reason, lease.signal.reason))
+    this.#stops.push(onAbort(lease.signal, () => this.#finish(lease.signal.reason, lease.signal.reason)))
+    this.#stops.push(locker.onClose(() => this.#close()))
     if (this.#reason === null) void this.#hear()
   }
 
@@ -91,10 +93,17 @@ export class HeldTerm implements Term {
     await this.lease.release()
   }
 
+  /** Its client begins to close, and no candidate is to wait until it has. */
+  #close(): void {
+    const reason = closedError()
+    this.#finish(reason, reason)
+    this.lease.release().catch((error: unknown) => this.#locker.onReleaseFault(this.lease, error))
+  }
+
   #finish(reason: SoloistError, told: SoloistError | null): void {
     if (this.#reason !== null) return
     this.#reason = reason
-    this.#stopListening()
+    for (const stop of this.#stops) stop()
     outsideBlocks(() => this.#controller.abort(reason))
     void this.#asked?.[Symbol.asyncDispose]()
     this.#end(told)

@@ -245,6 +245,38 @@ describe('with recover', () => {
   })
 })
 
+describe('with recover, a tick whose process died while no other was up', () => {
+  it('is run by the next that starts, once', async () => {
+    const options = { recover: true, ttlMs: 9_000 }
+    const dead = new Instance(options, '0 * * * *')
+    dead.workMs = 60 * MINUTE
+    await advance(61 * MINUTE)
+    expect(dead.ran).toEqual(['01:00:00'])
+    dead.client.link.fate = 'drop'
+    await advance(20 * MINUTE)
+    const others = [new Instance(options, '0 * * * *'), new Instance(options, '0 * * * *')]
+    await advance(MINUTE)
+    const runs = others.flatMap(({ runs }) => runs)
+    expect(runs).toEqual([expect.objectContaining({ caughtUp: true, scheduledAt: dead.runs[0]?.scheduledAt })])
+    expect(runs[0]?.fence).toBeGreaterThan(dead.runs[0]?.fence as number)
+    await advance(20 * MINUTE)
+    const late = new Instance(options, '0 * * * *')
+    await advance(MINUTE)
+    expect(late.ran).toEqual([])
+  })
+
+  it('is left alone while another instance runs it', async () => {
+    const options = { recover: true, ttlMs: 9_000 }
+    const one = new Instance(options, '0 * * * *')
+    one.workMs = 10 * MINUTE
+    await advance(61 * MINUTE)
+    const other = new Instance(options, '0 * * * *')
+    await advance(20 * MINUTE)
+    expect([one.ran, other.ran]).toEqual([['01:00:00'], []])
+    expect(other.outcomes).toEqual(['01:00:00 elsewhere, caught up'])
+  })
+})
+
 describe('with catchUp', () => {
   const daily = '0 3 * * *'
   const DAY = 86_400_000

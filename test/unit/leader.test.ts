@@ -153,6 +153,14 @@ describe('a candidate', () => {
     expect(use.world.inUse()).toEqual([])
   })
 
+  it('hands over at once when its client begins to close, however long that may take', async () => {
+    const { first, term, next } = await two()
+    const closing = watch(first.solo.close({ drainMs: 60_000 }))
+    await use.world.clock.flush()
+    expect(next.value?.fence).toBeGreaterThan(term.fence)
+    expect([closing.settled, term.signal.reason]).toEqual([true, closed])
+  })
+
   it('resigns at the end of its block', async () => {
     const { solo } = use.world.client()
     {
