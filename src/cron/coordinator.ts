@@ -62,7 +62,7 @@ export function coordinator(solo: Soloist, options: CoordinatorOptions = {}): Ru
       hold.mark('done')
       const took = Math.round(locker.clock.monotonicMs() - sinceMs)
       const { scheduledAtMs: tick } = parseKey(key)
-      const last = { tick, by: lease.owner, started: Math.floor(lease.fence / 1_000), took, result: 'done' } as const
+      const last = { tick, by: lease.owner, started: Math.floor(hold.startedMs), took, result: 'done' } as const
       await Promise.all([
         hold.end(),
         changeEntry(locker, name, entry =>

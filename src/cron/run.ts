@@ -89,10 +89,10 @@ export interface Note {
 /** Notes a tick, unless a later one is noted already. @throws SoloistError */
 export async function note(locker: Locker, hold: TickHold, order: RunOrder, noted: Note): Promise<void> {
   const { name, scheduledAtMs, plan } = order
-  const { owner, fence } = hold.lease
+  const { owner } = hold.lease
   await changeEntry(locker, name, entry => {
     if (entry?.last !== undefined && entry.last.tick > scheduledAtMs) return null
-    const last = { tick: scheduledAtMs, by: owner, started: Math.floor(fence / 1_000), ...noted }
+    const last = { tick: scheduledAtMs, by: owner, started: Math.floor(hold.startedMs), ...noted }
     return { ...entry, since: entry?.since ?? last.started, ...plan(), last }
   })
 }

@@ -29,14 +29,17 @@ export type NotMine = Extract<TickOutcome<never>, { status: 'elsewhere' | 'refus
 /** A tick that is this instance's to run. */
 export class TickHold {
   readonly lease: HeldLease
+  /** When it was granted, by the store's clock. */
+  readonly startedMs: number
   /** By how much the store's clock is ahead of this instance's, in milliseconds. */
   readonly offsetMs: number
   /** Whether the instance that ran it before has died. */
   readonly recovered: boolean
   readonly #keepForMs: number
 
-  constructor(lease: HeldLease, offsetMs: number, recovered: boolean, keepForMs: number) {
+  constructor(lease: HeldLease, startedMs: number, offsetMs: number, recovered: boolean, keepForMs: number) {
     this.lease = lease
+    this.startedMs = startedMs
     this.offsetMs = offsetMs
     this.recovered = recovered
     this.#keepForMs = keepForMs
@@ -112,15 +115,10 @@ async function claimOnce(locker: Locker, tick: Tick, lock: string): Promise<Held
  */
 async function judged(locker: Locker, tick: Tick, lease: HeldLease, recovering: boolean): Promise<TickHold | NotMine> {
   const { keepForMs, scheduledAtMs, recovers } = tick
-  // A fence starts from the store's clock, in microseconds.
-  const storeMs = lease.fence / 1_000
+  const storeMs = await storeTime(locker, lease)
   const offMs = Math.round(storeMs - scheduledAtMs)
-  const hold = new TickHold(
-    lease,
-    storeMs - locker.clock.wallMs(),
-    recovering,
-    Math.ceil(keepForMs + Math.max(-offMs, 0)),
-  )
+  const offsetMs = storeMs - locker.clock.wallMs()
+  const hold = new TickHold(lease, storeMs, offsetMs, recovering, Math.ceil(keepForMs + Math.max(-offMs, 0)))
   if (-offMs > keepForMs || (offMs > keepForMs && !recovering)) {
     await hold.giveBack()
     return { status: 'refused', why: offMs > 0 ? 'late' : 'early', offMs }
@@ -128,4 +126,14 @@ async function judged(locker: Locker, tick: Tick, lease: HeldLease, recovering: 
   // Whoever closes its client in the middle of a run has begun it. With `recovers` another one runs it.
   if (!recovers) hold.mark('interrupted')
   return hold
+}
+
+/** The store's time. Not that of the fence, which is ahead of a clock that was set back. */
+async function storeTime(locker: Locker, lease: HeldLease): Promise<number> {
+  try {
+    return (await locker.inspect(lease.name))?.atMs ?? lease.fence / 1_000
+  } catch (error) {
+    await lease[Symbol.asyncDispose]()
+    throw error
+  }
 }

@@ -40,7 +40,8 @@ async function run(file: string): Promise<unknown> {
 function install(...others: readonly string[]): void {
   const modules = join(folder, 'node_modules')
   mkdirSync(join(modules, 'soloist'), { recursive: true })
-  for (const name of ['dist', 'package.json']) cpSync(join(root, name), join(modules, 'soloist', name), { recursive: true })
+  for (const name of ['dist', 'package.json'])
+    cpSync(join(root, name), join(modules, 'soloist', name), { recursive: true })
   for (const name of others) symlinkSync(join(root, 'node_modules', name), join(modules, name))
 }
 

@@ -187,6 +187,15 @@ describe('a tick', () => {
     expect(await oncePerTick(world.client().solo, 'nightly', at, () => 1)).toMatchObject({ status: 'ran' })
   })
 
+  it('is had again when the store did not tell its time', async () => {
+    const { world } = use
+    const at = tick()
+    const { solo, link } = world.client()
+    link.next('inspect', 'refuse')
+    await expect(oncePerTick(solo, 'nightly', at, () => 1)).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(await oncePerTick(world.client().solo, 'nightly', at, () => 1)).toMatchObject({ status: 'ran' })
+  })
+
   it('that took longer than it may has failed, and its signal says so', async () => {
     const { world } = use
     const { solo } = world.client()
@@ -348,7 +357,7 @@ describe('what is known of cron jobs', () => {
     const { world } = use
     const { solo, link } = world.client()
     const events = record(solo)
-    link.next('inspect', 'refuse', 'refuse', 'refuse', 'refuse')
+    link.next('inspect', 'pass', 'refuse', 'refuse', 'refuse', 'refuse')
     expect(await oncePerTick(solo, 'nightly', tick(), () => 1)).toMatchObject({ status: 'ran' })
     await world.clock.flush()
     expect(events.filter(([event]) => event === 'fault')).not.toEqual([])

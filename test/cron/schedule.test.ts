@@ -116,6 +116,18 @@ describe('a cron job', () => {
     expect(one.ran).toEqual(['00:01:00', '00:02:00', '00:03:00', '00:04:00', '00:05:00'])
   })
 
+  it('comes to the ticks of today when its clock had been a day ahead', async () => {
+    const { clock } = use.world
+    const one = new Instance()
+    clock.suspend(86_400_000)
+    await advance(MINUTE)
+    clock.suspend(-86_400_000)
+    const before = one.runs.length
+    await advance(3 * MINUTE)
+    const later = one.runs.slice(before).map(({ scheduledAt }) => scheduledAt)
+    expect(later).toContainEqual(new Date(Date.UTC(2026, 0, 1, 0, 3)))
+  })
+
   it('asks until the store answers, and runs the tick then', async () => {
     const one = new Instance()
     await advance(30_000)
@@ -317,6 +329,20 @@ describe('with catchUp', () => {
     const other = new Instance(catchUp, daily)
     await advance(MINUTE)
     expect([first.ran, other.ran]).toEqual([['03:00:00'], []])
+  })
+
+  it('nothing is caught up that is known to have run, although its tick is not kept any more', async () => {
+    const first = new Instance(catchUp, daily)
+    await advance(DAY)
+    await first.client.solo.close()
+    await advance(3 * DAY)
+    const [one, two] = [new Instance(catchUp, daily), new Instance(catchUp, daily)]
+    two.client.link.next('acquire', { arrivesAfterMs: 4_000 })
+    await advance(1_000)
+    expect(one.ran).toEqual(['03:00:00'])
+    expect(await one.client.solo.unlock('tick:nightly@2026-01-04T03:00:00.000Z', { force: true })).toBe(true)
+    await advance(MINUTE)
+    expect([two.ran, two.outcomes]).toEqual([[], ['03:00:00 elsewhere, caught up']])
   })
 
   it('the last tick is run that was missed since the machine slept', async () => {
