@@ -13,6 +13,8 @@ export interface ConnectOptions extends SoloistOptions {
    * `'soloist:staging:'` with the name `'a'`, one lock. Only for a URL: a backend that was made already has its own.
    */
   readonly prefix?: string | undefined
+  /** For a Redis Cluster behind a URL: as `hashTags` of `redisBackend`. */
+  readonly hashTags?: number | undefined
 }
 
 // Each is loaded when a URL first asks for it, so that an import does not wait for both. Bundlers follow a `require` of a
@@ -20,7 +22,13 @@ export interface ConnectOptions extends SoloistOptions {
 const loadRedis = () => require('./backends/redis/backend.js') as typeof import('./backends/redis/backend.js')
 const loadSqlite = () => require('./backends/sqlite/backend.js') as typeof import('./backends/sqlite/backend.js')
 
-const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs: true, clock: true, random: true }
+const OPTION_NAMES: OptionNames<ConnectOptions> = {
+  prefix: true,
+  hashTags: true,
+  callTimeoutMs: true,
+  clock: true,
+  random: true,
+}
 
 /**
  * Opens a datastore for locks.
@@ -44,11 +52,11 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
-  const { prefix, ...rest } = options
+  const { prefix, hashTags, ...rest } = options
   checkSoloistOptions(rest)
   if (prefix !== undefined) checkPrefix(prefix)
   const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target
-  return new Soloist(backendFor(store, prefix), rest)
+  return new Soloist(backendFor(store, prefix, hashTags), rest)
 }
 
 /**
@@ -78,7 +86,7 @@ function homeFolder(): string {
   return home
 }
 
-function backendFor(target: string | Backend, prefix: string | undefined): Backend {
+function backendFor(target: string | Backend, prefix: string | undefined, hashTags: number | undefined): Backend {
   if (typeof target !== 'string') {
     if (typeof (target as Backend | null)?.run !== 'function') {
       throw invalidArgument('the store must be a URL or a backend; wrap a client first: connect(redisBackend(client))')
@@ -86,16 +94,23 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
     if (prefix !== undefined) {
       throw invalidArgument('a backend has its prefix already; give it where the backend is made')
     }
+    if (hashTags !== undefined) {
+      throw invalidArgument('a backend has its hashTags already; give it where the backend is made')
+    }
     return target
   }
-  switch (/^[a-z+]+:/.exec(target)?.[0]) {
+  const scheme = /^[a-z+]+:/.exec(target)?.[0]
+  if (hashTags !== undefined && (scheme === 'sqlite:' || scheme === 'memory:')) {
+    throw invalidArgument('hashTags is an option for Redis alone')
+  }
+  switch (scheme) {
     case 'redis:':
     case 'rediss:':
     case 'redis+sentinel:':
     case 'rediss+sentinel:':
     case 'redis+unix:':
     case 'unix:':
-      return loadRedis().redisBackend(target, { prefix })
+      return loadRedis().redisBackend(target, { prefix, hashTags })
     case 'sqlite:':
       return loadSqlite().sqliteBackend(target.slice('sqlite:'.length), { prefix })
     case 'memory:':

@@ -13,10 +13,10 @@ import {
 import { type Clock, systemClock } from './internal/clock.js'
 import { newClientId } from './internal/ids.js'
 import { checkTimers } from './internal/real-time.js'
-import { type Job, makeJob } from './job/job.js'
+import type { Job } from './job/job.js'
 import { JobLocks } from './job/locks.js'
-import { type JobHandler, type JobOptions, type JobRun, jobDefinition } from './job/options.js'
-import { Leader, type LeaderOptions } from './leader/leader.js'
+import type { JobHandler, JobOptions, JobRun } from './job/options.js'
+import type { Leader, LeaderOptions } from './leader/leader.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/holding/lease.js'
@@ -69,6 +69,11 @@ export interface CloseOptions {
 export type UnlockTarget =
   | { readonly owner: string; readonly force?: false }
   | { readonly force: true; readonly owner?: undefined }
+
+// Loaded with the first job or leader, so that who only takes locks does not wait for them.
+const loadJob = () => require('./job/job.js') as typeof import('./job/job.js')
+const loadJobOptions = () => require('./job/options.js') as typeof import('./job/options.js')
+const loadLeader = () => require('./leader/leader.js') as typeof import('./leader/leader.js')
 
 /** What may be the handler of a job: a {@link JobHandler} of any arguments and result. */
 // biome-ignore lint/suspicious/noExplicitAny: what functions in the options get before the handler's types are known
@@ -225,7 +230,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   job<A, R>(name: string, first: JobOptions<A> | JobHandler<A, R>, second?: JobHandler<A, R>): Job<A, R> {
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
     if (typeof first === 'function') checkNoMore('job takes its options before the function', [second])
-    return makeJob(this.#locker, this.jobs, jobDefinition(name, options, handler))
+    return loadJob().makeJob(this.#locker, this.jobs, loadJobOptions().jobDefinition(name, options, handler))
   }
 
   /**
@@ -237,6 +242,7 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
   leader(name: string, options?: LeaderOptions): Leader
   leader(name: string, options?: LeaderOptions, ...more: readonly unknown[]): Leader {
     checkNoMore('leader takes a name and options', more)
+    const { Leader } = loadLeader()
     return new Leader(this.#locker, name, options)
   }
 

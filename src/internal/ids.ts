@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 
 /**
@@ -6,6 +5,8 @@ import { hostname } from 'node:os'
  * knows where to look. The random part is 96 bits. Never holds a space or a slash.
  */
 export function newClientId(): string {
+  // Loaded here, since it takes as long as all of this library.
+  const { randomBytes } = process.getBuiltinModule('node:crypto')
   const host = hostname().replace(/[^\w.-]/g, '-') || 'host'
   return `${host}:${process.pid}:${randomBytes(12).toString('hex')}`
 }

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks'
 import process from 'node:process'
 import * as timers from 'node:timers'
 import { invalidArgument } from '../errors.js'
@@ -33,7 +32,13 @@ export function monotonicMs(): number {
 }
 
 /** Epoch milliseconds. Where a fake `Date` was there first: from the start of the process on, which knows of no steps. */
-export const wallMs: () => number = isFake(Date) ? () => Math.floor(performance.timeOrigin + monotonicMs()) : Date.now
+export const wallMs: () => number = isFake(Date) ? sinceStart() : Date.now
+
+function sinceStart(): () => number {
+  // Loaded here, since hardly anybody needs it.
+  const { performance } = process.getBuiltinModule('node:perf_hooks')
+  return () => Math.floor(performance.timeOrigin + monotonicMs())
+}
 
 /** Runs `run` as soon as what runs now is done. */
 export const soon: (run: () => void) => void = isFake(queueMicrotask) ? afterPromise : queueMicrotask

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { invalidArgument } from '../errors.js'
 import { checkOptionNames, type OptionNames } from '../internal/check.js'
 import { checkKeyOptions } from '../internal/job-modes.js'
@@ -40,6 +39,8 @@ export function jobKeying<A>(options: JobKeyOptions<A>): (args: A) => string {
   checkKeyOptions(options)
   checkOptionNames(options, OPTION_NAMES)
   const text = canonicalPart(options)
+  // Not loaded before there is a job.
+  const { hash } = process.getBuiltinModule('node:crypto')
   return args => `v1:${hash('sha256', text(args))}`
 }
 

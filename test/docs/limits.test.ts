@@ -34,6 +34,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'Names and texts': {
     'name of a lock': bytes(check('LONGEST_TEXT_BYTES')),
     '`prefix`': bytes(check('LONGEST_TEXT_BYTES')),
+    '`hashTags`': number(constant('backends/redis/keys.ts', 'MOST_HASH_TAGS')),
     '`meta` of a lock': bytes(check('LONGEST_TEXT_BYTES')),
     'name of a job': bytes(constant('job/names.ts', 'LONGEST_JOB_NAME_BYTES')),
     '`meta` of a job lock (`solo.jobs`)': bytes(constant('job/locks.ts', 'LONGEST_META_BYTES')),
@@ -85,6 +86,12 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     } ms`,
     'steps in one transaction': number(found('backends/sqlite/backend.ts', /mostSteps: number = (\d+)/)),
     'a process that waits looks at the file every': ms(constant('backends/sqlite/watch.ts', 'POLL_MS')),
+    'a look whether the file, but not its `-wal`, was replaced counts for': ms(
+      constant('backends/sqlite/transactions.ts', 'LOOK_MS'),
+    ),
+    'the log (`-wal`) goes into the file at': bytes(
+      1_024 * 1_024 * found('backends/sqlite/transactions.ts', /LOG_BYTES = (\d+) \* 1_024 \* 1_024/),
+    ),
     'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/rows.ts', 'GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(
       found('backends/sqlite/rows.ts', /ALIVE_MS: number = (\d+) \* BEAT_MS/) * sqliteBeatMs,

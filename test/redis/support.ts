@@ -13,7 +13,7 @@ import type {
   Step,
   StoreEvent,
 } from 'soloist'
-import { type RedisClient, redisBackend } from 'soloist/redis'
+import { type RedisBackendOptions, type RedisClient, redisBackend } from 'soloist/redis'
 import { expect } from 'vitest'
 
 /** One client of the backend, at the level of the port. */
@@ -54,8 +54,13 @@ export const release = ({ name, owner }: Claim, result: KeptResult | null = null
 })
 
 /** A client of the datastore whose clients all use this prefix. It is to be closed by its backend. */
-export function portClient(target: string | RedisClient, prefix: string, id: string = randomUUID()): PortClient {
-  const backend = redisBackend(target, { prefix })
+export function portClient(
+  target: string | RedisClient,
+  prefix: string,
+  id: string = randomUUID(),
+  options: RedisBackendOptions = {},
+): PortClient {
+  const backend = redisBackend(target, { prefix, ...options })
   const events: StoreEvent[] = []
   backend.open(id, event => events.push(event))
   let claims = 0

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type Step } from 'soloist'
 import { type SqliteDriver, sqliteBackend } from 'soloist/sqlite'
 import { describe, expect, test } from 'vitest'
@@ -23,6 +24,9 @@ closeClientsAfterEach()
 function open(path: string, driver: SqliteDriver): Client {
   return openClient(path, driver)
 }
+
+/** More than the time for which a look at the files counts. */
+const LOOK_MS = 5
 
 function removeDatabase(path: string): void {
   for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
@@ -75,6 +79,7 @@ describe.each(drivers)('the database file, through %s', driver => {
       const { events } = client
       const before = await client.acquire(claim('job', 'before'))
       await act(path)
+      await sleep(LOOK_MS)
       await expect(client.renew(claim('job', 'before'))).rejects.toThrow('was deleted or replaced')
       await until(() => events.length > 0)
       expect(events).toEqual([{ type: 'gap' }])
@@ -86,12 +91,52 @@ describe.each(drivers)('the database file, through %s', driver => {
     },
   )
 
+  test('when it alone is deleted, it is noticed also by who calls all the time', async () => {
+    const path = newPath(folder)
+    const client = open(path, driver)
+    const call = async () => {
+      await client.acquire(claim('job', 'owner'))
+      await client.release(claim('job', 'owner'))
+    }
+    await call()
+    rmSync(path)
+    const endMs = performance.now() + 2_000
+    const calls = async () => {
+      while (performance.now() < endMs) await call()
+    }
+    await expect(calls()).rejects.toThrow('was deleted or replaced')
+  })
+
+  test.each([
+    ['made here', 1_024],
+    ['made by an older version', 4_096],
+  ])('%s has a log that stays small, however much is written', async (_, pageBytes) => {
+    const path = newPath(folder)
+    if (pageBytes !== 1_024) {
+      const raw = openRaw(path, driver)
+      raw.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA journal_mode = WAL; CREATE TABLE other (x)`)
+      raw.close()
+    }
+    const client = open(path, driver)
+    for (let i = 0; i < 5_000; i += 1) {
+      await client.acquire(claim(`lock ${i}`, 'owner'))
+      if (i % 2 === 0) await client.release(claim(`lock ${i}`, 'owner'))
+    }
+    const logBytes = statSync(`${path}-wal`).size
+    expect(logBytes).toBeGreaterThan(2 * 1_024 * 1_024)
+    expect(logBytes).toBeLessThan(5 * 1_024 * 1_024)
+    const raw = openRaw(path, driver)
+    expect(raw.get('PRAGMA page_size')?.page_size).toBe(pageBytes)
+    raw.close()
+  })
+
   test('when its write-ahead log is deleted, each client has one call rejected, and what was held stays held', async () => {
     const path = newPath(folder)
     const [a, b] = [open(path, driver), open(path, driver)]
     await a.acquire(claim('job', 'before'))
     expect(await b.acquire(claim('job', 'other'))).toMatchObject({ status: 'busy', holder: 'before' })
     rmSync(`${path}-wal`)
+    await sleep(LOOK_MS)
     for (const client of [a, b]) {
       await expect(client.renew(claim('job', 'before'))).rejects.toThrow('was deleted or replaced')
       await until(() => client.events.length > 0)

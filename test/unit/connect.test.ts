@@ -61,7 +61,9 @@ describe('connect', () => {
 
   it('takes no option that there is not', () => {
     const error = refusal(() => connect('memory:', { perfix: 'a' } as never))
-    expect(error.message).toBe('there is no option "perfix"; the options are prefix, callTimeoutMs, clock, random')
+    expect(error.message).toBe(
+      'there is no option "perfix"; the options are prefix, hashTags, callTimeoutMs, clock, random',
+    )
   })
 
   it.each<[string, unknown]>([

@@ -221,6 +221,38 @@ describe('close with drainMs', () => {
     expect([first.settled, later.settled, now.settled]).toEqual([true, true, true])
   })
 
+  it('a second call with more time changes nothing', async () => {
+    const { world } = use
+    const { solo } = world.client()
+    const lease = await solo.lock('a')
+    const first = watch(solo.close({ drainMs: 10_000 }))
+    void solo.close({ drainMs: 60_000 })
+    await world.clock.advance(9_999)
+    expect(lease.signal.aborted).toBe(false)
+    await world.clock.advance(1)
+    expect(lease.signal.reason).toEqual(closed)
+    expect(first.settled).toBe(true)
+  })
+
+  it('takes nothing for what outlives the block it was started in, while another block runs', async () => {
+    const { world } = use
+    const { solo } = world.client()
+    const [later, other] = [gate(), gate()]
+    const block = watch(solo.withLock('other', () => other.opened))
+    let after: Promise<unknown> | undefined
+    await solo.withLock('a', () => {
+      after = later.opened.then(() => solo.lock('b'))
+    })
+    const closing = watch(solo.close({ drainMs: 60_000 }))
+    later.open()
+    await expect(after).rejects.toEqual(closed)
+    other.open()
+    await world.clock.flush()
+    expect(block.error).toBeUndefined()
+    expect(closing.settled).toBe(true)
+    expect(world.inUse()).toEqual([])
+  })
+
   it('a release that gets no answer is not counted twice', async () => {
     const { world } = use
     const { solo, link } = world.client()

@@ -139,7 +139,8 @@ describe('attach', () => {
       ...[altered({ name: '' }), altered({ name: 'x'.repeat(2_000) }), altered({ owner: '' }), altered({ owner: 1 })],
       ...[altered({ fence: -1 }), altered({ fence: 1.5 }), altered({ mode: 'both' }), altered({ ttlMs: 0 })],
       ...[altered({ ttlMs: null }), altered({ holdForMs: -1 }), altered({ mode: 'shared', limit: 0 })],
-      ...[altered({ name: '\ud800' }), `${prefix}.${'A'.repeat(100_000)}`],
+      ...[altered({ name: '\ud800' }), `${prefix}.${'A'.repeat(100_000)}`, altered({ more: 'A'.repeat(50_000) })],
+      ...[token.replace('lease-1.', 'lease-2.'), token.replace('soloist', 'another')],
     ]
     for (const text of bad) await expect(solo.attach(text as string), String(text)).rejects.toEqual(invalid)
     expect(link.count()).toBe(sent)

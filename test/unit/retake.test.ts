@@ -172,6 +172,22 @@ describe('while the store does not answer', () => {
     expect(names(events)).toEqual(['acquired', 'retaken', 'retaken'])
   })
 
+  it('what the store held all the while has the fence it had, and no event: nobody can have come between', async () => {
+    const { world } = use
+    const { solo, link } = world.client()
+    const events = record(solo)
+    const lease = await solo.lock('a', { ttlMs: 6_000, onLost: 'retake' })
+    const { fence } = lease
+    // Renewals are carried out, and nobody hears of it.
+    link.fate = method => (method === 'renew' ? 'lose' : 'pass')
+    await world.clock.advance(6_000)
+    lease.assertValid()
+    expect(lease.fence).toBe(fence)
+    expect(lease.signal.aborted).toBe(false)
+    expect(names(events).filter(event => event !== 'fault')).toEqual(['acquired'])
+    expect(world.store.inspect('a')?.holders).toMatchObject([{ owner: lease.owner, fence }])
+  })
+
   it('a renewal of before that is answered late does not end what was taken again', async () => {
     const { world } = use
     const { solo, link } = world.client()

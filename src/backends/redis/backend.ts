@@ -11,7 +11,7 @@ import type {
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
-import { KeySpace, prefixOf } from './keys.js'
+import { hashTagsOf, KeySpace, prefixOf } from './keys.js'
 import type { IoredisOptions } from './link/ioredis.js'
 import type { Send } from './link/library.js'
 import type { Link } from './link/link.js'
@@ -27,9 +27,15 @@ export interface RedisBackendOptions {
    * begins with that of another shares its locks with it, under shorter names.
    */
   readonly prefix?: string | undefined
+  /**
+   * For a cluster: among how many hash tags all locks are divided, 1 to 1,024; default: each lock has a slot of its own. Calls
+   * for many locks then travel together, at most one script call for each tag. Those slots carry all the load. A lock's key is
+   * prefix + `{TAG}:` + name then. Every client of a lock must have the same number: with another it is another lock.
+   */
+  readonly hashTags?: number | undefined
 }
 
-const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true }
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true, hashTags: true }
 /** As many keep client and server at work at the same time; more would only be in the way of other clients. */
 const CALLS_AT_ONCE = 2
 /** Where a list is many calls, and they go to several servers. */
@@ -45,7 +51,7 @@ const SCAN_COUNT = '1000'
  *   name sentinels; or a client the application has (ioredis or node-redis, for one server, a cluster, or what sentinels
  *   know), which is used as it is, is never blocked, and stays open. For pushed grants a duplicate of it is opened when the
  *   first claim waits.
- * @throws SoloistError `INVALID_ARGUMENT` for a target or a prefix it cannot take; a URL is not repeated in the message
+ * @throws SoloistError `INVALID_ARGUMENT` for a target or an option it cannot take; a URL is not repeated in the message
  */
 export function redisBackend(
   target: string | IoredisOptions | RedisClient,
@@ -53,8 +59,10 @@ export function redisBackend(
 ): Backend {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
+  const tags = hashTagsOf(options)
   const link = openLink(target)
-  return new RedisBackend(link, link.keyPrefix + prefixOf(options))
+  const prefix = link.keyPrefix + prefixOf(options)
+  return new RedisBackend(link, prefix, new KeySpace(prefix, tags))
 }
 
 class RedisBackend implements Backend {
@@ -72,10 +80,10 @@ class RedisBackend implements Backend {
   #subscribing = false
   #closed = false
 
-  /** @param prefix all that comes before a name in its key */
-  constructor(link: Link, prefix: string) {
+  /** @param prefix what channels start with */
+  constructor(link: Link, prefix: string, keys: KeySpace) {
     this.#link = link
-    this.#keys = new KeySpace(prefix)
+    this.#keys = keys
     this.#channels = `${prefix}grants:`
     this.#scripts = new Scripts(link, this.#keys, error => this.#listener({ type: 'fault', error }))
   }

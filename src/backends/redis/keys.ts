@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
 import { before } from './protocol/words.js'
+import { HashTags, hashedPart } from './slots.js'
 
 /** The ends of the keys beside a lock's own: `2` is the version of the layout. */
 const QUEUE = ':q2'
@@ -15,6 +16,8 @@ const ESCAPED_SIDE = /:(?:[sqwdfr]|[qdfr]2)~+$/
 const SIDE = /:(?:[sqwdfr]|[qdfr]2)$/
 
 const DEFAULT_PREFIX = 'soloist:'
+/** The most hash tags that names can be divided among. */
+const MOST_HASH_TAGS = 1_024
 
 /** @throws SoloistError `INVALID_ARGUMENT` for a prefix that is no well-formed string */
 export function prefixOf({ prefix = DEFAULT_PREFIX }: { readonly prefix?: string | undefined }): string {
@@ -22,6 +25,16 @@ export function prefixOf({ prefix = DEFAULT_PREFIX }: { readonly prefix?: string
     throw invalidArgument('the prefix must be a well-formed string')
   }
   return prefix
+}
+
+/** @throws SoloistError `INVALID_ARGUMENT` for what is no number of hash tags */
+export function hashTagsOf({ hashTags }: { readonly hashTags?: number | undefined }): HashTags | null {
+  if (hashTags === undefined) return null
+  if (!Number.isSafeInteger(hashTags) || hashTags < 1 || hashTags > MOST_HASH_TAGS) {
+    const what = typeof hashTags === 'number' ? hashTags : typeof hashTags
+    throw invalidArgument(`hashTags must be a whole number from 1 to ${MOST_HASH_TAGS}, not ${what}`)
+  }
+  return new HashTags(hashTags)
 }
 
 /** The keys of one lock in the order in which the scripts take them; all in one slot of a cluster. */
@@ -46,30 +59,42 @@ export interface AroundName {
  * cluster: `key:q2` when the key has a hash tag, else `{key}:q2`. Two things would let names meet, so those names are
  * changed, by rules that can be undone: a name whose key has a `}` but no tag, or is nothing but a tag, or begins with
  * `{~}`, gets `{~}` before it; a key with a brace that ends like a side key gets a `~` behind it.
+ *
+ * With few hash tags a lock's own key is prefix + its tag + `:` + name, which is the key of the name `{tag}:name` without.
  */
 export class KeySpace {
   /** The one fence mark of all locks, where a script may use keys of several slots. */
   readonly mark: string
   readonly #prefix: string
+  readonly #tags: HashTags | null
   /** Whether a name without braces needs no second look. */
   readonly #plain: boolean
   /** By the length of the name. */
   readonly #around: AroundName[] = []
 
-  /** @param prefix all that comes before a name, also what the client puts there itself */
-  constructor(prefix: string) {
+  /**
+   * @param prefix all that comes before a name, also what the client puts there itself
+   * @param tags what names are divided among; `null`: each key has a slot of its own
+   * @throws SoloistError `INVALID_ARGUMENT` for a prefix after which no hash tag would count
+   */
+  constructor(prefix: string, tags: HashTags | null = null) {
     if (!hasTag(prefix + TAG)) throw invalidArgument('a prefix must not contain "{}": no hash tag could follow it')
+    if (tags !== null && prefix.includes('{')) {
+      throw invalidArgument('a prefix must not contain "{" where hashTags is given: its own hash tag would count alone')
+    }
     this.#prefix = prefix
-    this.#plain = !/[{}]/.test(prefix)
+    this.#tags = tags
+    this.#plain = tags === null && !/[{}]/.test(prefix)
     this.mark = sideOf(prefix) + FENCE
   }
 
   /** The lock's own key. */
   own(name: string): string {
+    if (this.#tags !== null) return escaped(`${this.#prefix}${this.#tags.of(name)}:${name}`)
     let key = this.#prefix + name
     if (this.#isPlain(name)) return key
     if (name.startsWith(TAG) || isTag(key) || (key.includes('}') && !hasTag(key))) key = this.#prefix + TAG + name
-    return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
+    return escaped(key)
   }
 
   keys(name: string): LockKeys {
@@ -112,6 +137,7 @@ export class KeySpace {
 
   /** The glob patterns which together match every key of every lock whose name starts with `start`, taken literally. */
   patterns(start: string): readonly string[] {
+    if (this.#tags !== null) return [`${literally(`${this.#prefix}{`)}*${literally(`}:${start}`)}*`]
     const starts = [this.#prefix + start, `{${this.#prefix}${start}`]
     if (start !== '') starts.push(this.#prefix + TAG + start)
     return starts.map(startingWith)
@@ -128,8 +154,15 @@ export class KeySpace {
     if (!own.startsWith(this.#prefix)) return null
     if (own.includes('{') && ESCAPED_SIDE.test(own)) own = own.slice(0, -1)
     const name = own.slice(this.#prefix.length)
+    if (this.#tags !== null) return this.#taggedName(name, this.#tags)
     const plain = name.startsWith(TAG) ? name.slice(TAG.length) : name
     return plain === '' ? null : plain
+  }
+
+  /** What follows the tag, if that is the tag of this name: others are keys of clients without tags, or with more or fewer. */
+  #taggedName(tagged: string, tags: HashTags): string | null {
+    const name = tagged.slice(`{${hashedPart(tagged)}}:`.length)
+    return name !== '' && tagged === `${tags.of(name)}:${name}` ? name : null
   }
 
   #isPlain(name: string): boolean {
@@ -139,7 +172,16 @@ export class KeySpace {
 
 /** The glob pattern that matches every key which starts with `start`, taken literally. */
 export function startingWith(start: string): string {
-  return `${start.replace(/[\\*?[\]^-]/g, '\\$&')}*`
+  return `${literally(start)}*`
+}
+
+function literally(text: string): string {
+  return text.replace(/[\\*?[\]^-]/g, '\\$&')
+}
+
+/** A key that ends like a side key gets a `~` behind it. */
+function escaped(key: string): string {
+  return key.includes('{') && LOOKS_LIKE_SIDE.test(key) ? `${key}~` : key
 }
 
 function sideOf(key: string): string {
@@ -148,8 +190,7 @@ function sideOf(key: string): string {
 
 /** Whether Redis Cluster takes only a part of the key for its slot. */
 function hasTag(key: string): boolean {
-  const open = key.indexOf('{')
-  return open >= 0 && key.indexOf('}', open + 1) > open + 1
+  return hashedPart(key) !== key
 }
 
 function isTag(key: string): boolean {

@@ -30,12 +30,11 @@ export class Scripts {
   }
 
   async inspect(names: readonly string[]): Promise<readonly (LockState | null)[]> {
-    const apart = async () => (await Promise.all(names.map(name => this.#inspect([name])))).flat()
-    if (this.#link.cluster) return await apart()
+    if (this.#link.cluster) return await this.#inspectApart(names)
     try {
       return await this.#inspect(names)
     } catch (error) {
-      if (this.#isToBeSplit(error)) return await apart()
+      if (this.#isToBeSplit(error)) return await this.#inspectApart(names)
       throw error
     }
   }
@@ -53,13 +52,7 @@ export class Scripts {
   /** One call for each fence mark: what has one mark is in one slot. What fails is a matter of its own steps. */
   async #apart(steps: readonly Step[], from: Sender): Promise<Answers> {
     const sender = { ...from, cluster: true }
-    const parts = new Map<string, number[]>()
-    steps.forEach((step, i) => {
-      const mark = this.#keys.markOf(step.kind === 'acquire' ? step.claim.name : step.name)
-      const part = parts.get(mark)
-      if (part === undefined) parts.set(mark, [i])
-      else part.push(i)
-    })
+    const parts = this.#byMark(steps.map(step => (step.kind === 'acquire' ? step.claim.name : step.name)))
     const answers: Answer[] = []
     const handed: HandedGrant[] = []
     const ask = async (mark: string, part: readonly number[]) => {
@@ -81,6 +74,30 @@ export class Scripts {
     }
     await Promise.all([...parts].map(([mark, part]) => ask(mark, part)))
     return { steps: answers, handed }
+  }
+
+  async #inspectApart(names: readonly string[]): Promise<readonly (LockState | null)[]> {
+    const states: (LockState | null)[] = []
+    const ask = async (part: readonly number[]) => {
+      const some = await this.#inspect(part.map(i => names[i] as string))
+      part.forEach((i, k) => {
+        states[i] = some[k] as LockState | null
+      })
+    }
+    await Promise.all([...this.#byMark(names).values()].map(ask))
+    return states
+  }
+
+  /** The places of the names that have one fence mark. */
+  #byMark(names: readonly string[]): Map<string, number[]> {
+    const parts = new Map<string, number[]>()
+    names.forEach((name, i) => {
+      const mark = this.#keys.markOf(name)
+      const part = parts.get(mark)
+      if (part === undefined) parts.set(mark, [i])
+      else part.push(i)
+    })
+    return parts
   }
 
   /** A step of a lock whose slot moves: a lease can be kept meanwhile, everything else has to wait. */

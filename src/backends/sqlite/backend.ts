@@ -38,7 +38,7 @@ const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: 
  * to the working directory; the file and its folders are made, for this user alone, at the first call.
  *
  * **When the file or its write-ahead log (`-wal`) is deleted or replaced** while it is in use, the next call notices and
- * rejects, and the one after it works on what is there now; core repeats an acquire and a release by itself, so their
+ * rejects (it may take 2 ms to see that the file alone is gone), and the one after it works on what is there now; core repeats an acquire and a release by itself, so their
  * callers see no error. A lease of before is lost at its next renewal at the latest, a third of its ttl. Until then a
  * process that opened the new file earlier can hold the same lock: with a higher fence, since fences start from the clock.
  *
@@ -103,12 +103,12 @@ class SqliteBackend implements Backend, ResultStore {
     }
     let outcome: Outcome
     try {
-      outcome = await this.#transactions.run('write', work)
+      outcome = await this.#transactions.run('write', work, sweeps ? null : this.#alone(steps))
     } catch (error) {
       if (steps.length === 1 || isBusy(error) || error instanceof SoloistError) throw error
       return await this.#oneByOne(steps)
     }
-    this.#notedIn = used
+    this.#notedIn = used ?? this.#notedIn
     if (sweeps) this.#sweepDueMs = monotonicMs() + BEAT_MS
     this.#follow(steps, outcome.steps)
     for (const grant of outcome.handed) this.#pushes.removeWaiting(grant)
@@ -151,6 +151,13 @@ class SqliteBackend implements Backend, ResultStore {
       // It stays noted, which is true as long as this process runs, and is forgotten in time.
       this.#transactions.discard()
     }
+  }
+
+  /** A release that may take one statement only: half of all calls where nobody waits. */
+  #alone(steps: readonly Step[]): ((db: Database) => Outcome | null) | null {
+    const [step] = steps
+    if (steps.length !== 1 || step?.kind !== 'release') return null
+    return db => (db === this.#notedIn ? this.#store.releaseFree(db, step) : null)
   }
 
   /** A step that fails undoes the whole transaction, so each gets one of its own. */

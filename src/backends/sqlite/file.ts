@@ -30,6 +30,11 @@ export function isSameDatabase(a: DatabaseId, b: DatabaseId | null): boolean {
   return b !== null && isSameFile(a.file, b.file) && isSameFile(a.log, b.log)
 }
 
+/** Whether the log of the database at `path` is still that one. */
+export function isSameLog({ log }: DatabaseId, path: string): boolean {
+  return isSameFile(log, statSync(`${path}-wal`, BIGINT))
+}
+
 function isSameFile(a: FileId, b: FileId | undefined): boolean {
   return a.ino === b?.ino && a.dev === b.dev
 }

@@ -33,7 +33,11 @@ const GIVE = `DELETE FROM soloist_lock
     AND NOT EXISTS (SELECT 1 FROM soloist_watcher WHERE name = ?1)`
 
 /** Gives back what is held alone, for nobody else. @returns whether that was all there was to do */
-export function giveFree(db: Database, { owner, result }: ReleaseStep, { key, nowMs }: Subject): boolean {
+export function giveFree(
+  db: Database,
+  { owner, result }: ReleaseStep,
+  { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>,
+): boolean {
   return result === null && db.run(GIVE, key, toBytes(owner), nowMs) > 0
 }
 

@@ -85,6 +85,12 @@ export class Store {
     return { steps: answers, handed: caller.handed, news }
   }
 
+  /** One release, in one statement, outside of a transaction. `null`: that was not all there was to do, and nothing is done. */
+  releaseFree(db: Database, step: ReleaseStep): Outcome | null {
+    const subject = { key: toBytes(this.#prefix + step.name), nowMs: wallMs() }
+    return giveFree(db, step, subject) ? { steps: [{ status: 'released', held: true }], handed: [], news: [] } : null
+  }
+
   watch(db: Database, client: string, { name, owner }: ClaimId): WatchReply {
     const subject = { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
     const result = keptResult(db, subject, owner)

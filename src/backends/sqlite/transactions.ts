@@ -2,7 +2,7 @@ import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
 import { clearTimeout, monotonicMs, setTimeout, soon } from '../../internal/real-time.js'
 import { type Database, isBusy, resultCode } from './client.js'
-import { type DatabaseId, databaseAt, isSameDatabase, openFile, replacedError } from './file.js'
+import { type DatabaseId, databaseAt, isSameDatabase, isSameLog, openFile, replacedError } from './file.js'
 
 /** How long a transaction tries to get at a busy database. Below the 5 s that core gives a call by default. */
 const BUSY_LIMIT_MS = 4_000
@@ -11,6 +11,15 @@ const RETRY_MS = 1
 const RETRY_SPREAD_MS = 4
 /** Transactions that were held up run in slices of this length, so that other work gets its turn between them. */
 const SLICE_MS = 5
+/**
+ * A transaction that begins so long after the last look at the file looks again whether it is still there. At the log each one
+ * looks: another copy of SQLite in this process, which does not see our locks, deletes it when it closes the file.
+ */
+const LOOK_MS = 2
+/** Of pages of this size a commit writes the fewest bytes to the log. A file that is there keeps the size it was made with. */
+const PAGE_BYTES = 1_024
+/** The log goes into the file, which waits for the disk, when it has grown to this and nobody reads it. */
+const LOG_BYTES = 4 * 1_024 * 1_024
 /** The tables this code knows, as `soloist_store.version` has it. */
 const VERSION = 3
 
@@ -34,6 +43,8 @@ export class Transactions {
   readonly #openPath: (path: string) => Database
   readonly #onReplaced: () => void
   #current: { readonly db: Database; readonly id: DatabaseId } | null = null
+  /** When the file was last found to be there, on the monotonic clock. */
+  #lookedAtMs = Number.NEGATIVE_INFINITY
   readonly #pending: Pending[] = []
   #timer: NodeJS.Timeout | null = null
   #closed = false
@@ -48,14 +59,21 @@ export class Transactions {
   /**
    * Does work in one transaction: all of it takes effect, or nothing does and the call rejects. It may run more than once,
    * so it touches nothing but the database.
+   *
+   * @param alone one statement that may be all there is to do, which is a transaction by itself; `null`: it has changed
+   *   nothing, and the work is to be done
    */
-  run<T>(kind: TransactionKind, work: (db: Database) => T): Promise<T> {
+  run<T>(
+    kind: TransactionKind,
+    work: (db: Database) => T,
+    alone: ((db: Database) => T | null) | null = null,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closedError()
       const run = () => {
         let result: T
         try {
-          result = this.#transaction(kind, work)
+          result = this.#transaction(kind, work, alone)
         } catch (error) {
           if (isBusy(error)) throw error
           return reject(error)
@@ -126,8 +144,10 @@ export class Transactions {
     }
   }
 
-  #transaction<T>(kind: TransactionKind, work: (db: Database) => T): T {
+  #transaction<T>(kind: TransactionKind, work: (db: Database) => T, alone: ((db: Database) => T | null) | null): T {
     const db = this.#open()
+    const done = alone === null ? null : alone(db)
+    if (done !== null) return done
     db.run(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
     try {
       const result = work(db)
@@ -150,9 +170,15 @@ export class Transactions {
   }
 
   #open(): Database {
+    const nowMs = monotonicMs()
     if (this.#current !== null) {
-      if (isSameDatabase(this.#current.id, databaseAt(this.#path))) return this.#current.db
-      this.#abandon(this.#current.db)
+      const { db, id } = this.#current
+      const looks = nowMs - this.#lookedAtMs >= LOOK_MS
+      if (looks ? isSameDatabase(id, databaseAt(this.#path)) : isSameLog(id, this.#path)) {
+        if (looks) this.#lookedAtMs = nowMs
+        return db
+      }
+      this.#abandon(db)
       soon(this.#onReplaced)
       throw replacedError(this.#path)
     }
@@ -162,6 +188,7 @@ export class Transactions {
       const id = databaseAt(this.#path)
       if (id === null) throw replacedError(this.#path)
       this.#current = { db, id }
+      this.#lookedAtMs = nowMs
     } catch (error) {
       db.close()
       throw error
@@ -178,7 +205,9 @@ export class Transactions {
  * Nearly all of it by `exec`, which keeps no statement: a file that cannot be used is let go at once.
  */
 function setUp(db: Database): void {
-  db.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+  db.exec(
+    `PRAGMA busy_timeout = 0; PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`,
+  )
   db.exec('BEGIN IMMEDIATE')
   db.exec(sql.schema)
   const before = versionOf(db)
@@ -187,6 +216,8 @@ function setUp(db: Database): void {
   db.exec(version === VERSION ? 'COMMIT' : 'ROLLBACK')
   const journal = db.get('PRAGMA journal_mode')?.journal_mode as unknown
   if (journal !== 'wal') throw new Error(`the database file cannot be switched to WAL; its journal mode is ${journal}`)
+  const pageBytes = db.get('PRAGMA page_size')?.page_size as number
+  db.exec(`PRAGMA wal_autocheckpoint = ${Math.ceil(LOG_BYTES / pageBytes)}`)
   if (version !== VERSION) {
     throw new Error(`the database was made by another version of Soloist: its tables are of version ${version}`)
   }

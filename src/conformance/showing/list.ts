@@ -75,7 +75,7 @@ export function list(suite: Suite): void {
     assert.deepEqual(names(await listed(a, 'many/')), many)
   })
 
-  suite.test('clients of other prefixes do not see each other', async trial => {
+  suite.test('clients do not see each other where neither prefix begins with the other', async trial => {
     const a = await trial.client()
     const [star, plain] = [await trial.client(`${trial.prefix}*:`), await trial.client(`${trial.prefix}x:`)]
     const [mine, other] = [star.claim('lock'), plain.claim('lock')]
