@@ -8,7 +8,7 @@ import { runFleet, type Story } from './fleet.js'
 
 const SECONDS = Number(process.env.SOLOIST_CRON_SECONDS ?? 15)
 const TTL_MS = 2_000
-const timeout = (SECONDS + 60) * 1_000
+const timeout = (SECONDS + 90) * 1_000
 
 let folder: string
 const servers: RedisServer[] = []

@@ -12,6 +12,8 @@ const SCRIPT = fileURLToPath(new URL('children/instance.js', import.meta.url))
 const CLOCK = fileURLToPath(new URL('children/shifted-clock.cjs', import.meta.url))
 /** The clocks of the instances are this much ahead of the machine's. */
 const OFFSETS_MS = [850, 425, 0]
+/** How long an instance may take to be the one that runs a tick. */
+const PATIENCE_MS = 30_000
 /** At both ends, where some instances are up and others are not. */
 const MARGIN_MS = 2_500
 
@@ -65,11 +67,9 @@ export async function runFleet({ url, scheduler, seconds, stoppedMs, job = {} }:
     const fromMs = Date.now() + MARGIN_MS
     const [first, second, third] = instances as [Instance, Instance, Instance]
     await sleep((seconds * 1_000) / 4)
-    first.child.stdin.write('kill\n')
+    await told(first, 'kill')
     await sleep((seconds * 1_000) / 4)
-    second.child.stdin.write('stop\n')
-    // It is stopped in its next run, which need not come soon.
-    await Promise.race([once(second.lines, 'line'), sleep((seconds * 1_000) / 4)])
+    await told(second, 'stop')
     await sleep(stoppedMs)
     second.child.kill('SIGCONT')
     await sleep(Math.max(fromMs + seconds * 1_000 - MARGIN_MS - Date.now(), MARGIN_MS))
@@ -90,6 +90,13 @@ type Child = ChildProcessByStdio<Writable, Readable, null>
 interface Instance {
   readonly child: Child
   readonly lines: ReturnType<typeof createInterface>
+}
+
+/** Has it do something in its next run, which need not come soon. Resolves when it says that it does. */
+async function told({ child, lines }: Instance, command: string): Promise<void> {
+  const said = once(lines, 'line', { signal: AbortSignal.timeout(PATIENCE_MS) })
+  child.stdin.write(`${command}\n`)
+  await said
 }
 
 async function ended(child: Child): Promise<void> {
