@@ -34,6 +34,8 @@ export class Pattern {
 
   /** The last tick until this moment, itself included; `null`: there was none. */
   latest(atMs: number): number | null {
-    return this.#cron.previousRuns(1, new Date(Math.floor(atMs) + 1))[0]?.getTime() ?? null
+    // Ticks are whole seconds. Versions of croner differ in what comes before a moment within one.
+    const afterMs = (Math.floor(atMs / 1_000) + 1) * 1_000
+    return this.#cron.previousRuns(1, new Date(afterMs))[0]?.getTime() ?? null
   }
 }
