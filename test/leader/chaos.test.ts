@@ -29,7 +29,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-describe.each(['redis', 'sqlite'] as const)('on %s', kind => {
+describe.concurrent.each(['redis', 'sqlite'] as const)('on %s', kind => {
   const store = () =>
     kind === 'redis'
       ? { url: redis.url, redisPort: redis.port }
