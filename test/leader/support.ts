@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { connect, type Soloist } from 'soloist'
+import { expect } from 'vitest'
 import { type RedisProxy, startProxy } from '../support/proxy.js'
 
 const SCRIPT = fileURLToPath(new URL('children/candidate.js', import.meta.url))
@@ -63,6 +65,8 @@ export class Fleet implements AsyncDisposable {
   readonly #ttlMs: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'soloist-leader-'))
   readonly #candidates = new Set<Candidate>()
+  /** No candidate: it asks leaders to resign. */
+  readonly #solo: Soloist
   #leader: Elected | null = null
   #onElected: () => void = () => {}
 
@@ -70,6 +74,7 @@ export class Fleet implements AsyncDisposable {
     this.#url = store.url
     this.#redisPort = store.redisPort
     this.#ttlMs = ttlMs
+    this.#solo = connect(store.url)
   }
 
   async start(): Promise<void> {
@@ -124,7 +129,7 @@ export class Fleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { process } of this.#candidates) process.kill('SIGKILL')
-    await Promise.all([...this.#candidates].map(({ proxy }) => proxy?.close()))
+    await Promise.all([this.#solo.close(), ...[...this.#candidates].map(({ proxy }) => proxy?.close())])
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
@@ -135,11 +140,9 @@ export class Fleet implements AsyncDisposable {
       case 'resign':
         candidate.tell('resign')
         return async () => {}
-      case 'ask': {
-        const others = [...this.#candidates].filter(other => other !== candidate)
-        others[0]?.tell('ask')
+      case 'ask':
+        expect(await this.#solo.leader('main').requestResign()).toBe(true)
         return async () => {}
-      }
       case 'block':
         candidate.tell(`block ${2 * this.#ttlMs}`)
         return async () => {}

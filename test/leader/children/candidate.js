@@ -1,5 +1,5 @@
-// A candidate for the leadership `main` that does as it is told, one command a line: resign, ask, block MS,
-// stop (itself).
+// A candidate for the leadership `main` that does as it is told, one command a line: resign, block MS, stop
+// (itself).
 // Arguments: the store's URL, the ttl, and a file. Every moment at which it is sure to lead it writes there, as lines of
 // JSON. `earliest` and `latest` are the times between which the answer was had, in milliseconds of the monotonic clock,
 // which all processes of a machine share. It writes before it goes on, so what it wrote outlives it.
@@ -26,9 +26,6 @@ const commands = {
   async resign() {
     await leader.resign()
     stand()
-  },
-  async ask() {
-    await leader.requestResign()
   },
   async stop() {
     process.kill(process.pid, 'SIGSTOP')
