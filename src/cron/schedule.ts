@@ -275,7 +275,10 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     const offMs = caughtUp ? Math.max(this.#locker.clock.wallMs() - tickMs, 0) : 0
     const tick: Tick = { name: this.name, scheduledAtMs: tickMs, keepForMs: keepForMs + offMs, ttlMs, recovers, owner }
     const hold = await claimTick(this.#locker, tick, this.#stopping.signal)
-    if (!(hold instanceof TickHold)) return hold
+    if (!(hold instanceof TickHold)) {
+      if (hold.status === 'refused') this.#compareClock(tickMs + hold.offMs - this.#locker.clock.wallMs(), tickMs)
+      return hold
+    }
     this.#compareClock(hold.offsetMs, tickMs)
     const plan = () => this.#plan()
     const order = { name: this.name, scheduledAtMs: tickMs, caughtUp, maxRunMs, ttlMs, plan, noted: catchUp }

@@ -392,6 +392,25 @@ describe('a store whose clock is off against that of the instance', () => {
     expect(told).toEqual([{ name: 'nightly', offsetMs: 5 * MINUTE, intervalMs: MINUTE }])
   })
 
+  it('by more than ticks are kept runs nothing, and is told once', async () => {
+    const { world } = use
+    let behindMs = 0
+    const clock = { ...clockOf(), wallMs: () => world.clock.wallMs() - behindMs }
+    const { solo } = world.client({ clock })
+    const runs: TickRun[] = []
+    const told: unknown[] = []
+    const outcomes: string[] = []
+    const schedule = cron(solo, 'nightly', '* * * * *', { timezone: 'UTC' }, run => void runs.push(run))
+    schedule.on('clock', detail => told.push(detail))
+    schedule.on('tick', ({ outcome }) => outcomes.push(outcome.status))
+    await advance(MINUTE)
+    behindMs = 15 * MINUTE
+    await advance(5 * MINUTE)
+    expect(runs).toHaveLength(1)
+    expect(outcomes).toEqual(['ran', 'refused', 'refused', 'refused', 'refused', 'refused'])
+    expect(told).toEqual([{ name: 'nightly', offsetMs: behindMs, intervalMs: MINUTE }])
+  })
+
   function clockOf() {
     const { clock } = use.world
     return {
