@@ -23,6 +23,9 @@ const TESTS = [
   'test/redis/stray-messages',
   'test/redis/subscriptions',
   'test/redis/together',
+  // What croner makes of patterns.
+  'test/cron/schedule',
+  'test/cron/once-per-tick',
   // All statements, through libsql.
   'test/sqlite',
   'test/conformance/redis-ioredis',

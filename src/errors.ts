@@ -14,8 +14,9 @@
  * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
  * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
  * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
- * | `RUN_TIMEOUT` | a run took longer than `maxRunMs` | nothing: its key is free, whether or not its handler has ended |
+ * | `RUN_TIMEOUT` | a run took longer than its `maxRunMs`; also the reason of its signal | nothing: its key is free, whether or not its handler has ended |
  * | `RESULT_TIMEOUT` | `timeoutMs` passed before the run had ended, which goes on | nothing by this call |
+ * | `CLOCKS_DIFFER` | this instance's clock differs too much from the store's for the scheduled time it asked for | nothing |
  * | `RESULT_UNAVAILABLE` | the run this call joined ended, but its result cannot be had here | nothing |
  */
 export type SoloistErrorCode =
@@ -33,6 +34,7 @@ export type SoloistErrorCode =
   | 'RUN_TIMEOUT'
   | 'RESULT_TIMEOUT'
   | 'RESULT_UNAVAILABLE'
+  | 'CLOCKS_DIFFER'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */
 export class SoloistError extends Error {

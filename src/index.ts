@@ -81,6 +81,8 @@ export type {
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
 export type { ResultOptions } from './job/waiting.js'
+export type { CampaignOptions, Leader, LeaderEvents, LeaderOptions, LeaderState } from './leader/leader.js'
+export type { Term } from './leader/term.js'
 export type { ClaimEvent, FaultEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
 export type { Lease } from './lock/holding/lease.js'

@@ -16,6 +16,7 @@ import { checkTimers } from './internal/real-time.js'
 import type { Job } from './job/job.js'
 import { JobLocks } from './job/locks.js'
 import type { JobHandler, JobOptions, JobRun } from './job/options.js'
+import type { Leader, LeaderOptions } from './leader/leader.js'
 import type { SoloistEvents } from './lock/events.js'
 import { acquireGroup, type LeaseGroup } from './lock/group.js'
 import type { Lease } from './lock/holding/lease.js'
@@ -69,9 +70,10 @@ export type UnlockTarget =
   | { readonly owner: string; readonly force?: false }
   | { readonly force: true; readonly owner?: undefined }
 
-// Loaded with the first job, so that who only takes locks does not wait for them.
+// Loaded with the first job or leader, so that who only takes locks does not wait for them.
 const loadJob = () => require('./job/job.js') as typeof import('./job/job.js')
 const loadJobOptions = () => require('./job/options.js') as typeof import('./job/options.js')
+const loadLeader = () => require('./leader/leader.js') as typeof import('./leader/leader.js')
 
 /** What may be the handler of a job: a {@link JobHandler} of any arguments and result. */
 // biome-ignore lint/suspicious/noExplicitAny: what functions in the options get before the handler's types are known
@@ -91,12 +93,19 @@ const inUse = new WeakSet<Backend>()
 /** How many releases `clear` has under way at once. */
 const CLEAR_AT_ONCE = 100
 
+/** What the parts of this package build on that users do not see. */
+export let lockerOf: (solo: Soloist) => Locker
+
 /**
  * One client of one backend: takes locks, keeps them renewed, and shows who holds what.
  *
  * Emits `acquired`, `waiting`, `released`, `lost` and `fault` ({@link SoloistEvents}). Made by `connect`.
  */
 export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposable {
+  static {
+    lockerOf = solo => solo.#locker
+  }
+
   /** This client's name: the first part of every owner it makes. */
   readonly clientId: string
   /** The locks that stand for jobs, for adapters of job frameworks and for operators. */
@@ -222,6 +231,19 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
     const [options, handler] = typeof first === 'function' ? [{}, first] : [first, second as JobHandler<A, R>]
     if (typeof first === 'function') checkNoMore('job takes its options before the function', [second])
     return loadJob().makeJob(this.#locker, this.jobs, loadJobOptions().jobDefinition(name, options, handler))
+  }
+
+  /**
+   * A candidate for a leadership, of which one leads at a time, and a view of who leads. It does nothing before its
+   * `campaign()` is called.
+   *
+   * @throws SoloistError `INVALID_ARGUMENT`
+   */
+  leader(name: string, options?: LeaderOptions): Leader
+  leader(name: string, options?: LeaderOptions, ...more: readonly unknown[]): Leader {
+    checkNoMore('leader takes a name and options', more)
+    const { Leader } = loadLeader()
+    return new Leader(this.#locker, name, options)
   }
 
   /**

@@ -7,7 +7,7 @@ const MOST_LINES = 500
 /**
  * What each area may import besides itself and Node: other areas, or single files of theirs. An area is a folder of src,
  * one of src/backends or src/adapters, or a file right in src. `public` stands for what users can import: src/index.ts
- * and the index.ts of a backend.
+ * and the index.ts of a backend and of cron.
  * @type {Record<string, string[]>}
  */
 const MAY_IMPORT = {
@@ -16,10 +16,12 @@ const MAY_IMPORT = {
   internal: ['backend', 'errors'],
   lock: ['backend', 'errors', 'internal'],
   job: ['backend', 'errors', 'internal', 'lock'],
+  leader: ['backend', 'errors', 'internal', 'lock'],
   'backends/*': ['backend', 'errors', 'internal'],
-  soloist: ['backend', 'errors', 'internal', 'job', 'lock'],
+  cron: ['backend', 'errors', 'internal', 'lock', 'soloist'],
+  soloist: ['backend', 'errors', 'internal', 'job', 'leader', 'lock'],
   connect: ['backend', 'backends/*', 'errors', 'internal', 'soloist'],
-  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
+  index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'leader', 'lock', 'soloist'],
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
   // A job of BullMQ's and its lock are one step of one script.
@@ -60,7 +62,7 @@ function areaOf(file) {
 const kindOf = area => (area in MAY_IMPORT ? area : area.replace(/^(backends|adapters)\/.*/, '$1/*'))
 
 /** @param {string} file a path below src */
-const isPublic = file => /^(index|backends\/[^/]+\/index)\.ts$/.test(file)
+const isPublic = file => /^(index|cron\/index|backends\/[^/]+\/index)\.ts$/.test(file)
 
 /** @param {string} text @returns {string[]} */
 function importsOf(text) {

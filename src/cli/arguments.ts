@@ -15,6 +15,12 @@ export function lockName(text: string): string {
   return checked('the name', text)
 }
 
+/** The name of a leadership or a cron job: shorter, since it is the end of the names of its locks. */
+export function leaderName(text: string): string {
+  if (text === '') throw new UsageError('the name must not be empty')
+  return checked('the name', text, LONGEST_JOB_NAME_BYTES)
+}
+
 export function prefix(text: string): string {
   return checked('the prefix', text)
 }

@@ -4,7 +4,7 @@ import { constants } from 'node:os'
 export const EXIT = {
   ok: 0,
   /**
-   * `get`: nobody holds the lock or waits for it. `unlock`, `jobs release`: nothing was removed. `clear`: the answer was
+   * `get`: nobody holds the lock or waits for it. `leader`: nobody leads. `unlock`, `jobs release`: nothing was removed. `clear`: the answer was
    * no.
    */
   nothing: 1,

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
+import { addCrons } from './cron/crons.js'
 import { EXIT } from './exit-codes.js'
 import { explain } from './failure.js'
 import { addJobs } from './jobs/jobs.js'
+import { addLeader } from './leaders/leader.js'
 import { addClear } from './locks/clear.js'
 import { addGet } from './locks/get.js'
 import { addLs } from './locks/ls.js'
@@ -21,6 +23,8 @@ Examples:
   soloist watch job:                    the same, live, below a prefix
   soloist unlock nightly --force        take it away from whoever holds it
   soloist jobs                          which singleton jobs are live
+  soloist leader scheduler              who leads
+  soloist crons                         the last tick of each cron job
 
 The store is --store URL, else $SOLOIST_URL, else an SQLite file of this user.
 A URL that holds a password belongs into $SOLOIST_URL, since every user of the
@@ -66,6 +70,8 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addClear(program, done)
   addWatch(program, done)
   addJobs(program, argv, done)
+  addLeader(program, done)
+  addCrons(program, done)
   return program
 }
 

@@ -13,6 +13,7 @@ import type {
   WatchReply,
 } from '../backend.js'
 import { invalidArgument, type SoloistError } from '../errors.js'
+import { onAbort } from '../internal/abort.js'
 import type { Clock } from '../internal/clock.js'
 import { Calls } from './calls/calls.js'
 import { StepCollector } from './calls/collector.js'
@@ -96,6 +97,7 @@ export class Locker
   #closing: Closing | null = null
   #end: Promise<void> | null = null
   #closed = false
+  readonly #onClose = new Set<() => void>()
 
   constructor(backend: Backend, options: LockerOptions) {
     const { clock, clientId } = options
@@ -233,6 +235,31 @@ export class Locker
     if (this.#closing !== null && !(this.#closing.draining && this.blocks.isInside)) throw closedError()
   }
 
+  /** Calls `run` when closing begins, for what would start work later. @returns takes that back */
+  onClose(run: () => void): () => void {
+    this.#onClose.add(run)
+    return () => void this.#onClose.delete(run)
+  }
+
+  /**
+   * Resolves after so many milliseconds, or sooner when the signal fires.
+   *
+   * @throws SoloistError `CLOSED` as soon as closing begins
+   */
+  async pause(delayMs: number, signal: AbortSignal | null): Promise<void> {
+    if (this.#closing !== null) throw closedError()
+    await new Promise<void>((resolve, reject) => {
+      const stops = [this.onClose(() => end(() => reject(closedError())))]
+      const end = (settle: () => void) => {
+        timer.cancel()
+        for (const stop of stops) stop()
+        settle()
+      }
+      const timer = this.clock.setTimer(delayMs, () => end(resolve))
+      if (signal !== null) stops.push(onAbort(signal, () => end(resolve)))
+    })
+  }
+
   /**
    * Ends every wait with `CLOSED`, lets what is held end for up to `drainMs`, aborts what is left and gives it up, then
    * closes the backend. While the backend does not answer, that takes two call time-outs at most beyond `drainMs` and
@@ -241,6 +268,7 @@ export class Locker
   close(drainMs = 0): Promise<void> {
     if (this.#closing === null) {
       this.#closing = new Closing(this)
+      for (const run of this.#onClose) run()
       this.#end = this.#close(this.#closing, drainMs)
     } else this.#closing.hurry(drainMs)
     return this.#end as Promise<void>

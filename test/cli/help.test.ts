@@ -23,10 +23,13 @@ test.each([[['--help']], [['run', '--help']], [['ls', '--help']], [['get', '-h']
   },
 )
 
-test.each(['run', 'ls', 'get', 'unlock', 'clear', 'watch'])('docs/cli.md describes every option of %s', async verb => {
-  const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
-  const { stdout } = await finished(bench().startIn({}, [verb, '--help']))
-  const options = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(match => match[1])
-  expect(options).toContain('--store')
-  for (const option of options) if (option !== '--help') expect(page).toContain(`\`${option}`)
-})
+test.each(['run', 'ls', 'get', 'unlock', 'clear', 'watch', 'leader', 'crons'])(
+  'docs/cli.md describes every option of %s',
+  async verb => {
+    const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
+    const { stdout } = await finished(bench().startIn({}, [verb, '--help']))
+    const options = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(match => match[1])
+    expect(options).toContain('--store')
+    for (const option of options) if (option !== '--help') expect(page).toContain(`\`${option}`)
+  },
+)

@@ -51,7 +51,7 @@ describe('the tarball', () => {
       .filter(file => /\.m?ts$/.test(file))
       .flatMap(file => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
       .map(file => `dist/${file}`)
-    const faces = built.filter(file => /(^dist|s\/[^/]+|conformance)\/index\.(d\.ts|js)$/.test(file))
+    const faces = built.filter(file => /(^dist|s\/[^/]+|conformance|dist\/cron)\/index\.(d\.ts|js)$/.test(file))
     built.push('dist/package.json', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
     // With the plots that a page shows.
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })

@@ -3,6 +3,7 @@ import { SoloistError } from '../../errors.js'
 /** The versions that are tested and work, as `peerDependencies` of package.json have them. */
 export const SUPPORTED = {
   bullmq: '^5.78.0 || ^6.0.0',
+  croner: '^11.0.0',
   ioredis: '^5.3.0 || ^6.0.0',
   libsql: '^0.5.3',
   redis: '^5.9.0 || ^6.0.0',

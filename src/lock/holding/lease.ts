@@ -126,6 +126,8 @@ export class HeldLease implements Lease {
   readonly lock: LocalLock
   /** Whether work runs under it that ends it. Kept by the blocks. */
   inBlock = false
+  /** What takes the place of this claim when it is given up, in one step; `null`: nothing, the lock is released. */
+  successor: Claim | null = null
 
   readonly #host: LeaseHost
   /** When this process learned of the grant, on the monotonic clock: not before the backend made it. */

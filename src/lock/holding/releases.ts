@@ -1,9 +1,9 @@
-import type { ClaimId, ClaimMode, KeptResult, ReleaseAnswer, RenewAnswer } from '../../backend.js'
+import type { AcquireAnswer, Claim, ClaimId, ClaimMode, KeptResult, ReleaseAnswer, RenewAnswer } from '../../backend.js'
 import type { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { Done, PendingStep, StepListener } from '../calls/steps.js'
-import { Expiring, type LocalLocks } from '../local-locks.js'
+import { Expiring, type LocalLock, type LocalLocks } from '../local-locks.js'
 import type { HeldLease } from './lease.js'
 
 /** What giving up claims needs from the client it belongs to. */
@@ -39,7 +39,8 @@ export class Releases {
     // Where an earlier release failed, its lock may not be known any more.
     const lock = lease.lock.find(owner) === lease ? lease.lock : this.#host.locks.at(name)
     const keepForMs = lease.keptForMs
-    if (keepForMs > 0) this.#letExpire(lease, keepForMs)
+    if (lease.successor !== null) this.#pass(lease, lease.successor, lock)
+    else if (keepForMs > 0) this.#letExpire(lease, keepForMs)
     else {
       this.#host.collector.add({ kind: 'release', name, owner, result }, lock, true, new LeaseRelease(this, lease))
       lock.remove(lease)
@@ -106,6 +107,20 @@ export class Releases {
   failed(lease: HeldLease, error: SoloistError): void {
     if (!lease.endRelease(false, error)) this.#host.onFault(lease, lease.claim.mode, error)
     this.#finish()
+  }
+
+  /** Another claim takes the place of this one. If somebody else holds the lock by now, they keep it. */
+  #pass(lease: HeldLease, claim: Claim, lock: LocalLock): void {
+    const step = { kind: 'acquire', claim, ticket: null, replaces: lease.owner } as const
+    this.#host.collector.add<AcquireAnswer>(step, lock, true, {
+      answered: ({ status }) => {
+        this.#host.onReleased(lease)
+        lease.endRelease(status === 'granted', null)
+        this.#answered()
+      },
+      failed: error => this.failed(lease, error),
+    })
+    lock.remove(lease)
   }
 
   /** Left to run out instead of being released: so it is kept even if this process ends now. */

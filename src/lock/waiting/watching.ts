@@ -1,6 +1,8 @@
 import type { ClaimId, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
+import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
+import { aborted } from './attempt.js'
 import { OUTAGE_MS, RETRY_MS } from './outage.js'
 
 /** What became of a watched claim in the end. */
@@ -41,10 +43,12 @@ export class WatchRoom {
    * Resolves once the claim is over, with what it left.
    *
    * @param everyMs ask at least this often, in milliseconds, where that is more often than the beat
-   * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `CLOSED`
+   * @param signal ends this wait; the last to leave ends the watch
+   * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `ABORTED`; `CLOSED`
    */
-  until(name: string, owner: string, everyMs: number = Infinity): Promise<Ending> {
-    return this.hear(name, owner, everyMs).ending
+  until(name: string, owner: string, everyMs: number = Infinity, signal: AbortSignal | null = null): Promise<Ending> {
+    const heard = this.hear(name, owner, everyMs)
+    return signal === null ? heard.ending : unlessAborted(heard, signal)
   }
 
   /** As {@link WatchRoom.until}, for one who may stop: after `leave()` its promise need not settle. */
@@ -160,6 +164,25 @@ class Watched {
     this.#onOver()
     return true
   }
+}
+
+function unlessAborted(watched: Heard, signal: AbortSignal): Promise<Ending> {
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(signal, () => {
+      reject(aborted(signal))
+      watched.leave()
+    })
+    watched.ending.then(
+      ending => {
+        stop()
+        resolve(ending)
+      },
+      (error: unknown) => {
+        stop()
+        reject(error)
+      },
+    )
+  })
 }
 
 /** Names and owners may hold anything, so their lengths keep two of them apart. */

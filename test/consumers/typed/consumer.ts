@@ -12,6 +12,7 @@ import {
 } from 'soloist/bullmq'
 import { celeryLockKey } from 'soloist/celery'
 import { checkHistory, type OpenStore } from 'soloist/conformance'
+import { type CronOptions, oncePerTick } from 'soloist/cron'
 import { type RedisBackendOptions, type RedisClient, redisBackend } from 'soloist/redis'
 import { type SqliteBackendOptions, sqliteBackend } from 'soloist/sqlite'
 
@@ -84,5 +85,7 @@ export const others: [
   typeof SingletonFlowProducer,
   typeof celeryLockKey,
   typeof checkHistory,
+  typeof oncePerTick,
   OpenStore?,
-] = [SingletonAdder, SingletonFlowProducer, celeryLockKey, checkHistory]
+  CronOptions?,
+] = [SingletonAdder, SingletonFlowProducer, celeryLockKey, checkHistory, oncePerTick]

@@ -1,0 +1,57 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { page } from '../../examples/cron/page.js'
+import { type Line, problemsOf } from '../../examples/cron/run.js'
+import { startRedis } from '../support/redis-server.js'
+
+const MAIN = fileURLToPath(new URL('../../examples/cron/main.js', import.meta.url))
+const timeout = 60_000
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'soloist-cron-test-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const example = (...args: string[]) => promisify(execFile)(process.execPath, [MAIN, ...args])
+
+test.concurrent.each(['SQLite', 'Redis'])('on %s each tick is run, and one again', { timeout }, async kind => {
+  const redis = kind === 'Redis' ? await startRedis() : null
+  const out = join(folder, kind, 'ticks.html')
+  try {
+    const { stdout } = await example('--seconds', '12', '--out', out, ...(redis ? ['--store', redis.url] : []))
+    expect(stdout).toMatch(/^\d+ ticks, each of them run\n1 run again by another instance/)
+  } finally {
+    await redis?.stop()
+  }
+  const html = readFileSync(out, 'utf8')
+  expect(html).toContain('clock +850 ms')
+  expect(html.match(/class="killed" d=/g)).toHaveLength(1)
+  expect(html.match(/<rect class="again"/g)).toHaveLength(1)
+  expect(html.match(/<rect class="run"/g)?.length).toBeGreaterThan(3)
+})
+
+test.each([
+  ['an unknown option', ['--bogus']],
+  ['too few seconds', ['--seconds', '1']],
+  ['a superfluous argument', ['more']],
+])('%s gets one line and exit code 2', async (_, args) => {
+  await expect(example(...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(/^cron: .+\n$/) })
+})
+
+test('what is wrong is told', () => {
+  const tick = Date.UTC(2026, 0, 1)
+  const begin = (instance: string, fence: number): Line => ({ instance, event: 'begin', tick, fence, atMs: tick })
+  const killed: Line = { instance: 'one', event: 'killed', tick: 0, fence: 0, atMs: tick + 1 }
+  const story = (lines: readonly Line[]) => ({ lines, ticks: [tick], fromMs: tick, untilMs: tick + 1_000 })
+  expect(problemsOf(story([begin('one', 1)]))).toEqual([])
+  expect(problemsOf(story([begin('one', 1), killed, begin('two', 2)]))).toEqual([])
+  expect(problemsOf(story([]))).toEqual(['the tick of 00:00:00 was not run'])
+  expect(problemsOf(story([begin('one', 1), begin('two', 2)]))).toEqual(['the tick of 00:00:00 was run 2 times'])
+  expect(page(story([begin('one', 1), killed]), 'all')).toContain('<rect class="cut"')
+})
