@@ -1,6 +1,23 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
+/**
+ * What takes minutes, for it waits for failovers, silence and real processes, or repeats a whole suite on one more kind of
+ * server: `npm run test:slow` runs it, and `npm test` all the rest.
+ */
+const SLOW = [
+  'test/conformance/redis-cluster-*.test.ts',
+  'test/cron/fleet.test.ts',
+  'test/cron/loading.test.ts',
+  'test/faults/failover.test.ts',
+  'test/leader/chaos.test.ts',
+  'test/process/*.test.ts',
+  'test/redis/link/sentinel.test.ts',
+  'test/redis/link/silence.test.ts',
+]
+const which = process.env.SOLOIST_TESTS ?? 'all'
+if (!['all', 'quick', 'slow'].includes(which)) throw new Error('SOLOIST_TESTS must be all, quick or slow')
+
 /** What is known to take long comes first, so that no worker is left with it at the end. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -13,9 +30,9 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // These have a configuration of their own.
-    exclude: ['test/consumers/**'],
+    include: which === 'slow' ? SLOW : ['test/**/*.test.ts'],
+    // The consumers have a configuration of their own.
+    exclude: ['test/consumers/**', ...(which === 'quick' ? SLOW : [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,
