@@ -256,6 +256,11 @@ export interface Seen {
 /** The claim holds the lock, possibly in the place of a pending run that was granted and had not begun. */
 export interface TriggerGranted extends Granted {
   readonly seen: Seen
+  /**
+   * Whether it is the pending run, so that its owner makes a {@link BeginStep} before it runs: as asked for by
+   * {@link TriggerStep.begins}, and where it was pending before it was granted, as a repetition finds it.
+   */
+  readonly pending: boolean
 }
 
 /** The trigger's claim is queued. */

@@ -82,7 +82,7 @@ export class Asking<A, R> {
     const { status, met } = verdict(mode, 'join', told.course, told.seen)
     if (told.course === 'met') return { run: null, met: metBy(met ?? unseen(claim)) }
     const queued = told.course === 'queued'
-    const local = this.#runs.start({ claim, triggers: [trigger], begins: queued })
+    const local = this.#runs.start({ claim, triggers: [trigger], begins: queued || told.pending })
     const outcome =
       dead === null ? outcomeOf(status, claim.id, met && metBy(met)) : outcomeOf('recovered', claim.id, dead)
     return { run: { local, outcome, queued }, met: null }

@@ -160,7 +160,7 @@ export class RunClaim {
     this.#attempt = attempt
     const lease = await attempt.result
     // Where the answer to its first step was lost, the next one tells only that it was displaced.
-    if (lease === null) this.#tell({ course: 'queued', seen: NOTHING, noted: null })
+    if (lease === null) this.#tell({ course: 'queued', seen: NOTHING, noted: null, pending: false })
     return lease
   }
 }

@@ -75,14 +75,22 @@ function parsed(text: string): Kept | null {
   }
 }
 
+/** An error may be any value, and reading it may throw. */
 function errorData(error: unknown): { name: string; message: string; code?: string } {
-  const { name, message, code } = (error !== null && typeof error === 'object' ? error : {}) as Record<string, unknown>
+  const read = (member: 'name' | 'message' | 'code'): unknown => {
+    try {
+      return (error as Readonly<Record<string, unknown>> | null | undefined)?.[member]
+    } catch {
+      return undefined
+    }
+  }
   const word = (value: unknown) => (typeof value === 'string' ? value.slice(0, LONGEST_WORD).toWellFormed() : undefined)
+  const message = read('message')
   const said = typeof message === 'string' ? message : typeof error === 'string' ? error : 'the run failed'
-  const short = word(code)
+  const code = word(read('code'))
   return {
-    name: word(name) ?? 'Error',
+    name: word(typeof error === 'string' ? undefined : read('name')) ?? 'Error',
     message: said.slice(0, LONGEST_MESSAGE).toWellFormed(),
-    ...(short === undefined ? {} : { code: short }),
+    ...(code === undefined ? {} : { code }),
   }
 }

@@ -214,7 +214,7 @@ export class Triggers<A, R> {
       const outcome = outcomeOf(status, idOf(ofMet, met, id), met && metBy(met))
       return triggers.map(each => ({ outcome, settled: this.#covered(each, id, strategy), waits, own: false }))
     }
-    const pending = begins || (waits && strategy !== 'delay')
+    const pending = begins || told.pending || (waits && strategy !== 'delay')
     const local = this.#runs.start({ claim, triggers: carrying, begins: pending })
     if (strategy === 'replace' && waits) this.#follow(trigger, claim, seen.running?.owner ?? null)
     const { id } = claim

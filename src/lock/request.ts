@@ -93,6 +93,8 @@ export interface TriggerTold {
   readonly seen: Seen
   /** The run that its note was left with, if it was left with that of another. */
   readonly noted: string | null
+  /** Whether its claim was granted, and is the pending run: it has to begin. */
+  readonly pending: boolean
 }
 
 /** How a claim asks for a run of a job: until that is answered, its questions are triggers. */

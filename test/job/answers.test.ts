@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Fate } from '../support/scripted-backend.js'
 import { useWorld, watch } from '../support/world.js'
+import { deferred } from './support.js'
 import { args, merge, Runs } from './world.js'
 
 const use = useWorld()
@@ -169,4 +170,80 @@ describe('a run that was alone until its end is a success', () => {
     await world.clock.advance(100)
     expect(a.solo.jobs.counts('j')).toMatchObject({ started: 1, lapsed: 1 })
   })
+})
+
+describe.each([
+  ['with merge', MERGE],
+  ['without', NEWEST],
+  ['with replace', { onDuplicate: 'replace', ttlMs: 5_000 }],
+] as const)('a pending run whose trigger has no answer when it is granted, %s', (_, options) => {
+  /** What may happen to the trigger that is queued, and to its repetition. */
+  const fates: readonly (readonly [string, readonly Fate[]])[] = [
+    ['the answer comes late', [{ answersAfterMs: 900 }]],
+    ['the answer is lost, and it is sent again late', ['lose', { arrivesAfterMs: 900 }]],
+    ['the answer is lost for this step alone, and it is sent again late', [{ step: 'lose' }, { arrivesAfterMs: 900 }]],
+  ]
+  // A push that is lost leaves the grant to the repeated trigger.
+  const pushes = [
+    ['pushed', true],
+    ['not pushed', false],
+  ] as const
+  test.each(fates.flatMap(([fate, steps]) => pushes.map(([push, arrives]) => [fate, push, steps, arrives] as const)))(
+    '%s, and the grant is %s: it begins once, with what was left, and nobody runs beside it',
+    async (...given) => {
+      const [, , steps, arrives] = given
+      const { world } = use
+      const [l, a, b] = [world.client(), world.client(), world.client()]
+      const runs = new Runs(options)
+      const live = await runs.live(l)
+      if (!arrives) a.link.onPush = () => {}
+      a.link.next('trigger', ...steps)
+      const first = watch(runs.in('a', a).trigger(args('T1')))
+      await world.clock.advance(100)
+      live.end()
+      await world.clock.advance(100)
+      const second = watch(runs.in('b', b).trigger(args('X')))
+      await world.clock.advance(3_000)
+      for (const { value } of [first, second]) expect(value).toMatchObject({ status: expect.any(String) })
+      const results = [first.value, second.value].map(outcome => watch(outcome?.result() as Promise<string>))
+      await world.clock.advance(10_000)
+      for (const [i, seq] of ['T1', 'X'].entries()) expect(results[i]?.value).toContain(options === MERGE ? seq : '')
+      // Each is in one run, or was displaced by a newer one.
+      const after = runs.seen.slice(1)
+      expect(after.flatMap(({ seqs }) => seqs.split(' ')).filter(seq => seq === 'X')).toEqual(['X'])
+      expect(new Set(after.map(({ run }) => run.fence)).size).toBe(after.length)
+      expect(world.inUse()).toEqual([])
+    },
+  )
+
+  test.each(fates.flatMap(([fate, steps]) => pushes.map(([push, arrives]) => [fate, push, steps, arrives] as const)))(
+    '%s, and the grant is %s: once it runs, nobody takes its place',
+    async (...given) => {
+      const [, , steps, arrives] = given
+      const { world } = use
+      const [l, a, b] = [world.client(), world.client(), world.client()]
+      const runs = new Runs(options)
+      const live = await runs.live(l)
+      if (!arrives) a.link.onPush = () => {}
+      a.link.next('trigger', ...steps)
+      const first = watch(runs.in('a', a).trigger(args('T1')))
+      await world.clock.advance(100)
+      const gate = deferred()
+      runs.ends[1] = gate.promise
+      live.end()
+      // Where nothing tells of the grant, the next beat finds it.
+      await world.clock.advance(4_900)
+      expect(runs.all).toEqual(['live: live', 'a: T1'])
+      const second = watch(runs.in('b', b).trigger(args('X')))
+      await world.clock.advance(1_000)
+      runs.seen[1]?.run.assertValid()
+      expect(runs.seen).toHaveLength(2)
+      gate.resolve()
+      const results = [first.value, second.value].map(outcome => watch(outcome?.result() as Promise<string>))
+      await world.clock.advance(1_000)
+      expect(results.map(({ value }) => value)).toEqual(['T1', 'X'])
+      expect(runs.all).toEqual(['live: live', 'a: T1', 'b: X'])
+      expect(world.inUse()).toEqual([])
+    },
+  )
 })

@@ -24,7 +24,7 @@ export function trigger(locks: Locks, step: TriggerStep, caller: Caller): Trigge
     const granted = locks.hold(lock, claim, ttlMs)
     if (begins && pending === null) runs.become(owner, note, null, now)
     else if (begins) runs.beginAlone(owner, note)
-    return { ...granted, seen }
+    return { ...granted, seen, pending: runs.pending?.owner === owner }
   }
   const action = pending !== null ? step.pending : free ? 'follow' : step.running
   if (action === 'meet') return { status: 'met', seen, noted: null }
@@ -49,7 +49,9 @@ export function trigger(locks: Locks, step: TriggerStep, caller: Caller): Trigge
 function repeated(locks: Locks, lock: Lock, { claim }: TriggerStep, seen: Seen): TriggerAnswer | null {
   const { owner, ttlMs } = claim
   const mine = lock.holders.get(owner)
-  if (mine !== undefined) return { ...locks.extended(lock, mine, ttlMs), seen }
+  if (mine !== undefined) {
+    return { ...locks.extended(lock, mine, ttlMs), seen, pending: lock.runs.pending?.owner === owner }
+  }
   const ticket = lock.queue.ticketOf(owner)
   if (ticket !== undefined) return queued(locks, lock, ticket, seen)
   const by = locks.displacedBy(lock, owner)
@@ -81,14 +83,16 @@ function displace(
       runs.begin(owner)
       locks.nextRun(lock)
     }
-    return { ...granted, seen }
+    return { ...granted, seen, pending: runs.pending?.owner === owner }
   }
   const place = ticket ?? locks.ticketInFront(lock)
   locks.enqueue(lock, { claim, client: caller.client, begins: true, note }, place)
   // It may fit where the run before did not.
   locks.advance(lock, caller, owner)
   const mine = lock.holders.get(owner)
-  return mine === undefined ? queued(locks, lock, place, seen) : { status: 'granted', fence: mine.fence, seen }
+  return mine === undefined
+    ? queued(locks, lock, place, seen)
+    : { status: 'granted', fence: mine.fence, seen, pending: true }
 }
 
 export function begin(locks: Locks, { name, owner }: BeginStep, caller: Caller): BeginAnswer {

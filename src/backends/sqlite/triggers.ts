@@ -41,7 +41,7 @@ export function trigger(db: Database, step: TriggerStep, at: Subject, caller: Ca
     const fence = takeFree(db, claim, at, client, true)
     if (fence !== null) {
       if (begins) addRun(db, at, owner, PENDING, note)
-      return { status: 'granted', fence, seen: NOBODY }
+      return { status: 'granted', fence, seen: NOBODY, pending: begins }
     }
   }
 
@@ -66,7 +66,7 @@ export function trigger(db: Database, step: TriggerStep, at: Subject, caller: Ca
       addRun(db, at, owner, pending === null ? PENDING : WAITS, note)
       if (pending !== null) beginRun(db, key, toBytes(owner))
     }
-    return { status: 'granted', fence, seen }
+    return { status: 'granted', fence, seen, pending: begins && pending === null }
   }
   const action = pending !== null ? step.pending : free ? 'follow' : step.running
   if (action === 'meet') return { status: 'met', seen, noted: null }
@@ -103,7 +103,7 @@ function repeated(
 ): TriggerAnswer | null {
   const { owner, ttlMs } = claim
   const fence = extend(db, owner, ttlMs, at, client)
-  if (fence !== null) return { status: 'granted', fence, seen }
+  if (fence !== null) return { status: 'granted', fence, seen, pending: pendingOf(db, at.key)?.owner === owner }
   const ticket = ticketOf(db, at.key, owner)
   if (ticket !== null) return queued(db, at, ticket, seen)
   const by = displacedBy(db, at, owner)
@@ -137,14 +137,14 @@ function displace(
     const fence = hold(db, claim, at, client)
     if (begins) addRun(db, at, owner, PENDING, note, null, pending.firstMs)
     else nextRun(db, key)
-    return { status: 'granted', fence, seen }
+    return { status: 'granted', fence, seen, pending: begins }
   }
   const place = enqueue(db, claim, caller.client ?? '', at, ticket ?? ticketInFront(db, at))
   addRun(db, at, owner, PENDING, note, due, pending.firstMs)
   // It may fit where the run before did not.
   news.push(...advance(db, at, caller, owner))
   const fence = extend(db, owner, claim.ttlMs, at, client)
-  return fence === null ? queued(db, at, place, seen) : { status: 'granted', fence, seen }
+  return fence === null ? queued(db, at, place, seen) : { status: 'granted', fence, seen, pending: true }
 }
 
 export function begin(db: Database, { owner }: BeginStep, at: Subject): BeginAnswer {

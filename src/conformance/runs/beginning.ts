@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { LONG_MS } from '../trial/client.js'
 import type { Suite } from '../trial/suite.js'
 import { assertSeen } from './seen.js'
@@ -24,6 +25,32 @@ export function beginning(suite: Suite): void {
       await b.told(next)
       await b.begins(next, [[next, 'next']])
     }
+  })
+
+  suite.test('a trigger is told whether its run has to begin, also when it is sent again', async trial => {
+    const [a, b] = await trial.clients(2)
+    const run = a.claim('lock')
+    assert.equal((await a.starts(run, { begins: true })).pending, true, 'it was asked for')
+    await a.begins(run, [])
+    assert.equal((await a.starts(run, { begins: true })).pending, false, 'it has begun')
+    const next = b.claim('lock')
+    await b.waits(next, { running: 'follow', note: 'next' })
+    await b.listens(a)
+    await a.give(run)
+    await b.told(next)
+    assert.equal(
+      (await b.starts(next, { running: 'follow', note: 'next' })).pending,
+      true,
+      'it was pending when granted',
+    )
+    await b.begins(next, [[next, 'next']])
+    assert.equal((await b.starts(next, { running: 'follow', note: 'next' })).pending, false, 'it has begun')
+    assert.equal((await a.starts(a.claim('other'))).pending, false, 'it was not asked for')
+    // A run in the place of one that was granted and had not begun.
+    const [granted, newer] = [a.claim('third'), b.claim('third')]
+    await a.starts(granted, { begins: true })
+    assert.equal((await b.starts(newer, { pending: 'displace' })).pending, false, 'it was not asked for')
+    await b.give(newer)
   })
 
   suite.test('what is not held cannot begin', async trial => {

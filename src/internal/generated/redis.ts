@@ -309,7 +309,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '80853f7aa954e3688932345c4f07e510fca17eac',
+    sha1: '002be19a31a52695f2e72af5d65bd07d1da01744',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -1268,7 +1268,9 @@ add(nil)
 end
 return list
 end
-local function granted(fence, seen)
+local function granted(l, owner, fence, seen)
+local pending = l.runs and l.runs.pending
+seen[7] = pending and pending.owner == owner and '1' or '0'
 return 't', { fence, unpack(seen) }
 end
 local function queued(l, ticket, seen)
@@ -1307,7 +1309,7 @@ if not t.begins then
 begin_run(l, owner)
 next_run(l)
 end
-return granted(fence, seen)
+return granted(l, owner, fence, seen)
 end
 place = place or math.min(now_us, first and first.ticket - 1 or now_us)
 l.size = l.size + call('ZADD', l.queue, digits(place), owner)
@@ -1316,7 +1318,7 @@ note_waiting(l, claim, hears == '1', job_with(t.note))
 local from = #handed + 1
 advance(l, j)
 local fence = handed_to(owner, from)
-if fence then return granted(fence, seen) end
+if fence then return granted(l, owner, fence, seen) end
 return queued(l, digits(place), seen)
 end
 local function repeated(l, claim, t, key, seen)
@@ -1325,7 +1327,7 @@ local score = l.holder ~= owner and own_score(l)
 if l.holder == owner or score and score > now and score < FIRST_TICKET then
 claim.mode = l.holder == owner and 'x' or 's'
 local _, fence = grant(l, claim, true)
-return granted(fence, seen)
+return granted(l, owner, fence, seen)
 end
 if score and score >= FIRST_TICKET then return queued(l, enqueue(l, claim, digits(score)), seen) end
 local by = displaced_by(key)
@@ -1353,7 +1355,7 @@ if more and not fence then return 'a' end
 forget_over(l)
 next_run(l)
 local seen = add_seen(l, {}, owner)
-if fence then return granted(fence, seen) end
+if fence then return granted(l, owner, fence, seen) end
 local letter, told = repeated(l, claim, t, key, seen)
 if letter then return letter, told end
 local pending = l.runs and l.runs.pending
@@ -1365,7 +1367,7 @@ become_pending(l, owner, t.note, now)
 elseif t.begins then
 begin_alone(l, owner, t.note)
 end
-return granted(fence, seen)
+return granted(l, owner, fence, seen)
 end
 local action = pending and t.pending or free and 'f' or t.running
 if action == 'm' then return met(nil, seen) end

@@ -5,6 +5,7 @@ import type {
   Seen,
   SeenRun,
   TriggerAnswer,
+  TriggerGranted,
   TriggerStep,
 } from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
@@ -20,6 +21,7 @@ import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
 const GRANTED: Asked = { status: 'granted' }
+const NOTHING_SEEN: Seen = { running: null, pending: null, waiting: null }
 
 const HEARD: Asked = { status: 'ended', heard: true }
 const UNHEARD: Asked = { status: 'ended', heard: false }
@@ -338,14 +340,14 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     } else {
       this.#lastFault = undefined
       if (answer.status === 'granted') {
-        return this.#granted(answer.fence, call, then, 'seen' in answer ? answer.seen : null)
+        return this.#granted(answer.fence, call, then, 'seen' in answer ? answer : null)
       }
       if (answer.status === 'displaced') {
         this.displaced(answer.by)
         return UNHEARD
       }
       if (answer.status === 'met') {
-        this.#tell('met', answer.seen, answer.noted)
+        this.#tell('met', answer.seen, { noted: answer.noted })
         this.#leave()
         return UNHEARD
       }
@@ -356,7 +358,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       }
       this.ticket = answer.ticket ?? this.ticket
       this.#holder = answer.holder
-      if ('seen' in answer) this.#tell('queued', answer.seen, null)
+      if ('seen' in answer) this.#tell('queued', answer.seen)
       // What was left with the pending run is gone with its place. One that waits for a run of its own goes on waiting.
       else if (answer.requeued && this.#mayBePending()) this.placeLost()
     }
@@ -368,11 +370,15 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     return trigger !== undefined && (trigger.running !== 'wait' || trigger.pending !== 'wait')
   }
 
-  #tell(course: 'granted' | 'queued' | 'met', seen: Seen, noted: string | null): void {
+  #tell(
+    course: 'granted' | 'queued' | 'met',
+    seen: Seen,
+    { noted = null, pending = false }: { readonly noted?: string | null; readonly pending?: boolean } = {},
+  ): void {
     const { trigger } = this.#request
     if (trigger === undefined || !this.#triggers) return
     this.#triggers = false
-    trigger.onTold({ course, seen: this.#others(seen), noted })
+    trigger.onTold({ course, seen: this.#others(seen), noted, pending })
   }
 
   /** What was seen, without itself: a step that was repeated sees what it did the first time. */
@@ -381,15 +387,15 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     return { running: other(running), pending: other(pending), waiting: other(waiting) }
   }
 
-  /** @param seen what a trigger saw; `null`: it was none */
+  /** @param trigger the answer to a trigger; `null`: it was none */
   #granted(
     fence: number,
     call: CallTimes,
     then: ((asked: Asked) => void) | null,
-    seen: Seen | null = null,
+    trigger: TriggerGranted | null = null,
   ): Asked | null {
     if (!this.#isLate(call)) {
-      if (seen !== null) this.#tell('granted', seen, null)
+      if (trigger !== null) this.#tell('granted', trigger.seen, trigger)
       this.#hold(fence, call)
       return GRANTED
     }
@@ -418,6 +424,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     } catch (error) {
       return this.fail(error)
     }
+    // The grant came before the answer to the trigger, which had queued the claim.
+    this.#tell('queued', NOTHING_SEEN)
     this.#end()
     this.#host.onHeld(lease, this.#sinceMs)
     this.#withdraw(HEARD)

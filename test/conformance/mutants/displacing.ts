@@ -157,7 +157,7 @@ const without: readonly Omit<Mutant, 'caughtBy'>[] = [
         if (step.without === null) return await right.trigger(step)
         const answer = await right.acquire(step.claim, { ticket: null, replaces: step.without })
         const seen = { running: null, pending: null, waiting: null }
-        return answer.status === 'granted' ? { ...answer, seen } : await right.trigger(step)
+        return answer.status === 'granted' ? { ...answer, seen, pending: step.begins } : await right.trigger(step)
       },
     }),
   },

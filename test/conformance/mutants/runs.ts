@@ -36,7 +36,7 @@ const triggers: readonly Omit<Mutant, 'caughtBy'>[] = [
         const answer = await right.trigger(step)
         const holders = (await right.inspect(step.claim.name))?.holders ?? []
         const passes = answer.status === 'met' && answer.seen.waiting !== null && holders[0]?.mode === 'shared'
-        return passes ? { status: 'granted', fence: Date.now() * 1000, seen: answer.seen } : answer
+        return passes ? { status: 'granted', fence: Date.now() * 1000, seen: answer.seen, pending: false } : answer
       },
     }),
   },
@@ -140,6 +140,10 @@ const notes: readonly Omit<Mutant, 'caughtBy'>[] = [
 ]
 
 const begin: readonly Omit<Mutant, 'caughtBy'>[] = [
+  {
+    fault: 'a trigger that is sent again is not told that its run has to begin',
+    change: right => answers(right, answer => (answer.status === 'granted' ? { ...answer, pending: false } : answer)),
+  },
   {
     fault: 'a begin only looks',
     change: right => ({

@@ -143,11 +143,13 @@ export function scanReply(reply: unknown): { cursor: string; keys: readonly stri
 
 /** With nothing in its way. */
 function granted(step: Step | undefined, fence: number): Answer {
-  return step?.kind === 'trigger' ? { status: 'granted', fence, seen: NOBODY } : { status: 'granted', fence }
+  return step?.kind === 'trigger'
+    ? { status: 'granted', fence, seen: NOBODY, pending: step.begins }
+    : { status: 'granted', fence }
 }
 
 function triggerGranted([fence, ...rest]: Reply): Answer {
-  return { status: 'granted', fence: Number(fence), seen: seen(rest) }
+  return { status: 'granted', fence: Number(fence), seen: seen(rest), pending: rest[6] === '1' }
 }
 
 function triggerQueued(reply: Reply): Answer {

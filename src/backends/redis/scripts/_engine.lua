@@ -16,7 +16,7 @@
 --   trigger | begin | release | acquire          see below; `j` is what stands in `handed`
 --   settle(l)                                    writes the rest
 --
---   trigger(l, j, claim, t, key)   't', {fence, seen…} granted
+--   trigger(l, j, claim, t, key)   't', {fence, seen…, '1' or '0': whether it is pending} granted
 --                                  'q', {holder, ms, ticket, '0', seen…} queued, as `b` in steps.lua
 --                                  'm', {owner of the run that the note was left with or '', seen…} neither
 --                                  'd', {by} displaced before    'a' too much to do, nothing was done: send it again

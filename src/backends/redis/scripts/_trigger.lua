@@ -60,7 +60,9 @@ local function add_seen(l, list, asking)
 end
 
 -- The answers to a trigger.
-local function granted(fence, seen)
+local function granted(l, owner, fence, seen)
+  local pending = l.runs and l.runs.pending
+  seen[7] = pending and pending.owner == owner and '1' or '0'
   return 't', { fence, unpack(seen) }
 end
 local function queued(l, ticket, seen)
@@ -106,7 +108,7 @@ local function displace(l, j, claim, t, seen)
       begin_run(l, owner)
       next_run(l)
     end
-    return granted(fence, seen)
+    return granted(l, owner, fence, seen)
   end
   place = place or math.min(now_us, first and first.ticket - 1 or now_us)
   l.size = l.size + call('ZADD', l.queue, digits(place), owner)
@@ -116,7 +118,7 @@ local function displace(l, j, claim, t, seen)
   local from = #handed + 1
   advance(l, j)
   local fence = handed_to(owner, from)
-  if fence then return granted(fence, seen) end
+  if fence then return granted(l, owner, fence, seen) end
   return queued(l, digits(place), seen)
 end
 
@@ -127,7 +129,7 @@ local function repeated(l, claim, t, key, seen)
   if l.holder == owner or score and score > now and score < FIRST_TICKET then
     claim.mode = l.holder == owner and 'x' or 's'
     local _, fence = grant(l, claim, true)
-    return granted(fence, seen)
+    return granted(l, owner, fence, seen)
   end
   if score and score >= FIRST_TICKET then return queued(l, enqueue(l, claim, digits(score)), seen) end
   local by = displaced_by(key)
@@ -158,7 +160,7 @@ local function trigger(l, j, claim, t, key)
   forget_over(l)
   next_run(l)
   local seen = add_seen(l, {}, owner)
-  if fence then return granted(fence, seen) end
+  if fence then return granted(l, owner, fence, seen) end
   local letter, told = repeated(l, claim, t, key, seen)
   if letter then return letter, told end
 
@@ -171,7 +173,7 @@ local function trigger(l, j, claim, t, key)
     elseif t.begins then
       begin_alone(l, owner, t.note)
     end
-    return granted(fence, seen)
+    return granted(l, owner, fence, seen)
   end
   local action = pending and t.pending or free and 'f' or t.running
   if action == 'm' then return met(nil, seen) end
