@@ -62,7 +62,7 @@ const fence = expect.stringMatching(/^\d{16}$/)
 test('a script of somebody else triggers, begins and releases a claim, and learns which durable ones it granted', async () => {
   const a = portClient(url, prefix)
   opened.push(a)
-  expect(await run(TRIGGER, 'first', 'one')).toEqual({ step: ['t', [fence, ...seenNobody]], handed: {} })
+  expect(await run(TRIGGER, 'first', 'one')).toEqual({ step: ['t', [fence, ...seenNobody, '1']], handed: {} })
   expect(await run(BEGIN, 'first')).toEqual({ step: ['B', ['first', 'one']], handed: {} })
   const age = expect.stringMatching(/^\d+$/)
   expect(await run(TRIGGER, 'second', 'two')).toEqual({
