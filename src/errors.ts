@@ -14,6 +14,7 @@
  * | `DUPLICATE_JOB` | the same job is live already, and its strategy is `reject`, or `skip` where a result was awaited | nothing |
  * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
  * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
+ * | `RUN_TIMEOUT` | a run took longer than `maxRunMs` | nothing: its key is free, whether or not its handler has ended |
  * | `RESULT_UNAVAILABLE` | the run this call joined ended, but its result cannot be had here | nothing |
  */
 export type SoloistErrorCode =
@@ -28,6 +29,7 @@ export type SoloistErrorCode =
   | 'DUPLICATE_JOB'
   | 'JOB_FAILED'
   | 'JOB_REPLACED'
+  | 'RUN_TIMEOUT'
   | 'RESULT_UNAVAILABLE'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */

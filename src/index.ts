@@ -29,6 +29,7 @@ export type {
   Step,
   StoreEvent,
   StoreFault,
+  TriggerAction,
   Waiter,
   WatchReply,
 } from './backend.js'

@@ -36,7 +36,7 @@ const MAY_IMPORT = {
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],
   // The command tells how far a job is by what its locks hold, as the adapter and the job wrote it.
-  cli: ['adapters/bullmq/owner', 'internal/job-modes', 'public'],
+  cli: ['adapters/bullmq/lock/owner', 'internal/job-modes', 'public'],
 }
 
 /**

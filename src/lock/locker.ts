@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type {
   AcquireAnswer,
+  Answer,
   Backend,
   Claim,
   ClaimId,
@@ -8,6 +9,7 @@ import type {
   HandedGrant,
   KeptResult,
   LockState,
+  Step,
   StoreEvent,
   WatchReply,
 } from '../backend.js'
@@ -88,6 +90,7 @@ export class Locker
 
   readonly #calls: Calls
   readonly #renewer: Renewer
+  readonly #onDurable = new Set<(claim: ClaimId) => void>()
   #sequence = 0
   /** How many leases this client holds. */
   held = 0
@@ -138,6 +141,20 @@ export class Locker
       const step = { kind: 'acquire', claim, ticket: null, replaces } as const
       this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
     })
+  }
+
+  /** Does one step of a claim that has no lease here. */
+  step<A extends Answer>(step: Step, name: string): Promise<Done<A>> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen()
+      this.collector.add<A>(step, this.locks.at(name), true, { answered: resolve, failed: reject })
+    })
+  }
+
+  /** Hears of durable claims that steps of this client granted. @returns takes that back */
+  hearDurable(tell: (claim: ClaimId) => void): () => void {
+    this.#onDurable.add(tell)
+    return () => this.#onDurable.delete(tell)
   }
 
   /** Makes a lease of what somebody handed on. */
@@ -412,6 +429,8 @@ export class Locker
   #granted(claim: ClaimId): void {
     const standing = this.locks.find(claim.name, claim.owner)
     if (standing instanceof Attempt) this.waiting.grant(standing)
+    // A durable claim, of something that has a life of its own.
+    else if (!claim.owner.startsWith(`${this.clientId}/`)) for (const tell of this.#onDurable) tell(claim)
     // Nobody waits for it any more.
     else this.#releaseOrphan(claim, null)
   }

@@ -43,7 +43,7 @@ function haltingWorker(halt: Gate): void {
     connection: connectionTo(bench.url),
     prefix: bench.prefix,
     concurrency: 3,
-    singleton: { solo: bench.solo, snoozeMs: 100, graceMs: 300 },
+    singleton: { solo: bench.solo },
   })
   bench.closeLater(() => worker.close())
 }

@@ -1,4 +1,4 @@
-import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../../adapters/bullmq/owner.js'
+import { parseOwner } from '../../adapters/bullmq/lock/owner.js'
 import { type Holder, type JobLockPart, jobLockNames, type LockState, parseJobLock, type Soloist } from '../../index.js'
 import { PERIOD_META } from '../../internal/job-modes.js'
 import { heldSinceMs, holderJson } from '../locks/locks.js'
@@ -10,12 +10,12 @@ import { batches } from '../output/batches.js'
  * | state | means |
  * |---|---|
  * | `queued` | it waits for its start |
+ * | `live` | a job of BullMQ, queued or running: its queue knows |
  * | `running` | it holds a lease that is kept renewed |
- * | `idle` | it has started, and no run of it holds a lease: it waits for its next attempt, or its worker died or ended without a word |
  * | `next` | it waits behind the live one, as the one follow-up |
  * | `period` | its period (`untilExpired`) goes on; the locks do not tell whether its run does |
  */
-export type LiveState = 'queued' | 'running' | 'idle' | 'next' | 'period'
+export type LiveState = 'queued' | 'live' | 'running' | 'next' | 'period'
 
 /** One lock that a job holds. */
 export interface JobHold {
@@ -110,11 +110,9 @@ async function withMissing(solo: Soloist, group: Group): Promise<Group> {
   return { ...group, parts }
 }
 
-/** Whether a run lock can change how far the holder of this trigger lock is: not before a BullMQ job has started. */
-function mayRun({ owner, expiresAtMs, meta }: Holder): boolean {
-  const { mark } = splitMark(owner)
-  if (mark === RUN_MARK) return true
-  return mark !== SET_MARK && meta !== PERIOD_META && (expiresAtMs !== null || parseOwner(owner) === null)
+/** Whether a run lock can change how far the holder of this trigger lock is: jobs of BullMQ have none. */
+function mayRun({ owner, meta }: Holder): boolean {
+  return meta !== PERIOD_META && parseOwner(owner) === null
 }
 
 /** The live jobs of one name and key that hold one of the locks `shown`. */
@@ -125,7 +123,7 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
   }
   const runs = new Set(run?.holders)
   for (const holder of trigger?.holders ?? []) {
-    const same = [...runs].find(({ owner }) => jobOf(owner) === jobOf(holder.owner))
+    const same = [...runs].find(({ owner }) => owner === holder.owner)
     if (same !== undefined) runs.delete(same)
     if (shown.trigger === undefined) continue
     const hold = { name: (trigger as LockState).name, holder }
@@ -146,18 +144,12 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
 
 /** How far the holder of a trigger lock is that holds no run lock. */
 function stateOf({ owner, expiresAtMs, meta }: Holder, run: LockState | undefined): LiveState {
-  const { mark } = splitMark(owner)
-  if (mark === RUN_MARK) return 'idle'
-  if (mark === SET_MARK || meta === PERIOD_META) return 'period'
+  const job = parseOwner(owner)
+  if (job?.period === true || meta === PERIOD_META) return 'period'
+  // Its queue knows whether it has been taken up.
+  if (job !== null) return 'live'
   if (expiresAtMs === null) return 'queued'
-  // Of a BullMQ job only its runs have leases.
-  if (parseOwner(owner) !== null) return 'period'
   return run?.waiters.some(waiter => waiter.owner === owner) ? 'queued' : 'running'
-}
-
-/** What is the same in all that one job holds. */
-function jobOf(owner: string): string {
-  return splitMark(owner).unmarked
 }
 
 function counted(states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {

@@ -1,0 +1,2 @@
+-- moveToActive.
+return fetched(bull_active(KEYS, ARGV), KEYS, ARGV)
