@@ -3,7 +3,7 @@ import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, connectionTo, type Data, type Recorder, until, useBench } from './support.js'
 
 // A lock store or a queue that fails: no job is lost, and nobody is told of a guarantee there is none.
 

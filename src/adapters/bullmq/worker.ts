@@ -5,6 +5,7 @@ import { checkConnection } from './lock/store.js'
 import { termsOf } from './lock/terms.js'
 import { checkWorkerSettings, type SingletonWorkerSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
+import type { Run } from './running/run.js'
 import { NOT_RUN } from './running/runs.js'
 import { WorkerSide } from './running/side.js'
 
@@ -52,19 +53,23 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
    *
    * Held after abort or rejection: as after any attempt that failed: the job's lock, as its mode says.
    */
-  override async processJob(
+  override processJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
     fetchNextCallback?: () => boolean,
     // biome-ignore lint/suspicious/noConfusingVoidType: as BullMQ declares it
   ): Promise<void | Job<DataType, ResultType, NameType>> {
+    const processed = super.processJob(job, token, fetchNextCallback)
     const terms = termsOf(job)
-    if (terms === null) return await super.processJob(job, token, fetchNextCallback)
-    try {
-      return await super.processJob(job, token, fetchNextCallback)
-    } finally {
-      await this.#side.runs.end(job as unknown as Job, terms)
-    }
+    if (terms === null) return processed
+    const end = () => this.#side.runs.end(job as unknown as Job, terms)
+    return processed.then(
+      next => end()?.then(() => next) ?? next,
+      async error => {
+        await end()
+        throw error
+      },
+    )
   }
 
   /**
@@ -93,16 +98,21 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     await this.#side.close()
   }
 
-  protected override async callProcessJob(
+  protected override callProcessJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
     signal?: AbortSignal,
   ): Promise<ResultType> {
     const terms = termsOf(job)
-    if (terms === null) return await super.callProcessJob(job, token, signal)
-    const run = await this.#side.runs.start(job as unknown as Job, terms, token)
-    if (run === NOT_RUN) return null as ResultType
-    run.abortWith(signal)
-    return await run.of(() => super.callProcessJob(job, token, run.signal))
+    if (terms === null) return super.callProcessJob(job, token, signal)
+    const run = (started: Run | typeof NOT_RUN): Promise<ResultType> => {
+      if (started === NOT_RUN) return Promise.resolve(null as ResultType)
+      // A processor that takes no signal is given none.
+      if (signal === undefined) return started.of(() => super.callProcessJob(job, token))
+      started.abortWith(signal)
+      return started.of(() => super.callProcessJob(job, token, started.signal))
+    }
+    const started = this.#side.runs.start(job as unknown as Job, terms, token)
+    return started instanceof Promise ? started.then(run) : run(started)
   }
 }

@@ -210,6 +210,7 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     const terms = termsOf(job)
     if (terms === null) return
     const settling = this.#attached().runs.end(job, terms)
+    if (settling === null) return
     this.#settling.add(settling)
     try {
       await settling

@@ -1,12 +1,13 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
-export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '8a13c7acd92ab8b4a82e22ce37b25a5416f1721b',
+    sha1: 'dda372941f2e401527dc76ffa12597d5f38aaeec',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
 local terms = ARGV[4] ~= '' and terms_of(ARGV[4]) or nil
-local flow = ARGV[8] ~= '' and cjson.decode(ARGV[8]) or nil
+local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
+local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
 local function run_of(owner)
 if not owner or owner == '' then return '', '', '', '' end
@@ -22,7 +23,7 @@ end
 return owner, age, state, with_stranger(job) and '1' or ''
 end
 local function reply(course, covering, running, pending, waiting)
-local answer = { '~', ARGV[9], course, covering }
+local answer = { '~', tag, course, covering }
 for _, owner in ipairs({ running or '', pending or '', waiting or '' }) do
 for _, part in ipairs({ run_of(owner) }) do
 answer[#answer + 1] = part
@@ -118,14 +119,14 @@ return reply(course, covering, running, pending, waiting)
 end
 local function trigger(owner, running, pending, without)
 local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
-local meta, note = ARGV[6], todo.notes and ARGV[2] or nil
+local note = todo.notes and ARGV[2] or nil
 local words = {
 table.concat({
 '>' .. kind, terms.ttl, 'd' .. (todo.begins and 'b' or ''), running .. pending, '60000',
-todo.wait or '', todo.most or '', (meta ~= '' and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
+todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
 }, ','),
 }
-if meta ~= '' then words[#words + 1] = meta end
+if meta then words[#words + 1] = meta end
 if note then words[#words + 1] = note end
 if without then words[#words + 1] = without end
 return step(terms, owner, words, true)
@@ -155,6 +156,10 @@ local running, pending = todo.running, todo.pending
 local job, holder = live_holder(terms)
 if terms.limit > 0 then live_sharers(terms) end
 local waits, waiting = live_pending()
+if fresh and fresh ~= '-' and id == given and (holder or waits or head_of(terms)) then
+under(fresh)
+owner = owner_of(queue, id, terms)
+end
 if holder and holder == waits then job, holder = nil, nil end
 if holder and running == 'm' and pending == 'm' and not waits and terms.limit == 0 then
 local answer = covered('met', holder, holder)
@@ -174,6 +179,7 @@ call('HSET', job.key, 'sls', owner)
 end
 end
 if args[5] and waiting and (pending == 'f') and waiting.queue ~= queue then pending = 'w' end
+if fresh then call('DEL', '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2') end
 local letter, told, granted = trigger(owner, running, pending, without)
 settle(terms, granted)
 if letter == 'd' then return reply('met', told[1]) end
@@ -217,13 +223,13 @@ local function decide_known()
 local strategy = terms.strategy
 local known = owner_of(queue, given, terms)
 if strategy == 'r' then return reply('known', given, known) end
-if strategy == 'j' or strategy == 's' or ARGV[7] == '-' then
+if strategy == 'j' or strategy == 's' or fresh == '-' then
 local answer = reply('known', given, known)
 local linking = bull_add(KEYS, ARGV)
 if type(linking) == 'number' then return linking end
 return answer
 end
-under(ARGV[7])
+under(fresh)
 return nil
 end
 local function look_at_runs()
@@ -240,7 +246,7 @@ return decide()
 end
 local function add_wrapped()
 local is_simple = string.sub(ARGV[5], 1, 1) == 's'
-local own = ARGV[7] ~= ''
+local own = fresh ~= nil
 local known = own and call('EXISTS', queue .. id) == 1
 if is_simple and not known and call('EXISTS', terms.key, terms.queue, terms.details) == 0 then
 local answer = bull_add(KEYS, ARGV)
@@ -256,7 +262,11 @@ return reply('turned', answer)
 end
 return answer
 end
-todo = cjson.decode(string.sub(ARGV[5], 2))
+local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
+todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
+if wait ~= '' then
+todo.wait, todo.most = wait, most
+end
 if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
 if known then
 local answer = decide_known()
@@ -290,7 +300,7 @@ for _, flag in ipairs(flow.flags) do
 local answer = call('GET', flag)
 if answer then
 answer = cjson.decode(answer)
-answer[2] = ARGV[9]
+answer[2] = tag
 return answer
 end
 end
@@ -342,7 +352,7 @@ return answer
 `,
   },
   common: {
-    sha1: '0483fb9826db56b98a492fe0281472453c21b31c',
+    sha1: '55a491a42bcf5194475f309b9dc4a6216150b52d',
     source: `local call = redis.call
 local FAR = 31536000000
 local LOOK_AT_STRANGERS_MS = 1000
@@ -410,7 +420,7 @@ return job.started and call('GET', job.key .. ':lock')
 end
 local function with_stranger(job)
 local token = in_hand(job)
-return token and token ~= job.token
+return token and token ~= job.token and string.sub(token, 1, 8) ~= 'soloist-'
 end
 local function delay_marker(queue, id)
 local first = call('ZRANGE', queue .. 'delayed', 0, 0, 'WITHSCORES')
@@ -458,17 +468,17 @@ end
 `,
   },
   delay: {
-    sha1: '751da47b80e45adba012e55c031a35f4f74a24c1',
+    sha1: 'e5edf8723e5f88acc3ed035e39cb4e29f314a7dd',
     source: `between(ARGV[1], ARGV[3], ARGV[4])
 local keys = {}
-for i, at in ipairs(KEYS_OF_ACTIVE) do
-keys[i] = KEYS[at]
+for at in string.gmatch(KEYS_OF_ACTIVE, '%d+') do
+keys[#keys + 1] = KEYS[tonumber(at)]
 end
 return fetched(bull_body(KEYS, ARGV), keys, { ARGV[1], ARGV[2], ARGV[9] })
 `,
   },
   fetch: {
-    sha1: '1f3d769a4b8f1857c0bdc069043690b6f202cebe',
+    sha1: '3aeed954ccefe0daaadbb8fd3d6ca2484058f46a',
     source: `local MOST_PARKS = 50
 local news = {}
 local function field(fields, name)
@@ -487,6 +497,9 @@ call('SREM', queue .. 'stalled', id)
 if call('HINCRBY', queue .. id, 'ats', -1) < 1 then call('HDEL', queue .. id, 'processedOn', 'pb') end
 if call('EXISTS', queue .. 'limiter') == 1 then call('DECR', queue .. 'limiter') end
 park(queue, id, terms, due, ms)
+end
+local function note_token(queue, id, token)
+if string.sub(token, 1, 8) ~= 'soloist-' then call('HSET', queue .. id, 'slt', token) end
 end
 local function claim(terms, owner)
 local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
@@ -548,7 +561,7 @@ local what, by = tick(terms, owner)
 if what then
 add_field(fields, 'slthen', what)
 add_field(fields, 'slowner', by)
-call('HSET', queue .. id, 'slt', token)
+note_token(queue, id, token)
 return true
 end
 end
@@ -562,7 +575,7 @@ if LAPSED ~= 'snooze' then
 release(terms, owner)
 add_field(fields, 'slthen', LAPSED)
 add_field(fields, 'slowner', live or '')
-call('HSET', queue .. id, 'slt', token)
+note_token(queue, id, token)
 return true
 end
 end
@@ -585,7 +598,7 @@ else
 add_field(fields, 'slnotes', notes)
 end
 end
-call('HSET', queue .. id, 'slt', token)
+note_token(queue, id, token)
 if terms.mode == 'q' and alone then
 call('HSET', queue .. id, 'slb', 1)
 if not notes then release(terms, owner) end
@@ -620,9 +633,9 @@ end
 `,
   },
   finish: {
-    sha1: 'dbee9c0964c7943104edd56b3bca6d8fcad8216d',
+    sha1: 'e36e0343480e8881ab93874e43a3ebea0691a118',
     source: `local queue, id = ARGV[7], ARGV[1]
-local known = call('HMGET', queue .. id, 'opts', 'slt', 'slb')
+local known = call('HMGET', queue .. id, 'opts', 'processedOn', 'slb')
 local terms = terms_in(known[1])
 local function lapsed()
 if known[2] and not known[3] then news[#news + 1] = { 'ended', id, terms.key } end
@@ -633,19 +646,10 @@ if terms.mode ~= 'x' or has(terms, 'f') and ARGV[5] == 'failed' or call('HEXISTS
 if not release(terms, owner) and terms.mode ~= 'x' then lapsed() end
 end
 end
-local answer
-if not terms then
+local answer = finished
+if answer then
+elseif not terms then
 answer = bull_finish(KEYS, ARGV)
-elseif terms.limit == 0 and terms.mode ~= 'x' and call('EXISTS', terms.queue, terms.details) == 0 then
-answer = bull_finish(KEYS, ARGV)
-local done = type(answer) == 'table' or answer >= 0
-if done then
-if call('GET', terms.key) == owner_of(queue, id, terms) then
-call('DEL', terms.key)
-else
-lapsed()
-end
-end
 else
 local token = cmsgpack.unpack(ARGV[8]).token
 local can = call('GET', queue .. id .. ':lock') == token and call('EXISTS', queue .. id .. ':dependencies') == 0
@@ -675,7 +679,7 @@ return 1
 `,
   },
   locks: {
-    sha1: '61d472d52dba81eae78a0d84651979a18d829c5c',
+    sha1: '5f97d34e0e75ef2acc5254356d9478bc55ca82be',
     source: `local QUEUE_OWNER = 'bullmq'
 local function step(terms, owner, words, leaves)
 local keys = { '{' .. terms.prefix .. '}:f2', terms.key, terms.queue, terms.details }
@@ -766,14 +770,101 @@ end
 end
 end
 local function new_fence(terms)
-local fence, mark = now_us(), '{' .. terms.prefix .. '}:f2'
-local last = tonumber(call('SET', mark, digits(fence), 'PX', IDLE_MS, 'GET') or nil)
-if last and last >= fence and last < 9000000000000000 then
-fence = last + 1
-call('SET', mark, digits(fence), 'PXAT', digits(math.floor(fence / 1000) + IDLE_MS))
+local mark = '{' .. terms.prefix .. '}:f2'
+local fence = call('INCR', mark)
+if fence < 1000000000000000 then
+fence = now_us()
+call('SET', mark, digits(fence), 'PX', IDLE_MS)
 end
 return digits(fence)
 end
+`,
+  },
+  quick_add: {
+    sha1: '73ed378f465a2fd1b1a1cc9d8e71fbe693aef386',
+    source: `if string.byte(ARGV[5]) == 115 and ARGV[6] == '' then
+local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
+if redis.call('EXISTS', key, '{' .. key .. '}:q2', '{' .. key .. '}:d2') == 0 then
+local answer, owner = bull_add(KEYS, ARGV), ARGV[7]
+if type(answer) ~= 'string' then return answer end
+if string.find(owner, ':' .. answer, -#answer - 5, true) then
+if ttl == '0' then
+redis.call('SET', key, owner)
+else
+redis.call('SET', key, owner, 'PX', ttl)
+end
+return answer
+end
+return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
+end
+end
+`,
+  },
+  quick_fetch: {
+    sha1: '798cd6253e1f12500a2539098b90fda5fc8a791f',
+    source: `local function started_quickly(answer, queue, packed)
+if type(answer) ~= 'table' or type(answer[1]) ~= 'table' then return true end
+local fields, id = answer[1], answer[2]
+local opts
+for i = 1, #fields, 2 do
+local name = fields[i]
+if name == 'opts' then
+opts = fields[i + 1]
+elseif name == 'slw' or name == 'sls' or name == 'slb' or name == 'defa' then
+return false
+end
+end
+local text = opts and string.match(opts, '"singleton":"(![^"]*)"')
+if not text then return true end
+local start, key = string.match(text, '^![ew]%l[of]*,0,0,%d+,(%d+) (.*)$')
+if not key or string.find(key, '\\\\', 1, true) or string.find(id, '[%%:#]') then return false end
+local owner, details = 'bullmq:' .. queue .. id, '{' .. key .. '}:d2'
+local holder = redis.call('GET', key)
+if holder then
+if holder ~= owner or redis.call('EXISTS', details) == 1 then return false end
+elseif redis.call('EXISTS', '{' .. key .. '}:q2', details) > 0 then
+return false
+else
+redis.call('SET', key, owner)
+end
+if not string.find(packed, 'soloist-', 1, true) then
+redis.call('HSET', queue .. id, 'slt', cmsgpack.unpack(packed).token)
+end
+local fence = redis.call('INCR', '{' .. string.sub(key, 1, start) .. '}:f2')
+if fence < 1000000000000000 then
+local time = redis.call('TIME')
+fence = time[1] * 1000000 + time[2]
+redis.call('SET', '{' .. string.sub(key, 1, start) .. '}:f2', string.format('%.0f', fence), 'PX', IDLE_MS)
+end
+fields[#fields + 1] = 'slfence'
+fields[#fields + 1] = string.format('%.0f', fence)
+return true
+end
+`,
+  },
+  quick_finish: {
+    sha1: 'fd61ec05480ba1bd04b175c2851d18c79ee29f58',
+    source: `local finished
+local known = redis.call('HGET', ARGV[7] .. ARGV[1], 'opts')
+local text = known and string.match(known, '"singleton":"(![^"]*)"')
+local key = text and string.match(text, '^![eqwb]%l%l*,0,%d+,%d+,%d+ (.*)$')
+local plain = not text or string.find(text, '^!%l%l%l*u') ~= nil
+if key and not string.find(key, '\\\\', 1, true) and not string.find(ARGV[1], '[%%:#]') and not plain then
+local owner = 'bullmq:' .. ARGV[7] .. ARGV[1]
+if redis.call('EXISTS', '{' .. key .. '}:q2', '{' .. key .. '}:d2') == 0 and redis.call('GET', key) == owner then
+finished = bull_finish(KEYS, ARGV)
+if type(finished) == 'table' or finished >= 0 then redis.call('DEL', key) end
+end
+elseif plain then
+finished = bull_finish(KEYS, ARGV)
+end
+if finished and started_quickly(finished, ARGV[7], ARGV[8]) then return finished end
+`,
+  },
+  quick_take: {
+    sha1: 'ecbc678246936f5f847608d2bd3127c733b7e730',
+    source: `local taken = bull_active(KEYS, ARGV)
+if started_quickly(taken, ARGV[1], ARGV[3]) then return taken end
 `,
   },
   remove: {
@@ -852,8 +943,8 @@ end
 `,
   },
   take: {
-    sha1: 'd3bcbdc1561d1af78ae1c474bc5c9447c31ed5ec',
-    source: `return fetched(bull_active(KEYS, ARGV), KEYS, ARGV)
+    sha1: '8182e01cdda67818cd29c52a761964ed343030cf',
+    source: `return fetched(taken, KEYS, ARGV)
 `,
   },
   wait: {

@@ -36,12 +36,13 @@ const LETTERS: { readonly [action in TriggerAction]: string } = { meet: 'm', wai
 /** The same for the script that adds the job, see `fused/scripts/add.lua`. */
 export function whatToDo(definition: Definition, { running, pending, begins, notes, simple }: Actions): string {
   const { mode, debounce } = definition
-  return `${simple ? 's' : 'm'}${JSON.stringify({
-    running: LETTERS[running],
-    pending: LETTERS[pending],
-    begins,
-    notes,
-    gated: isGated(mode),
-    ...(debounce === null ? {} : { wait: debounce.waitMs, most: debounce.maxWaitMs }),
-  })}`
+  const letters = [
+    simple ? 's' : 'm',
+    LETTERS[running],
+    LETTERS[pending],
+    begins ? 'b' : '-',
+    notes ? 'n' : '-',
+    isGated(mode) ? 'g' : '-',
+  ]
+  return letters.join('') + (debounce === null ? '' : `,${debounce.waitMs},${debounce.maxWaitMs}`)
 }

@@ -3,7 +3,6 @@ import { DuplicateJobError, type JobStrategy } from '../../../index.js'
 import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
-import { isPlain } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
 import type { Producer } from './producer.js'
@@ -152,7 +151,7 @@ export class FlowTriggers {
     let [opts, around] = [node.opts as object | undefined, above]
     if (trigger === null) {
       if (fused) {
-        const adding: Adding = { terms: '', todo: '', meta: '', freshId: '', flow: '', answer: null, sent: false }
+        const adding: Adding = { terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '', answer: null, sent: false }
         placed.others.push(adding)
         opts = { ...opts, [ADDING]: adding }
       }
@@ -160,7 +159,7 @@ export class FlowTriggers {
       const { lock, jobId, definition } = trigger
       if (above.includes(lock)) throw invalid(`job ${JSON.stringify(node.name)} is part of one that is the same`)
       around = [...above, lock]
-      if (fused && isPlain(lock)) {
+      if (fused && trigger.isPlain) {
         const { adding, terms } = this.#host.producer.inFlow(trigger)
         // Its children are told its id.
         const bound = trigger.hasOwnId && (node.children?.length ?? 0) > 0
@@ -210,7 +209,7 @@ export class FlowTriggers {
     for (const [i, { jobs, others }] of flows.entries()) {
       const told: FlowToken = { flags: [token, `${token}:${i}`], checks }
       for (const adding of [...others, ...[...jobs.values()].map(job => job.adding)]) {
-        if (adding !== null) Object.assign(adding, { flow: JSON.stringify(told) })
+        if (adding !== null) Object.assign(adding, { flow: told })
       }
     }
   }

@@ -93,7 +93,22 @@ export class Producer<A> {
   add(item: Item): Promise<A> {
     const trigger = this.trigger(item)
     const { strategy } = trigger.definition
-    return this.#add(item, trigger, typeof strategy === 'function' ? null : strategy)
+    const fixed = typeof strategy === 'function' ? null : strategy
+    if (this.#fuses !== true || this.#host.fused?.answers(trigger.sinceMs) !== true || !trigger.isPlain) {
+      return this.#add(item, trigger, fixed)
+    }
+    // The usual case, without the promises of the others.
+    const one = this.#fusedly(trigger, fixed)
+    return this.#host.add(one.item as Item).then(
+      job => {
+        const usual = one.adding?.answer === null && !trigger.hasOwnId
+        return usual ? this.#answer(item, trigger, job, started(trigger.jobId)) : this.#conclude(item, one, job)
+      },
+      async error => {
+        const job = error instanceof NotAdded ? null : await this.#thereAfterAll(error, one)
+        return await this.#conclude(item, one, job)
+      },
+    )
   }
 
   /** All by one call of BullMQ's, in their order. What one item fails with is thrown after the others were added. */
@@ -106,7 +121,7 @@ export class Producer<A> {
       else {
         const { strategy } = trigger.definition
         const fixed = typeof strategy === 'function' ? null : strategy
-        prepared.push(fused ? this.#fusedly(trigger, fixed) : await this.#apartly(trigger, fixed))
+        prepared.push(fused && trigger.isPlain ? this.#fusedly(trigger, fixed) : await this.#apartly(trigger, fixed))
       }
     }
     const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one.item))
@@ -154,7 +169,7 @@ export class Producer<A> {
     const { todo, fused } = this.#recipe(trigger.definition, 'flow')
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
-    return { terms, adding: { terms, todo, meta: trigger.meta, freshId, flow: '', answer: null, sent: false } }
+    return { terms, adding: { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false } }
   }
 
   /** The same where it is elsewhere. @param meets whether a live job is to be met, and not waited for */
@@ -206,7 +221,7 @@ export class Producer<A> {
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
-    const one = fused && isPlain(trigger.lock) ? this.#fusedly(trigger, strategy) : await this.#apartly(trigger, strategy)
+    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartly(trigger, strategy)
     if (one.error !== null) throw one.error
     let job: Job | null = null
     if (one.item !== null) {
@@ -223,7 +238,7 @@ export class Producer<A> {
     const { todo, fused, actions } = this.#recipe(trigger.definition, strategy)
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
-    const adding: Adding = { terms, todo, meta: trigger.meta, freshId, flow: '', answer: null, sent: false }
+    const adding: Adding = { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false }
     const item = this.#itemOf(trigger, terms, adding)
     return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
   }
@@ -243,7 +258,9 @@ export class Producer<A> {
         const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
         return { ...base, answer, item }
       }
-      const fresh = known === undefined ? first : first.underFreshId()
+      // What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
+      const met = first.hasOwnId && (known !== undefined || (await this.#host.solo.jobs.inspect(first.lock)) !== null)
+      const fresh = met && follows ? first.underFreshId() : first
       const { trigger, answer } = await this.#apart.trigger(fresh, strategy ?? 'join', actions)
       const adds = answer.course === 'granted' || answer.course === 'queued'
       const inLine = answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms
@@ -365,8 +382,9 @@ export class Producer<A> {
   }
 
   #itemOf({ name, data, opts, jobId }: Trigger, terms: string, adding: Adding | null): Item {
-    const more = adding === null ? {} : { [ADDING]: adding }
-    return { name, data, opts: { ...opts, jobId, singleton: terms, ...more } as object as JobsOptions }
+    const added: Record<string | symbol, unknown> = { ...opts, jobId, singleton: terms }
+    if (adding !== null) added[ADDING] = adding
+    return { name, data, opts: added as JobsOptions }
   }
 
   #recipe(definition: Definition, strategy: JobStrategy | null | 'flow'): Recipe {

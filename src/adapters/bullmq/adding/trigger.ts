@@ -46,6 +46,11 @@ export class Trigger {
     return this.definition.name
   }
 
+  /** Whether the lock's name can stand in the terms of a job as it is. */
+  get isPlain(): boolean {
+    return this.definition.isPlain
+  }
+
   /** The owner of its claim. */
   get owner(): string {
     return ownerOf(this.queue, this.jobId, this.definition.mode === 'untilExpired')

@@ -29,7 +29,10 @@ export interface Adding {
   readonly meta: string
   /** For a job whose id is the caller's: another one. */
   readonly freshId: string
-  readonly flow: string
+  /** What the scripts of one flow are told. */
+  readonly flow: object | null
+  /** Of the job's claim. */
+  readonly owner: string
   /** `null`: nothing was in the way, or there is no answer yet. */
   answer: Answer | null
   /** Whether it was sent, so that it may have been carried out. */
@@ -52,6 +55,8 @@ const IDLE_HOST: FusedHost = { lapsed: 'snooze', taken: () => {}, onLapse: () =>
 const ADDS: ReadonlySet<string> = new Set(['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'])
 /** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
 const LATE_MS = 5_000
+/** For how long the state of the connection is not looked up again. */
+const SEEN_FOR_MS = 2
 
 /**
  * Makes the steps of a job's lock part of the scripts that BullMQ runs anyway: each is run within one of ours, which claims,
@@ -66,6 +71,8 @@ export class Fused {
   readonly #pipelines = new WeakMap<object, Adding[]>()
   readonly #underWay = new Set<{ readonly sinceMs: number }>()
   #client: Client | null = null
+  #answers = false
+  #seenMs = Number.NEGATIVE_INFINITY
 
   constructor(host: FusedHost = IDLE_HOST) {
     this.#host = host
@@ -105,8 +112,12 @@ export class Fused {
 
   /** Whether Redis can be expected to answer: it is connected, and nothing has waited for its answer for long. */
   answers(nowMs: number): boolean {
-    const { value: oldest } = this.#underWay.values().next()
-    return this.#client?.status === 'ready' && !(oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS)
+    if (nowMs - this.#seenMs >= SEEN_FOR_MS) {
+      this.#seenMs = nowMs
+      const { value: oldest } = this.#underWay.values().next()
+      this.#answers = this.#client?.status === 'ready' && !(oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS)
+    }
+    return this.#answers
   }
 
   /** What BullMQ is to add a job by in place of `runner`. */
@@ -124,13 +135,10 @@ export class Fused {
 
   #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
-    args.push(adding.terms, adding.todo, adding.meta, adding.freshId, adding.flow)
     adding.sent = true
-    if (!this.#defined.has(runner)) {
-      args.push(this.#tagIn(runner, adding))
-      return runner.runCommand(text.name, args)
-    }
-    args.push('')
+    const isAlone = this.#defined.has(runner)
+    args.push(adding.terms, adding.todo, moreOf(adding, isAlone ? null : this.#tagIn(runner, adding)), adding.owner)
+    if (!isAlone) return runner.runCommand(text.name, args)
     const call = { sinceMs: monotonicMs() }
     this.#underWay.add(call)
     return (runner.runCommand(text.name, args) as Promise<unknown>).then(
@@ -182,6 +190,17 @@ export class Fused {
     if (Array.isArray(reply[0])) this.#host.taken(String(reply[1]), takenFrom(reply[0] as string[]))
     return reply
   }
+}
+
+/** What is rarely needed. */
+function moreOf({ meta, freshId, flow }: Adding, tag: string | null): string {
+  if (meta === '' && freshId === '' && flow === null && tag === null) return ''
+  return JSON.stringify({
+    ...(meta === '' ? {} : { meta }),
+    ...(freshId === '' ? {} : { fresh: freshId }),
+    ...(flow === null ? {} : { flow }),
+    ...(tag === null ? {} : { tag }),
+  })
 }
 
 /** A job was not added, since another one stands for it: BullMQ is not to tell that it was. */

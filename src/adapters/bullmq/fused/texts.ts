@@ -39,16 +39,26 @@ const KEYS: { readonly [name: string]: readonly number[] } = {
 
 /** What is done around a script of BullMQ's, and with which others. */
 const AROUND: {
-  readonly [name: string]: { readonly parts: readonly Part[]; readonly bodies: { readonly [local: string]: string } }
+  readonly [name: string]: {
+    /** What is done of it where nothing is in the way, without what `parts` define. */
+    readonly quick?: readonly Part[]
+    readonly parts: readonly Part[]
+    readonly bodies: { readonly [local: string]: string }
+  }
 } = {
   ...Object.fromEntries(
     ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'].map(name => [
       name,
-      { parts: ['add'], bodies: { bull_add: name, bull_remove: 'removeJob' } },
+      { quick: ['quick_add'] as const, parts: ['add'] as const, bodies: { bull_add: name, bull_remove: 'removeJob' } },
     ]),
   ),
-  moveToActive: { parts: ['fetch', 'take'], bodies: { bull_active: 'moveToActive' } },
+  moveToActive: {
+    quick: ['quick_fetch', 'quick_take'],
+    parts: ['fetch', 'take'],
+    bodies: { bull_active: 'moveToActive' },
+  },
   moveToFinished: {
+    quick: ['quick_fetch', 'quick_finish'],
     parts: ['fetch', 'finish'],
     bodies: { bull_active: 'moveToActive', bull_finish: 'moveToFinished' },
   },
@@ -84,17 +94,16 @@ export function textsFor(bull: BullmqScripts, lapsed: string): ReadonlyMap<strin
   const active = ACTIVE_IN_DELAYED[keysOfDelayed]
   if (active === undefined) return null
   const settings = `0 0 ${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS} `
-  const head = [
+  const constants = [
     `local IDLE_MS, SETTINGS, LAPSED = ${IDLE_MS}, '${settings}', '${lapsed}'`,
     // BullMQ 5 keeps the jobs of a paused queue in a list of their own.
     `local PAUSED_LIST = ${keysOfDelayed === 12}`,
-    `local KEYS_OF_ACTIVE = {${active.join(',')}}`,
-    asFunction('lock_steps', locks.steps.source),
-    scripts.common.source,
-    scripts.locks.source,
+    `local KEYS_OF_ACTIVE = '${active.join(' ')}'`,
     '',
   ].join('\n')
-  for (const [name, { parts, bodies }] of Object.entries(AROUND)) {
+  const whole = (parts: readonly Part[]) =>
+    [asFunction('lock_steps', locks.steps.source), scripts.common.source, scripts.locks.source, sourceOf(parts)].join('\n')
+  for (const [name, { quick = [], parts, bodies }] of Object.entries(AROUND)) {
     const keys = bull[name]?.keys
     if (keys === undefined || KEYS[name]?.includes(keys) !== true) return null
     const functions: string[] = []
@@ -103,10 +112,12 @@ export function textsFor(bull: BullmqScripts, lapsed: string): ReadonlyMap<strin
       if (typeof content !== 'string') return null
       functions.push(asFunction(local, content))
     }
-    texts.set(name, { name: `soloist:${name}`, keys, lua: head + functions.join('') + sourceOf(parts) })
+    // What a script defines costs each call, so what is rarely needed is defined only then.
+    const lua = `${constants}${functions.join('')}${sourceOf(quick)}\nlocal function whole()\n${whole(parts)}\nend\nreturn whole()`
+    texts.set(name, { name: `soloist:${name}`, keys, lua })
   }
   for (const [name, { parts, keys }] of Object.entries(OWN)) {
-    texts.set(name, { name: `soloist:${name}`, keys, lua: head + sourceOf(parts) })
+    texts.set(name, { name: `soloist:${name}`, keys, lua: constants + whole(parts) })
   }
   return texts
 }

@@ -74,27 +74,32 @@ export function parseTerms(text: unknown): Terms | null {
   const [, mode, strategy, flags = '', limit, expiryMs, maxRunMs, start, key] =
     typeof text === 'string' ? (FORM.exec(text) ?? []) : []
   if (key === undefined) return null
-  const bytes = Buffer.from(key)
-  const lock = bytes.subarray(Number(start)).toString()
-  if (parseJobLock(lock) === null) return null
+  const [prefix, lock] = cut(key, Number(start))
+  if (!lock.startsWith('job:')) return null
   return {
     mode: nameOf(MODES, mode),
     strategy: nameOf(STRATEGIES, strategy),
-    flags: Object.fromEntries(Object.entries(FLAGS).map(([flag, letter]) => [flag, flags.includes(letter)])),
+    flags: flags === '' ? NO_FLAGS : flagsIn(flags),
     limit: Number(limit) || null,
     expiryMs: Number(expiryMs) || null,
     maxRunMs: Number(maxRunMs) || null,
     lock,
-    prefix: bytes.subarray(0, Number(start)).toString(),
+    prefix,
   }
 }
+
+const known = new WeakMap<object, Terms>()
 
 /** The terms of a job, or `null` when it is no singleton job. */
 export function termsOf(job: { readonly opts?: JobsOptions | undefined }): Terms | null {
   const { singleton } = (job.opts ?? {}) as { singleton?: unknown }
-  return parseTerms(
-    typeof singleton === 'object' && singleton !== null ? (singleton as { terms?: unknown }).terms : singleton,
-  )
+  if (singleton === undefined) return null
+  let terms: Terms | null = known.get(job) ?? null
+  if (terms !== null) return terms
+  const text = typeof singleton === 'object' && singleton !== null ? (singleton as { terms?: unknown }).terms : singleton
+  terms = parseTerms(text)
+  if (terms !== null) known.set(job, terms)
+  return terms
 }
 
 /** The job's name as its lock knows it. */
@@ -106,6 +111,20 @@ export function jobNameOf({ lock }: Pick<Terms, 'lock'>): string {
 export function isPlain(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are written otherwise in JSON
   return !/["\\{}\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name)
+}
+
+const NO_FLAGS: TermFlags = {}
+
+function flagsIn(letters: string): TermFlags {
+  return Object.fromEntries(Object.entries(FLAGS).map(([flag, letter]) => [flag, letters.includes(letter)]))
+}
+
+/** Cuts a text after so many bytes. */
+function cut(text: string, bytes: number): readonly [string, string] {
+  const start = text.slice(0, bytes)
+  if (Buffer.byteLength(start) === bytes) return [start, text.slice(bytes)]
+  const all = Buffer.from(text)
+  return [all.subarray(0, bytes).toString(), all.subarray(bytes).toString()]
 }
 
 function nameOf<N extends string>(letters: { readonly [name in N]: string }, letter: string | undefined): N {

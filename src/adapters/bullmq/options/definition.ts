@@ -9,6 +9,7 @@ import {
 } from '../../../index.js'
 import { checkMs, checkOptionNames, type OptionNames } from '../../../internal/check.js'
 import { checkKeyOptions, checkModes } from '../../../internal/job-modes.js'
+import { isPlain } from '../lock/terms.js'
 import { checkTerms, type Debounce, type Terms } from '../../../internal/job-terms.js'
 
 /** From when to when a job's name and key are taken: the modes of function jobs. */
@@ -86,6 +87,8 @@ export interface Definition extends Terms<unknown> {
   readonly expiryMs: number | null
   readonly merge: ((older: unknown, newer: unknown) => unknown) | null
   readonly stops: boolean
+  /** Whether the names of its locks can stand in the terms of a job as they are. */
+  readonly isPlain: boolean
   /**
    * Names the lock of a job with this data.
    *
@@ -127,6 +130,7 @@ function definition(name: string, options: SingletonJobOptions): Definition {
     expiryMs,
     merge,
     stops,
+    isPlain: isPlain(name),
     lockOf: lockNaming(name, options, choiceOption(`${of}scope`, options.scope, ['queue', 'name'])),
   }
 }

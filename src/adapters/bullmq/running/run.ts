@@ -34,7 +34,7 @@ export function singletonRun(job: Job): SingletonRun {
 export class Run implements SingletonRun {
   readonly fence: number
   readonly job: Job
-  readonly #controller = new AbortController()
+  #controller: AbortController | null = null
   readonly #maxRunMs: number | null
   #validUntilMs: number
 
@@ -48,7 +48,13 @@ export class Run implements SingletonRun {
   }
 
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
     return this.#controller.signal
+  }
+
+  /** Why it is to stop; `undefined`: it is not. */
+  get stopped(): unknown {
+    return this.#controller?.signal.reason
   }
 
   assertValid(): void {
@@ -64,6 +70,7 @@ export class Run implements SingletonRun {
   }
 
   abort(reason: unknown): void {
+    this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
 
@@ -75,9 +82,11 @@ export class Run implements SingletonRun {
   }
 
   /** Runs the processor, for as long as a run may take. */
-  async of<R>(processor: () => Promise<R>): Promise<R> {
-    if (this.#maxRunMs === null) return await processor()
-    const maxMs = this.#maxRunMs
+  of<R>(processor: () => Promise<R>): Promise<R> {
+    return this.#maxRunMs === null ? processor() : this.#bounded(processor, this.#maxRunMs)
+  }
+
+  async #bounded<R>(processor: () => Promise<R>, maxMs: number): Promise<R> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {

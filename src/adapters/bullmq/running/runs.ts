@@ -5,7 +5,7 @@ import { merged } from '../adding/trigger.js'
 import type { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import type { Singleton, SingletonEvents } from '../lock/events.js'
-import { jobNameOf, type Terms, termsText } from '../lock/terms.js'
+import { jobNameOf, type Terms } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import type { ApartRuns } from './apart.js'
 import { Run } from './run.js'
@@ -32,10 +32,8 @@ export const NOT_RUN: unique symbol = Symbol('not run')
 export class Runs {
   readonly #host: RunsHost
   readonly #stops: Stops
-  /** What the script that took a job up told of it. */
+  /** What the script that took a job up told of it: the lock of such a job is given up by a script, too. */
   readonly #taken = new WeakMap<Job, Taken>()
-  /** Those whose locks are given up by scripts, too. */
-  readonly #byScript = new WeakSet<Job>()
   readonly #runs = new Map<Job, Run>()
 
   constructor(host: RunsHost) {
@@ -46,39 +44,52 @@ export class Runs {
   /** A job was made of what a script took up. */
   took(job: Job, taken: Taken): void {
     this.#taken.set(job, taken)
-    this.#byScript.add(job)
   }
 
   /**
    * @returns the run, or `NOT_RUN` when the job is to end as it is
    * @throws DelayedError when it was put back; UnrecoverableError when it is not to run at all
    */
-  async start(job: Job, terms: Terms, token: string): Promise<Run | typeof NOT_RUN> {
-    const byScript = this.#taken.get(job)
-    this.#taken.delete(job)
+  start(job: Job, terms: Terms, token: string): Run | Promise<Run | typeof NOT_RUN> {
+    const taken = this.#taken.get(job)
+    // Mostly there is nothing more to do.
+    if (taken !== undefined && taken.then === null && taken.notes.length === 0) return this.#run(job, terms, taken)
+    return this.#start(job, terms, token, taken)
+  }
+
+  async #start(job: Job, terms: Terms, token: string, byScript: Taken | undefined): Promise<Run | typeof NOT_RUN> {
     const taken = byScript ?? (await this.#host.apart.start(job, terms, token))
     if (taken.then !== null) return this.#notRun(job, terms, taken.then, taken.by)
     await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
-    const { lockMs } = this.#host
-    const run = new Run(job, taken.fence ?? 0, terms.maxRunMs, monotonicMs() + lockMs)
+    return this.#run(job, terms, taken)
+  }
+
+  #run(job: Job, terms: Terms, { fence }: Taken): Run {
+    const run = new Run(job, fence ?? 0, terms.maxRunMs, monotonicMs() + this.#host.lockMs)
     this.#runs.set(job, run)
-    const told = { terms: textOf(terms), lock: terms.lock, mode: terms.mode, fence: run.fence }
-    Object.assign(job.opts, { singleton: told })
-    if (terms.flags.stops === true) this.#stops.watch(run, terms, byScript !== undefined)
+    const { singleton } = job.opts as { singleton?: string }
+    const told = { terms: singleton, lock: terms.lock, mode: terms.mode, fence: run.fence }
+    ;(job.opts as { singleton?: unknown }).singleton = told
+    if (terms.flags.stops === true) this.#stops.watch(run, terms, this.#taken.has(job))
     return run
   }
 
   /** Ends a run: after BullMQ has noted what became of the job, or could not. Never rejects. */
-  async end(job: Job, terms: Terms): Promise<void> {
-    const byScript = this.#byScript.has(job)
+  end(job: Job, terms: Terms): Promise<void> | null {
     const run = this.#runs.get(job)
     this.#runs.delete(job)
-    if (run !== undefined) this.#stops.forget(run)
-    if (run?.signal.reason instanceof SoloistError && run.signal.reason.code === 'LEASE_LOST') {
-      this.#host.singleton.count(jobNameOf(terms), 'lapsed')
-      this.#lapsed(job, terms, 'ended')
+    if (run !== undefined) {
+      this.#stops.forget(run)
+      const { stopped } = run
+      if (stopped instanceof SoloistError && stopped.code === 'LEASE_LOST') {
+        this.#host.singleton.count(jobNameOf(terms), 'lapsed')
+        this.#lapsed(job, terms, 'ended')
+      }
     }
-    if (byScript) return
+    return this.#taken.has(job) ? null : this.#endApart(job, terms)
+  }
+
+  async #endApart(job: Job, terms: Terms): Promise<void> {
     try {
       await this.#host.apart.end(job, terms)
     } catch (error) {
@@ -165,8 +176,4 @@ export class Runs {
   #lapsed(job: Job, terms: Terms, action: SingletonEvents['lapsed'][0]['action']): void {
     this.#host.singleton.emit('lapsed', { name: jobNameOf(terms), id: job.id as string, lock: terms.lock, action })
   }
-}
-
-function textOf(terms: Terms): string {
-  return termsText(terms) + terms.lock
 }

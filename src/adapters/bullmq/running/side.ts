@@ -86,6 +86,8 @@ export class WorkerSide {
       ...{ worker, qualifiedName, queue, singleton, definitions: jobs, apart: this.#apart, fused, lockMs },
     })
     worker.on('lockRenewalFailed', ids => this.runs.abandon(ids))
+    // By the tokens that begin with it the scripts know that a worker knows of locks.
+    Object.assign(worker, { id: `soloist-${worker.id}` })
     this.#listen(worker as unknown as Inside)
     this.#sweepMs = worker.opts.stalledInterval ?? DEFAULT_STALLED_MS
     this.#sweepLater()

@@ -3,12 +3,12 @@
 --
 -- ARGV, behind those of BullMQ's script:
 --   4 the job's terms, or '' for one that is no singleton
---   5 what to do, see `what_to_do` in `../../adding/actions.ts`: 's' or 'm' and JSON. With 's' a free lock is taken as by SET
---   6 a text for operators, or ''
---   7 another id, for a job whose id is its caller's: that one may be known already; or ''
---   8 of a flow: JSON, see `../../adding/flow-token.ts`; or ''
---   9 what the answer is known by
--- reply what BullMQ's script answers, when nothing was in the way; else {'~', ARGV[9], what came of it, the id that covers it,
+--   5 what to do, see `whatToDo` in `../../adding/actions.ts`: 's' or 'm', then letters. With 's' a free lock is taken as by SET
+--   6 '' or JSON of what is rarely needed: `meta`, a text for operators; `fresh`, another id, for a job whose id is its caller's,
+--     since that one may be known already, or '-' where it can have no other; `flow`, see `../../adding/flow-triggers.ts`; `tag`,
+--     what the answer is known by
+--   7 the owner of the job's claim
+-- reply what BullMQ's script answers, when nothing was in the way; else {'~', the tag, what came of it, the id that covers it,
 --       then of the running, the pending and the first waiting run four each: owner, age in ms, state, and 1 when a worker runs it
 --       that knows nothing of locks}. What came of it: `granted`, `queued`, `noted`, `met`, `known` (a job of this id), `turned` (away,
 --       by BullMQ's own deduplication), `refused` (the flow). Last: 1 when who held the lock was gone. A number below 0 is BullMQ's.
@@ -16,7 +16,8 @@ local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
 local terms = ARGV[4] ~= '' and terms_of(ARGV[4]) or nil
-local flow = ARGV[8] ~= '' and cjson.decode(ARGV[8]) or nil
+local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
+local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
 
 local function run_of(owner)
@@ -34,7 +35,7 @@ local function run_of(owner)
 end
 
 local function reply(course, covering, running, pending, waiting)
-  local answer = { '~', ARGV[9], course, covering }
+  local answer = { '~', tag, course, covering }
   for _, owner in ipairs({ running or '', pending or '', waiting or '' }) do
     for _, part in ipairs({ run_of(owner) }) do
       answer[#answer + 1] = part
@@ -151,14 +152,14 @@ end
 
 local function trigger(owner, running, pending, without)
   local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
-  local meta, note = ARGV[6], todo.notes and ARGV[2] or nil
+  local note = todo.notes and ARGV[2] or nil
   local words = {
     table.concat({
       '>' .. kind, terms.ttl, 'd' .. (todo.begins and 'b' or ''), running .. pending, '60000',
-      todo.wait or '', todo.most or '', (meta ~= '' and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
+      todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
     }, ','),
   }
-  if meta ~= '' then words[#words + 1] = meta end
+  if meta then words[#words + 1] = meta end
   if note then words[#words + 1] = note end
   if without then words[#words + 1] = without end
   return step(terms, owner, words, true)
@@ -192,6 +193,11 @@ local function decide()
   local job, holder = live_holder(terms)
   if terms.limit > 0 then live_sharers(terms) end
   local waits, waiting = live_pending()
+  if fresh and fresh ~= '-' and id == given and (holder or waits or head_of(terms)) then
+    -- What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
+    under(fresh)
+    owner = owner_of(queue, id, terms)
+  end
   if holder and holder == waits then job, holder = nil, nil end
   if holder and running == 'm' and pending == 'm' and not waits and terms.limit == 0 then
     local answer = covered('met', holder, holder)
@@ -212,6 +218,8 @@ local function decide()
     end
   end
   if args[5] and waiting and (pending == 'f') and waiting.queue ~= queue then pending = 'w' end
+  -- An earlier trigger with this id was displaced, perhaps. This one is another.
+  if fresh then call('DEL', '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2') end
   local letter, told, granted = trigger(owner, running, pending, without)
   settle(terms, granted)
   if letter == 'd' then return reply('met', told[1]) end
@@ -259,13 +267,13 @@ local function decide_known()
   local strategy = terms.strategy
   local known = owner_of(queue, given, terms)
   if strategy == 'r' then return reply('known', given, known) end
-  if strategy == 'j' or strategy == 's' or ARGV[7] == '-' then
+  if strategy == 'j' or strategy == 's' or fresh == '-' then
     local answer = reply('known', given, known)
     local linking = bull_add(KEYS, ARGV)
     if type(linking) == 'number' then return linking end
     return answer
   end
-  under(ARGV[7])
+  under(fresh)
   return nil
 end
 
@@ -285,7 +293,7 @@ end
 
 local function add_wrapped()
   local is_simple = string.sub(ARGV[5], 1, 1) == 's'
-  local own = ARGV[7] ~= ''
+  local own = fresh ~= nil
   local known = own and call('EXISTS', queue .. id) == 1
   if is_simple and not known and call('EXISTS', terms.key, terms.queue, terms.details) == 0 then
     local answer = bull_add(KEYS, ARGV)
@@ -301,7 +309,11 @@ local function add_wrapped()
     end
     return answer
   end
-  todo = cjson.decode(string.sub(ARGV[5], 2))
+  local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
+  todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
+  if wait ~= '' then
+    todo.wait, todo.most = wait, most
+  end
   -- The same call, whose answer was lost.
   if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
   if known then
@@ -338,7 +350,7 @@ if flow then
     local answer = call('GET', flag)
     if answer then
       answer = cjson.decode(answer)
-      answer[2] = ARGV[9]
+      answer[2] = tag
       return answer
     end
   end

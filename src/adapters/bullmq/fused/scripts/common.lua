@@ -3,7 +3,7 @@
 --
 -- A job tells its terms in its options, as `singleton`, see `../../lock/terms.ts`. Fields of a job's hash that are ours:
 --   slw  it waits for its lock, in `delayed`, far away; the ms before which its own delay does not let it start, or 0
---   slt  the token with which a worker of ours took it up last
+--   slt  the token with which it was taken up last by a worker of ours whose tokens do not begin with 'soloist-'
 --   slb  it has begun, and gave its lock up with that (`untilExecuting`)
 --   slm  how many notes its data holds already
 --   sls  the owner that wants it to stop
@@ -93,7 +93,7 @@ end
 -- Whether a worker has the job in hand that knows nothing of locks.
 local function with_stranger(job)
   local token = in_hand(job)
-  return token and token ~= job.token
+  return token and token ~= job.token and string.sub(token, 1, 8) ~= 'soloist-'
 end
 
 local function delay_marker(queue, id)

@@ -27,6 +27,11 @@ local function put_back(queue, id, terms, due, ms)
   park(queue, id, terms, due, ms)
 end
 
+-- Tells whose the token is, where it does not tell itself.
+local function note_token(queue, id, token)
+  if string.sub(token, 1, 8) ~= 'soloist-' then call('HSET', queue .. id, 'slt', token) end
+end
+
 -- Claims the lock for a job, or a place in the lock's queue. Answers its fence, or nil and after how many ms it is to look
 -- by itself, if it is to.
 local function claim(terms, owner)
@@ -98,7 +103,7 @@ local function start(fields, id, queue, token, ahead)
           if what then
             add_field(fields, 'slthen', what)
             add_field(fields, 'slowner', by)
-            call('HSET', queue .. id, 'slt', token)
+            note_token(queue, id, token)
             return true
           end
         end
@@ -113,7 +118,7 @@ local function start(fields, id, queue, token, ahead)
               release(terms, owner)
               add_field(fields, 'slthen', LAPSED)
               add_field(fields, 'slowner', live or '')
-              call('HSET', queue .. id, 'slt', token)
+              note_token(queue, id, token)
               return true
             end
           end
@@ -136,7 +141,7 @@ local function start(fields, id, queue, token, ahead)
       add_field(fields, 'slnotes', notes)
     end
   end
-  call('HSET', queue .. id, 'slt', token)
+  note_token(queue, id, token)
   if terms.mode == 'q' and alone then
     call('HSET', queue .. id, 'slb', 1)
     if not notes then release(terms, owner) end

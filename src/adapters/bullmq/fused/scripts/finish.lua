@@ -1,6 +1,6 @@
 -- moveToFinished: the job gives up its lock, the next is granted it and woken, and the worker takes up another job.
 local queue, id = ARGV[7], ARGV[1]
-local known = call('HMGET', queue .. id, 'opts', 'slt', 'slb')
+local known = call('HMGET', queue .. id, 'opts', 'processedOn', 'slb')
 local terms = terms_in(known[1])
 
 -- A run that does not hold its lock any more.
@@ -15,19 +15,11 @@ local function give_up()
   end
 end
 
-local answer
-if not terms then
+local answer = finished
+if answer then
+  -- It was one of the usual, and what was taken up next is not.
+elseif not terms then
   answer = bull_finish(KEYS, ARGV)
-elseif terms.limit == 0 and terms.mode ~= 'x' and call('EXISTS', terms.queue, terms.details) == 0 then
-  answer = bull_finish(KEYS, ARGV)
-  local done = type(answer) == 'table' or answer >= 0
-  if done then
-    if call('GET', terms.key) == owner_of(queue, id, terms) then
-      call('DEL', terms.key)
-    else
-      lapsed()
-    end
-  end
 else
   -- Whoever is next has to be in the queue before BullMQ finds it empty. What cannot finish keeps its lock.
   local token = cmsgpack.unpack(ARGV[8]).token

@@ -110,13 +110,14 @@ local function rearm(terms)
   end
 end
 
--- The mark of a run. It rises with each run of a lock.
+-- A number that rises with each run of a lock.
 local function new_fence(terms)
-  local fence, mark = now_us(), '{' .. terms.prefix .. '}:f2'
-  local last = tonumber(call('SET', mark, digits(fence), 'PX', IDLE_MS, 'GET') or nil)
-  if last and last >= fence and last < 9000000000000000 then
-    fence = last + 1
-    call('SET', mark, digits(fence), 'PXAT', digits(math.floor(fence / 1000) + IDLE_MS))
+  local mark = '{' .. terms.prefix .. '}:f2'
+  local fence = call('INCR', mark)
+  -- The mark may have expired. Since then the clock has passed it.
+  if fence < 1000000000000000 then
+    fence = now_us()
+    call('SET', mark, digits(fence), 'PX', IDLE_MS)
   end
   return digits(fence)
 end

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type JobsOptions, Queue } from 'bullmq'
-import { jobKey, jobLockNames } from 'soloist'
+import { jobLockNaming } from 'soloist'
 import { SingletonAdder, SingletonFlowProducer, SingletonQueue } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
@@ -10,7 +10,6 @@ import {
   bullmqMajor,
   connectionTo,
   type Data,
-  haltAfterTake,
   type Recorder,
   until,
   untilIdle,
@@ -26,7 +25,8 @@ useBench('may fail', (...fresh) => {
 })
 
 const data = (value: number, key = 1) => ({ key, value })
-const lockOf = (key = 1) => jobLockNames('sync', jobKey({ key })).trigger
+const lockOf = (key = 1, of = bench) =>
+  jobLockNaming<Data>('sync', { uniqueOn: ['key'] }, `${of.prefix}:work`)({ key, value: 0 }).trigger
 
 /** A server that nobody else uses, and a bench on it. */
 async function ownServer(): Promise<{ readonly server: RedisServer; readonly alone: Bench }> {
@@ -61,7 +61,7 @@ describe('one call adds', () => {
     const { id = '' } = await queue.add('sync', data(1), opts)
     expect((await scriptCalls(alone)) - before).toBe(1)
     await queue.remove(other)
-    expect(await alone.held()).toEqual({ [lockOf()]: `bullmq:${queue.qualifiedName}:${id}` })
+    expect(await alone.held()).toEqual({ [lockOf(1, alone)]: `bullmq:${queue.qualifiedName}:${id}` })
     expect((await queue.getJob(id))?.data).toEqual(data(1))
     expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'duplicate', id })
     await queue.remove(id)
@@ -81,9 +81,9 @@ describe('one call adds', () => {
     expect([added[0]?.id, added[2]?.id]).toEqual([id, added[1]?.id])
     const owner = (of: string | undefined) => `bullmq:${queue.qualifiedName}:${of}`
     expect(await alone.held()).toEqual({
-      [lockOf(1)]: owner(id),
-      [lockOf(2)]: owner(added[1]?.id),
-      [lockOf(3)]: owner(added[3]?.id),
+      [lockOf(1, alone)]: owner(id),
+      [lockOf(2, alone)]: owner(added[1]?.id),
+      [lockOf(3, alone)]: owner(added[3]?.id),
     })
     expect(await queue.getWaitingCount()).toBe(4)
     const before = await scriptCalls(alone)
@@ -94,7 +94,7 @@ describe('one call adds', () => {
 
 describe('the lock is that of everybody who shares it', () => {
   test('of a hundred at once from three queues, one is added', async () => {
-    const queues = ['a', 'b', 'c'].map(name => bench.queue({}, {}, name))
+    const queues = ['a', 'b', 'c'].map(name => bench.queue({ scope: 'name' }, {}, name))
     await Promise.all(queues.map(queue => queue.waitUntilReady()))
     const adds = Array.from({ length: 99 }, (_, i) => queues[i % 3]?.addUnique('sync', data(i)))
     const outcomes = (await Promise.all(adds)).map(added => added?.outcome)
@@ -105,19 +105,20 @@ describe('the lock is that of everybody who shares it', () => {
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(1)
   })
 
-  test('a function that holds it is met, and so is a job of another queue, of a flow, and one that took it before', async () => {
-    const queue = bench.queue({})
+  test('a function that holds it is met, and so is a job of another queue, and of a flow', async () => {
+    const queue = bench.queue({ scope: 'name' })
     await queue.waitUntilReady()
-    await bench.solo.jobs.take(lockOf(1), 'a function')
+    const { trigger } = jobLockNaming<Data>('sync', { uniqueOn: ['key'] })(data(1, 1))
+    await bench.solo.jobs.take(trigger, 'a function')
     expect((await queue.addUnique('sync', data(2, 1))).outcome).toMatchObject({ status: 'duplicate', id: 'a function' })
 
-    const other = await bench.queue({}, { solo: bench.solo }, 'other').add('sync', data(1, 2))
+    const other = await bench.queue({ scope: 'name' }, {}, 'other').add('sync', data(1, 2))
     expect((await queue.addUnique('sync', data(2, 2))).outcome).toMatchObject({ status: 'duplicate', id: other.id })
 
     const flows = new SingletonFlowProducer({
       connection: connectionTo(bench.url),
       prefix: bench.prefix,
-      singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } },
+      singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'], scope: 'name' } } },
     })
     bench.closeLater(() => flows.close())
     const { job } = await flows.add({ name: 'sync', queueName: 'work', data: data(1, 3) })
@@ -125,22 +126,23 @@ describe('the lock is that of everybody who shares it', () => {
     expect(await queue.getWaitingCount()).toBe(1)
   })
 
-  test('a flow, a function and another queue meet it', async () => {
-    const queue = bench.queue({})
+  test('a flow and another queue meet it', async () => {
+    const queue = bench.queue({ scope: 'name' })
     await queue.waitUntilReady()
     const { id } = await queue.add('sync', data(1))
     const flows = new SingletonFlowProducer({
       connection: connectionTo(bench.url),
       prefix: bench.prefix,
-      singleton: { solo: bench.solo, jobs: { sync: { uniqueOn: ['key'], onDuplicate: 'reject' } } },
+      singleton: {
+        prefix: bench.lockPrefix,
+        jobs: { sync: { uniqueOn: ['key'], onDuplicate: 'reject', scope: 'name' } },
+      },
     })
     bench.closeLater(() => flows.close())
     const met = { code: 'DUPLICATE_JOB', id }
     await expect(flows.add({ name: 'sync', queueName: 'work', data: data(2) })).rejects.toMatchObject(met)
-    const job = bench.solo.job('sync', { uniqueOn: ['key'], onDuplicate: 'reject' }, async (_: Data) => 1)
-    await expect(job.trigger(data(3))).rejects.toMatchObject({ code: 'DUPLICATE_JOB' })
-    const outcome = (await bench.queue({}, {}, 'other').addUnique('sync', data(4))).outcome
-    expect(outcome).toMatchObject({ status: 'duplicate', id })
+    const outcome = (await bench.queue({ scope: 'name' }, {}, 'other').addUnique('sync', data(4))).outcome
+    expect(outcome).toMatchObject({ status: 'duplicate', id, queue: queue.qualifiedName })
   })
 
   test('a lock that only its last fence is left of is free, and fences go on rising', async () => {
@@ -174,7 +176,7 @@ describe('neither without the other', () => {
     await full.redis.config('SET', 'maxmemory', '1')
     await expect(queue.add('sync', data(1, 2))).rejects.toThrow('OOM')
     await full.redis.config('SET', 'maxmemory', '0')
-    expect(Object.keys(await full.held())).toEqual([lockOf(1)])
+    expect(Object.keys(await full.held())).toEqual([lockOf(1, full)])
     expect((await queue.addUnique('sync', data(1, 2))).outcome.status).toBe('started')
   })
 
@@ -219,22 +221,27 @@ describe('neither without the other', () => {
   })
 })
 
-describe('two steps, as ever, take', () => {
-  test.each([
-    ['a mode whose jobs carry the fence of the lock', { mode: 'untilExecuting' }, undefined],
-    ['a job under an id of the caller', {}, { jobId: 'mine' }],
-  ] as const)('%s', async (_, options, opts) => {
+describe('every mode takes one call, and a solo two', () => {
+  const modes: Record<string, [object, JobsOptions | undefined]> = {
+    untilExecuting: [{ mode: 'untilExecuting' }, undefined],
+    untilAndWhileExecuting: [{ mode: 'untilAndWhileExecuting', onDuplicate: 'rerun' }, undefined],
+    whileExecuting: [{ mode: 'whileExecuting' }, undefined],
+    untilExpired: [{ mode: 'untilExpired', expiryMs: 60_000 }, undefined],
+    'replace, described': [{ onDuplicate: 'replace', describe: () => 'a text' }, undefined],
+    'a job under an id of the caller': [{}, { jobId: 'mine' }],
+  }
+  test.each(Object.entries(modes))('%s', async (_, [options, opts]) => {
     const { alone } = await ownServer()
     const queue = alone.queue(options)
     await queue.waitUntilReady()
-    // The first call connects to the locks, and the server gets to know the scripts.
+    // The server gets to know the scripts.
     await queue.addUnique('sync', data(1, 7), opts && { jobId: 'another' })
     const before = await scriptCalls(alone)
     await queue.add('sync', data(1), opts)
-    expect((await scriptCalls(alone)) - before).toBe(2)
+    expect((await scriptCalls(alone)) - before).toBe(1)
   })
 
-  test('locks that are where a solo has them, and a queue that the application has', async () => {
+  test('locks that are where a solo has them; and one for a queue that the application has', async () => {
     const { alone } = await ownServer()
     const queue = alone.queue({}, { solo: alone.solo })
     const plain = new Queue('work', { connection: connectionTo(alone.url), prefix: alone.prefix })
@@ -249,7 +256,7 @@ describe('two steps, as ever, take', () => {
       await add.addUnique('sync', data(0, 10 + key))
       const before = await scriptCalls(alone)
       expect((await add.addUnique('sync', data(1, key))).outcome.status).toBe('started')
-      expect((await scriptCalls(alone)) - before).toBe(2)
+      expect((await scriptCalls(alone)) - before).toBe(key === 0 ? 2 : 1)
       expect((await add.addUnique('sync', data(2, key))).outcome.status).toBe('duplicate')
     }
   })
@@ -322,25 +329,9 @@ test('a job carries the name of its lock, and no id among its options: they can 
   const first = await queue.add('sync', data(1), { jobId: '', attempts: 3 })
   expect(first.singleton?.status).toBe('started')
   const stored = (await queue.getJob(first.id as string))?.opts
-  expect(stored).toMatchObject({ attempts: 3, singleton: lockOf() })
+  expect(stored).toMatchObject({ attempts: 3, singleton: expect.stringContaining(lockOf()) })
   expect(stored).not.toHaveProperty('jobId')
   const second = await queue.add('sync', data(2, 2), stored)
   expect([second.singleton?.status, second.opts.attempts]).toEqual(['started', 3])
   expect(second.id).not.toBe(first.id)
-})
-
-test('a producer that took its lock before, and comes late, is told of as ever', async () => {
-  const solo = bench.client()
-  const letOn = haltAfterTake(solo)
-  const late = bench.queue({}, { solo }).add('sync', data(1))
-  await until(async () => Object.keys(await bench.held()).length === 1)
-  const queue = bench.queue({}, { graceMs: 50 })
-  await queue.waitUntilReady()
-  expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('recovered')
-  letOn()
-  await late
-  bench.worker(runs.run)
-  await untilIdle(bench, queue)
-  expect(runs.started.toSorted()).toEqual([1, 2])
-  expect(runs.mostAtOnce).toBe(1)
 })
