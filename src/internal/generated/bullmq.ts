@@ -478,9 +478,10 @@ return fetched(bull_body(KEYS, ARGV), keys, { ARGV[1], ARGV[2], ARGV[9] })
 `,
   },
   fetch: {
-    sha1: '3aeed954ccefe0daaadbb8fd3d6ca2484058f46a',
+    sha1: 'c59bfdfcdc3e7face465c2dd9c46e7c5aab55a39',
     source: `local MOST_PARKS = 50
 local news = {}
+local waited_for = {}
 local function field(fields, name)
 for i = 1, #fields, 2 do
 if fields[i] == name then return fields[i + 1] end
@@ -565,7 +566,11 @@ note_token(queue, id, token)
 return true
 end
 end
-local _, live = live_holder(terms)
+local live = waited_for[terms.key]
+if live == nil then
+local _, holder_now = live_holder(terms)
+live = holder_now or false
+end
 local fence, look_ms = claim(terms, owner)
 if not fence then
 local first = tonumber(field(fields, 'ats')) == 1
@@ -579,6 +584,7 @@ note_token(queue, id, token)
 return true
 end
 end
+waited_for[terms.key] = live
 if look_ms then look_ms = look_ms + math.max(ahead, 0) end
 put_back(queue, id, terms, waits or 0, look_ms)
 return false
@@ -679,7 +685,7 @@ return 1
 `,
   },
   locks: {
-    sha1: '5f97d34e0e75ef2acc5254356d9478bc55ca82be',
+    sha1: '2901cdf69e7b24d917fa6108b6d821adcf73851b',
     source: `local QUEUE_OWNER = 'bullmq'
 local function step(terms, owner, words, leaves)
 local keys = { '{' .. terms.prefix .. '}:f2', terms.key, terms.queue, terms.details }
@@ -707,27 +713,42 @@ if letter == 'e' then error(reply[3]) end
 if letter ~= 'a' then return letter, letter == 'g' and reply[1] or reply[3], granted end
 end
 end
+local MOST_GONE = 50
 local settle
-local function release(terms, owner)
-local letter, _, granted = step(terms, owner, { '' })
-local held = letter == '1' or letter == '3'
-settle(terms, granted)
-while letter == '3' or letter == '2' do
-letter, _, granted = step(terms, owner, { '' })
-settle(terms, granted)
+local function release_one(terms, owner, granted)
+local letter, others, held
+repeat
+local answer, _, more = step(terms, owner, { '' })
+letter, others = answer, more
+held = held or letter == '1' or letter == '3'
+for _, other in ipairs(others) do
+granted[#granted + 1] = other
 end
+until letter ~= '3' and letter ~= '2'
+return held
+end
+local function release(terms, owner)
+local granted = {}
+local held = release_one(terms, owner, granted)
+settle(terms, granted)
 return held
 end
 settle = function(terms, granted)
-for _, owner in ipairs(granted) do
+local gone, next = 0, 1
+while granted[next] do
+local owner = granted[next]
 local job = look_at(owner, terms.key)
-if job then
-if job.over or job.period and not job.timestamp then
-release(terms, owner)
+if job and (job.over or job.period and not job.timestamp) then
+gone = gone + 1
+if gone > MOST_GONE then
+call('ZADD', job.queue .. 'soloist', #terms.prefix, terms.key)
 else
+release_one(terms, owner, granted)
+end
+elseif job then
 wake(job)
 end
-end
+next = next + 1
 end
 end
 local function head_of(terms)
@@ -907,19 +928,32 @@ return owners
 `,
   },
   sweep: {
-    sha1: 'dd15b5c13bfc07e3f9d4618cf0479685852c0cb0',
-    source: `local freed = 0
-for i = 3, #ARGV do
+    sha1: '2388117bfc64df7299375f07cf3718280e734896',
+    source: `
+local function is_of(queue, terms, holder)
+local start = 'bullmq:' .. queue
+if holder and string.sub(holder, 1, #start) ~= start then return false end
+for _, owner in ipairs(call('ZRANGE', terms.queue, 0, -1)) do
+if string.sub(owner, 1, #start) ~= start then return false end
+end
+return true
+end
+local freed = 0
+for i = 4, #ARGV do
 local terms = terms_of('!ej,0,0,0,' .. ARGV[2] .. ' ' .. ARGV[i])
 local before = call('GET', terms.key)
+if ARGV[3] == '1' and is_of(ARGV[1], terms, before) then
+call('DEL', terms.key, terms.queue, terms.details)
+else
 sweep(ARGV[1], terms)
+end
 if before and call('GET', terms.key) ~= before then freed = freed + 1 end
 end
 return freed
 `,
   },
   sweeping: {
-    sha1: '5c2a23cd5fc983bb62fb9ede02080b3ec353bd54',
+    sha1: 'da9cb0bfb9790a4e6384683de83d27b8df12fad7',
     source: `local function sweep(queue, terms)
 local job, holder = live_holder(terms)
 local before = call('ZCARD', terms.queue)
@@ -927,7 +961,9 @@ live_sharers(terms)
 if job then wake(job) end
 if not holder then
 local head = head_of(terms)
-while head and not call('GET', terms.key) do
+local left = MOST_GONE
+while head and left > 0 and not call('GET', terms.key) do
+left = left - 1
 local waiting = look_at(head, terms.key)
 if waiting and waiting.over then
 release(terms, head)

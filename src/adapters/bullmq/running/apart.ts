@@ -124,6 +124,12 @@ export class ApartRuns {
         const notes = begun.status === 'begun' ? begun.notes.filter(note => note.owner !== owner) : []
         return { fence: fenceOf(told.fence, job), notes: notes.map(({ text }) => text), then: null, by: '' }
       }
+      // Another trigger may have taken its place since it was looked at first: then this made a new one.
+      if (flags.inLine === true) {
+        begun = await locks.begin(lock, owner)
+        if (begun.status === 'displaced') await locks.release(lock, owner)
+        if (begun.status !== 'lost') continue
+      }
       const { holder, retryAfterMs } = told
       if (mode === 'untilExpired') return retryAfterMs ?? LOOK_AT_OTHERS_MS
       if (holder === null) return retryAfterMs

@@ -6,6 +6,8 @@
 -- slowner, by whom. Behind the four parts of BullMQ's answer: news, as a list of {what, id, lock, owner}.
 local MOST_PARKS = 50
 local news = {}
+-- Who has the locks that jobs were parked for.
+local waited_for = {}
 
 local function field(fields, name)
   for i = 1, #fields, 2 do
@@ -107,7 +109,12 @@ local function start(fields, id, queue, token, ahead)
             return true
           end
         end
-        local _, live = live_holder(terms)
+        -- Once a call for each lock.
+        local live = waited_for[terms.key]
+        if live == nil then
+          local _, holder_now = live_holder(terms)
+          live = holder_now or false
+        end
         local fence, look_ms = claim(terms, owner)
         if not fence then
           local first = tonumber(field(fields, 'ats')) == 1
@@ -122,6 +129,7 @@ local function start(fields, id, queue, token, ahead)
               return true
             end
           end
+          waited_for[terms.key] = live
           if look_ms then look_ms = look_ms + math.max(ahead, 0) end
           put_back(queue, id, terms, waits or 0, look_ms)
           return false

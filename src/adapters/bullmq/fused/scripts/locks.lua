@@ -32,32 +32,49 @@ local function step(terms, owner, words, leaves)
   end
 end
 
-local settle
+-- How many that are gone one call passes over. The sweep goes on.
+local MOST_GONE = 50
 
--- Answers whether the owner held the lock.
+-- Gives up a claim, and whatever that grants to jobs that are gone; wakes the others. Answers whether the owner held the lock.
+local settle
+local function release_one(terms, owner, granted)
+  local letter, others, held
+  repeat
+    local answer, _, more = step(terms, owner, { '' })
+    letter, others = answer, more
+    held = held or letter == '1' or letter == '3'
+    for _, other in ipairs(others) do
+      granted[#granted + 1] = other
+    end
+    -- Else there is more to grant than one step may.
+  until letter ~= '3' and letter ~= '2'
+  return held
+end
+
 local function release(terms, owner)
-  local letter, _, granted = step(terms, owner, { '' })
-  local held = letter == '1' or letter == '3'
+  local granted = {}
+  local held = release_one(terms, owner, granted)
   settle(terms, granted)
-  -- There is more to grant than one step may.
-  while letter == '3' or letter == '2' do
-    letter, _, granted = step(terms, owner, { '' })
-    settle(terms, granted)
-  end
   return held
 end
 
 -- These were granted the lock.
 settle = function(terms, granted)
-  for _, owner in ipairs(granted) do
+  local gone, next = 0, 1
+  while granted[next] do
+    local owner = granted[next]
     local job = look_at(owner, terms.key)
-    if job then
-      if job.over or job.period and not job.timestamp then
-        release(terms, owner)
+    if job and (job.over or job.period and not job.timestamp) then
+      gone = gone + 1
+      if gone > MOST_GONE then
+        call('ZADD', job.queue .. 'soloist', #terms.prefix, terms.key)
       else
-        wake(job)
+        release_one(terms, owner, granted)
       end
+    elseif job then
+      wake(job)
     end
+    next = next + 1
   end
 end
 

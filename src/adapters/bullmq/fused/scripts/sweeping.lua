@@ -7,7 +7,9 @@ local function sweep(queue, terms)
   if job then wake(job) end
   if not holder then
     local head = head_of(terms)
-    while head and not call('GET', terms.key) do
+    local left = MOST_GONE
+    while head and left > 0 and not call('GET', terms.key) do
+      left = left - 1
       local waiting = look_at(head, terms.key)
       if waiting and waiting.over then
         release(terms, head)
