@@ -12,6 +12,19 @@ import { replaces } from './claims/replaces.js'
 import { replay } from './claims/replay.js'
 import { results } from './leaving/results.js'
 import { watching } from './leaving/watching.js'
+import { actions } from './runs/actions.js'
+import { beginning } from './runs/beginning.js'
+import { debounce } from './runs/debounce.js'
+import { displacing } from './runs/displacing.js'
+import { durable } from './runs/durable.js'
+import { granting } from './runs/granting.js'
+import { leftovers } from './runs/leftovers.js'
+import { notes } from './runs/notes.js'
+import { pendingRun } from './runs/pending-run.js'
+import { runLists } from './runs/run-lists.js'
+import { shownRuns } from './runs/shown.js'
+import { silence } from './runs/silence.js'
+import { without } from './runs/without.js'
 import type { ConformanceSetup } from './setup.js'
 import { close } from './showing/close.js'
 import { inspect } from './showing/inspect.js'
@@ -26,7 +39,7 @@ export { checkHistory } from './history.js'
 export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.js'
 
 /**
- * Registers the tests every backend has to pass: about a hundred, at the level of the port (`Backend`), in one `describe`
+ * Registers the tests every backend has to pass: about two hundred, at the level of the port (`Backend`), in one `describe`
  * per guarantee.
  *
  * ```ts
@@ -90,6 +103,19 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('list', list)
     suite.guarantee('names', names)
     suite.guarantee('renewal', renewal)
+    suite.guarantee('triggers', granting)
+    suite.guarantee('what a trigger does', actions)
+    suite.guarantee('one pending run', pendingRun)
+    suite.guarantee('notes', notes)
+    suite.guarantee('begin', beginning)
+    suite.guarantee('displaced', displacing)
+    suite.guarantee('debounce', debounce)
+    suite.guarantee('without', without)
+    suite.guarantee('durable claims', durable)
+    suite.guarantee('silent runs', silence)
+    suite.guarantee('runs that are shown', shownRuns)
+    suite.guarantee('runs at their end', leftovers)
+    suite.guarantee('lists with runs', runLists)
     suite.guarantee('close', close)
     suite.guarantee('concurrency', concurrency)
     const { module, stepClock, loseDetails } = suite

@@ -4,14 +4,16 @@ import { describe, test } from 'vitest'
 import { drivers, temporaryFolder } from '../sqlite/support.js'
 import { memoryStores } from '../stores/memory.js'
 import { collect, firstFailure, type Registered } from './mutants/collect.js'
+import { displacing } from './mutants/displacing.js'
 import { holding } from './mutants/holding.js'
 import { leaving } from './mutants/leaving.js'
 import { listing } from './mutants/listing.js'
 import { broken, type Mutant, newShared, type Shared } from './mutants/mutant.js'
 import { queueing } from './mutants/queueing.js'
+import { runs } from './mutants/runs.js'
 import { showing } from './mutants/showing.js'
 
-const mutants: readonly Mutant[] = [...queueing, ...listing, ...holding, ...leaving, ...showing]
+const mutants: readonly Mutant[] = [...queueing, ...listing, ...holding, ...leaving, ...runs, ...displacing, ...showing]
 
 /** What the suite registers for the memory backend with one fault. */
 function collectBroken(mutant: Mutant): readonly Registered[] {
@@ -29,7 +31,7 @@ describe.concurrent('the suite', () => {
   test('finds nothing wrong with a right backend', async () => {
     const { open, ...time } = memoryStores()
     const registered = collect(open, time)
-    assert.ok(registered.length > 90, `only ${registered.length} tests were registered`)
+    assert.ok(registered.length > 200, `only ${registered.length} tests were registered`)
     assert.equal(await firstFailure(registered), null)
   })
 

@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type RedisOptions as IoredisOptions, Redis } from 'ioredis'
 import { createClient, createClientPool } from 'redis'
-import { connect } from 'soloist'
+import { type Claim, connect } from 'soloist'
 import { CeleryLocks } from 'soloist/celery'
 import { redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
 import { freePort, type RedisOptions, startRedis } from '../support/redis-server.js'
+import { begin, portClient, release, trigger } from './support.js'
 
 const url = String(process.env.SOLOIST_TEST_REDIS)
 const tlsFile = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url))
@@ -264,6 +265,19 @@ describe('a URL', () => {
       ['s', permit.owner],
     ])
     expect(await solo.clear('a')).toBe(1)
+
+    // What jobs need of the store.
+    const one = portClient(`redis://locks:s3cret@127.0.0.1:${server.port}/2`, 'soloist:')
+    const [first, second, third] = [1, 2, 3].map(() => one.claim('job', { durable: true })) as [Claim, Claim, Claim]
+    const displacing = { running: 'displace', pending: 'displace' } as const
+    const { steps: jobs } = await one.run(
+      ...[trigger(first), trigger(second), trigger(third, displacing), trigger(one.claim('job'))],
+      ...[release(first, { text: 'result', keepMs: 1_000 }), begin(third), release(third), begin(second)],
+    )
+    expect(jobs.map(({ status }) => status)).toEqual([
+      ...['granted', 'busy', 'busy', 'met', 'released', 'begun', 'released', 'displaced'],
+    ])
+    await one.backend.close()
 
     await using wrong = connect(`redis://locks:wr0ng@127.0.0.1:${server.port}`)
     const error = await wrong.lock('a').catch((reason: unknown) => reason)

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
+import type { Claim } from 'soloist'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { acquire, type PortClient, portClient, release, renewal } from './support.js'
+import { acquire, begin, type PortClient, portClient, release, renewal, trigger } from './support.js'
 
 // What steps cost, counted by the server: script calls, the commands they run, and the bytes that arrive. These do not
 // depend on the machine.
@@ -204,4 +205,68 @@ test('a list of many locks takes a call for a hundred, and one more where much i
   })
   expect(names.toSorted()).toEqual(claims.map(claim => claim.name))
   expect(cost.calls).toBeLessThanOrEqual(20)
+})
+
+describe('a run of a job', () => {
+  const result = { text: 'its result', keepMs: 60_000 }
+
+  test('granted at once, and released with a result: no more than a lock', async () => {
+    const [claim, plain] = [a.claim(named(1), { noted: true }), a.claim(named(2), { noted: true })]
+    const granted = await costOf(() => a.run(trigger(claim)))
+    expect(granted).toMatchObject({ calls: 1, commands: 7 })
+    expect(granted.bytes).toBeLessThan(700)
+    expect(granted.commands).toBeLessThanOrEqual((await costOf(() => a.take(plain))).commands)
+    expect(await costOf(() => a.give(claim, result))).toMatchObject({ calls: 1, commands: 5 })
+  })
+
+  test('a hundred in a list: three commands each to trigger, three to release with a result', async () => {
+    const claims = Array.from({ length: 100 }, (_, i) => a.claim(named(i), { noted: true }))
+    const granted = await costOf(() => a.run(...claims.map(claim => trigger(claim))))
+    expect(granted).toMatchObject({ calls: 1 })
+    expect(granted.commands).toBeLessThanOrEqual(306)
+    const released = await costOf(() => a.run(...claims.map(claim => release(claim, result))))
+    expect(released).toMatchObject({ calls: 1 })
+    expect(released.commands).toBeLessThanOrEqual(306)
+  })
+
+  test('triggered while one runs: the same with 10 notes and with 1,000', async () => {
+    const costs: Record<string, number>[] = []
+    for (const notes of [10, 1_000]) {
+      const name = named(notes)
+      const [running, pending, other] = [0, 1, 2].map(() => a.claim(name, { noted: true })) as [Claim, Claim, Claim]
+      await a.run(trigger(running))
+      const count = async (...steps: Parameters<PortClient['run']>) => (await costOf(() => a.run(...steps))).commands
+      const cost: Record<string, number> = { queued: await count(trigger(pending)) }
+      for (let i = 0; i < notes; i += 1) await a.run(trigger(a.claim(name)))
+      cost.followed = await count(trigger(other))
+      cost.repeated = await count(trigger(other))
+      cost.met = await count(trigger(a.claim(name), { pending: 'meet' }))
+      costs.push(cost)
+      const { steps } = await a.run(release(running), begin(pending))
+      expect(steps[1]).toMatchObject({ status: 'begun' })
+      await a.run(release(pending))
+      expect(await admin.keys(`*${prefix}${name}*`)).toEqual([])
+    }
+    expect(costs[1]).toEqual(costs[0])
+    for (const [what, most] of Object.entries({ queued: 15, followed: 14, repeated: 12, met: 12 })) {
+      expect(costs[0]?.[what], what).toBeLessThanOrEqual(most)
+    }
+  })
+
+  test('displaced, handed on, begun and released', async () => {
+    const name = named(1)
+    const [running, first, second] = [0, 1, 2].map(() => a.claim(name, { noted: true })) as [Claim, Claim, Claim]
+    await a.run(trigger(running))
+    await a.run(trigger(first, { running: 'displace', pending: 'displace' }))
+    const cost: Record<string, number> = {}
+    const count = async (...steps: Parameters<PortClient['run']>) => (await costOf(() => a.run(...steps))).commands
+    cost.displaced = await count(trigger(second, { running: 'displace', pending: 'displace' }))
+    cost.handed = await count(release(running, result))
+    cost.begun = await count(begin(second))
+    cost.begunAgain = await count(begin(second))
+    cost.released = await count(release(second, result))
+    for (const [what, most] of Object.entries({ displaced: 24, handed: 18, begun: 12, begunAgain: 7, released: 11 })) {
+      expect(cost[what], what).toBeLessThanOrEqual(most)
+    }
+  })
 })

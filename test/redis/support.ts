@@ -4,6 +4,7 @@ import type {
   AcquireStep,
   Answers,
   Backend,
+  BeginStep,
   Claim,
   HandedGrant,
   KeptResult,
@@ -12,6 +13,7 @@ import type {
   RenewAnswer,
   Step,
   StoreEvent,
+  TriggerStep,
 } from 'soloist'
 import { type RedisClient, redisBackend } from 'soloist/redis'
 import { expect } from 'vitest'
@@ -52,6 +54,15 @@ export const renewal = ({ name, owner, ttlMs }: Claim, fence: number | null = nu
 export const release = ({ name, owner }: Claim, result: KeptResult | null = null): Step => ({
   ...{ kind: 'release', name, owner, result },
 })
+
+/** Adds to the pending run, with a note, unless `options` say otherwise. */
+export const trigger = (claim: Claim, options: Partial<TriggerStep> = {}): TriggerStep => ({
+  ...{ kind: 'trigger', claim, running: 'follow', pending: 'follow', note: `of ${claim.owner}`, begins: false },
+  ...{ debounce: null, without: null, keepMs: 60_000 },
+  ...options,
+})
+
+export const begin = ({ name, owner }: Claim): BeginStep => ({ kind: 'begin', name, owner })
 
 /** A client of the datastore whose clients all use this prefix. It is to be closed by its backend. */
 export function portClient(target: string | RedisClient, prefix: string, id: string = randomUUID()): PortClient {

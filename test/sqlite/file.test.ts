@@ -140,14 +140,14 @@ describe.each(drivers)('the database file, through %s', driver => {
     const path = newPath(folder)
     await open(path, driver).inspect('job')
     const raw = openRaw(path, driver)
-    raw.exec('UPDATE soloist_store SET version = 4; DROP TABLE soloist_result')
+    raw.exec('UPDATE soloist_store SET version = 5; DROP TABLE soloist_outcome')
     await expect(open(path, driver).inspect('job')).rejects.toThrow('made by another version of Soloist')
-    expect(raw.get("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'soloist_result'")).toMatchObject({ n: 0 })
+    expect(raw.get("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'soloist_outcome'")).toMatchObject({ n: 0 })
     raw.exec('BEGIN IMMEDIATE')
     raw.close()
   })
 
-  test('of an older version is upgraded: what is held stays held, and the older version grants nothing any more', async () => {
+  test('of version 2 is upgraded: what is held stays held, and the older version grants nothing any more', async () => {
     const path = newPath(folder)
     const older = openRaw(path, driver)
     older.exec(VERSION_2)
@@ -167,8 +167,47 @@ describe.each(drivers)('the database file, through %s', driver => {
       held: true,
     })
     expect(await client.watch('job', 'old')).toEqual({ status: 'result', text: 'done' })
-    expect(older.get('SELECT version FROM soloist_store')).toMatchObject({ version: 3 })
+    expect(older.get('SELECT version FROM soloist_store')).toMatchObject({ version: 4 })
     older.close()
+  })
+
+  test('of version 3 is upgraded: what is held and what was left stays, and the older version grants nothing', async () => {
+    const path = newPath(folder)
+    const older = openRaw(path, driver)
+    older.exec(VERSION_3)
+    const laterMs = Date.now() + 60_000
+    const text = (...texts: readonly string[]) => texts.map(text => Buffer.from(text))
+    const take = (name: string, owner: string) => {
+      older.run('INSERT INTO soloist_lock VALUES (?, ?, 7, ?, NULL, NULL)', ...text(`soloist:${name}`, owner), laterMs)
+    }
+    take('job', 'old')
+    older.run('INSERT INTO soloist_shared VALUES (?, ?, 2, 8, ?, NULL, NULL)', ...text('soloist:pool', 'a'), laterMs)
+    const wait = 'INSERT INTO soloist_queue VALUES (1, ?, 1, ?, ?, 1, NULL, 60000, NULL, 0)'
+    older.run(wait, ...text('soloist:job', 'waiter', 'client'))
+    const leave = (owner: string, result: string) => {
+      const sql = 'INSERT INTO soloist_result (name, owner, until_ms, text) VALUES (?, ?, ?, ?)'
+      older.run(sql, ...text('soloist:job', owner), laterMs, ...text(result))
+    }
+    leave('before', 'done')
+    const client = open(path, driver)
+    expect(await client.watch('job', 'before')).toEqual({ status: 'result', text: 'done' })
+    expect(await client.watch('job', 'old')).toEqual({ status: 'live' })
+    expect(await client.inspect('job')).toMatchObject({ holders: [{ owner: 'old', fence: 7 }], waiting: 0 })
+    const shared = (owner: string) => claim('pool', owner, { mode: 'shared', limit: 2 })
+    expect(await client.acquire(shared('b'))).toMatchObject({ status: 'granted' })
+    expect(await client.acquire(shared('c'))).toMatchObject({ status: 'busy', holder: 'a' })
+    // An older process that has the file open.
+    expect(() => take('other', 'old')).toThrow('soloist_lock')
+    expect(() => leave('other', 'late')).toThrow('soloist_result')
+    expect(() => older.run(wait, ...text('soloist:job', 'late', 'client'))).toThrow('soloist_queue')
+    expect(older.get('SELECT version, fence > 9 AS risen FROM soloist_store')).toMatchObject({ version: 4, risen: 1 })
+    older.close()
+    const next = claim('job', 'next', { durable: true })
+    const follow = { running: 'follow', begins: true, note: 'mine' } as const
+    expect(await client.trigger(next, follow)).toMatchObject({ status: 'busy', seen: { running: { owner: 'old' } } })
+    expect(await client.release({ name: 'job', owner: 'old' })).toMatchObject({ held: true })
+    expect(client.handed).toMatchObject([{ name: 'job', owner: 'next' }])
+    expect(await client.begin(next)).toEqual({ status: 'begun', notes: [{ owner: 'next', text: 'mine' }] })
   })
 
   test('that is a folder, or lies under a file, is a fault; once it can be made, the same backend works', async () => {
@@ -204,7 +243,7 @@ describe.each(drivers)('the database file, through %s', driver => {
     const client = open(path, driver)
     await client.inspect('anything')
     const raw = openRaw(path, driver)
-    raw.exec(`CREATE TRIGGER poisoned BEFORE INSERT ON soloist_lock WHEN NEW.owner = CAST('bad' AS BLOB)
+    raw.exec(`CREATE TRIGGER poisoned BEFORE INSERT ON soloist_alone WHEN NEW.owner = CAST('bad' AS BLOB)
               BEGIN SELECT RAISE(ABORT, 'poisoned'); END`)
     raw.close()
     const { steps } = await client.backend.run(['a', 'bad', 'b'].map(owner => acquire(owner, `lock-${owner}`)))
@@ -254,4 +293,24 @@ const VERSION_2 = `
   CREATE TABLE soloist_waiter (id INTEGER PRIMARY KEY, name BLOB NOT NULL, client BLOB NOT NULL) STRICT;
   CREATE TABLE soloist_limit (name BLOB PRIMARY KEY, most INTEGER) STRICT, WITHOUT ROWID;
   INSERT INTO soloist_limit VALUES (CAST('soloist:pool' AS BLOB), 2);
+`
+
+/** The tables of version 3, but for its indexes. */
+const VERSION_3 = `
+  CREATE TABLE soloist_store (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, fence INTEGER NOT NULL) STRICT;
+  INSERT INTO soloist_store VALUES (1, 3, 9);
+  CREATE TABLE soloist_lock (name BLOB PRIMARY KEY, owner BLOB NOT NULL, fence INTEGER NOT NULL, expires_ms INTEGER,
+    meta BLOB, client BLOB) STRICT, WITHOUT ROWID;
+  CREATE TABLE soloist_shared (name BLOB NOT NULL, owner BLOB NOT NULL, most INTEGER, fence INTEGER NOT NULL,
+    expires_ms INTEGER, meta BLOB, client BLOB, PRIMARY KEY (name, owner)) STRICT, WITHOUT ROWID;
+  CREATE TABLE soloist_grant (name BLOB NOT NULL, owner BLOB NOT NULL, client BLOB NOT NULL, fence INTEGER NOT NULL,
+    PRIMARY KEY (name, owner)) STRICT, WITHOUT ROWID;
+  CREATE TABLE soloist_queue (id INTEGER PRIMARY KEY, name BLOB NOT NULL, ticket INTEGER NOT NULL, owner BLOB NOT NULL,
+    client BLOB NOT NULL, exclusive INTEGER NOT NULL, most INTEGER, ttl_ms INTEGER, meta BLOB, bound INTEGER NOT NULL,
+    UNIQUE (name, owner)) STRICT;
+  CREATE TABLE soloist_client (client BLOB PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE soloist_result (id INTEGER PRIMARY KEY, name BLOB NOT NULL, owner BLOB NOT NULL,
+    until_ms INTEGER NOT NULL, text BLOB NOT NULL, UNIQUE (name, owner)) STRICT;
+  CREATE TABLE soloist_watcher (name BLOB NOT NULL, owner BLOB NOT NULL, client BLOB NOT NULL, seen_ms INTEGER NOT NULL,
+    ended INTEGER NOT NULL, PRIMARY KEY (name, owner, client)) STRICT, WITHOUT ROWID;
 `

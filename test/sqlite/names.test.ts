@@ -30,7 +30,7 @@ const odd = [
   '😀',
   '%',
   '_',
-  "'; DROP TABLE soloist_lock; --",
+  "'; DROP TABLE soloist_alone; --",
   '?1',
   '__proto__',
   'x'.repeat(1_024),

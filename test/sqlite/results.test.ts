@@ -59,9 +59,9 @@ describe.each(drivers)('what an owner leaves, through %s', driver => {
       await client.acquire(claim(owner, owner))
       await client.release(claim(owner, owner), done)
     }
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1, result: 3, watcher: 2 })
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, alone: 1, outcome: 3, watcher: 2 })
     const raw = openRaw(path, driver)
-    raw.run('UPDATE soloist_result SET until_ms = until_ms - ? WHERE owner <> ?', 60_001, Buffer.from('3'))
+    raw.run('UPDATE soloist_outcome SET until_ms = until_ms - ? WHERE owner <> ?', 60_001, Buffer.from('3'))
     const silentMs = 3 * client.backend.beatMs + 1
     raw.run('UPDATE soloist_watcher SET seen_ms = seen_ms - ? WHERE client = ?', silentMs, Buffer.from('silent'))
     raw.close()
@@ -69,10 +69,10 @@ describe.each(drivers)('what an owner leaves, through %s', driver => {
     expect(await client.watch('3', '3')).toEqual({ status: 'result', text: 'done' })
     // Who comes next sweeps.
     await open(path).acquire(claim('job', 'next'))
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, lock: 1, result: 1, watcher: 1 })
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, alone: 1, outcome: 1, watcher: 1 })
     await client.release(claim('job', 'owner', { ttlMs: null }))
     expect(await client.watch('job', 'owner')).toEqual({ status: 'gone' })
-    expect(rowCounts(path, driver)).toEqual({ ...noRows, result: 1 })
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, outcome: 1 })
   })
 
   test('results that come faster than anybody sweeps do not pile up', async () => {
@@ -82,10 +82,10 @@ describe.each(drivers)('what an owner leaves, through %s', driver => {
     for (let i = 0; i < 300; i++) {
       await client.acquire(claim('job', `owner-${i}`))
       await client.release(claim('job', `owner-${i}`), done)
-      raw.run('UPDATE soloist_result SET until_ms = 0')
+      raw.run('UPDATE soloist_outcome SET until_ms = 0')
     }
     raw.close()
-    expect(rowCounts(path, driver).result).toBeLessThan(5)
+    expect(rowCounts(path, driver).outcome).toBeLessThan(5)
   })
 })
 

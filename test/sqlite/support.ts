@@ -16,6 +16,7 @@ import type {
   LockState,
   Step,
   StoreEvent,
+  TriggerStep,
   WatchReply,
 } from 'soloist'
 import { type SqliteDriver, sqliteBackend } from 'soloist/sqlite'
@@ -55,7 +56,17 @@ export function rowCounts(path: string, driver: SqliteDriver): Record<string, nu
   return Object.fromEntries(counts)
 }
 
-export const noRows = { lock: 0, shared: 0, grant: 0, queue: 0, client: 0, result: 0, watcher: 0 }
+export const noRows = {
+  alone: 0,
+  shared: 0,
+  grant: 0,
+  waiting: 0,
+  client: 0,
+  run: 0,
+  note: 0,
+  outcome: 0,
+  watcher: 0,
+}
 
 export function claim(name: string, owner: string, changes: Partial<Claim> = {}): Claim {
   return { name, owner, mode: 'exclusive', limit: null, ttlMs: 60_000, meta: null, ...changes }
@@ -117,6 +128,22 @@ export class Client {
 
   release({ name, owner }: ClaimId, result: KeptResult | null = null): Promise<Answer> {
     return this.#one({ kind: 'release', name, owner, result })
+  }
+
+  trigger(claim: Claim, options: Partial<TriggerStep> = {}): Promise<Answer> {
+    const plain = {
+      running: 'meet',
+      pending: 'meet',
+      note: null,
+      begins: false,
+      debounce: null,
+      without: null,
+    } as const
+    return this.#one({ kind: 'trigger', claim, ...plain, keepMs: 60_000, ...options })
+  }
+
+  begin({ name, owner }: ClaimId): Promise<Answer> {
+    return this.#one({ kind: 'begin', name, owner })
   }
 
   watch(name: string, owner: string): Promise<WatchReply> | undefined {

@@ -2,7 +2,10 @@ import type { Runner } from 'soloist/conformance'
 import { describe, test } from 'vitest'
 
 /** The guarantees whose tests mostly wait, for leases to run out or for processes. */
-const WAITING: ReadonlySet<string> = new Set(['replay', 'push', 'expiry and takeover', 'processes'])
+const WAITING: ReadonlySet<string> = new Set([
+  ...['replay', 'push', 'expiry and takeover', 'processes'],
+  ...['debounce', 'durable claims', 'silent runs'],
+])
 
 /**
  * Runs the conformance suite with the tests of a guarantee that mostly waits at one time. The others keep the process

@@ -45,6 +45,11 @@ export class PendingRuns {
     this.#pending = { owner, notes: only(owner, note), firstMs, notBeforeMs: dueMs }
   }
 
+  /** A run that was granted is not put off any more. */
+  granted(owner: string): void {
+    if (this.#pending?.owner === owner) this.#pending = { ...this.#pending, notBeforeMs: null }
+  }
+
   /** A run begins, or did before. @returns what was left with it */
   begin(owner: string): readonly Note[] {
     if (this.#pending?.owner === owner) {

@@ -94,7 +94,8 @@ export class MemoryStore {
     const mine = lock.holders.get(owner)
     if (mine !== undefined) return locks.extended(lock, mine, ttlMs)
     const refused = { status: 'busy', ticket: null, requeued: false } as const
-    if (typeof ticket === 'number' && locks.displacedBy(lock, owner) !== null) return { ...refused, ...locks.hint(lock) }
+    if (typeof ticket === 'number' && locks.displacedBy(lock, owner) !== null)
+      return { ...refused, ...locks.hint(lock) }
     if (replaces !== null && lock.holders.get(replaces)?.mode === 'exclusive') {
       locks.remove(lock, replaces)
       const granted = locks.hold(lock, claim, ttlMs)

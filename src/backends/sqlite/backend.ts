@@ -16,7 +16,7 @@ import { monotonicMs, wallMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { forgetProcess, noteProcess } from './gone.js'
 import { BEAT_MS } from './rows.js'
-import { type News, type Outcome, Store } from './store.js'
+import { type Outcome, Store } from './store.js'
 import { Transactions } from './transactions.js'
 import { View } from './view.js'
 import { PushWatch } from './watch.js'
@@ -97,9 +97,14 @@ class SqliteBackend implements Backend, ResultStore {
     const work = (db: Database): Outcome => {
       used = db
       if (sweeps || db !== this.#notedIn) noteProcess(db, client, wallMs())
-      const swept: readonly News[] = sweeps ? this.#store.sweep(db) : []
+      const swept = sweeps ? this.#store.sweep(db) : null
       const outcome = this.#store.run(db, this.#client, steps)
-      return swept.length === 0 ? outcome : { ...outcome, news: [...swept, ...outcome.news] }
+      if (swept === null) return outcome
+      return {
+        ...outcome,
+        handed: [...swept.handed.filter(grant => !isAskedFor(grant, steps)), ...outcome.handed],
+        news: [...swept.news, ...outcome.news],
+      }
     }
     let outcome: Outcome
     try {
@@ -167,13 +172,19 @@ class SqliteBackend implements Backend, ResultStore {
   #follow(steps: readonly Step[], answers: readonly Answer[]): void {
     for (const [i, step] of steps.entries()) {
       const answer = answers[i] as Answer
-      if (step.kind === 'trigger' || step.kind === 'begin') continue
-      if (step.kind !== 'acquire') {
+      if (step.kind === 'begin') continue
+      if (step.kind === 'renew' || step.kind === 'release') {
         if (step.kind === 'release' || answer.status === 'held') this.#pushes.removeWaiting(step)
-      } else if (answer.status === 'busy' && answer.ticket !== null) this.#pushes.addWaiting(step.claim)
-      else this.#pushes.removeWaiting(step.claim)
+      } else if (answer.status === 'busy' && answer.ticket !== null && step.claim.durable !== true) {
+        this.#pushes.addWaiting(step.claim)
+      } else this.#pushes.removeWaiting(step.claim)
     }
   }
+}
+
+/** Whether the answer to one of these steps tells of the grant. */
+function isAskedFor({ name, owner }: ClaimId, steps: readonly Step[]): boolean {
+  return steps.some(step => 'claim' in step && step.claim.name === name && step.claim.owner === owner)
 }
 
 function checkPath(target: unknown): string {

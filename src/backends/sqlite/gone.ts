@@ -1,4 +1,5 @@
 import { bytes, type Database, text, toBytes } from './client.js'
+import { forgetRun } from './pending.js'
 import { isGone, thisProcess } from './process.js'
 import { type End, end } from './results.js'
 import type { Subject } from './rows.js'
@@ -40,7 +41,7 @@ export function dropGone(db: Database, at: Pick<Subject, 'name' | 'key' | 'nowMs
   if (thisProcess === null) return []
   const rows = db.all(
     `SELECT client, place, pid, started FROM soloist_process WHERE client IN (
-       SELECT client FROM soloist_lock WHERE name = ?1 AND client IS NOT NULL
+       SELECT client FROM soloist_alone WHERE name = ?1 AND client IS NOT NULL
        UNION SELECT client FROM soloist_shared WHERE name = ?1 AND client IS NOT NULL) LIMIT ?2`,
     at.key,
     MOST_CLIENTS,
@@ -49,10 +50,11 @@ export function dropGone(db: Database, at: Pick<Subject, 'name' | 'key' | 'nowMs
   for (const row of rows) {
     const process = { place: text(row.place), pid: row.pid as number, started: row.started as number }
     if (!isGone(process)) continue
-    for (const table of ['soloist_lock', 'soloist_shared']) {
+    for (const table of ['soloist_alone', 'soloist_shared']) {
       const sql = `DELETE FROM ${table} WHERE name = ? AND client = ? RETURNING owner`
       for (const { owner } of db.all(sql, at.key, bytes(row.client))) {
         db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', at.key, bytes(owner))
+        forgetRun(db, at.key, bytes(owner))
         news.push(...end(db, at, text(owner)))
       }
     }

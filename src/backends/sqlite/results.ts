@@ -1,8 +1,11 @@
-import type { Ended, KeptResult } from '../../backend.js'
+import type { Ended, WatchReply } from '../../backend.js'
 import { type Database, text, toBytes } from './client.js'
 import { ALIVE_MS, type Subject as At } from './rows.js'
 
 type Subject = Pick<At, 'name' | 'key' | 'nowMs'>
+
+/** What is told to those who ask for a claim that is over. */
+export type Left = Extract<WatchReply, { readonly status: 'result' | 'displaced' }>
 
 /** How many results that were kept long enough go with each new one: more than come, so that they do not pile up. */
 const DROPPED_PER_RESULT = 2
@@ -12,31 +15,36 @@ export interface End extends Ended {
   readonly client: string
 }
 
-/** Keeps what an owner left. */
-export function keep(db: Database, { key, nowMs }: Subject, owner: string, result: KeptResult): void {
+/** Keeps what became of a claim, for its time. */
+export function keep(db: Database, { key, nowMs }: Subject, owner: string, left: Left, keepMs: number): void {
   dropResults(db, nowMs, DROPPED_PER_RESULT)
   db.run(
-    'INSERT OR REPLACE INTO soloist_result (name, owner, until_ms, text) VALUES (?, ?, ?, ?)',
-    key,
-    toBytes(owner),
-    nowMs + result.keepMs,
-    toBytes(result.text),
+    'INSERT OR REPLACE INTO soloist_outcome (name, owner, until_ms, text, displaced) VALUES (?, ?, ?, ?, ?)',
+    ...[key, toBytes(owner), nowMs + keepMs],
+    ...(left.status === 'result' ? [toBytes(left.text), 0] : [toBytes(left.by), 1]),
   )
 }
 
-/** What an owner left and is still kept; `null`: nothing. */
-export function keptResult(db: Database, { key, nowMs }: Subject, owner: string): string | null {
-  const sql = 'SELECT text FROM soloist_result WHERE name = ? AND owner = ? AND until_ms > ?'
+/** What is still kept of a claim that is over; `null`: nothing. */
+export function kept(db: Database, { key, nowMs }: Subject, owner: string): Left | null {
+  const sql = 'SELECT text, displaced FROM soloist_outcome WHERE name = ? AND owner = ? AND until_ms > ?'
   const row = db.get(sql, key, toBytes(owner), nowMs)
-  return row === undefined ? null : text(row.text)
+  if (row === undefined) return null
+  return row.displaced === 1 ? { status: 'displaced', by: text(row.text) } : { status: 'result', text: text(row.text) }
+}
+
+/** By whom a claim that is over was displaced; `null`: by nobody, or it was kept long enough. */
+export function displacedBy(db: Database, at: Subject, owner: string): string | null {
+  const left = kept(db, at, owner)
+  return left?.status === 'displaced' ? left.by : null
 }
 
 /** Whether the owner holds the lock or waits for it. */
 export function isLive(db: Database, { key, nowMs }: Subject, owner: string): boolean {
   const row = db.get(
-    `SELECT 1 FROM soloist_lock WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
+    `SELECT 1 FROM soloist_alone WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
      UNION ALL SELECT 1 FROM soloist_shared WHERE name = ?1 AND owner = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)
-     UNION ALL SELECT 1 FROM soloist_queue WHERE name = ?1 AND owner = ?2`,
+     UNION ALL SELECT 1 FROM soloist_waiting WHERE name = ?1 AND owner = ?2`,
     key,
     toBytes(owner),
     nowMs,
@@ -76,7 +84,7 @@ export function end(db: Database, { name, key, nowMs }: Subject, owner: string):
 /** Takes away results that were kept long enough. */
 export function dropResults(db: Database, nowMs: number, atMost: number): void {
   db.run(
-    'DELETE FROM soloist_result WHERE id IN (SELECT id FROM soloist_result WHERE until_ms <= ? LIMIT ?)',
+    'DELETE FROM soloist_outcome WHERE id IN (SELECT id FROM soloist_outcome WHERE until_ms <= ? LIMIT ?)',
     nowMs,
     atMost,
   )

@@ -3,8 +3,6 @@ import type {
   AcquireStep,
   Answer,
   Answers,
-  Busy,
-  Claim,
   ClaimId,
   ReleaseStep,
   RenewAnswer,
@@ -14,40 +12,36 @@ import type {
 } from '../../backend.js'
 import { wallMs } from '../../internal/real-time.js'
 import { claimOf } from '../../internal/step-names.js'
+import { boundTo, busy } from './answers.js'
 import { bytes, type Database, text, toBytes } from './client.js'
 import { Fences } from './fences.js'
 import { giveFree, keepFree, takeFree } from './free.js'
 import { dropGone, forgetProcesses } from './gone.js'
+import { dueLocks } from './pending.js'
+import {
+  advance,
+  dequeue,
+  dropSilentClients,
+  enqueue,
+  isWaitedFor,
+  isWaitedForDurably,
+  markAlive,
+  ticketOf,
+} from './queue.js'
 import {
   addWatcher,
+  displacedBy,
   dropResults,
   dropWatchers,
   type End,
   end,
   isLive,
   keep,
-  keptResult,
+  kept,
   removeWatcher,
 } from './results.js'
-import {
-  ALIVE_MS,
-  advance,
-  type Caller,
-  dequeue,
-  enqueue,
-  expire,
-  extend,
-  fits,
-  forgetClient,
-  type Grant,
-  hold,
-  isWaitedFor,
-  markAlive,
-  type Present,
-  present,
-  removeHolder,
-  type Subject,
-} from './rows.js'
+import { type Caller, expire, extend, fits, type Grant, hold, present, removeHolder, type Subject } from './rows.js'
+import { begin, trigger } from './triggers.js'
 
 /** How many rows of each kind one sweep looks at. */
 const SWEEP_ROWS = 64
@@ -77,8 +71,8 @@ export class Store {
     const nowMs = wallMs()
     const caller: Caller = { client, handed: [] }
     const news: News[] = []
-    const acquires = steps.reduce((count, { kind }) => (kind === 'acquire' ? count + 1 : count), 0)
-    const fences = new Fences(db, nowMs, acquires)
+    const grants = steps.reduce((count, step) => ('claim' in step ? count + 1 : count), 0)
+    const fences = new Fences(db, nowMs, grants)
     const answers = steps.map(step => {
       const name = claimOf(step).name
       return this.#step(db, step, { name, key: toBytes(this.#prefix + name), nowMs, fences }, caller, news)
@@ -88,59 +82,59 @@ export class Store {
 
   watch(db: Database, client: string, { name, owner }: ClaimId): WatchReply {
     const subject = { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
-    const result = keptResult(db, subject, owner)
+    const left = kept(db, subject, owner)
     // Who watches them finds out by looking, as of whatever other clients end.
-    if (result === null) dropGone(db, subject)
-    if (result === null && isLive(db, subject, owner)) {
+    if (left === null) dropGone(db, subject)
+    if (left === null && isLive(db, subject, owner)) {
       addWatcher(db, subject, owner, client)
       return { status: 'live' }
     }
     removeWatcher(db, subject, owner, client)
-    return result === null ? { status: 'gone' } : { status: 'result', text: result }
+    return left ?? { status: 'gone' }
   }
 
   /**
    * Removes rows that no step has come upon: leases that ran out, clients that are silent, and results whose time is
-   * over. Grants what that allows. It looks at a bounded number of rows; the next sweep goes on.
+   * over. Grants what that allows, also to runs whose time has come. It looks at a bounded number of rows; the next sweep
+   * goes on.
+   *
+   * @returns no answers; the durable claims that it granted are to be told as those of a step
    */
-  sweep(db: Database): readonly Grant[] {
+  sweep(db: Database): Outcome {
     const nowMs = wallMs()
-    const names = [...this.#expiredLocks(db, nowMs)]
     const shared = db.all('SELECT name FROM soloist_shared WHERE expires_ms <= ? LIMIT ?', nowMs, SWEEP_ROWS)
-    names.push(...shared.map(row => text(row.name)))
-    const silent = db.all('SELECT client FROM soloist_client WHERE seen_ms < ? LIMIT ?', nowMs - ALIVE_MS, SWEEP_ROWS)
-    for (const { client } of silent) {
-      const waiters = db.all(
-        `DELETE FROM soloist_queue WHERE id IN (SELECT id FROM soloist_queue WHERE client = ? LIMIT ?)
-         RETURNING name`,
-        bytes(client),
-        SWEEP_ROWS,
-      )
-      names.push(...waiters.map(row => text(row.name)))
-      forgetClient(db, bytes(client))
-    }
-    const grants: Grant[] = []
+    const keys = [
+      ...this.#expiredLocks(db, nowMs),
+      ...shared.map(row => bytes(row.name)),
+      ...dropSilentClients(db, nowMs, SWEEP_ROWS),
+      ...dueLocks(db, toBytes(this.#prefix), nowMs, SWEEP_ROWS),
+    ]
+    const news: News[] = []
+    const caller: Caller = { client: null, handed: [] }
     const fences = new Fences(db, nowMs, 1)
-    for (const rowName of new Set(names)) {
-      const subject = { name: rowName.slice(this.#prefix.length), key: toBytes(rowName), nowMs, fences }
+    for (const [rowName, key] of new Map(keys.map(key => [text(key), key]))) {
+      const subject = { name: rowName.slice(this.#prefix.length), key, nowMs, fences }
+      const ours = rowName.startsWith(this.#prefix)
+      // Who sweeps under another prefix can tell nobody of a durable grant, so it leaves the lock to those who can.
+      if (!ours && isWaitedForDurably(db, key)) continue
       expire(db, subject)
-      const pushed = advance(db, subject, null)
       // Clients of another prefix find theirs in the database.
-      if (rowName.startsWith(this.#prefix)) grants.push(...pushed)
+      const pushed = advance(db, subject, ours ? caller : null)
+      if (ours) news.push(...pushed)
     }
     forgetProcesses(db, nowMs)
     dropResults(db, nowMs, SWEEP_ROWS)
     dropWatchers(db, nowMs, SWEEP_ROWS)
-    return grants
+    return { steps: [], handed: caller.handed, news }
   }
 
   /** Goes on where the last sweep stopped, and from the end to the beginning. */
-  #expiredLocks(db: Database, nowMs: number): readonly string[] {
-    const sql = 'SELECT name, expires_ms FROM soloist_lock WHERE name > ? ORDER BY name LIMIT ?'
+  #expiredLocks(db: Database, nowMs: number): readonly Uint8Array[] {
+    const sql = 'SELECT name, expires_ms FROM soloist_alone WHERE name > ? ORDER BY name LIMIT ?'
     const rows = db.all(sql, this.#sweptTo, SWEEP_LOCKS)
     const last = rows.at(-1)
     this.#sweptTo = last === undefined || rows.length < SWEEP_LOCKS ? new Uint8Array() : bytes(last.name)
-    return rows.filter(row => ((row.expires_ms as number | null) ?? Infinity) <= nowMs).map(row => text(row.name))
+    return rows.filter(row => ((row.expires_ms as number | null) ?? Infinity) <= nowMs).map(row => bytes(row.name))
   }
 
   #step(db: Database, step: Step, at: Subject, caller: Caller, news: News[]): Answer {
@@ -152,29 +146,33 @@ export class Store {
       case 'release':
         return { status: 'released', held: this.#release(db, step, at, caller, news) }
       case 'trigger':
+        return trigger(db, step, at, caller, news)
       case 'begin':
-        throw new Error(`${step.kind} is not there yet`)
+        return begin(db, step, at)
     }
   }
 
   #acquire(db: Database, step: AcquireStep, at: Subject, caller: Caller, news: News[]): AcquireAnswer {
     const { claim, ticket, replaces } = step
     const { key, nowMs } = at
-    const free = claim.mode === 'exclusive' ? takeFree(db, claim, at, boundTo(caller, claim)) : null
+    const client = boundTo(caller, claim)
+    const again = typeof ticket === 'number'
+    const free = claim.mode === 'exclusive' ? takeFree(db, claim, at, client, again) : null
     if (free !== null) return { status: 'granted', fence: free }
 
-    const client = boundTo(caller, claim)
     news.push(...dropGone(db, at))
     let here = expire(db, at)
     let waitedFor = isWaitedFor(db, key)
     if (waitedFor) {
-      if (ticket !== null) markAlive(db, caller.client, nowMs)
+      if (ticket !== null) markAlive(db, caller.client ?? '', nowMs)
       news.push(...advance(db, at, caller, claim.owner))
       here = present(db, key)
       waitedFor = isWaitedFor(db, key)
     }
     const held = here.count === 0 ? null : extend(db, claim.owner, claim.ttlMs, at, client)
     if (held !== null) return { status: 'granted', fence: held }
+    const place = waitedFor ? ticketOf(db, key, claim.owner) : null
+    if (again && place === null && displacedBy(db, at, claim.owner) !== null) return busy(db, at, here, null, false)
     if (replaces !== null && here.exclusive && removeHolder(db, key, replaces)) {
       if (waitedFor) dequeue(db, key, claim.owner)
       news.push(...end(db, at, replaces))
@@ -184,14 +182,13 @@ export class Store {
       return { status: 'granted', fence: hold(db, claim, at, client) }
     if (ticket === null) return busy(db, at, here, null, false)
 
-    const queued = db.get('SELECT ticket FROM soloist_queue WHERE name = ? AND owner = ?', key, toBytes(claim.owner))
-    if (queued !== undefined) return busy(db, at, here, queued.ticket as number, false)
-    const place = enqueue(db, claim, caller.client, at, ticket)
-    if (ticket === 'new') return busy(db, at, here, place, false)
+    if (place !== null) return busy(db, at, here, place, false)
+    const ticketNow = enqueue(db, claim, caller.client ?? '', at, ticket)
+    if (ticket === 'new') return busy(db, at, here, ticketNow, false)
     // Its old ticket may stand before one that does not fit.
     news.push(...advance(db, at, caller, claim.owner))
     const granted = extend(db, claim.owner, claim.ttlMs, at, client)
-    return granted === null ? busy(db, at, present(db, key), place, true) : { status: 'granted', fence: granted }
+    return granted === null ? busy(db, at, present(db, key), ticketNow, true) : { status: 'granted', fence: granted }
   }
 
   #renew(db: Database, step: RenewStep, at: Subject, caller: Caller): RenewAnswer {
@@ -207,26 +204,9 @@ export class Store {
     expire(db, at)
     const held = removeHolder(db, at.key, owner)
     const waited = dequeue(db, at.key, owner)
-    if (held && result !== null) keep(db, at, owner, result)
+    if (held && result !== null) keep(db, at, owner, { status: 'result', text: result.text }, result.keepMs)
     if (held || waited) news.push(...end(db, at, owner))
     news.push(...advance(db, at, caller))
     return held
   }
-}
-
-/** The client with whose process a claim ends. */
-function boundTo({ client }: Caller, { endsWithProcess }: Pick<Claim, 'endsWithProcess'>): Uint8Array | null {
-  return endsWithProcess === true ? toBytes(client) : null
-}
-
-function busy(db: Database, at: Subject, here: Present, ticket: number | null, requeued: boolean): Busy {
-  const retryAfterMs = here.soonestMs === null ? null : Math.max(here.soonestMs - at.nowMs, 1)
-  return { status: 'busy', holder: firstHolder(db, at.key), retryAfterMs, ticket, requeued }
-}
-
-function firstHolder(db: Database, key: Uint8Array): string | null {
-  const row =
-    db.get('SELECT owner FROM soloist_lock WHERE name = ?', key) ??
-    db.get('SELECT owner FROM soloist_shared WHERE name = ? ORDER BY fence LIMIT 1', key)
-  return row === undefined ? null : text(row.owner)
 }

@@ -12,7 +12,7 @@ const RETRY_SPREAD_MS = 4
 /** Transactions that were held up run in slices of this length, so that other work gets its turn between them. */
 const SLICE_MS = 5
 /** The tables this code knows, as `soloist_store.version` has it. */
-const VERSION = 3
+const VERSION = 4
 
 /** `write` takes the database's one write lock; `read` sees one moment of it and waits for nobody. */
 export type TransactionKind = 'write' | 'read'
@@ -182,7 +182,8 @@ function setUp(db: Database): void {
   db.exec('BEGIN IMMEDIATE')
   db.exec(sql.schema)
   const before = versionOf(db)
-  if (before === 1 || before === 2) db.exec(sql.upgrade)
+  if (before === 1 || before === 2) db.exec(sql.from2)
+  if (before >= 1 && before <= 3) db.exec(sql.from3)
   const version = versionOf(db)
   db.exec(version === VERSION ? 'COMMIT' : 'ROLLBACK')
   const journal = db.get('PRAGMA journal_mode')?.journal_mode as unknown

@@ -1,8 +1,9 @@
-import type { Holder, LockState, Waiter } from '../../backend.js'
+import type { Holder, LockState, PendingRun, Waiter } from '../../backend.js'
 import { wallMs } from '../../internal/real-time.js'
-import { type Database, type Row, text, toBytes } from './client.js'
+import { bytes, type Database, type Row, text, toBytes } from './client.js'
+import { pendingOf, WAITS } from './pending.js'
 import type { End } from './results.js'
-import { ALIVE_MS, type Grant } from './rows.js'
+import { ALIVE_MS, type Grant, isHeldBy } from './rows.js'
 
 /** How many holders and how many waiters a `LockState` shows. */
 const SHOWN = 100
@@ -26,24 +27,15 @@ export class View {
     const atMs = wallMs()
     const { holding } = db.get(COUNT_HOLDERS, key, atMs) as Row
     const aliveMs = atMs - ALIVE_MS
-    const { waiting } = db.get(
-      'SELECT count(*) AS waiting FROM soloist_queue JOIN soloist_client USING (client) WHERE name = ? AND seen_ms >= ?',
-      key,
-      aliveMs,
-    ) as Row
+    const { waiting } = db.get(`SELECT count(*) AS waiting FROM ${WAITING}`, key, aliveMs) as Row
     if (holding === 0 && waiting === 0) return null
-    const waiters = db.all(
-      `SELECT owner, exclusive, most, ticket, meta FROM soloist_queue JOIN soloist_client USING (client)
-       WHERE name = ? AND seen_ms >= ? ORDER BY ticket, id LIMIT ?`,
-      key,
-      aliveMs,
-      SHOWN,
-    )
+    const sql = `SELECT owner, exclusive, most, ticket, meta, durable FROM ${WAITING} ORDER BY ticket, id LIMIT ?3`
+    const waiters = db.all(sql, key, aliveMs, SHOWN)
     return {
       name,
       holding: holding as number,
       holders: db.all(FIRST_HOLDERS, key, atMs, SHOWN).map(holderOf),
-      pending: null,
+      pending: pendingRun(db, key, atMs, waiters[0]),
       waiting: waiting as number,
       waiters: waiters.map(waiterOf),
       atMs,
@@ -64,9 +56,9 @@ export class View {
   page(db: Database, prefix: string, from: Uint8Array): { states: readonly LockState[]; next: Uint8Array | null } {
     const end = endOfRange(toBytes(this.#prefix + prefix))
     const rows = db.all(
-      `SELECT name FROM soloist_lock WHERE name >= ?1 AND name < ?2
+      `SELECT name FROM soloist_alone WHERE name >= ?1 AND name < ?2
        UNION SELECT name FROM soloist_shared WHERE name >= ?1 AND name < ?2
-       UNION SELECT name FROM soloist_queue WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3`,
+       UNION SELECT name FROM soloist_waiting WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3`,
       from,
       end,
       PAGE,
@@ -115,20 +107,49 @@ function endOfRange(start: Uint8Array): Uint8Array {
   return end
 }
 
+/** Claims that are durable, or whose clients are alive. */
+const WAITING = `soloist_waiting LEFT JOIN soloist_client USING (client)
+  WHERE name = ?1 AND (durable = 1 OR seen_ms >= ?2)`
+
+const WAITS_STILL = `SELECT 1 FROM ${WAITING} AND owner = ?3`
+
+/** The run that would be the pending one for the next step. */
+function pendingRun(db: Database, key: Uint8Array, atMs: number, head: Row | undefined): PendingRun | null {
+  const pending = pendingOf(db, key)
+  if (pending !== null) {
+    const owner = toBytes(pending.owner)
+    const stands = isHeldBy(db, { key, nowMs: atMs }, owner) || db.get(WAITS_STILL, key, atMs - ALIVE_MS, owner)
+    if (stands) return shownRun(db, key, pending)
+  }
+  const next = head && db.get(NEXT_RUN, key, bytes(head.owner))
+  return next === undefined ? null : shownRun(db, key, { owner: text(head?.owner), notBeforeMs: null })
+}
+
+function shownRun(
+  db: Database,
+  key: Uint8Array,
+  { owner, notBeforeMs }: Pick<PendingRun, 'owner' | 'notBeforeMs'>,
+): PendingRun {
+  const sql = 'SELECT count(*) AS notes FROM soloist_note WHERE name = ? AND run = ?'
+  return { owner, notes: (db.get(sql, key, toBytes(owner)) as Row).notes as number, notBeforeMs }
+}
+
+const NEXT_RUN = `SELECT 1 FROM soloist_run WHERE name = ? AND owner = ? AND state = ${WAITS}`
+
 const STANDS = '(expires_ms IS NULL OR expires_ms > ?2)'
 
 const COUNT_HOLDERS = `SELECT
-  (SELECT count(*) FROM soloist_lock WHERE name = ?1 AND ${STANDS}) +
+  (SELECT count(*) FROM soloist_alone WHERE name = ?1 AND ${STANDS}) +
   (SELECT count(*) FROM soloist_shared WHERE name = ?1 AND ${STANDS}) AS holding`
 
 const FIRST_HOLDERS = `SELECT owner, 1 AS exclusive, NULL AS most, fence, expires_ms, meta
-    FROM soloist_lock WHERE name = ?1 AND ${STANDS}
+    FROM soloist_alone WHERE name = ?1 AND ${STANDS}
   UNION ALL SELECT owner, 0, most, fence, expires_ms, meta FROM soloist_shared WHERE name = ?1 AND ${STANDS}
   ORDER BY fence LIMIT ?3`
 
 /** A grant stands as long as its fence is that of a holder. */
 const UNCONFIRMED = `SELECT name, owner, fence FROM soloist_grant AS pushed WHERE client = ? AND (
-    EXISTS (SELECT 1 FROM soloist_lock AS held WHERE held.name = pushed.name AND held.fence = pushed.fence) OR
+    EXISTS (SELECT 1 FROM soloist_alone AS held WHERE held.name = pushed.name AND held.fence = pushed.fence) OR
     EXISTS (SELECT 1 FROM soloist_shared AS held WHERE held.name = pushed.name AND held.fence = pushed.fence))`
 
 function holderOf(row: Row): Holder {
@@ -143,7 +164,7 @@ function holderOf(row: Row): Holder {
 }
 
 function waiterOf(row: Row): Waiter {
-  return { ...claimOf(row), waitingSinceMs: Math.floor((row.ticket as number) / 1000), durable: false }
+  return { ...claimOf(row), waitingSinceMs: Math.floor((row.ticket as number) / 1000), durable: row.durable === 1 }
 }
 
 function claimOf(row: Row): Pick<Holder, 'owner' | 'mode' | 'limit' | 'meta'> {

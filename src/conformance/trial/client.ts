@@ -3,6 +3,8 @@ import type {
   AcquireAnswer,
   Answer,
   Backend,
+  BeginAnswer,
+  BeginStep,
   Busy,
   Claim,
   ClaimId,
@@ -15,8 +17,12 @@ import type {
   RenewStep,
   Step,
   StoreEvent,
+  TriggerGranted,
+  TriggerMet,
+  TriggerQueued,
+  TriggerStep,
 } from '../../backend.js'
-import { acquire, release, renew, type StepOf } from './steps.js'
+import { acquire, begin, release, renew, type StepOf, type TriggerOptions, trigger } from './steps.js'
 
 /** The ttl of a claim that is not meant to run out within its test. */
 export const LONG_MS = 60_000
@@ -128,6 +134,66 @@ export class TrialClient {
     return answer
   }
 
+  /** Triggers a run. @returns the answer, which may be of any kind */
+  async trigger(claim: Claim, options?: TriggerOptions): Promise<StepOf<TriggerStep>> {
+    const [answer] = await this.run([trigger(claim, options)])
+    if (answer.status === 'busy' && answer.ticket !== null) this.#waiting.set(claim, answer.ticket)
+    else this.#leaves(claim)
+    return answer
+  }
+
+  /** Triggers a run that must be granted now. */
+  async starts(claim: Claim, options?: TriggerOptions): Promise<TriggerGranted> {
+    const answer = await this.trigger(claim, options)
+    assert.ok(answer.status === 'granted', `${claim.owner} should be granted ${shown(claim.name)}: ${shown(answer)}`)
+    assertFence(answer.fence)
+    return answer
+  }
+
+  /** Triggers a run that executes from now on. @returns its claim */
+  async executing(name: string, fields: Partial<Claim> = {}): Promise<Claim> {
+    const claim = this.claim(name, fields)
+    await this.starts(claim, { begins: true })
+    await this.begins(claim, [])
+    return claim
+  }
+
+  /** Triggers a run that must be queued. */
+  async waits(claim: Claim, options?: TriggerOptions): Promise<TriggerQueued & { readonly ticket: number }> {
+    const answer = await this.trigger(claim, options)
+    assert.ok(answer.status === 'busy', `${claim.owner} should wait for ${shown(claim.name)}: ${shown(answer)}`)
+    const { ticket } = answer
+    assert.ok(ticket !== null, `${claim.owner} should get a ticket for ${shown(claim.name)}`)
+    return { ...answer, ticket }
+  }
+
+  /** Triggers a run that must be neither granted nor queued. `notedWith`: the run that its note must be left with. */
+  async meets(claim: Claim, options: TriggerOptions, notedWith: ClaimId | null = null): Promise<TriggerMet> {
+    const answer = await this.trigger(claim, options)
+    assert.ok(
+      answer.status === 'met',
+      `${claim.owner} should only meet a run of ${shown(claim.name)}: ${shown(answer)}`,
+    )
+    assert.equal(answer.noted, notedWith?.owner ?? null, `the run with which ${claim.owner} left its note`)
+    return answer
+  }
+
+  /** Begins a run. @returns the answer, which may be of any kind */
+  async begin(claim: ClaimId): Promise<StepOf<BeginStep>> {
+    const [answer] = await this.run([begin(claim)])
+    return answer
+  }
+
+  /** Begins a run with exactly these notes, each of an owner and its text, in this order. */
+  async begins(claim: ClaimId, notes: readonly (readonly [owner: ClaimId, text: string])[]): Promise<void> {
+    assertBegun(claim, await this.begin(claim), notes)
+  }
+
+  /** Begins a run that must not be held, and was not displaced. */
+  async beginsNot(claim: ClaimId, why: string): Promise<void> {
+    assert.deepEqual({ ...(await this.begin(claim)) }, { status: 'lost' }, why)
+  }
+
   /** Renews one claim. */
   async renew(claim: Claim, fence: number | null = null): Promise<StepOf<RenewStep>> {
     const [answer] = await this.run([renew(claim, fence)])
@@ -185,13 +251,24 @@ export class TrialClient {
     assert.fail(`nothing told ${claim.owner} of its grant within ${PUSH_MS} ms; the lock is ${shown(state)}`)
   }
 
-  /** Asks what became of the claim: a text is the result it must have left. While it is live, this client watches it. */
-  async sees(claim: ClaimId, expected: 'live' | 'gone' | { readonly text: string }): Promise<void> {
+  /**
+   * Asks what became of the claim: a text is the result it must have left, `by` the claim by which it must have been
+   * displaced. While it is live, this client watches it.
+   */
+  async sees(
+    claim: ClaimId,
+    expected: 'live' | 'gone' | { readonly text: string } | { readonly by: ClaimId },
+  ): Promise<void> {
     const { name, owner } = claim
     const { results } = this.backend
     assert.ok(results !== undefined, 'the backend keeps results')
     const reply = await results.watch({ name, owner })
-    const told = typeof expected === 'string' ? { status: expected } : { status: 'result', text: expected.text }
+    const told =
+      typeof expected === 'string'
+        ? { status: expected }
+        : 'by' in expected
+          ? { status: 'displaced', by: expected.by.owner }
+          : { status: 'result', text: expected.text }
     const question = `what became of ${shown(owner)} on ${shown(name)}`
     assert.deepEqual({ ...reply }, told, `${question}: ${shown(told)}, not ${shown(reply)}`)
   }
@@ -227,6 +304,15 @@ export class TrialClient {
     const expected = claims.map(claim => claim.owner)
     assert.deepEqual(owners, expected, `${list(expected)} should wait for ${shown(name)}, not ${list(owners)}`)
     assert.equal(state?.waiting ?? 0, expected.length, `the number of claims that wait for ${shown(name)}`)
+  }
+
+  /** Asserts that this is the lock's pending run, and that so many notes were left with it. `null`: there is none. */
+  async assertPending(name: string, claim: ClaimId | null, notes = 0): Promise<void> {
+    const state = await this.backend.inspect(name)
+    const run = state?.pending
+    const told = run ? { owner: run.owner, notes: run.notes } : null
+    const expected = claim === null ? null : { owner: claim.owner, notes }
+    assert.deepEqual(told, expected, `the pending run of ${shown(name)} should be ${shown(expected)}: ${shown(state)}`)
   }
 
   /** Asserts that nobody holds the lock or waits for it. */
@@ -297,6 +383,18 @@ export function grantedTo(claim: ClaimId, answer: AcquireAnswer): number {
   assert.ok(answer.status === 'granted', `${claim.owner} should be granted ${shown(claim.name)}: ${shown(answer)}`)
   assertFence(answer.fence)
   return answer.fence
+}
+
+/** An answer that must be a run that has begun, with exactly these notes in this order. */
+export function assertBegun(
+  claim: ClaimId,
+  answer: BeginAnswer,
+  notes: readonly (readonly [owner: ClaimId, text: string])[],
+): void {
+  assert.ok(answer.status === 'begun', `${claim.owner} should begin on ${shown(claim.name)}: ${shown(answer)}`)
+  const told = answer.notes.map(({ owner, text }) => ({ owner, text }))
+  const expected = notes.map(([{ owner }, text]) => ({ owner, text }))
+  assert.deepEqual(told, expected, `${claim.owner} should begin with the notes ${shown(expected)}, not ${shown(told)}`)
 }
 
 /** The fence a renewal shows is this one, as far as the datastore noted it. */

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
-    sha1: 'e9db2e5e03d652dd8cb8ce254606ac30c6bd1fba',
+    sha1: 'ac8152fd08c063947bea4e74731b809979a70cfb',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -65,7 +65,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -101,7 +101,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -133,18 +132,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)
@@ -296,7 +294,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'f8ce03605f1edd930c888df59adee6b45650c93c',
+    sha1: '80853f7aa954e3688932345c4f07e510fca17eac',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
@@ -611,7 +609,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -647,7 +645,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -679,18 +676,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)
@@ -740,16 +736,17 @@ else
 call('HDEL', l.details, 'd')
 end
 end
-l.to_keep = true
 end
 local function runs_change(l)
-l.runs = l.runs or { begun = {}, next_note = 0 }
+if not l.runs then
+l.runs, l.to_keep = { begun = {}, next_note = 0 }, true
+end
 l.runs_changed, l.write_runs = true, write_runs
 return l.runs
 end
 local function count_durable(l, by)
 l.durable = math.max(l.durable + by, 0)
-l.durable_changed, l.write_runs = true, write_runs
+l.durable_changed, l.write_runs, l.to_keep = true, write_runs, true
 end
 local function add_note(l, run, owner, text)
 local number = run.from + run.count
@@ -907,27 +904,40 @@ take_out(l, claim.owner)
 left_queue(l, claim)
 end
 end
+local function place_of(l, run)
+if run.owner == l.holder or l.size == 0 then return nil end
+local first = l.first
+if first and first.owner == run.owner then return first.ticket end
+local score = tonumber(call('ZSCORE', l.queue, run.owner) or nil)
+return score and score >= FIRST_TICKET and score or nil
+end
+local function shares(l, owner)
+local ends = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+return ends and ends > now and ends < FIRST_TICKET
+end
 local function open_lock(lock, queue, details, owner)
 local l = lock_at(lock, queue, details, owner)
 if not has_runs(l) then return l end
-local function score(run)
-return l.size > 0 and tonumber(call('ZSCORE', queue, run.owner) or nil)
-end
 local over = {}
 for _, run in ipairs(l.runs.begun) do
-local ends = run.owner ~= l.holder and score(run)
-if run.owner ~= l.holder and not (ends and ends > now and ends < FIRST_TICKET) then over[#over + 1] = run.owner end
+if run.owner ~= l.holder and not shares(l, run.owner) then over[#over + 1] = run.owner end
 end
 local run = l.runs.pending
 if run and run.owner ~= l.holder then
-local place = score(run)
-if not place or place <= now then
-over[#over + 1] = run.owner
-elseif place >= FIRST_TICKET then
+local claim = first_waiting(l)
+if not (claim and claim.owner == run.owner) then
+claim = nil
+if place_of(l, run) then
 local known = call('HMGET', details, 'o' .. run.owner, 'j' .. run.owner)
-local claim = claim_of(run.owner, known[1])
-if claim and not claim.durable and claim.client ~= client and not is_alive(l, claim) then
+claim = claim_of(run.owner, known[1]) or { owner = run.owner }
 claim.job = known[2]
+elseif not shares(l, run.owner) then
+over[#over + 1] = run.owner
+end
+end
+if claim and claim.mode and not claim.durable and claim.client ~= client then
+claim.alive, claim.unsure = is_alive(l, claim)
+if not claim.alive then
 take_out(l, run.owner)
 left_queue(l, claim)
 end
@@ -960,7 +970,10 @@ next_run(l)
 if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
 local owner = claim.owner
 take_out(l, owner)
-if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+local run = l.runs and l.runs.pending
+if run and run.owner == owner then
+if run.not_before then runs_change(l).pending.not_before = nil end
+elseif run and claim.job then
 local _, note = job_of(claim.job)
 begin_alone(l, owner, note)
 end
@@ -1006,8 +1019,7 @@ fields[#fields + 1] = 'j' .. claim.owner
 fields[#fields + 1] = job
 end
 call('HSET', l.details, unpack(fields))
-l.detailed = true
-keep(l)
+l.detailed, l.to_keep = true, true
 end
 local function enqueue(l, claim, ticket, job)
 local requeued = ticket ~= 'new'
@@ -1185,6 +1197,23 @@ if was_held and kept then call('SET', kept.key, kept.text, 'PX', kept.ms) end
 if more then return was_held and '3' or '2' end
 return was_held and '1' or '0'
 end
+local function first_holder(l)
+if l.holder or l.size == 0 then return l.holder end
+local owners = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 100)
+if #owners < 2 then return owners[1] end
+local fields, first, least = {}, owners[1], nil
+for i, owner in ipairs(owners) do
+fields[i] = 'o' .. owner
+end
+for i, text in ipairs(call('HMGET', l.details, unpack(fields))) do
+local claim = claim_of(owners[i], text)
+local fence = claim and tonumber(claim.fence)
+if fence and (not least or fence < least) then
+first, least = owners[i], fence
+end
+end
+return first
+end
 local function add_seen(l, list, asking)
 local pending = l.runs and l.runs.pending
 local function add(owner, since)
@@ -1198,7 +1227,7 @@ end
 local function waits_since(claim)
 return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
 end
-local holder = l.holder or l.size > 0 and shared_left(l, false)
+local holder = first_holder(l)
 local first = first_waiting(l)
 if holder and holder ~= asking and not (pending and pending.owner == holder) then
 add(holder, held_since(holder))
@@ -1210,9 +1239,9 @@ add(nil)
 elseif first and first.owner == pending.owner then
 add(first.owner, waits_since(first))
 else
-local score = pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-if score and score >= FIRST_TICKET then
-add(pending.owner, waits_since({ ticket = score, job = call('HGET', l.details, 'j' .. pending.owner) }))
+local place = place_of(l, pending)
+if place then
+add(pending.owner, waits_since({ ticket = place, job = call('HGET', l.details, 'j' .. pending.owner) }))
 else
 add(pending.owner, held_since(pending.owner))
 end
@@ -1245,8 +1274,7 @@ return digits(now) .. (note and ',' .. note or '')
 end
 local function displace(l, j, claim, t, seen)
 local owner, before = claim.owner, l.runs.pending
-local place = before.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, before.owner) or nil)
-if place and place < FIRST_TICKET then place = nil end
+local place = place_of(l, before)
 local first = not place and first_waiting(l)
 call('SET', left_key(l, before.owner), DISPLACED .. owner, 'PX', t.keep)
 tell_end(l, before.owner)
@@ -1341,8 +1369,7 @@ return queued(l, ticket, seen)
 end
 if action == 'f' then
 if t.note then add_note(l, pending, owner, t.note) end
-local place = t.wait and pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-if place and place >= FIRST_TICKET then
+if t.wait and place_of(l, pending) then
 runs_change(l)
 pending.not_before = due(t, pending.first)
 end
@@ -1352,9 +1379,11 @@ return displace(l, j, claim, t, seen)
 end
 local function begin(l, j, owner, key)
 local more = not l.holder and l.size > 0 and advance(l, j)
-local score = l.holder ~= owner and l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-if l.holder == owner or score and score > now and score < FIRST_TICKET then
-if l.runs and l.runs.pending then call('PERSIST', l.details) end
+if l.holder == owner or shares(l, owner) then
+if l.runs and l.runs.pending then
+call('PERSIST', l.details)
+l.to_keep = true
+end
 local run = begin_run(l, owner)
 next_run(l)
 return 'B', run and notes_with(l, run) or {}
@@ -1469,7 +1498,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '942e58a0b7f9b64ecd551d049e3833732e355164',
+    sha1: '0836747f0329f68e1acdf6af9cf378ae9e0f57af',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1536,7 +1565,7 @@ end
 local function claim_of(owner, text)
 if not text then return nil end
 local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
 if not mode then return nil end
 if comma == '' then meta = nil end
 return {
@@ -1572,7 +1601,6 @@ local function has_runs(l)
 return l.runs and (l.runs.pending or #l.runs.begun > 0)
 end
 local function keep(l)
-l.to_keep = false
 local in_queue, in_details = 0, 0
 if l.durable > 0 then
 in_queue, in_details = -1, -1
@@ -1604,18 +1632,17 @@ end
 l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
 if noted then
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed, l.noted = true, true
-keep(l)
+l.detailed, l.noted, l.to_keep = true, true, true
 elseif detailed(l) then
 l.over[#l.over + 1] = 'o' .. claim.owner
+if l.runs then l.to_keep = true end
 end
 else
 local ends = ttl == '0' and FOREVER or now + ttl
 l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
 call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-l.detailed = true
+l.detailed, l.to_keep = true, true
 if l.shared then l.shared = l.shared + 1 end
-keep(l)
 end
 end
 local function forget_over(l)

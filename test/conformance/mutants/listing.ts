@@ -34,7 +34,7 @@ const lists: readonly Mutant[] = [
       run: async steps => {
         const seen = new Set<string>()
         const fresh = steps.filter(step => {
-          const { name } = step.kind === 'acquire' ? step.claim : step
+          const { name } = 'claim' in step ? step.claim : step
           return !seen.has(name) && seen.add(name)
         })
         const answers = await right.run(fresh)

@@ -2,6 +2,8 @@ import type {
   AcquireAnswer,
   Answer,
   Backend,
+  BeginAnswer,
+  BeginStep,
   Claim,
   ClaimId,
   HandedGrant,
@@ -13,6 +15,8 @@ import type {
   ResultStore,
   Step,
   StoreEvent,
+  TriggerAnswer,
+  TriggerStep,
   WatchReply,
 } from 'soloist'
 
@@ -27,6 +31,8 @@ export interface Stepwise {
   acquire(claim: Claim, how: How): Promise<AcquireAnswer>
   renew(step: RenewStep): Promise<RenewAnswer>
   release(claim: ClaimId, result: KeptResult | null): Promise<ReleaseAnswer>
+  trigger(step: TriggerStep): Promise<TriggerAnswer>
+  begin(step: BeginStep): Promise<BeginAnswer>
   /** What is told of a grant in an answer; `null`: nothing. */
   hand(grant: HandedGrant): HandedGrant | null
   /** All steps of a list. */
@@ -76,6 +82,8 @@ export function broken(backend: Backend, shared: Shared, change: Mutant['change'
     acquire: (claim, how) => one({ kind: 'acquire', claim, ...how }),
     renew: step => one(step),
     release: ({ name, owner }, result) => one({ kind: 'release', name, owner, result }),
+    trigger: step => one(step),
+    begin: step => one(step),
     hand: grant => grant,
     run: async steps => {
       const answers: Answer[] = []
@@ -90,9 +98,18 @@ export function broken(backend: Backend, shared: Shared, change: Mutant['change'
   }
   const ours = { ...right, ...change(right, shared) }
   const does = (step: Step): Promise<Answer> => {
-    if (step.kind === 'renew') return ours.renew(step)
-    if (step.kind === 'release') return ours.release({ name: step.name, owner: step.owner }, step.result)
-    return ours.acquire(step.claim, { ticket: step.ticket, replaces: step.replaces })
+    switch (step.kind) {
+      case 'acquire':
+        return ours.acquire(step.claim, { ticket: step.ticket, replaces: step.replaces })
+      case 'renew':
+        return ours.renew(step)
+      case 'release':
+        return ours.release({ name: step.name, owner: step.owner }, step.result)
+      case 'trigger':
+        return ours.trigger(step)
+      case 'begin':
+        return ours.begin(step)
+    }
   }
   let last: Promise<unknown> = Promise.resolve()
   return {

@@ -40,7 +40,7 @@ const inspect: readonly Mutant[] = [
     change: right => ({
       inspect: async name =>
         (await right.inspect(name)) ?? {
-          ...{ name, holding: 0, holders: [], waiting: 0, waiters: [] },
+          ...{ name, holding: 0, holders: [], pending: null, waiting: 0, waiters: [] },
           atMs: Date.now(),
         },
     }),

@@ -24,7 +24,7 @@ const commands = {
   /** Leaves a write transaction open that has removed every holder. */
   async begin() {
     const db = loadDriver(driver)(path)
-    db.exec('BEGIN IMMEDIATE; DELETE FROM soloist_lock')
+    db.exec('BEGIN IMMEDIATE; DELETE FROM soloist_alone')
     Object.assign(globalThis, { db })
     return {}
   },

@@ -227,7 +227,7 @@ function lockState(name: string, reply: Reply): LockState | null {
 
 /** `<x or s><limit or nothing><n or nothing><d or nothing>,<ttl>,<client> <fence or nothing>` and, with a meta, `,<meta>`; or nothing at all. */
 function noted(note: string): Pick<Waiter, 'mode' | 'limit' | 'meta' | 'durable'> & { readonly fence: number } {
-  const [, letter, limit, durable, fence, , meta] = /^([xs])(\d*)n?(d?),\d+,\S+ (\d*)(,(.*))?$/s.exec(note) ?? []
+  const [, letter, limit, durable, fence, , meta] = /^([xs])(\d*)n?(d?),\d+,\S* (\d*)(,(.*))?$/s.exec(note) ?? []
   return {
     mode: letter === 's' ? 'shared' : 'exclusive',
     limit: numberOrNull(limit),

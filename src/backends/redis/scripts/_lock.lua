@@ -63,7 +63,7 @@ end
 local function claim_of(owner, text)
   if not text then return nil end
   local mode, limit, noted, durable, ttl, of, fence, comma, meta =
-    string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S+) (%d*)(,?)(.*)$')
+    string.match(text, '^([xs])(%d*)(n?)(d?),(%d+),(%S*) (%d*)(,?)(.*)$')
   if not mode then return nil end
   if comma == '' then meta = nil end
   return {
@@ -108,7 +108,6 @@ end
 -- Queue and details live as long as what is in them: shared leases, an exclusive one that is noted, a durable claim that
 -- waits; and a while longer, for those who wait and ask again meanwhile.
 local function keep(l)
-  l.to_keep = false
   local in_queue, in_details = 0, 0
   if l.durable > 0 then
     in_queue, in_details = -1, -1
@@ -146,18 +145,17 @@ local function hold(l, claim, ttl, fence, noted)
     l.holder, l.left, l.freed = claim.owner, ttl == '0' and -1 or tonumber(ttl), false
     if noted then
       call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-      l.detailed, l.noted = true, true
-      keep(l)
+      l.detailed, l.noted, l.to_keep = true, true, true
     elseif detailed(l) then
       l.over[#l.over + 1] = 'o' .. claim.owner
+      if l.runs then l.to_keep = true end
     end
   else
     local ends = ttl == '0' and FOREVER or now + ttl
     l.size = l.size + call('ZADD', l.queue, digits(ends), claim.owner)
     call('HSET', l.details, 'o' .. claim.owner, note_of(claim, fence))
-    l.detailed = true
+    l.detailed, l.to_keep = true, true
     if l.shared then l.shared = l.shared + 1 end
-    keep(l)
   end
 end
 

@@ -91,28 +91,46 @@ local function head(l)
   end
 end
 
+-- Where a run's claim stands in the queue, as a ticket; nil when it does not wait.
+local function place_of(l, run)
+  if run.owner == l.holder or l.size == 0 then return nil end
+  local first = l.first
+  if first and first.owner == run.owner then return first.ticket end
+  local score = tonumber(call('ZSCORE', l.queue, run.owner) or nil)
+  return score and score >= FIRST_TICKET and score or nil
+end
+
+-- Whether the owner shares the lock.
+local function shares(l, owner)
+  local ends = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
+  return ends and ends > now and ends < FIRST_TICKET
+end
+
 -- Reads the lock, takes out runs that are over unnoticed: the lease of their owner ran out, or its client fell silent.
 local function open_lock(lock, queue, details, owner)
   local l = lock_at(lock, queue, details, owner)
   if not has_runs(l) then return l end
-  local function score(run)
-    return l.size > 0 and tonumber(call('ZSCORE', queue, run.owner) or nil)
-  end
   local over = {}
   for _, run in ipairs(l.runs.begun) do
-    local ends = run.owner ~= l.holder and score(run)
-    if run.owner ~= l.holder and not (ends and ends > now and ends < FIRST_TICKET) then over[#over + 1] = run.owner end
+    if run.owner ~= l.holder and not shares(l, run.owner) then over[#over + 1] = run.owner end
   end
   local run = l.runs.pending
   if run and run.owner ~= l.holder then
-    local place = score(run)
-    if not place or place <= now then
-      over[#over + 1] = run.owner
-    elseif place >= FIRST_TICKET then
-      local known = call('HMGET', details, 'o' .. run.owner, 'j' .. run.owner)
-      local claim = claim_of(run.owner, known[1])
-      if claim and not claim.durable and claim.client ~= client and not is_alive(l, claim) then
+    -- Mostly it is the first that waits.
+    local claim = first_waiting(l)
+    if not (claim and claim.owner == run.owner) then
+      claim = nil
+      if place_of(l, run) then
+        local known = call('HMGET', details, 'o' .. run.owner, 'j' .. run.owner)
+        claim = claim_of(run.owner, known[1]) or { owner = run.owner }
         claim.job = known[2]
+      elseif not shares(l, run.owner) then
+        over[#over + 1] = run.owner
+      end
+    end
+    if claim and claim.mode and not claim.durable and claim.client ~= client then
+      claim.alive, claim.unsure = is_alive(l, claim)
+      if not claim.alive then
         take_out(l, run.owner)
         left_queue(l, claim)
       end
@@ -152,7 +170,11 @@ local function advance(l, j)
     if not fits(l, claim) or early_ms(l, claim.owner) > 0 then return false end
     local owner = claim.owner
     take_out(l, owner)
-    if claim.job and l.runs and l.runs.pending and l.runs.pending.owner ~= owner then
+    local run = l.runs and l.runs.pending
+    if run and run.owner == owner then
+      -- A run that was granted is not put off any more.
+      if run.not_before then runs_change(l).pending.not_before = nil end
+    elseif run and claim.job then
       local _, note = job_of(claim.job)
       begin_alone(l, owner, note)
     end
@@ -205,8 +227,7 @@ local function note_waiting(l, claim, sure, job)
     fields[#fields + 1] = job
   end
   call('HSET', l.details, unpack(fields))
-  l.detailed = true
-  keep(l)
+  l.detailed, l.to_keep = true, true
 end
 
 -- Puts the claim in the queue unless it is there, and answers the ticket, and whether a claim that brought one was not there

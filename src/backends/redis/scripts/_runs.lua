@@ -30,11 +30,12 @@ local function write_runs(l)
       call('HDEL', l.details, 'd')
     end
   end
-  l.to_keep = true
 end
 
 local function runs_change(l)
-  l.runs = l.runs or { begun = {}, next_note = 0 }
+  if not l.runs then
+    l.runs, l.to_keep = { begun = {}, next_note = 0 }, true
+  end
   l.runs_changed, l.write_runs = true, write_runs
   return l.runs
 end
@@ -42,7 +43,7 @@ end
 -- `by`: 1 when a durable claim was queued, -1 when one left the queue.
 local function count_durable(l, by)
   l.durable = math.max(l.durable + by, 0)
-  l.durable_changed, l.write_runs = true, write_runs
+  l.durable_changed, l.write_runs, l.to_keep = true, write_runs, true
 end
 
 local function add_note(l, run, owner, text)

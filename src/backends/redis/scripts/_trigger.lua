@@ -1,3 +1,22 @@
+-- Who was granted the lock first of those who hold it; of many that share it, of the hundred whose leases end first.
+local function first_holder(l)
+  if l.holder or l.size == 0 then return l.holder end
+  local owners = call('ZRANGE', l.queue, '(' .. digits(now), '(1e15', 'BYSCORE', 'LIMIT', 0, 100)
+  if #owners < 2 then return owners[1] end
+  local fields, first, least = {}, owners[1], nil
+  for i, owner in ipairs(owners) do
+    fields[i] = 'o' .. owner
+  end
+  for i, text in ipairs(call('HMGET', l.details, unpack(fields))) do
+    local claim = claim_of(owners[i], text)
+    local fence = claim and tonumber(claim.fence)
+    if fence and (not least or fence < least) then
+      first, least = owners[i], fence
+    end
+  end
+  return first
+end
+
 -- Adds to a list whom a trigger sees: the running, the pending and the waiting run, of each its owner, or '', and for how
 -- long, in ms, or ''. The claim that asks counts as nobody.
 local function add_seen(l, list, asking)
@@ -13,7 +32,7 @@ local function add_seen(l, list, asking)
   local function waits_since(claim)
     return (job_of(claim.job)) or math.floor(claim.ticket / 1000)
   end
-  local holder = l.holder or l.size > 0 and shared_left(l, false)
+  local holder = first_holder(l)
   local first = first_waiting(l)
   if holder and holder ~= asking and not (pending and pending.owner == holder) then
     add(holder, held_since(holder))
@@ -25,9 +44,9 @@ local function add_seen(l, list, asking)
   elseif first and first.owner == pending.owner then
     add(first.owner, waits_since(first))
   else
-    local score = pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
-    if score and score >= FIRST_TICKET then
-      add(pending.owner, waits_since({ ticket = score, job = call('HGET', l.details, 'j' .. pending.owner) }))
+    local place = place_of(l, pending)
+    if place then
+      add(pending.owner, waits_since({ ticket = place, job = call('HGET', l.details, 'j' .. pending.owner) }))
     else
       add(pending.owner, held_since(pending.owner))
     end
@@ -68,8 +87,7 @@ end
 -- The claim takes the place of the pending run: its ticket, or the lock that it holds.
 local function displace(l, j, claim, t, seen)
   local owner, before = claim.owner, l.runs.pending
-  local place = before.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, before.owner) or nil)
-  if place and place < FIRST_TICKET then place = nil end
+  local place = place_of(l, before)
   local first = not place and first_waiting(l)
   -- This may be refused for want of memory. Nothing was written before.
   call('SET', left_key(l, before.owner), DISPLACED .. owner, 'PX', t.keep)
@@ -172,9 +190,8 @@ local function trigger(l, j, claim, t, key)
   end
   if action == 'f' then
     if t.note then add_note(l, pending, owner, t.note) end
-    local place = t.wait and pending.owner ~= l.holder and tonumber(call('ZSCORE', l.queue, pending.owner) or nil)
     -- A run that was granted is not put off any more.
-    if place and place >= FIRST_TICKET then
+    if t.wait and place_of(l, pending) then
       runs_change(l)
       pending.not_before = due(t, pending.first)
     end
@@ -185,10 +202,12 @@ end
 
 local function begin(l, j, owner, key)
   local more = not l.holder and l.size > 0 and advance(l, j)
-  local score = l.holder ~= owner and l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-  if l.holder == owner or score and score > now and score < FIRST_TICKET then
+  if l.holder == owner or shares(l, owner) then
     -- After this, nothing is refused for want of memory.
-    if l.runs and l.runs.pending then call('PERSIST', l.details) end
+    if l.runs and l.runs.pending then
+      call('PERSIST', l.details)
+      l.to_keep = true
+    end
     local run = begin_run(l, owner)
     next_run(l)
     return 'B', run and notes_with(l, run) or {}

@@ -3,6 +3,9 @@
 -- Names, owners, clients and notes are UTF-8 in BLOB columns: some drivers cut TEXT at the first NUL when they read it.
 -- Times are epoch milliseconds of the machine's clock; `expires_ms` NULL: never. Nothing here outlives its use: a lock that
 -- nobody holds, waits for or watches and that left no result has no row in any table.
+--
+-- A table that an older version would read wrongly has another name than it had there, so that the older version's statements
+-- fail. This comes before the upgrade, so no index has a name of before, either.
 
 -- One row: which tables these are, and the last fence of the whole file, so that no lock needs one of its own.
 CREATE TABLE IF NOT EXISTS soloist_store (
@@ -10,10 +13,10 @@ CREATE TABLE IF NOT EXISTS soloist_store (
   version INTEGER NOT NULL,
   fence   INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 3, 0);
+INSERT OR IGNORE INTO soloist_store (id, version, fence) VALUES (1, 4, 0);
 
 -- Who holds what alone. `client`: it ends with the process of this client, NULL: with none. A lock that nobody else wants has this row and no other, and no index besides the key.
-CREATE TABLE IF NOT EXISTS soloist_lock (
+CREATE TABLE IF NOT EXISTS soloist_alone (
   name       BLOB    PRIMARY KEY,
   owner      BLOB    NOT NULL,
   fence      INTEGER NOT NULL,
@@ -46,8 +49,8 @@ CREATE TABLE IF NOT EXISTS soloist_grant (
 CREATE INDEX IF NOT EXISTS soloist_grant_client ON soloist_grant (client);
 
 -- Who waits for what, served by `ticket`, then `id`. `most` is the claim's limit, `ttl_ms` NULL: a lease without end. `bound`
--- 1: what is granted ends with the client's process.
-CREATE TABLE IF NOT EXISTS soloist_queue (
+-- 1: what is granted ends with the client's process. `durable` 1: it waits whether or not its client is heard of.
+CREATE TABLE IF NOT EXISTS soloist_waiting (
   id        INTEGER PRIMARY KEY,
   name      BLOB    NOT NULL,
   ticket    INTEGER NOT NULL,
@@ -58,27 +61,55 @@ CREATE TABLE IF NOT EXISTS soloist_queue (
   ttl_ms    INTEGER,
   meta      BLOB,
   bound     INTEGER NOT NULL,
+  durable   INTEGER NOT NULL,
   UNIQUE (name, owner)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS soloist_queue_ticket ON soloist_queue (name, ticket);
-CREATE INDEX IF NOT EXISTS soloist_queue_client ON soloist_queue (client);
+CREATE INDEX IF NOT EXISTS soloist_waiting_ticket ON soloist_waiting (name, ticket);
+CREATE INDEX IF NOT EXISTS soloist_waiting_client ON soloist_waiting (client);
 
--- When each client that waits was last heard of.
+-- Runs that begin, from their trigger to their end. `state` 0: it waits for a run of its own, and is the next pending one at
+-- the head of the queue; 1: it is the pending run, of which a lock has one at most; 2: it has begun, and has notes. A run that
+-- has begun without notes has no row. `since_ms`: when it was triggered; `first_ms`: when the first of the runs whose place it
+-- took was. `not_before_ms` is set as long as it waits for that time.
+CREATE TABLE IF NOT EXISTS soloist_run (
+  name          BLOB    NOT NULL,
+  owner         BLOB    NOT NULL,
+  state         INTEGER NOT NULL,
+  since_ms      INTEGER NOT NULL,
+  first_ms      INTEGER NOT NULL,
+  not_before_ms INTEGER,
+  PRIMARY KEY (name, owner)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS soloist_run_due ON soloist_run (not_before_ms) WHERE not_before_ms IS NOT NULL;
+
+-- What triggers left with the run of the owner `run`, in the order of `id`.
+CREATE TABLE IF NOT EXISTS soloist_note (
+  id    INTEGER PRIMARY KEY,
+  name  BLOB    NOT NULL,
+  owner BLOB    NOT NULL,
+  run   BLOB    NOT NULL,
+  text  BLOB    NOT NULL,
+  UNIQUE (name, owner)
+) STRICT;
+
+-- When each client that waits was last heard of. Durable claims need no row here.
 CREATE TABLE IF NOT EXISTS soloist_client (
   client  BLOB    PRIMARY KEY,
   seen_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What owners left with their release.
-CREATE TABLE IF NOT EXISTS soloist_result (
-  id       INTEGER PRIMARY KEY,
-  name     BLOB    NOT NULL,
-  owner    BLOB    NOT NULL,
-  until_ms INTEGER NOT NULL,
-  text     BLOB    NOT NULL,
+-- What became of claims that are over: what their owners left with their release, or, with `displaced` 1, by whom they were
+-- displaced.
+CREATE TABLE IF NOT EXISTS soloist_outcome (
+  id        INTEGER PRIMARY KEY,
+  name      BLOB    NOT NULL,
+  owner     BLOB    NOT NULL,
+  until_ms  INTEGER NOT NULL,
+  text      BLOB    NOT NULL,
+  displaced INTEGER NOT NULL,
   UNIQUE (name, owner)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS soloist_result_until ON soloist_result (until_ms);
+CREATE INDEX IF NOT EXISTS soloist_outcome_until ON soloist_outcome (until_ms);
 
 -- Which clients watch whose claim, and when each last asked. `ended` 1: it is over, which the client has not asked about
 -- yet.
