@@ -26,6 +26,17 @@ function soloist(url) {
 }
 
 /**
+ * A function job that does nothing: `take` runs it, and there is nothing to give back.
+ *
+ * @param {string} url @returns {Contender}
+ */
+function functionJobs(url) {
+  const solo = connect(url)
+  const job = solo.job('bench', (/** @type {string} */ key) => key)
+  return { take: key => job(key), free: async () => {}, close: () => solo.close() }
+}
+
+/**
  * What a lock costs at least through ioredis: SET NX PX, and a script that compares and deletes. No waiting, no lease.
  *
  * @param {string} url @returns {Contender}
@@ -49,12 +60,14 @@ function rawCommands(url) {
 }
 
 export const SOLOIST = 'Soloist'
+export const JOBS = 'function jobs'
 export const RAW = 'raw commands'
 export const PEERS = ['redlock', '@sesamecare-oss/redlock', 'redis-semaphore', 'redlock-universal', '@verrou/core']
 
 /** @param {string} name @param {string} url @returns {Promise<Contender>} */
 export async function contender(name, url) {
   if (name === SOLOIST) return soloist(url)
+  if (name === JOBS) return functionJobs(url)
   if (name === RAW) return rawCommands(url)
   const { peers } = await import('./peers/contenders.js')
   const make = peers[name]

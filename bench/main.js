@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { bullmqAdds } from './measures/bullmq.js'
-import { freeElsewhere, freeOnRedis, hotOnRedis, idleOnRedis, keptOnRedis } from './measures/locks.js'
+import { freeElsewhere, freeOnRedis, functionJobs, hotOnRedis, idleOnRedis, keptOnRedis } from './measures/locks.js'
 import { pipelinedSets } from './measures/pipelined.js'
 import { startUp } from './measures/start-up.js'
 import { startRedis } from './redis.js'
@@ -14,7 +14,7 @@ import { setUp } from './report/set-up.js'
 import { summary } from './report/summary.js'
 import { sqliteFile } from './sqlite-file.js'
 
-const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'start-up', 'bullmq']
+const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'start-up', 'bullmq', 'jobs']
 
 const { values: flags } = parseArgs({
   options: {
@@ -64,6 +64,12 @@ async function measure() {
       for (const [store, url] of Object.entries({ SQLite: file.url, memory: 'memory:' })) {
         results.stores[store] = {}
         for (const callers of [1, 100]) results.stores[store][callers] = await freeElsewhere(run, url, callers)
+      }
+    }
+    if (wanted.includes('jobs')) {
+      results.jobs = {}
+      for (const [store, url] of Object.entries({ Redis: redis.url, memory: 'memory:' })) {
+        results.jobs[store] = await functionJobs(run, url, 100)
       }
     }
     if (wanted.includes('start-up')) results.startUp = startUp(redis.url, run.rounds)

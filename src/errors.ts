@@ -15,6 +15,7 @@
  * | `JOB_FAILED` | the run this call joined failed in another process; `cause` is what is left of its error | nothing |
  * | `JOB_REPLACED` | the reason of the signal of a run that was asked to stop for a newer one | still the run's |
  * | `RUN_TIMEOUT` | a run took longer than `maxRunMs` | nothing: its key is free, whether or not its handler has ended |
+ * | `RESULT_TIMEOUT` | `timeoutMs` passed before the run had ended, which goes on | nothing by this call |
  * | `RESULT_UNAVAILABLE` | the run this call joined ended, but its result cannot be had here | nothing |
  */
 export type SoloistErrorCode =
@@ -30,6 +31,7 @@ export type SoloistErrorCode =
   | 'JOB_FAILED'
   | 'JOB_REPLACED'
   | 'RUN_TIMEOUT'
+  | 'RESULT_TIMEOUT'
   | 'RESULT_UNAVAILABLE'
 
 /** A fault or a refused wait, told apart by {@link SoloistError.code | code}; what led to it is in `cause`. */

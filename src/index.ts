@@ -59,9 +59,11 @@ export {
 } from './errors.js'
 export type { Clock, Timer } from './internal/clock.js'
 export type { JobMode, JobStrategy } from './internal/job-modes.js'
-export type { Job, JobArguments, JobOutcome } from './job/job.js'
+export type { Debounce } from './internal/job-terms.js'
+export type { Job, JobArguments, JobCall, JobOutcome } from './job/job.js'
 export { type JobKeyOptions, jobKey, type UniqueOn } from './job/key.js'
 export type { JobClaimOptions, JobHolder, JobLocks, JobTakeOptions, Taken } from './job/locks.js'
+export { type JobMeta, parseJobMeta } from './job/meta.js'
 export {
   type JobLockNames,
   type JobLockPart,
@@ -78,6 +80,7 @@ export type {
   JobRun,
 } from './job/options.js'
 export type { JobCount, JobCounts, TriggerOutcome, TriggerStatus } from './job/outcome.js'
+export type { ResultOptions } from './job/waiting.js'
 export type { ClaimEvent, FaultEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
 export type { Lease } from './lock/holding/lease.js'

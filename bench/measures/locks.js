@@ -1,5 +1,5 @@
 // What locks cost and how fast they change hands, of each contender.
-import { PEERS, RAW, SOLOIST } from '../contender.js'
+import { JOBS, PEERS, RAW, SOLOIST } from '../contender.js'
 import { Crew } from '../crew.js'
 import { inRounds } from './rounds.js'
 
@@ -43,6 +43,22 @@ export async function freeElsewhere({ ms, rounds, progress }, url, callers) {
     },
   })
   return measured[SOLOIST]
+}
+
+/** Function jobs with keys of their own, that do nothing. @param {Run} run @param {string} url @param {number} callers */
+export async function functionJobs({ ms, rounds, progress }, url, callers) {
+  const measured = await inRounds({
+    title: `function jobs on ${new URL(url).protocol.slice(0, -1)}, ${callers} callers`,
+    names: [JOBS],
+    urlOf: () => url,
+    rounds,
+    progress,
+    turn: async crew => {
+      const [{ pairs, ms: spentMs, cpuUs, p50Ms, p99Ms }] = await crew.measure('free', { callers, ms })
+      return { perSecond: pairs / (spentMs / 1_000), clientUs: cpuUs / pairs, p50Ms, p99Ms }
+    },
+  })
+  return measured[JOBS]
 }
 
 /** One lock that goes round. @param {Run} run @param {number} callers @param {number} processes among which they are divided */

@@ -56,6 +56,12 @@ export function summary(results) {
       )
     }
   }
+  for (const [store, figures] of Object.entries(results.jobs ?? {})) {
+    const { perSecond, clientUs, p50Ms } = /** @type {any} */ (figures)
+    lines.push(
+      `\nFunction jobs on ${store}, 100 callers, keys of their own: ${short(perSecond.median)} jobs/s, ${short(clientUs.median)} CPU µs of the client, p50 ${short(p50Ms.median)} ms`,
+    )
+  }
   for (const part of ['kept', 'idle', 'startUp', 'bullmq']) {
     if (results[part] !== undefined) lines.push(`\n${part}: ${JSON.stringify(results[part], null, 1)}`)
   }

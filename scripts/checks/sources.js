@@ -13,7 +13,7 @@ const MOST_LINES = 500
 const MAY_IMPORT = {
   backend: [],
   errors: [],
-  internal: ['errors'],
+  internal: ['backend', 'errors'],
   lock: ['backend', 'errors', 'internal'],
   job: ['backend', 'errors', 'internal', 'lock'],
   'backends/*': ['backend', 'errors', 'internal'],

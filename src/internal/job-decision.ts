@@ -15,9 +15,7 @@ export type Course =
   | 'granted'
   /** Its own run waits. */
   | 'queued'
-  /** It added to the pending run. */
-  | 'noted'
-  /** It did nothing. */
+  /** It added to the pending run, or did nothing. */
   | 'met'
 
 /** The live run that a trigger met. */
@@ -59,16 +57,26 @@ export function decide(mode: JobMode, strategy: JobStrategy, adds: boolean): Dec
   }
 }
 
+/**
+ * What a trigger does whose run vanished with its process. A run that is pending by now starts after it and has newer
+ * arguments, so it is left as it is, unless the trigger adds to it.
+ */
+export function decideAnew(mode: JobMode, strategy: JobStrategy, adds: boolean): Decision {
+  const decision = decide(mode, strategy, adds)
+  return decision.pending === 'displace' ? { ...decision, pending: 'meet' } : decision
+}
+
 /** What the caller of a trigger is told, by what it saw and what came of it. */
 export function verdict(mode: JobMode, strategy: JobStrategy, course: Course, seen: Seen): Verdict {
-  const met = metOf(mode, seen)
   if (course === 'granted') {
-    return met === null
-      ? { status: 'started', ofMet: false, met: null }
-      : { status: strategy === 'replace' ? 'replaced' : 'started', ofMet: false, met }
+    // It may have taken the place of a pending run that had been granted the lock.
+    const taken = seen.pending === null ? null : ({ ...seen.pending, state: 'queued' } as const)
+    const replaced = strategy === 'replace' && taken !== null
+    return { status: replaced ? 'replaced' : 'started', ofMet: false, met: taken }
   }
-  // Where only a run that waits is a duplicate, the first trigger during a run is none.
-  const alone = isGated(mode) && met?.state === 'running'
+  const met = metOf(mode, seen)
+  // Where only a run that waits is a duplicate, the first trigger during a run is none. Nor is one that found nothing live.
+  const alone = met === null || (isGated(mode) && met.state === 'running')
   switch (strategy) {
     case 'join':
     case 'reject':
@@ -84,7 +92,7 @@ export function verdict(mode: JobMode, strategy: JobStrategy, course: Course, se
 }
 
 /** The run that a trigger is a duplicate of, if there is one; else the one that executes. */
-function metOf(mode: JobMode, { running, pending, waiting }: Seen): MetRun | null {
+export function metOf(mode: JobMode, { running, pending, waiting }: Seen): MetRun | null {
   const queued = pending ?? waiting
   const [first, state] = isGated(mode)
     ? queued === null

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js'
 import { checkLimit, checkMs, checkOptionNames, checkOptions, type OptionNames } from './check.js'
-import { called } from './json.js'
 import type { JobMode, JobStrategy } from './job-modes.js'
+import { called } from './json.js'
 
 /** How long the triggers of a job are gathered before it runs. */
 export interface Debounce {
@@ -51,10 +51,12 @@ const DEBOUNCE_NAMES: OptionNames<Debounce> = { waitMs: true, maxWaitMs: true }
 export function checkTerms<A>(options: TermOptions<A>, { mode, onDuplicate }: Beside, of: string = ''): Terms<A> {
   const { limit, debounce, maxRunMs, releaseOnFailure, describe } = options
   const refuse = (why: string) => invalidArgument(of + why)
-  if (limit !== undefined && mode === 'untilExpired') throw refuse('limit contradicts untilExpired: a period has one run')
+  if (limit !== undefined && mode === 'untilExpired')
+    throw refuse('limit contradicts untilExpired: a period has one run')
   if (debounce !== undefined) {
     if (onDuplicate !== 'rerun') throw refuse('debounce needs the strategy rerun')
-    if (mode === 'untilExpired') throw refuse('debounce contradicts untilExpired: a period begins with its first trigger')
+    if (mode === 'untilExpired')
+      throw refuse('debounce contradicts untilExpired: a period begins with its first trigger')
   }
   if (releaseOnFailure !== undefined) {
     if (typeof releaseOnFailure !== 'boolean') throw refuse('releaseOnFailure must be true or false')

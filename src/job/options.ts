@@ -1,7 +1,9 @@
 import { invalidArgument, type JobState } from '../errors.js'
 import { checkMs, checkOptionNames, checkOptions, type OptionNames } from '../internal/check.js'
 import { checkKeyOptions, checkModes, type JobMode, type JobStrategy } from '../internal/job-modes.js'
+import { checkTerms, type Debounce, type Terms } from '../internal/job-terms.js'
 import type { JobKeyOptions } from './key.js'
+import type { Merge } from './merge.js'
 import { checkJobName } from './names.js'
 
 const DEFAULT_TTL_MS = 30_000
@@ -31,10 +33,17 @@ export interface JobRun {
   /** The run's id: what holds its lock in the backend. */
   readonly id: string
   /**
-   * Aborts when the run must stop: its lease was lost, a newer one asked it to stop, or the Soloist object was closed.
-   * Its reason is a `SoloistError`.
+   * Aborts when the run must stop: its lease was lost, a newer one asked it to stop, `maxRunMs` has passed, or the
+   * Soloist object was closed. Its reason is a `SoloistError`.
    */
   readonly signal: AbortSignal
+  /**
+   * Returns if the run may go on, judged by the clock at this moment: also right after the process was paused or its event
+   * loop was blocked.
+   *
+   * @throws SoloistError what the signal's reason is, or would be
+   */
+  assertValid(): void
   /** A number greater than that of every earlier run of the same job; send it along with each write. */
   readonly fence: number
   /** The how-manieth attempt of this run it is, from 1. */
@@ -54,9 +63,10 @@ export interface JobOptions<A> extends JobKeyOptions<A> {
   readonly expiryMs?: number | undefined
   /**
    * With `rerun` only: makes the arguments of the one pending run of those it had and those of a further trigger;
-   * default: the newest. Arguments must be JSON data then, of at most 16 KiB.
+   * default: the newest. Arguments must be JSON data then, of at most 16 KiB. It must be pure and return at once: it is
+   * called once more at each trigger, to check that it can be, and the process that runs the job calls it.
    */
-  readonly merge?: ((pending: A, newest: A) => A) | undefined
+  readonly merge?: Merge<A> | undefined
   /**
    * With `replace` only: whether a run that executes already is asked to stop, by its signal, or left to end. The new
    * one starts after it either way. Default: `follow`.
@@ -75,15 +85,32 @@ export interface JobOptions<A> extends JobKeyOptions<A> {
   readonly attempts?: number | undefined
   /** How long to wait before the second attempt, in milliseconds, doubled before each further one; default 1,000. */
   readonly backoffMs?: number | undefined
+  /** How many runs of one key may execute at once; default 1. Not with `untilExpired`. */
+  readonly limit?: number | undefined
+  /**
+   * A run starts `waitMs` after the last trigger, and at most `maxWaitMs` after the first, with the newest arguments or the
+   * merged ones. The strategy is `rerun` then. Not with `untilExpired`.
+   */
+  readonly debounce?: Debounce | undefined
+  /**
+   * How long a run may take, in milliseconds, all its attempts together; default: any time. Then it fails with
+   * `RUN_TIMEOUT`, its signal aborts, and its key is free, whether or not its handler has ended.
+   */
+  readonly maxRunMs?: number | undefined
+  /** With `untilExpired` only: a run that fails ends its period; default `false`. */
+  readonly releaseOnFailure?: boolean | undefined
+  /** A short text about the arguments for operators, of which 200 characters are kept; default: none. */
+  readonly describe?: ((args: A) => string) | undefined
 }
 
 const OPTION_NAMES: OptionNames<JobOptions<unknown>> = {
   ...{ uniqueOn: true, serialize: true, mode: true, onDuplicate: true, expiryMs: true, merge: true, onRunning: true },
   ...{ ttlMs: true, resultTtlMs: true, resultLimitBytes: true, attempts: true, backoffMs: true },
+  ...{ limit: true, debounce: true, maxRunMs: true, releaseOnFailure: true, describe: true },
 }
 
 /** A job after validation. */
-export interface JobDefinition<A, R> {
+export interface JobDefinition<A, R> extends Terms<A> {
   readonly name: string
   readonly handler: JobHandler<A, R>
   readonly key: JobKeyOptions<A>
@@ -91,7 +118,7 @@ export interface JobDefinition<A, R> {
   readonly onDuplicate: JobStrategy | DecideStrategy<A>
   /** `0` without `untilExpired`. */
   readonly expiryMs: number
-  readonly merge: ((pending: A, newest: A) => A) | null
+  readonly merge: Merge<A> | null
   readonly stops: boolean
   readonly ttlMs: number
   readonly resultTtlMs: number
@@ -108,13 +135,21 @@ export function jobDefinition<A, R>(
 ): JobDefinition<A, R> {
   checkJobName(name)
   checkOptions(options)
+  if ((options as { scope?: unknown }).scope !== undefined) {
+    throw invalidArgument(
+      'scope is for jobs of BullMQ: those of functions have the same key wherever they share a store',
+    )
+  }
   checkOptionNames(options, OPTION_NAMES)
   checkKeyOptions(options)
   if (typeof handler !== 'function') throw invalidArgument('a job needs a function to run')
-  const { mode, onDuplicate, expiryMs, merge, stops } = checkModes(options)
+  const debounced = options.debounce === undefined ? {} : { onDuplicate: options.onDuplicate ?? 'rerun' }
+  const modes = checkModes({ ...options, ...debounced })
+  const { mode, onDuplicate, expiryMs, merge, stops } = modes
   const { uniqueOn, serialize, ttlMs, resultTtlMs, resultLimitBytes, attempts, backoffMs } = options
   if (backoffMs !== undefined && (attempts ?? 1) === 1) throw invalidArgument('backoffMs needs attempts of 2 or more')
   return {
+    ...checkTerms(options, modes),
     name,
     handler,
     key: { uniqueOn, serialize },

@@ -1,105 +1,91 @@
-import { invalidArgument } from '../errors.js'
-import type { HeldLease } from '../lock/holding/lease.js'
+import type { Note } from '../backend.js'
 import type { Locker } from '../lock/locker.js'
-import { canonicalJson } from './key.js'
-import type { JobLocks } from './locks.js'
-import type { JobDefinition } from './options.js'
-import type { Place, Places } from './places.js'
-import { takenOverText } from './result.js'
-import { pause } from './run.js'
-import type { Met, Trigger } from './trigger.js'
+import type { Hold, RunClaim } from './claim.js'
+import { throughOutage } from './outage.js'
 
-/** The longest arguments that a pending run carries for `merge`, in bytes of JSON. */
-const LONGEST_CARRIED_BYTES = 16 * 1024
-/** How often the slot is tried when others change it between two steps. */
-const MOST_TRIES = 100
-/** A run that cannot be asked to stop yet is asked again after this long, and then after twice as long each time. */
-const ASK_AGAIN_MS = 100
-const ASK_AGAIN_MOST_MS = 5_000
-
-/** A pending run's place and what it is to do. */
-export interface Pending<A> {
-  readonly args: A
-  readonly place: Place
-  /** `null` without one: its turn has come already, or it waits beside a pending run that it cannot be merged with. */
-  readonly slot: HeldLease | null
-}
+/** What became of a run that waited for its turn. */
+export type Turn =
+  /** `notes`: what was left with it while it was pending; `null`: it was not. */
+  | { readonly status: 'begun'; readonly hold: Hold; readonly notes: readonly Note[] | null }
+  /** Another trigger took its place. */
+  | { readonly status: 'displaced'; readonly by: string }
+  /** Its lock or its place was lost before it began. */
+  | { readonly status: 'gone' }
 
 /**
- * Makes a trigger the one pending run of its key.
+ * Waits until a run has what it needs, and begins it. From then on nobody adds to it or takes its place.
  *
- * 1. It waits until the run is in the queue: others that are referred to it then find that it is alive.
- * 2. It takes the lock `next`, the slot of the pending run.
- * 3. Where another run has the slot, it releases the slot in the name of that run, and leaves a note with its own id.
- *    Of several triggers that try, only one release succeeds. That trigger also does what the other run was to do.
+ * @param begins whether it is the pending run until then
+ * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage, `CLOSED`
  */
-export async function becomePending<A>(
-  locker: Locker,
-  jobs: JobLocks,
-  { merge, resultTtlMs }: JobDefinition<A, unknown>,
-  trigger: Trigger<A>,
-  id: string,
-  place: Place,
-): Promise<Pending<A>> {
-  const { places } = trigger
-  let { args } = trigger
-  await place.atOnce
-  for (let tries = 0; tries < MOST_TRIES && !place.granted; tries += 1) {
-    const slot = await places.takeSlot(id, merge === null ? null : carried(args))
-    if (slot !== null) return { args, place, slot }
-    const pending = await jobs.holder(places.slot)
-    if (pending === null) continue
-    let both = args
-    if (merge !== null) {
-      // Triggered by a version of this job that has no merge: its arguments are unknown here, so both run.
-      if (pending.meta === null) break
-      both = merge(JSON.parse(pending.meta) as A, args)
-      carried(both)
-    }
-    const note = { text: takenOverText(id), keepMs: resultTtlMs }
-    const taken = await locker.release({ name: places.slot, owner: pending.owner }, note)
-    if (taken) args = both
+export async function turnOf(locker: Locker, claim: RunClaim, begins: boolean): Promise<Turn> {
+  if (!begins) {
+    const hold = await claim.held
+    return hold === null ? left(claim) : { status: 'begun', hold, notes: null }
   }
-  return { args, place, slot: null }
-}
-
-/** The arguments as a pending run carries them. @throws SoloistError `INVALID_ARGUMENT` when they cannot be carried */
-export function carried(args: unknown): string {
-  const text = canonicalJson(args ?? null)
-  const bytes = Buffer.byteLength(text)
-  if (bytes > LONGEST_CARRIED_BYTES) {
-    throw invalidArgument(
-      `with merge, arguments must not be longer than ${LONGEST_CARRIED_BYTES} bytes; they have ${bytes}`,
-    )
-  }
-  return text
-}
-
-/**
- * Asks a run to stop, again and again until the request has arrived, the run has ended, or `place` was granted or left.
- */
-export async function askToStop<A>(
-  locker: Locker,
-  { names, places }: Trigger<A>,
-  met: Met,
-  place: Place,
-): Promise<void> {
-  const claim = { name: names.stop, owner: met.id }
-  const over = new AbortController()
-  const end = () => over.abort()
-  place.held.then(end, end)
+  const unwatch = watchPlace(locker, claim)
   try {
-    for (let delayMs = ASK_AGAIN_MS; !over.signal.aborted; delayMs = Math.min(delayMs * 2, ASK_AGAIN_MOST_MS)) {
-      if (await locker.release(claim)) return
-      // It has only just begun, or it ended, or it was started by a version of this job that nobody may stop.
-      if (!(await isLive(locker, places, met.id))) return
-      await pause(locker, delayMs, over.signal)
+    const hold = await claim.held
+    if (hold === null) return await lookBack(locker, claim)
+    try {
+      const turn = await begin(locker, claim, hold)
+      if (turn.status !== 'begun') await hold.giveBack()
+      return turn
+    } catch (error) {
+      await hold.giveBack()
+      throw error
     }
-  } catch (error) {
-    locker.news.fault(claim, 'shared', 'release', error)
+  } finally {
+    unwatch()
   }
 }
 
-async function isLive(locker: Locker, { live }: Places, id: string): Promise<boolean> {
-  return (await locker.watching.look(live.name, id)).status === 'live'
+async function begin(locker: Locker, { lock: name, id: owner }: RunClaim, hold: Hold): Promise<Turn> {
+  const isHeld = () => hold.lease.valid
+  try {
+    const answer = await throughOutage(locker, () => locker.begin({ name, owner }), isHeld)
+    if (answer.status === 'displaced') return answer
+    return answer.status === 'lost' ? { status: 'gone' } : { status: 'begun', hold, notes: answer.notes }
+  } catch (error) {
+    if (isHeld()) throw error
+    return { status: 'gone' }
+  }
+}
+
+function left({ displacedBy }: RunClaim): Turn {
+  return displacedBy === null ? { status: 'gone' } : { status: 'displaced', by: displacedBy }
+}
+
+/** What became of a claim that has no place any more. */
+async function lookBack(locker: Locker, claim: RunClaim): Promise<Turn> {
+  const known = left(claim)
+  if (known.status === 'displaced') return known
+  const reply = await throughOutage(locker, () => locker.watching.look(claim.lock, claim.id))
+  return reply.status === 'displaced' ? reply : known
+}
+
+/** Notices when another process takes the place of the pending run. @returns ends that */
+function watchPlace({ watching }: Locker, claim: RunClaim): () => void {
+  let over = false
+  let leave = () => {}
+  const hear = async () => {
+    const heard = watching.hear(claim.lock, claim.id)
+    leave = heard.leave
+    try {
+      const ending = await heard.ending
+      if (over) return
+      if (ending.status === 'displaced') claim.displaced(ending.by)
+      else claim.placeLost()
+    } catch {
+      // The wait itself ends by the same outage, or by the same end of the client, and its error is told.
+    }
+  }
+  const started = claim.told.then(told => {
+    if (!over && told.course === 'queued') void hear()
+  })
+  started.catch(() => {})
+  return () => {
+    over = true
+    leave()
+  }
 }

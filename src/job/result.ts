@@ -8,12 +8,11 @@ export type Settled<R> = { readonly ok: true; readonly value: R } | { readonly o
 const LONGEST_MESSAGE = 4_096
 const LONGEST_WORD = 200
 
-/** What is kept of a run's end, or of a pending run that a newer one took over. */
+/** What is kept of a run's end. */
 type Kept =
   | { readonly value?: unknown }
   | { readonly error: { readonly name: string; readonly message: string; readonly code?: string } }
   | { readonly unavailable: string }
-  | { readonly takenOverBy: string }
 
 /**
  * A run's end as text for those who joined it. A value that cannot be told, since it is no JSON data or too long,
@@ -52,19 +51,8 @@ export function settledFrom<R>(text: string, id: string): Settled<R> {
     return { ok: false, error: new JobFailedError({ id, cause }) }
   }
   if (kept !== null && 'unavailable' in kept) return { ok: false, error: unavailable(id, kept.unavailable) }
-  if (kept !== null && !('takenOverBy' in kept)) return { ok: true, value: kept.value as R }
+  if (kept !== null) return { ok: true, value: kept.value as R }
   return { ok: false, error: unavailable(id, 'what was kept is in a form this version does not know') }
-}
-
-/** A note for those who follow a pending run that the run `id` takes over. */
-export function takenOverText(id: string): string {
-  return JSON.stringify({ takenOverBy: id } satisfies Kept)
-}
-
-/** The id in such a note; `null` for any other text. */
-export function takenOverBy(text: string): string | null {
-  const kept = parsed(text)
-  return kept !== null && 'takenOverBy' in kept && typeof kept.takenOverBy === 'string' ? kept.takenOverBy : null
 }
 
 /** Gives the value, or throws the error. */
@@ -73,15 +61,7 @@ export function unwrap<R>(end: Settled<R>): R {
   throw end.error
 }
 
-/** The promise's end as a value. Never rejects. */
-export function settle<R>(work: Promise<R>): Promise<Settled<R>> {
-  return work.then(
-    value => ({ ok: true, value }),
-    (error: unknown) => ({ ok: false, error }),
-  )
-}
-
-export function unavailable(id: string, why: string): SoloistError {
+function unavailable(id: string, why: string): SoloistError {
   return new SoloistError('RESULT_UNAVAILABLE', `the result of run ${id} cannot be had here: ${why}`)
 }
 

@@ -1,186 +1,191 @@
-import type { JobStrategy } from '../internal/job-modes.js'
-import type { HeldLease } from '../lock/holding/lease.js'
+import type { Note } from '../backend.js'
 import type { Locker } from '../lock/locker.js'
+import { type Claims, endPeriod, type Hold, type RunClaim } from './claim.js'
 import type { JobLocks } from './locks.js'
+import { argumentsIn, fold } from './merge.js'
 import type { JobDefinition } from './options.js'
-import type { Hold, Place } from './places.js'
-import { type Settled, settle, settledFrom, takenOverBy, unavailable, unwrap } from './result.js'
-import { execute, type RunEnd } from './run.js'
-import { type Entered, outcomeOf, type Reenter, type Trigger } from './trigger.js'
+import { isOutage, throughOutage } from './outage.js'
+import { turnOf } from './pending.js'
+import { type Settled, settledFrom } from './result.js'
+import { execute } from './run.js'
+import type { Trigger } from './trigger.js'
 
-/**
- * A run of this process, executing or about to, that other triggers of this process join without a call to the backend.
- */
-interface Local<R> {
+/** What became of a run of this process. */
+export type Fate<R> =
+  /** It has ended, or cannot come. `lapsed`: it had lost its lease by then, so it covers nobody but its own trigger. */
+  | { readonly status: 'ended'; readonly settled: Settled<R>; readonly lapsed: boolean }
+  /** Another trigger took its place before it began. */
+  | { readonly status: 'displaced'; readonly by: string }
+  /** It never began. */
+  | { readonly status: 'gone' }
+
+/** How a run ends that somebody relies on, or whichever took its place. */
+export type End<R> =
+  | { readonly status: 'ended'; readonly settled: Settled<R> }
+  /** The run `id` vanished, so whoever relies on it starts anew. */
+  | { readonly status: 'gone'; readonly id: string }
+
+/** A run of this process, from its trigger on. */
+export interface LocalRun<R> {
   readonly id: string
-  readonly state: 'queued' | 'running'
-  /** While it is valid, no other job of this key can be the live one. */
-  readonly lease: HeldLease
-  readonly settled: Promise<Settled<R>>
+  readonly claim: RunClaim
+  readonly fate: Promise<Fate<R>>
 }
 
-/** A run that waits for its turn. */
-export interface Waiting<A> {
-  readonly trigger: Trigger<A>
+/** A run that executes. */
+interface Executing {
   readonly id: string
-  readonly args: A
-  readonly place: Place
-  /** The slot of the one pending run; `null` for one of several that wait. */
-  readonly slot: HeldLease | null
-  /** What to do if the run that takes this one over dies. */
-  readonly strategy: JobStrategy
+  readonly hold: Hold
 }
 
-/** The runs of one job that this process executes, and those of other processes that its triggers rely on. */
+/** What a run is to do. */
+export interface RunPlan<A> {
+  readonly claim: RunClaim
+  /** The triggers that came to it together, in their order. */
+  readonly triggers: readonly Trigger<A>[]
+  /** Whether it is the pending run until it begins. */
+  readonly begins: boolean
+}
+
+/** The runs of one job that this process has, and the ends of those of other processes that its triggers rely on. */
 export class Runs<A, R> {
   readonly #locker: Locker
   readonly #jobs: JobLocks
   readonly #definition: JobDefinition<A, R>
-  readonly #reenter: Reenter<A, R>
-  /** By key. */
-  readonly #local = new Map<string, Local<R>>()
+  readonly #claims: Claims
+  readonly #keyOf: (args: A) => string
   /** By id. */
-  readonly #executing = new Map<string, Promise<RunEnd<R>>>()
-  /** By the id of the run that is followed, and the strategy by which the trigger starts anew if that run dies. */
-  readonly #covering = new Map<string, Promise<Settled<R>>>()
+  readonly #local = new Map<string, LocalRun<R>>()
+  /** By key: the last that began. */
+  readonly #executing = new Map<string, Executing>()
+  /** By id. */
+  readonly #ends = new Map<string, Promise<End<R>>>()
 
-  constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>, reenter: Reenter<A, R>) {
+  constructor(
+    locker: Locker,
+    jobs: JobLocks,
+    definition: JobDefinition<A, R>,
+    claims: Claims,
+    keyOf: (args: A) => string,
+  ) {
     this.#locker = locker
     this.#jobs = jobs
     this.#definition = definition
-    this.#reenter = reenter
+    this.#claims = claims
+    this.#keyOf = keyOf
   }
 
-  /** Executes a run. */
-  async run(trigger: Trigger<A>, id: string, args: A, hold: Hold): Promise<Settled<R>> {
-    const { names, places } = trigger
-    const stop = this.#definition.stops ? names.stop : null
-    const end = execute(this.#locker, this.#definition, { id, args, hold, stop })
-    this.#executing.set(id, end)
-    const settled = end.then(({ settled }) => settled)
-    // Elsewhere a run that executes is no duplicate, or one only for its period.
-    if (!places.periodic && !places.gated)
-      this.#offer(trigger.key, { id, state: 'running', lease: hold.lease, settled })
-    const ended = await end
-    this.#executing.delete(id)
-    const { name: job } = this.#definition
-    if (ended.lapsed) this.#jobs.count(job, 'lapsed')
-    if (!ended.settled.ok) {
-      const { error } = ended.settled
-      this.#locker.news.tell('jobFailed', { job, key: trigger.key, id, error })
-    }
-    return ended.settled
+  /** A run of this process: waits for its turn, and executes. */
+  start(plan: RunPlan<A>): LocalRun<R> {
+    const { id } = plan.claim
+    const fate = this.#live(plan)
+    const run = { id, claim: plan.claim, fate }
+    this.#local.set(id, run)
+    void fate.then(() => this.#local.delete(id))
+    return run
   }
 
-  /** Waits for a run's turn, and runs it, unless a newer one takes it over. */
-  async standBy(waiting: Waiting<A>): Promise<Settled<R>> {
-    const { trigger, slot } = waiting
-    const settled = settle(this.#standBy(waiting))
-    if (slot !== null && trigger.places.gated) {
-      this.#offer(trigger.key, { id: waiting.id, state: 'queued', lease: slot, settled })
-    }
-    return await settled
+  /** In this process, the run `by` took the place of another. */
+  displaced(id: string, by: string): void {
+    this.#local.get(id)?.claim.displaced(by)
   }
 
-  /** A run of this process that a trigger with this key joins now. */
-  joinable(key: string): Entered<R> | null {
-    const local = this.#local.get(key)
-    if (local === undefined || !local.lease.valid) return null
-    const { id, state, lease, settled } = local
-    const met = { id, state, ageMs: Math.round(lease.heldMs), dead: false } as const
-    return { outcome: outcomeOf('duplicate', id, met), settled, waits: true }
+  /** The run of this process that is certainly live with this key, and for how long, in milliseconds. */
+  executing(key: string): { readonly id: string; readonly ageMs: number } | null {
+    const run = this.#executing.get(key)
+    if (run === undefined || !run.hold.lease.valid) return null
+    return { id: run.id, ageMs: Math.round(run.hold.lease.heldMs) }
   }
 
-  /** How the run `id` ends, wherever it is. If it dies the trigger starts anew, by `strategy`. */
-  cover(trigger: Trigger<A>, id: string, strategy: JobStrategy): Promise<Settled<R>> {
-    const key = `${strategy} ${id}`
-    let end = this.#covering.get(key)
+  /** How the run `id` ends, wherever it is. Never rejects. */
+  end(trigger: Trigger<A>, id: string): Promise<End<R>> {
+    let end = this.#ends.get(id)
     if (end === undefined) {
-      end = settle(this.#cover(trigger, id, strategy)).finally(() => this.#covering.delete(key))
-      this.#covering.set(key, end)
+      end = this.#end(trigger, id)
+      this.#ends.set(id, end)
+      void end.then(() => this.#ends.delete(id))
     }
     return end
   }
 
-  async #standBy(waiting: Waiting<A>): Promise<R> {
-    const { trigger, id, args, place, strategy } = waiting
-    let turn: Hold | string
-    try {
-      turn = await this.#turn(waiting)
-    } catch (error) {
-      place.leave()
-      throw error
-    }
-    if (typeof turn !== 'string') return unwrap(await this.run(trigger, id, args, turn))
-    place.leave()
-    return unwrap(await this.cover({ ...trigger, args }, turn, strategy))
+  async #end(trigger: Trigger<A>, id: string): Promise<End<R>> {
+    const local = this.#local.get(id)
+    if (local === undefined) return await this.#endElsewhere(trigger, id)
+    const fate = await local.fate
+    if (fate.status === 'displaced') return await this.end(trigger, fate.by)
+    if (fate.status === 'gone' || fate.lapsed) return { status: 'gone', id }
+    return { status: 'ended', settled: fate.settled }
   }
 
-  /** What the run needs, once it is its turn, or the id of the run that took it over. */
-  async #turn({ place, slot }: Waiting<A>): Promise<Hold | string> {
-    if (slot === null) return await place.held
-    try {
-      const first = await Promise.race([place.held, this.#takenOver(slot)])
-      if (typeof first === 'string') return first
-      // Whoever changed what this run is to do has done so before this release, or finds the slot free.
-      if (await slot.releaseWith(null)) return first
-      return (await this.#whoTook(slot)) ?? first
-    } finally {
-      await slot[Symbol.asyncDispose]()
-    }
-  }
-
-  /** The id of the run that takes over this slot; never settles if none does. */
-  async #takenOver(slot: HeldLease): Promise<string> {
-    const ending = await this.#locker.watching.until(slot.name, slot.owner)
-    const by = ending.status === 'result' ? takenOverBy(ending.text) : null
-    return by ?? (await new Promise<never>(() => {}))
-  }
-
-  async #whoTook(slot: HeldLease): Promise<string | null> {
-    const reply = await this.#locker.watching.look(slot.name, slot.owner)
-    return reply.status === 'result' ? takenOverBy(reply.text) : null
-  }
-
-  async #cover(trigger: Trigger<A>, id: string, strategy: JobStrategy): Promise<R> {
-    const end = await this.#follow(trigger, id)
-    if (end !== null) return unwrap(end)
-    if (trigger.lives === 0) throw unavailable(id, 'it vanished with its process, as those before it did')
-    const again = await this.#reenter({ ...trigger, lives: trigger.lives - 1 }, strategy)
-    if (again.outcome.status !== 'duplicate') this.#jobs.count(this.#definition.name, 'recovered')
-    return unwrap(await again.settled)
-  }
-
-  /** How a run ended, or the one that took it over; `null` when it vanished. */
-  async #follow({ places }: Trigger<A>, id: string): Promise<Settled<R> | null> {
+  async #endElsewhere(trigger: Trigger<A>, id: string): Promise<End<R>> {
     const { watching } = this.#locker
-    const { ttlMs } = this.#definition
-    let current = id
-    for (;;) {
-      const here = this.#executing.get(current)
-      if (here !== undefined) {
-        const { settled, lapsed } = await here
-        return lapsed ? null : settled
+    const live = this.#claims.liveLock(trigger.names)
+    try {
+      let ending = await watching.until(live, id, this.#definition.ttlMs)
+      if (ending.status === 'result') return { status: 'ended', settled: settledFrom(ending.text, id) }
+      // A run that waits for a period is displaced there.
+      if (ending.status === 'gone' && this.#claims.periodic) {
+        const reply = await throughOutage(this.#locker, () => watching.look(trigger.names.trigger, id))
+        if (reply.status === 'displaced') ending = reply
       }
-      const run = await watching.until(places.live.name, current, ttlMs)
-      if (run.status === 'result') return settledFrom(run.text, current)
-      const pending = await watching.until(places.slot, current, ttlMs)
-      const next = pending.status === 'result' ? takenOverBy(pending.text) : null
-      if (next !== null) {
-        current = next
-        continue
-      }
-      // Between the two calls it may have given up the slot and begun to run.
-      const later = await watching.until(places.live.name, current, ttlMs)
-      return later.status === 'result' ? settledFrom(later.text, current) : null
+      return ending.status === 'displaced' ? await this.end(trigger, ending.by) : { status: 'gone', id }
+    } catch (error) {
+      this.failed(trigger, id, error)
+      return { status: 'ended', settled: { ok: false, error } }
     }
   }
 
-  #offer(key: string, local: Local<R>): void {
-    this.#local.set(key, local)
-    const withdraw = () => {
-      if (this.#local.get(key) === local) this.#local.delete(key)
-    }
-    local.settled.then(withdraw)
+  /** What cannot come is told, also when nobody awaits it. At the end of the client its user knows. */
+  failed({ key }: Trigger<A>, id: string, error: unknown): void {
+    if (isOutage(error)) this.#locker.news.tell('jobFailed', { job: this.#definition.name, key, id, error })
   }
+
+  async #live({ claim, triggers, begins }: RunPlan<A>): Promise<Fate<R>> {
+    const newest = triggers.at(-1) as Trigger<A>
+    let turn: Awaited<ReturnType<typeof turnOf>>
+    try {
+      turn = await turnOf(this.#locker, claim, begins)
+    } catch (error) {
+      this.failed(newest, claim.id, error)
+      return { status: 'ended', settled: { ok: false, error }, lapsed: false }
+    }
+    if (turn.status !== 'begun') return turn
+    const { merge } = this.#definition
+    const { hold, notes } = turn
+    // Others relied on what they left here, and this is not there any more.
+    if (merge !== null && notes !== null && !notes.some(({ owner }) => owner === claim.id)) {
+      await hold.giveBack()
+      return { status: 'gone' }
+    }
+    const args = merge === null ? () => newest.args : () => fold(merge, this.#keyOf, allOf(triggers, notes), newest.key)
+    return await this.#execute(claim, newest, args, hold)
+  }
+
+  async #execute(claim: RunClaim, { key, names }: Trigger<A>, args: () => A, hold: Hold): Promise<Fate<R>> {
+    const { stops, releaseOnFailure, name: job } = this.#definition
+    const { id } = claim
+    const executing = { id, hold }
+    this.#executing.set(key, executing)
+    const end = await execute(this.#locker, this.#definition, { id, args, hold, stop: stops ? names.stop : null })
+    if (this.#executing.get(key) === executing) this.#executing.delete(key)
+    if (!end.called) {
+      await hold.giveBack()
+      return { status: 'gone' }
+    }
+    const { settled, lapsed } = end
+    if (lapsed) this.#jobs.count(job, 'lapsed')
+    if (!settled.ok) {
+      if (releaseOnFailure) await endPeriod(this.#locker, claim.lock, id)
+      this.#locker.news.tell('jobFailed', { job, key, id, error: settled.error })
+    }
+    return { status: 'ended', settled, lapsed }
+  }
+}
+
+/** The arguments of all whom a run covers, in the order of the store, each once. */
+function allOf<A>(triggers: readonly Trigger<A>[], notes: readonly Note[] | null): readonly A[] {
+  const [only] = triggers
+  if (only !== undefined && triggers.length === 1 && (notes === null || notes.length === 1)) return [only.args]
+  if (notes === null) return triggers.map(({ text }) => JSON.parse(text) as A)
+  return [...new Map(notes.map(({ owner, text }) => [owner, text])).values()].flatMap(text => argumentsIn<A>(text))
 }

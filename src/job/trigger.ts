@@ -1,18 +1,19 @@
 import type { JobState } from '../errors.js'
-import type { JobStrategy } from '../internal/job-modes.js'
 import type { JobLockNames } from './names.js'
 import type { TriggerOutcome, TriggerStatus } from './outcome.js'
-import type { Places } from './places.js'
 import type { Settled } from './result.js'
 
 /** One trigger, with what was computed of it once. */
 export interface Trigger<A> {
   readonly args: A
+  /** In which order this process's triggers came: higher is later. */
+  readonly order: number
   readonly key: string
   readonly names: JobLockNames
-  readonly places: Places
-  /** How often it may still start anew because the run it relied on died with its process. */
-  readonly lives: number
+  /** The arguments as they are carried for `merge`; empty without it. */
+  readonly text: string
+  /** For operators. */
+  readonly description: string | null
 }
 
 /** What a trigger came to: the outcome for its caller, and the end of the run it relies on. */
@@ -21,6 +22,8 @@ export interface Entered<R> {
   readonly settled: Promise<Settled<R>>
   /** Whether that is up to a run that others began, or that waits for one. */
   readonly waits: boolean
+  /** Whether it is a run of this trigger's own. */
+  readonly own: boolean
 }
 
 /** The live run that a trigger found. */
@@ -28,12 +31,7 @@ export interface Met {
   readonly id: string
   readonly state: JobState
   readonly ageMs: number | null
-  /** Its process died, so its place may be taken. */
-  readonly dead: boolean
 }
-
-/** Starts a trigger anew, by the strategy that was decided on the first time. */
-export type Reenter<A, R> = (trigger: Trigger<A>, strategy: JobStrategy) => Promise<Entered<R>>
 
 /** The outcome of a trigger. @param met the live run it found, if any */
 export function outcomeOf(status: TriggerStatus, id: string, met: Met | null): TriggerOutcome {

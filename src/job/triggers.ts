@@ -1,25 +1,46 @@
 import { DuplicateJobError, SoloistError } from '../errors.js'
+import { decide, decideAnew, type MetRun, verdict } from '../internal/job-decision.js'
 import { checkStrategy, type JobStrategy } from '../internal/job-modes.js'
+import { described } from '../internal/job-terms.js'
+import { afterEvents } from '../internal/real-time.js'
 import { outsideBlocks, selfWait } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
+import type { TriggerTold } from '../lock/request.js'
+import { type ClaimOrder, Claims, type RunClaim } from './claim.js'
 import { jobKeying } from './key.js'
 import type { JobLocks } from './locks.js'
+import { carried, chunks, noteOf, tryMerge } from './merge.js'
 import { jobLockNames } from './names.js'
 import type { JobDefinition } from './options.js'
+import { throughOutage } from './outage.js'
 import type { TriggerOutcome } from './outcome.js'
-import { askToStop, becomePending, carried } from './pending.js'
-import { Places } from './places.js'
-import { type Settled, settle, unwrap } from './result.js'
-import { Runs } from './runs.js'
+import { takePeriod } from './period.js'
+import { type Settled, unwrap } from './result.js'
+import { type LocalRun, Runs } from './runs.js'
+import { Gathering, Turnstile } from './sharing.js'
+import { askToStop } from './stop.js'
 import { type Entered, type Met, outcomeOf, type Trigger } from './trigger.js'
-import { Turnstile } from './turnstile.js'
-
-/** How often a trigger looks again at a lock that others change between two of its steps. */
-const MOST_LOOKS = 100
-/** How often a trigger starts anew when what covers it dies with its process. */
-const MOST_RECOVERIES = 5
+import { checkResultOptions, type ResultOptions, waitFor } from './waiting.js'
 
 type Strategy<A> = JobDefinition<A, unknown>['onDuplicate']
+/** Strategies by which a trigger has a run of its own, or adds to one. */
+type Adding = 'rerun' | 'replace' | 'delay'
+
+/** What a trigger came to that does nothing where it meets a run. */
+interface Meeting<R> {
+  /** Its run, if it met none. */
+  readonly run: { readonly local: LocalRun<R>; readonly outcome: TriggerOutcome; readonly queued: boolean } | null
+  /** The run that it met. */
+  readonly met: Met | null
+}
+
+/** A trigger that has a run of its own, or adds to one. */
+interface Addition<A> {
+  readonly trigger: Trigger<A>
+  readonly strategy: Adding
+  /** The run that it relied on, which vanished; `null`: it came just now. */
+  readonly after: string | null
+}
 
 /** Everything one process does for the triggers of one job. */
 export class Triggers<A, R> {
@@ -27,21 +48,24 @@ export class Triggers<A, R> {
   readonly #jobs: JobLocks
   readonly #definition: JobDefinition<A, R>
   readonly #keyOf: (args: A) => string
+  readonly #claims: Claims
   readonly #runs: Runs<A, R>
   /**
    * A run that starts also serves triggers that came just before. A run that was found live may have ended before they
    * came.
    */
-  readonly #joining = new Turnstile<Entered<R>>(({ outcome }) => outcome.status !== 'duplicate')
+  readonly #meeting = new Turnstile<Meeting<R>>(({ run }) => run !== null)
+  readonly #adding = new Gathering<Addition<A>, Entered<R>>(group => this.#addAll(group))
+
+  #count = 0
 
   constructor(locker: Locker, jobs: JobLocks, definition: JobDefinition<A, R>) {
     this.#locker = locker
     this.#jobs = jobs
     this.#definition = definition
     this.#keyOf = jobKeying(definition.key)
-    this.#runs = new Runs(locker, jobs, definition, (trigger, strategy) => {
-      return strategy === 'join' ? this.#join(trigger) : this.#enter(trigger, strategy)
-    })
+    this.#claims = new Claims(locker, definition)
+    this.#runs = new Runs(locker, jobs, definition, this.#claims, this.#keyOf)
   }
 
   key(args: A): string {
@@ -49,13 +73,15 @@ export class Triggers<A, R> {
   }
 
   /** Asks for a run and waits for its result, as {@link Triggers.result}. */
-  async call(args: A): Promise<R> {
+  async call(args: A, options: ResultOptions = {}): Promise<R> {
+    const wait = checkResultOptions(options)
     const { onDuplicate } = this.#definition
     const key = this.key(args)
     // Before anything is left behind: a run that is asked for again and again by itself would never end.
     if (typeof onDuplicate === 'string' && onDuplicate !== 'reject' && onDuplicate !== 'skip')
       this.#assertNotWithin(key)
-    return await this.result(await this.#trigger(args, key), key)
+    const work = async () => await this.result(await this.#trigger(args, key), key)
+    return await waitFor(this.#locker, work(), wait)
   }
 
   /** Does what the job's mode and strategy say. The run is no part of the block that the call is made in. */
@@ -69,20 +95,22 @@ export class Triggers<A, R> {
    *
    * @throws SoloistError `SELF_WAIT` when it cannot before the handler ends that the call is made in
    */
-  async result({ outcome, settled, waits }: Entered<R>, key: string): Promise<R> {
+  async result({ outcome, settled, waits }: Entered<R>, key: string, options: ResultOptions = {}): Promise<R> {
+    const wait = checkResultOptions(options)
     if (waits) this.#assertNotWithin(key, outcome)
-    return unwrap(await settled)
+    return unwrap(await waitFor(this.#locker, settled, wait))
   }
 
   async #trigger(args: A, key: string): Promise<Entered<R>> {
-    const { name, onDuplicate, merge } = this.#definition
-    if (merge !== null) carried(args)
-    const names = jobLockNames(name, key)
-    const places = new Places(this.#locker, names, this.#definition)
-    const trigger = { args, key, names, places, lives: MOST_RECOVERIES }
+    const { name, onDuplicate, merge, describe } = this.#definition
+    const text = merge === null ? '' : carried(args)
+    if (merge !== null) tryMerge(merge, this.#keyOf, text, key)
+    const description = describe === null ? null : described(describe, args)
+    this.#count += 1
+    const trigger = { args, order: this.#count, key, names: jobLockNames(name, key), text, description }
     this.#locker.assertTakesWork()
     try {
-      const entered = onDuplicate === 'join' ? await this.#join(trigger) : await this.#enter(trigger, onDuplicate)
+      const entered = await this.#enter(trigger, onDuplicate)
       this.#jobs.count(name, entered.outcome.status)
       return entered
     } catch (error) {
@@ -93,175 +121,255 @@ export class Triggers<A, R> {
 
   /** @throws SoloistError `SELF_WAIT` when the call is made in a run with this key, which would wait for itself */
   #assertNotWithin(key: string, outcome: TriggerOutcome | null = null): void {
-    const { name, mode, stops } = this.#definition
+    const { name, stops, limit } = this.#definition
     const { blocks } = this.#locker
     // A run that is asked to stop may end all the same.
     if (stops) return
-    const names = jobLockNames(name, key)
-    const { live } = new Places(this.#locker, names, this.#definition)
-    const joins = outcome?.status === 'duplicate' ? outcome.id : null
+    const live = this.#claims.liveLock(jobLockNames(name, key))
+    const joined = outcome?.status === 'duplicate' ? outcome.id : null
     // Runs of one period do not keep each other waiting.
-    const within =
-      mode === 'untilExpired' ? joins !== null && blocks.isUnder(live.name, joins) : blocks.isUnder(live.name)
-    if (within) throw selfWait(`a run of the job ${JSON.stringify(name)} that cannot end before it`)
-  }
-
-  /**
-   * As `#enter` for `join`. A run of this process is joined without a call; triggers that come together share one call.
-   */
-  async #join(trigger: Trigger<A>): Promise<Entered<R>> {
-    const { value, first } = await this.#joining.pass(trigger.key, async () => {
-      return this.#runs.joinable(trigger.key) ?? (await this.#enter(trigger, 'join'))
-    })
-    const { outcome, settled } = value
-    if (first || outcome.status === 'duplicate') return value
-    const { id, status } = outcome
-    const state = status === 'deferred' ? 'queued' : 'running'
-    return { outcome: outcomeOf('duplicate', id, { id, state, ageMs: 0, dead: false }), settled, waits: true }
+    const full = !this.#claims.periodic && blocks.countUnder(live) >= (limit ?? 1)
+    if (full || (joined !== null && blocks.isUnder(live, joined))) {
+      throw selfWait(`a run of the job ${JSON.stringify(name)} that cannot end before it`)
+    }
   }
 
   async #enter(trigger: Trigger<A>, strategy: Strategy<A>): Promise<Entered<R>> {
-    const { places, args } = trigger
-    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
-      const id = this.#locker.newOwner()
-      const entered = places.gated ? await this.#enterGate(trigger, id) : await this.#enterAtOnce(trigger, id)
-      if (entered !== null) return entered
-      const met = await this.#meet(places)
-      if (met?.dead === false) return await this.#meeting(trigger, id, met, strategy)
-      if (met === null) continue
-      const hold = await places.takeOver(id, met.id)
-      if (hold === null) continue
-      return {
-        outcome: outcomeOf('recovered', id, met),
-        settled: this.#runs.run(trigger, id, args, hold),
-        waits: false,
+    if (!this.#claims.periodic && adds(strategy)) return await this.#add(trigger, strategy)
+    const { value, first } = await this.#meeting.pass(trigger.key, () => this.#meet(trigger))
+    const { run } = value
+    if (run === null) return await this.#onMet(trigger, value.met as Met, strategy)
+    const { local, outcome, queued } = run
+    if (first) return { outcome, settled: this.#own(trigger, local, 'join'), waits: queued, own: true }
+    return await this.#onMet(trigger, { id: local.id, state: queued ? 'queued' : 'running', ageMs: 0 }, strategy)
+  }
+
+  /** Asks for a run, and does nothing where one is met. */
+  async #meet(trigger: Trigger<A>): Promise<Meeting<R>> {
+    const { mode, limit } = this.#definition
+    const { periodic, gated } = this.#claims
+    const here = periodic || gated || limit !== null ? null : this.#runs.executing(trigger.key)
+    if (here !== null) return { run: null, met: { ...here, state: 'running' } }
+    const decision = decide(mode, 'join', false)
+    const order = { decision, note: noteFor([trigger], this.#definition), begins: false, without: null }
+    const asked = await this.#ask(trigger, order)
+    const found = this.#found(trigger, asked)
+    if (found.run !== null || !periodic) return found
+    const met = await this.#ofPeriod(trigger, found.met as Met)
+    if (met !== null) return { run: null, met }
+    // Its run died in its period.
+    const dead = { ...(found.met as Met), state: 'finished' } as const
+    const again = this.#found(trigger, await this.#ask(trigger, { ...order, without: dead.id }), dead)
+    if (again.run !== null) return again
+    const other = again.met as Met
+    return { run: null, met: (await this.#ofPeriod(trigger, other)) ?? { ...other, state: 'running' } }
+  }
+
+  /** What was found by asking for a run. @param dead the run that was removed for it */
+  #found(trigger: Trigger<A>, { claim, told }: Asked, dead: Met | null = null): Meeting<R> {
+    const { mode } = this.#definition
+    const { status, met } = verdict(mode, 'join', told.course, told.seen)
+    if (told.course === 'met') return { run: null, met: metBy(met ?? unseen(claim)) }
+    const queued = told.course === 'queued'
+    const local = this.#runs.start({ claim, triggers: [trigger], begins: queued })
+    const outcome =
+      dead === null ? outcomeOf(status, claim.id, met && metBy(met)) : outcomeOf('recovered', claim.id, dead)
+    return { run: { local, outcome, queued }, met: null }
+  }
+
+  /** How far the run of a period is; `null`: its process died. */
+  async #ofPeriod({ names }: Trigger<A>, met: Met): Promise<Met | null> {
+    if (met.state === 'queued') return met
+    const { status } = await this.#locker.watching.look(names.run, met.id)
+    return status === 'gone' ? null : { ...met, state: status === 'live' ? 'running' : 'finished' }
+  }
+
+  /** A trigger that met a run. */
+  async #onMet(trigger: Trigger<A>, met: Met, by: Strategy<A>): Promise<Entered<R>> {
+    const strategy = typeof by === 'function' ? await this.#decided(by, trigger.args, met) : by
+    switch (strategy) {
+      case 'join': {
+        const settled = this.#covered(trigger, met.id, 'join')
+        return { outcome: outcomeOf('duplicate', met.id, met), settled, waits: true, own: false }
       }
-    }
-    const message = `the locks of job ${JSON.stringify(this.#definition.name)} changed at each look`
-    throw new SoloistError('BACKEND_UNAVAILABLE', message)
-  }
-
-  async #enterAtOnce(trigger: Trigger<A>, id: string): Promise<Entered<R> | null> {
-    const hold = await trigger.places.enter(id)
-    if (hold === null) return null
-    const settled = this.#runs.run(trigger, id, trigger.args, hold)
-    return { outcome: outcomeOf('started', id, null), settled, waits: false }
-  }
-
-  /** Where the gate is the slot of the one pending run: takes it, and runs at once or after the run that executes. */
-  async #enterGate(trigger: Trigger<A>, id: string): Promise<Entered<R> | null> {
-    const { places, args } = trigger
-    const slot = await places.takeSlot(id, this.#meta(args))
-    if (slot === null) return null
-    const place = places.queue(id)
-    const strategy = this.#following
-    const settled = this.#runs.standBy({ trigger, id, args, place, slot, strategy })
-    if (await place.atOnce) return { outcome: outcomeOf('started', id, null), settled, waits: false }
-    const holder = await this.#jobs.holder(places.live.name)
-    const running: Met | null = holder && { id: holder.owner, state: 'running', ageMs: holder.ageMs, dead: false }
-    return { outcome: outcomeOf('deferred', id, running), settled, waits: true }
-  }
-
-  async #meeting(trigger: Trigger<A>, id: string, met: Met, strategy: Strategy<A>): Promise<Entered<R>> {
-    switch (typeof strategy === 'function' ? await this.#decided(strategy, trigger.args, met) : strategy) {
-      case 'join':
-        return {
-          outcome: outcomeOf('duplicate', met.id, met),
-          settled: this.#runs.cover(trigger, met.id, 'join'),
-          waits: true,
-        }
       case 'reject':
         throw this.#duplicate(met)
       case 'skip': {
         const settled = Promise.resolve<Settled<R>>({ ok: false, error: this.#duplicate(met) })
-        return { outcome: outcomeOf('duplicate', met.id, met), settled, waits: false }
+        return { outcome: outcomeOf('duplicate', met.id, met), settled, waits: false, own: false }
       }
-      case 'delay':
-        return await this.#delay(trigger, id, met)
-      case 'rerun':
-        return await this.#pend(trigger, id, met, 'rerun')
-      case 'replace':
-        return await this.#pend(trigger, id, met, 'replace')
+      default:
+        return await this.#add(trigger, strategy)
     }
   }
 
-  async #decided(decide: Exclude<Strategy<A>, JobStrategy>, args: A, { id, state, ageMs }: Met): Promise<JobStrategy> {
-    return checkStrategy('what onDuplicate returned', await decide({ args, id, state, ageMs }))
-  }
-
-  /** Waits in line, and runs whatever comes meanwhile. */
-  async #delay(trigger: Trigger<A>, id: string, met: Met): Promise<Entered<R>> {
-    const { places, args } = trigger
-    const strategy = 'delay'
-    if (!places.gated) {
-      const place = places.queue(id)
-      const settled = this.#runs.standBy({ trigger, id, args, place, slot: null, strategy })
-      const started = await place.atOnce
-      return {
-        outcome: started ? outcomeOf('started', id, null) : outcomeOf('deferred', id, met),
-        settled,
-        waits: !started,
-      }
-    }
-    const gate = places.queueForSlot(id, this.#meta(args))
-    const settled = settle(
-      (async () => {
-        const { lease: slot } = await gate.held
-        return unwrap(await this.#runs.standBy({ trigger, id, args, place: places.queue(id), slot, strategy }))
-      })(),
-    )
-    await gate.atOnce
-    return { outcome: outcomeOf('deferred', id, met), settled, waits: true }
-  }
-
-  /** Becomes the one run that starts after the live one, in the place of another that waits for that. */
-  async #pend(trigger: Trigger<A>, id: string, met: Met, strategy: 'rerun' | 'replace'): Promise<Entered<R>> {
-    const { places } = trigger
-    const place = strategy === 'replace' ? places.queueBehind(id, met.id) : places.queue(id)
-    let pending: Awaited<ReturnType<typeof becomePending<A>>>
+  async #decided(by: Exclude<Strategy<A>, JobStrategy>, args: A, { id, state, ageMs }: Met): Promise<JobStrategy> {
+    let strategy: unknown
     try {
-      pending = await becomePending(this.#locker, this.#jobs, this.#definition, trigger, id, place)
+      strategy = await by({ args, id, state, ageMs })
+    } catch (cause) {
+      throw new SoloistError('INVALID_ARGUMENT', 'onDuplicate threw', { cause })
+    }
+    return checkStrategy('what onDuplicate returned', strategy)
+  }
+
+  async #add(trigger: Trigger<A>, strategy: Adding, after: string | null = null): Promise<Entered<R>> {
+    const addition = { trigger, strategy, after }
+    // All that relied on one run start anew together.
+    return await this.#adding.join(`${strategy} ${after ?? ''} ${trigger.key}`, addition, after !== null)
+  }
+
+  /** Triggers with one key and strategy. They go in the order they came, also when they start anew. */
+  async #addAll(group: readonly Addition<A>[]): Promise<readonly Entered<R>[]> {
+    const { mode, merge } = this.#definition
+    const { strategy, after } = group[0] as Addition<A>
+    const decision = (after === null ? decide : decideAnew)(mode, strategy, merge !== null)
+    const triggers = group.map(({ trigger }) => trigger).sort((a, b) => a.order - b.order)
+    const follows = decision.running === 'follow'
+    // Each of those that wait has a run of its own. Of others one goes, and covers those before it.
+    const parts = strategy === 'delay' ? triggers.map(one => [one]) : follows ? chunks(triggers, textOf) : [triggers]
+    const first = (part: readonly Trigger<A>[]) => (follows ? 0 : part.length - 1)
+    const entered = await Promise.all(parts.map(part => this.#addPart(part, first(part), decision, strategy, after)))
+    const all = new Map(entered.flat().map((each, i) => [triggers[i], each]))
+    return group.map(({ trigger }) => all.get(trigger) as Entered<R>)
+  }
+
+  /** @param carrier which of these triggers is the one that the others are told of */
+  async #addPart(
+    triggers: readonly Trigger<A>[],
+    carrier: number,
+    decision: ClaimOrder['decision'],
+    strategy: Adding,
+    after: string | null,
+  ): Promise<readonly Entered<R>[]> {
+    const { mode } = this.#definition
+    const trigger = triggers[carrier] as Trigger<A>
+    // Where only a run that waits is a duplicate, each of those that wait becomes the pending run in its turn.
+    const begins = strategy === 'delay' && this.#claims.gated
+    const carrying = decision.pending === 'follow' ? triggers : [trigger]
+    const note = noteFor(carrying, this.#definition)
+    // A run that waits for a period and does not hold its own lock any more cannot run.
+    const without = this.#claims.periodic ? after : null
+    const { claim, told } = await this.#ask(trigger, { decision, note, begins, without }, after !== null)
+    const { course, seen } = told
+    const waits = course !== 'granted'
+    const { status, ofMet, met } = verdict(mode, strategy, course, seen)
+    const idOf = (of: boolean, run: MetRun | null, id: string) => (of && run !== null ? run.owner : id)
+    if (course === 'met') {
+      const id = told.noted ?? (seen.pending ?? met ?? unseen(claim)).owner
+      const outcome = outcomeOf(status, idOf(ofMet, met, id), met && metBy(met))
+      return triggers.map(each => ({ outcome, settled: this.#covered(each, id, strategy), waits, own: false }))
+    }
+    const pending = begins || (waits && strategy !== 'delay')
+    const local = this.#runs.start({ claim, triggers: carrying, begins: pending })
+    if (strategy === 'replace' && waits) this.#follow(trigger, claim, seen.running?.owner ?? null)
+    const { id } = claim
+    const own = outcomeOf(status, idOf(ofMet, met, id), met && metBy(met))
+    // The others came to a run that was there already.
+    const run = { owner: id, ageMs: 0 }
+    const seenBy = waits ? { ...seen, pending: run } : { running: run, pending: null, waiting: null }
+    const others = verdict(mode, strategy, 'queued', seenBy)
+    const besides = outcomeOf(others.status, idOf(others.ofMet, others.met, id), others.met && metBy(others.met))
+    return triggers.map((each, i) => {
+      if (i === carrier) return { outcome: own, settled: this.#own(each, local, strategy), waits, own: true }
+      return { outcome: besides, settled: this.#covered(each, id, strategy), waits: true, own: false }
+    })
+  }
+
+  /** Sends one trigger step. @param anew repeats it through an outage: what was accepted once is not lost by one */
+  async #ask(trigger: Trigger<A>, order: Omit<ClaimOrder, 'id' | 'description'>, anew = false): Promise<Asked> {
+    const id = this.#locker.newOwner()
+    const ask = async () => {
+      const claim = this.#claims.claim(trigger.names, { ...order, id, description: trigger.description })
+      return { claim, told: await claim.told }
+    }
+    const asked = anew ? await throughOutage(this.#locker, ask) : await ask()
+    const { course, seen } = asked.told
+    const displaces = order.decision.pending === 'displace' && seen.pending !== null
+    // With a limit it may have been granted beside the pending run.
+    if (displaces && (course === 'queued' || (course === 'granted' && this.#definition.limit === null))) {
+      this.#runs.displaced(seen.pending.owner, id)
+    }
+    return asked
+  }
+
+  /** What `replace` does beside waiting. */
+  #follow({ names }: Trigger<A>, claim: RunClaim, running: string | null): void {
+    if (running === null) return
+    const { stops, ttlMs } = this.#definition
+    let over = false
+    const end = () => {
+      over = true
+    }
+    claim.held.then(end, end)
+    const live = this.#claims.liveLock(names)
+    if (stops) void askToStop(this.#locker, names.stop, live, running, () => over)
+    if (this.#claims.periodic) void takePeriod(this.#locker, claim, live, running, ttlMs, () => over)
+  }
+
+  /** How a trigger ends that has a run of its own. */
+  async #own(trigger: Trigger<A>, run: LocalRun<R>, strategy: Adding | 'join'): Promise<Settled<R>> {
+    const fate = await run.fate
+    if (fate.status === 'ended') return fate.settled
+    return fate.status === 'displaced'
+      ? await this.#covered(trigger, fate.by, strategy)
+      : await this.#anew(trigger, run.id, strategy)
+  }
+
+  /** How a trigger ends that relies on the run `id`. */
+  async #covered(trigger: Trigger<A>, id: string, strategy: Adding | 'join'): Promise<Settled<R>> {
+    const end = await this.#runs.end(trigger, id)
+    return end.status === 'ended' ? end.settled : await this.#anew(trigger, end.id, strategy)
+  }
+
+  /** The run that a trigger relied on vanished. */
+  async #anew(trigger: Trigger<A>, id: string, strategy: Adding | 'join'): Promise<Settled<R>> {
+    let entered: Entered<R>
+    try {
+      if (strategy === 'join') {
+        await new Promise<void>(afterEvents)
+        entered = await throughOutage(this.#locker, () => this.#enter(trigger, 'join'))
+      } else entered = await this.#add(trigger, strategy, id)
     } catch (error) {
-      place.leave()
-      throw error
+      this.#runs.failed(trigger, id, error)
+      return { ok: false, error }
     }
-    const settled = this.#runs.standBy({ trigger, id, ...pending, strategy })
-    if (strategy === 'replace') {
-      if (this.#definition.stops && met.state === 'running') void askToStop(this.#locker, trigger, met, place)
-      return { outcome: outcomeOf('replaced', id, met), settled, waits: true }
-    }
-    return { outcome: outcomeOf('deferred', met.id, met), settled, waits: true }
-  }
-
-  /** Who is live, or `null` when nobody is any more. */
-  async #meet({ gate, live, gated, periodic }: Places): Promise<Met | null> {
-    const state = await this.#jobs.inspect(gate)
-    if (state === null) return null
-    const [holder] = state.holders
-    if (holder === undefined) {
-      const [waiter] = state.waiters
-      return waiter === undefined
-        ? null
-        : { id: waiter.owner, state: 'queued', ageMs: state.atMs - waiter.waitingSinceMs, dead: false }
-    }
-    const id = holder.owner
-    const ageMs = holder.acquiredAtMs === null ? null : state.atMs - holder.acquiredAtMs
-    if (!periodic) return { id, state: gated ? 'queued' : 'running', ageMs, dead: false }
-    const { status } = await this.#locker.watching.look(live.name, id)
-    return { id, state: status === 'live' ? 'running' : 'finished', ageMs, dead: status === 'gone' }
-  }
-
-  #meta(args: A): string | null {
-    return this.#definition.merge === null ? null : carried(args)
-  }
-
-  /** What a pending run does for its trigger if the run that took it over dies: start anew, behind what runs then. */
-  get #following(): JobStrategy {
-    const { onDuplicate } = this.#definition
-    return onDuplicate === 'replace' ? 'replace' : 'rerun'
+    if (entered.own) this.#jobs.count(this.#definition.name, 'recovered')
+    return await entered.settled
   }
 
   #duplicate({ id, state, ageMs }: Met): DuplicateJobError {
     return new DuplicateJobError({ job: this.#definition.name, id, state, ageMs })
   }
+}
+
+/** What one trigger step came to. */
+interface Asked {
+  readonly claim: RunClaim
+  readonly told: TriggerTold
+}
+
+function adds(strategy: unknown): strategy is Adding {
+  return strategy === 'rerun' || strategy === 'replace' || strategy === 'delay'
+}
+
+function textOf({ text }: { readonly text: string }): string {
+  return text
+}
+
+/** What these triggers leave with the pending run. */
+function noteFor<A>(
+  triggers: readonly Trigger<A>[],
+  { merge }: Pick<JobDefinition<A, unknown>, 'merge'>,
+): string | null {
+  return merge === null ? null : noteOf(triggers.map(textOf))
+}
+
+function metBy({ owner, state, ageMs }: MetRun): Met {
+  return { id: owner, state, ageMs }
+}
+
+/** A store that says that something was met has to say what. */
+function unseen({ lock }: RunClaim): never {
+  throw new SoloistError('BACKEND_UNAVAILABLE', `the store did not say which run of ${JSON.stringify(lock)} it met`)
 }

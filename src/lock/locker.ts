@@ -3,6 +3,7 @@ import type {
   AcquireAnswer,
   Answer,
   Backend,
+  BeginAnswer,
   Claim,
   ClaimId,
   ClaimMode,
@@ -30,7 +31,7 @@ import { type RenewalHost, Renewer } from './holding/renewal.js'
 import { Retake, type RetakeHost } from './holding/retake.js'
 import type { Holding } from './holding/token.js'
 import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
-import type { LockRequest } from './request.js'
+import type { LockRequest, TriggerTerms } from './request.js'
 import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
 import { type WatchingHost, WatchRoom } from './waiting/watching.js'
@@ -91,6 +92,7 @@ export class Locker
   readonly #calls: Calls
   readonly #renewer: Renewer
   readonly #onDurable = new Set<(claim: ClaimId) => void>()
+  readonly #atAbort = new Set<(reason: SoloistError) => void>()
   #sequence = 0
   /** How many leases this client holds. */
   held = 0
@@ -126,12 +128,25 @@ export class Locker
     let patience = now - sinceMs < request.waitMs ? WAITS : INSISTS
     if (part !== null) patience = { ...patience, unless: part.unless, onQueued: part.onQueued }
     // One that insists never resolves with null.
-    return this.#attempt(request, patience, sinceMs) as Promise<HeldLease>
+    return this.#attempt(request, patience, sinceMs).result as Promise<HeldLease>
   }
 
   /** Takes the lock if it is free now, else `null`. */
   tryAcquire(request: LockRequest): Promise<HeldLease | null> {
-    return this.#attempt(request, TRIES, this.collector.nowMs)
+    return this.#attempt(request, TRIES, this.collector.nowMs).result
+  }
+
+  /** Asks for a run of a job, and waits for its turn as long as it has a place. */
+  trigger(request: LockRequest & { readonly trigger: TriggerTerms }): Attempt {
+    return this.#attempt(request, WAITS, this.collector.nowMs)
+  }
+
+  /** Begins a run whose claim was granted. */
+  begin({ name, owner }: ClaimId): Promise<Done<BeginAnswer>> {
+    return new Promise((resolve, reject) => {
+      const listener = { answered: resolve, failed: reject }
+      this.collector.add<BeginAnswer>({ kind: 'begin', name, owner }, this.locks.at(name), true, listener)
+    })
   }
 
   /** Claims a lock in one step, without a lease that is kept renewed. */
@@ -260,7 +275,7 @@ export class Locker
     await this.#calls.run('close', backend => backend.close())
   }
 
-  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Promise<HeldLease | null> {
+  #attempt(request: LockRequest, patience: Patience, sinceMs: number): Attempt {
     this.assertTakesWork()
     if (request.signal?.aborted) throw aborted(request.signal)
     patience.unless?.throwIfAborted()
@@ -272,7 +287,7 @@ export class Locker
     const attempt = new Attempt(this, claim, lock, request, patience, sinceMs, this.blocks.isInside)
     lock.put(attempt)
     attempt.start()
-    return attempt.result
+    return attempt
   }
 
   /** @throws SoloistError `INVALID_ARGUMENT` when something stands for this claim */
@@ -387,6 +402,17 @@ export class Locker
 
   endWatching(reason: SoloistError): void {
     this.watching.close(reason)
+    for (const run of [...this.#atAbort]) run(reason)
+  }
+
+  /** Calls `run` when everything is aborted, at once when it was. @returns takes that back */
+  atAbort(run: (reason: SoloistError) => void): () => void {
+    if (!this.isOpen) {
+      run(closedError())
+      return () => {}
+    }
+    this.#atAbort.add(run)
+    return () => this.#atAbort.delete(run)
   }
 
   onReleased(lease: HeldLease): void {

@@ -1,4 +1,4 @@
-import type { ClaimMode } from '../backend.js'
+import type { ClaimMode, Seen, TriggerStep } from '../backend.js'
 import { invalidArgument } from '../errors.js'
 import {
   checkLimit,
@@ -85,6 +85,22 @@ export interface Target {
   readonly limit: number | null
 }
 
+/** What a trigger came to, apart from its claim. */
+export interface TriggerTold {
+  /** Whether its claim holds the lock, waits, or neither. */
+  readonly course: 'granted' | 'queued' | 'met'
+  /** What it saw; never itself. */
+  readonly seen: Seen
+  /** The run that its note was left with, if it was left with that of another. */
+  readonly noted: string | null
+}
+
+/** How a claim asks for a run of a job: until that is answered, its questions are triggers. */
+export interface TriggerTerms extends Omit<TriggerStep, 'kind' | 'claim'> {
+  /** Hears once what the trigger came to, unless it failed or was displaced before that was known. */
+  readonly onTold: (told: TriggerTold) => void
+}
+
 /** A lock call after validation. */
 export interface LockRequest extends Target {
   readonly ttlMs: number
@@ -102,6 +118,8 @@ export interface LockRequest extends Target {
   readonly owner?: string
   /** Take the lock from exactly this owner. */
   readonly replaces?: string
+  /** The claim is that of a run. */
+  readonly trigger?: TriggerTerms
 }
 
 /** A mutex or a write lock. @throws SoloistError `INVALID_ARGUMENT` for a name that cannot be taken */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { Queue } from 'bullmq'
 import { connect, jobKey, jobLockNames, type Soloist } from 'soloist'
 import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
@@ -44,7 +45,8 @@ async function listed(...args: readonly string[]): Promise<readonly Listed[]> {
 
 describe('jobs', () => {
   test('shows the state of function jobs in every mode', async () => {
-    const rerun = solo.job('a-rerun', { onDuplicate: 'rerun' }, untilLost)
+    const describe = ({ id }: { id: number }) => `number ${id}`
+    const rerun = solo.job('a-rerun', { onDuplicate: 'rerun', describe }, untilLost)
     const running = await start(rerun)
     await start(rerun)
     const gated = solo.job('b-gated', { mode: 'untilExecuting' }, untilLost)
@@ -62,8 +64,8 @@ describe('jobs', () => {
     expect(jobs.map(({ job, state, owner }) => [job, state, owner])).toEqual([
       ['a-rerun', 'running', running],
       ['a-rerun', 'next', expect.not.stringMatching(running)],
-      ['b-gated', 'queued', second],
       ['b-gated', 'running', first],
+      ['b-gated', 'next', second],
       ['c-period', 'period', ended],
       ['d-period', 'running', busy],
       ['e-stop', 'running', stopped],
@@ -78,9 +80,10 @@ describe('jobs', () => {
     const { exitCode, stdout, stderr } = await bench().run('jobs', 'a-')
     expect([exitCode, stderr]).toEqual([0, ''])
     const [title, live, next, ...rest] = lines(stdout)
-    expect(title).toMatch(/^JOB +KEY +OWNER +STATE +AGE +EXPIRES IN +WAITING$/)
-    expect(live).toMatch(new RegExp(`^a-rerun +${key} +${running} +running +\\d\\S*s +\\d\\ds +1$`))
-    expect(next).toMatch(/ +next +\d\S*s +\d\ds +0$/)
+    expect(title).toMatch(/^JOB +KEY +OWNER +STATE +AGE +EXPIRES IN +WAITING +NOTES +RUN BY +FOR$/)
+    const by = `${hostname().slice(0, 100)}:${process.pid}`
+    expect(live).toMatch(new RegExp(`^a-rerun +${key} +${running} +running +\\d\\S*s +\\d\\ds +1 +0 +${by} +number 1$`))
+    expect(next).toMatch(new RegExp(` +next +\\d\\S*s +- +0 +0 +${by} +number 1$`))
     expect(rest).toEqual([])
   })
 
@@ -246,7 +249,9 @@ describe('jobs release', () => {
     expect([exitCode, stderr]).toEqual([0, ''])
     const { trigger } = jobLockNames('sync', jobKey({ id: 1 }))
     expect(lines(stdout)).toEqual([
-      expect.stringMatching(new RegExp(`^'${trigger}' \\(running\\) was taken away from ${lost} since .* ago\\)$`)),
+      expect.stringMatching(
+        new RegExp(`^'${trigger}' \\(running\\) was taken away from ${lost} since .* ago, '.*:${process.pid}'\\)$`),
+      ),
     ])
     expect(await ended).toBe('LEASE_LOST')
     expect((await listed()).map(({ job }) => job)).toEqual(['other'])

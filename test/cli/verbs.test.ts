@@ -82,6 +82,7 @@ describe('get', () => {
           meta: 'nightly',
         },
       ],
+      pending: null,
       waiting: 1,
       waiters: [
         {
@@ -90,6 +91,7 @@ describe('get', () => {
           limit: null,
           waitingSinceMs: expect.any(Number),
           meta: 'next',
+          durable: false,
         },
       ],
       limit: null,

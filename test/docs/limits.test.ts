@@ -48,8 +48,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     '`waitMs`': 'no bound by default',
     '`holdForMs`': '0 ms by default',
     '`callTimeoutMs`': preset(ms(constant('soloist.ts', 'DEFAULT_CALL_TIMEOUT_MS'))),
-    'outage that a queued wait survives': ms(constant('lock/waiting/room.ts', 'OUTAGE_MS')),
-    'a question of a waiter that failed is asked again within': ms(constant('lock/waiting/room.ts', 'RETRY_MS')),
+    'outage that a queued wait survives': ms(constant('lock/waiting/outage.ts', 'OUTAGE_MS')),
+    'a question of a waiter that failed is asked again within': ms(constant('lock/waiting/outage.ts', 'RETRY_MS')),
     'grants that came too late, one after the other': number(constant('lock/waiting/attempt.ts', 'LATE_GRANTS')),
     'limit of a semaphore': number(check('LARGEST_LIMIT')),
     'locks, leases and waiters': 'no bound',
@@ -85,7 +85,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     } ms`,
     'steps in one transaction': number(found('backends/sqlite/backend.ts', /mostSteps: number = (\d+)/)),
     'a process that waits looks at the file every': ms(constant('backends/sqlite/watch.ts', 'POLL_MS')),
-    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/rows.ts', 'GRANT_MS')),
+    'a pushed grant that nobody confirms stands for': ms(constant('backends/sqlite/queue.ts', 'GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(
       found('backends/sqlite/rows.ts', /ALIVE_MS: number = (\d+) \* BEAT_MS/) * sqliteBeatMs,
     ),
@@ -96,10 +96,10 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     '`resultLimitBytes`': preset(bytes(constant('job/options.ts', 'DEFAULT_RESULT_LIMIT_BYTES'))),
     '`attempts`': number(constant('job/options.ts', 'MOST_ATTEMPTS')),
     '`backoffMs`': preset(ms(constant('job/options.ts', 'DEFAULT_BACKOFF_MS'))),
-    'arguments that a pending run carries for `merge`': bytes(constant('job/pending.ts', 'LONGEST_CARRIED_BYTES')),
-    'times that a trigger starts anew since the process that ran it died': number(
-      constant('job/triggers.ts', 'MOST_RECOVERIES'),
-    ),
+    'arguments that a trigger leaves for `merge`': bytes(constant('job/merge.ts', 'LONGEST_CARRIED_BYTES')),
+    'description of a run': `${constant('internal/job-terms.ts', 'LONGEST_DESCRIPTION')} characters`,
+    'it is kept by whom a run was displaced for': ms(constant('job/claim.ts', 'DISPLACED_KEPT_MS')),
+    'outage that an accepted trigger survives': ms(constant('lock/waiting/outage.ts', 'OUTAGE_MS')),
     'message of an error that others get': `${number(constant('job/result.ts', 'LONGEST_MESSAGE'))} characters`,
     'pending runs of a key, with `rerun` and `replace`': '1',
     'runs of a key that `delay` lets wait': 'no bound',
@@ -158,14 +158,14 @@ test('what the cells say beside the bounds is as the code has it, too', () => {
 
 test.each([
   ['sqlite', 'backends/sqlite/view.ts'],
-  ['memory', 'backends/memory/store.ts'],
+  ['memory', 'backends/memory/lock.ts'],
 ])('%s shows as many holders and waiters as Redis', (_, file) => {
   expect(constant(file, 'SHOWN')).toBe(redis('SHOWN'))
 })
 
 test.each([
-  ['GRANT_MS', 'backends/memory/store.ts'],
-  ['ALIVE_MS', 'backends/memory/store.ts'],
+  ['GRANT_MS', 'backends/memory/locks.ts'],
+  ['ALIVE_MS', 'backends/memory/locks.ts'],
 ])('memory has the %s of Redis', (name, memory) => {
   expect(constant(memory, name)).toBe(redis(name))
 })

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 /** A backend that fails the test when anything is sent. */
 const silent = memoryBackend()
 const sent = () => Promise.reject(new Error('something was sent'))
-Object.assign(silent, { acquire: sent, renew: sent, release: sent, watch: sent, inspect: sent })
+Object.assign(silent, { run: sent, inspect: sent, results: { watch: sent } })
 const solo = connect(silent)
 afterAll(() => solo.close())
 
@@ -50,6 +50,20 @@ describe('a definition is refused', () => {
       { uniqueon: ['id'] },
       'there is no option "uniqueon": did you mean uniqueOn? The options are uniqueOn, serialize, mode,',
     ],
+    [{ limit: 0 }, 'a limit must be a whole number from 1'],
+    [{ limit: 2, mode: 'untilExpired', expiryMs: 5 }, 'limit contradicts untilExpired'],
+    [{ debounce: { waitMs: 0 } }, 'debounce.waitMs must be a number'],
+    [{ debounce: { waitMs: 5, maxWaitMs: 4 } }, 'debounce.maxWaitMs must be a number of milliseconds from 5'],
+    [{ debounce: { wait: 5 } }, 'debounce: there is no option "wait": did you mean waitMs'],
+    [{ debounce: 5 }, 'the options must be an object'],
+    [{ debounce: { waitMs: 5 }, onDuplicate: 'join' }, 'debounce needs the strategy rerun'],
+    [{ debounce: { waitMs: 5 }, onDuplicate: () => 'rerun' }, 'debounce needs the strategy rerun'],
+    [{ debounce: { waitMs: 5 }, mode: 'untilExpired', expiryMs: 5 }, 'debounce contradicts untilExpired'],
+    [{ maxRunMs: 0 }, 'maxRunMs must be a number'],
+    [{ releaseOnFailure: true }, 'releaseOnFailure needs the mode untilExpired'],
+    [{ releaseOnFailure: 1, mode: 'untilExpired', expiryMs: 5 }, 'releaseOnFailure must be true or false'],
+    [{ describe: 'shop' }, 'describe must be a function'],
+    [{ scope: 'name' }, 'scope is for jobs of BullMQ'],
     [null, 'the options must be an object'],
   ])('with the options %j', (options, message) => {
     expect(problem(options)).toContain(message)
@@ -91,6 +105,11 @@ describe('a trigger is refused before anything is sent', () => {
         return solo.job('a', options, (_: unknown) => 1).trigger({ at: 1n })
       },
     ],
+    ['a describe that throws', () => solo.job('a', { describe: () => JSON.parse('{') }, (_: number) => 1).trigger(1)],
+    ['a describe without a text', () => solo.job('a', { describe: () => 1 as never }, (_: number) => 1).trigger(1)],
+    ['a time-out of nothing', () => solo.job('a', (_: number) => 1)(1, { timeoutMs: 0 })],
+    ['a signal that is none', () => solo.job('a', (_: number) => 1)(1, { signal: {} as AbortSignal })],
+    ['an option of waiting that there is not', () => solo.job('a', (_: number) => 1)(1, { timeout: 1 } as never)],
     ['job locks by names of another kind', () => solo.jobs.take('report', 'me')],
     ['an empty owner', () => solo.jobs.take('job:a', '')],
     ['a ttl of nothing', () => solo.jobs.take('job:a', 'me', { ttlMs: 0 })],

@@ -76,3 +76,66 @@ test('a run that fails is told of, also when nobody awaits it', async () => {
   await world.clock.flush()
   expect(told).toEqual([{ job: 'fails', key: job.key(), id, error: thrown }])
 })
+
+test('close({ drainMs }) lets runs end, with their results, and ends what waits', async () => {
+  const { world } = use
+  const [one, two] = [world.client().solo, world.client().solo]
+  const journal = new Journal<number, number>()
+  const options = { uniqueOn: () => 1, onDuplicate: 'rerun', ttlMs: 1_000, maxRunMs: 60_000 } as const
+  const [here, there] = [one, two].map(solo =>
+    solo.job(
+      'drain',
+      options,
+      journal.handler('x', n => n),
+    ),
+  )
+  const period = one.job(
+    'period',
+    { mode: 'untilExpired', expiryMs: 60_000, onDuplicate: 'replace' },
+    journal.handler('x', n => n),
+  )
+  const runs = [watch((await here?.trigger(1))?.result() as Promise<number>), watch((await period.trigger(0)).result())]
+  const waiting = [
+    watch((await here?.trigger(2))?.result() as Promise<number>),
+    watch((await period.trigger(0)).result()),
+  ]
+  const elsewhere = await there?.trigger(3)
+  const closing = watch(one.close({ drainMs: 10_000 }))
+  await world.clock.advance(5_000)
+  expect([...runs, closing].map(({ settled }) => settled)).toEqual([false, false, false])
+  expect(waiting[1]?.error).toMatchObject({ code: 'CLOSED' })
+  await expect(here?.trigger(4)).rejects.toMatchObject({ code: 'CLOSED' })
+  journal.open()
+  await world.clock.advance(100)
+  expect(runs.map(({ value }) => value)).toEqual([1, 0])
+  expect(closing.settled).toBe(true)
+  expect(await elsewhere?.result()).toBe(3)
+  expect(waiting[0]?.settled).toBe(true)
+  expect(one.jobs.counts()).toMatchObject({ lapsed: 0 })
+})
+
+test('what cannot end in time is not released under its handler: its lease runs out', async () => {
+  const { world } = use
+  const [one, two] = [world.client().solo, world.client().solo]
+  const journal = new Journal<number, number>()
+  const [here, there] = [one, two].map(solo =>
+    solo.job(
+      'stays',
+      { uniqueOn: () => 1, onDuplicate: 'delay', ttlMs: 20_000 },
+      journal.handler('x', n => n),
+    ),
+  )
+  const run = watch((await here?.trigger(1))?.result() as Promise<number>)
+  const next = await there?.trigger(2)
+  const closing = watch(one.close({ drainMs: 1_000 }))
+  await world.clock.advance(3_000)
+  expect([closing.settled, run.settled, journal.runs.length]).toEqual([true, false, 1])
+  await world.clock.advance(10_000)
+  expect(journal.runs.length).toBe(1)
+  await world.clock.advance(15_000)
+  expect(journal.runs.map(({ args }) => args)).toEqual([1, 2])
+  journal.open()
+  expect(await next?.result()).toBe(2)
+  await world.clock.flush()
+  expect(run.error).toMatchObject({ code: 'CLOSED' })
+})

@@ -4,11 +4,11 @@ import { redisBackend } from 'soloist/redis'
 import { expect, test } from 'vitest'
 import { Journal } from './support.js'
 
-type Counted = 'acquire' | 'renew' | 'release' | 'watch' | 'inspect'
+type Counted = Step['kind'] | 'watch' | 'inspect'
 
 /** The backend, with its steps and other calls counted. */
 function counting(backend: Backend): { backend: Backend; calls: Record<Counted, number> } {
-  const calls = { acquire: 0, renew: 0, release: 0, watch: 0, inspect: 0 }
+  const calls = { acquire: 0, renew: 0, release: 0, trigger: 0, begin: 0, watch: 0, inspect: 0 }
   const counted = <T extends object>(object: T, note: (name: string | symbol, args: unknown[]) => void): T =>
     new Proxy(object, {
       get(target, name) {
@@ -63,7 +63,7 @@ test.each<[string, () => Backend]>([
   for (const { calls } of clients.slice(1)) {
     // The first one asks, and the other 499 come while it does: they share the second question. One watch: asked once,
     // and again when the end is pushed, unless it was over by the first.
-    expect(calls).toMatchObject({ acquire: 2, renew: 0, release: 0, inspect: 2 })
+    expect(calls).toMatchObject({ acquire: 0, renew: 0, release: 0, trigger: 2, begin: 0, inspect: 0 })
     expect(calls.watch).toBeLessThanOrEqual(2)
   }
   // In the client that runs it, joining costs nothing.
@@ -80,7 +80,7 @@ test.each<[string, () => Backend]>([
   expect(await Promise.all(crowd)).toEqual(Array(1_000).fill(0))
   expect(clients[0]?.calls).toEqual({
     ...before,
-    acquire: Number(before.acquire) + 1,
+    trigger: Number(before.trigger) + 1,
     release: Number(before.release) + 1,
   })
   await Promise.all(clients.map(({ solo }) => solo.close()))

@@ -1,4 +1,4 @@
-import { connect, type Job } from 'soloist'
+import { connect, type Job, type ResultOptions } from 'soloist'
 import { expect, expectTypeOf, test } from 'vitest'
 
 test('types follow from the handler', async () => {
@@ -15,12 +15,12 @@ test('types follow from the handler', async () => {
     {
       uniqueOn: args => args.id,
       onDuplicate: ({ args }) => (args.id > 1 ? 'rerun' : 'skip'),
-      merge: (pending, newest) => ({ id: pending.id + newest.id }),
+      merge: (pending, newest) => ({ id: Math.max(pending.id, newest.id) }),
     },
     ({ id }: { id: number }, { fence }) => id + fence,
   )
   expectTypeOf(made).toEqualTypeOf<Job<{ id: number }, number>>()
-  expectTypeOf((await made.trigger({ id: 1 })).result).toEqualTypeOf<() => Promise<number>>()
+  expectTypeOf((await made.trigger({ id: 1 })).result).toEqualTypeOf<(options?: ResultOptions) => Promise<number>>()
 
   const none = solo.job('c', async () => 7)
   expectTypeOf(none()).toEqualTypeOf<Promise<number>>()

@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild-wasm'
 import { expect, test } from 'vitest'
 
-/** Core and the three stores, of which Redis with its connections is the largest: 199,125 on 2026-11-29. */
-const MOST_BYTES = 210_000
+/** Core and the three stores, of which Redis with its connections is the largest, and jobs: 255,910 on 2026-11-29. */
+const MOST_BYTES = 265_000
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 test(`a bundle with locks alone has at most ${MOST_BYTES} bytes`, { timeout: 120_000 }, async () => {

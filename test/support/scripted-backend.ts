@@ -124,7 +124,7 @@ export class ScriptedBackend implements Backend {
   run(steps: readonly Step[]): Promise<Answers> {
     this.#calls += 1
     const fates = steps.map(step => {
-      const claim = step.kind === 'acquire' ? step.claim : step
+      const claim = 'claim' in step ? step.claim : step
       this.sent.push({ method: step.kind, call: this.#calls, step, claim })
       return this.#fateOf(step.kind, step)
     })
@@ -189,7 +189,7 @@ export class ScriptedBackend implements Backend {
   async #run(steps: readonly Step[], fates: readonly Fate[]): Promise<Answers> {
     const again = new Set<string>()
     const fateOf = (step: Step, i: number): 'refuse' | 'lose' | 'again' | 'pass' => {
-      const { name } = step.kind === 'acquire' ? step.claim : step
+      const { name } = 'claim' in step ? step.claim : step
       const fate = fates[i] as Fate
       const own = typeof fate === 'object' && 'step' in fate ? fate.step : 'pass'
       // What comes after a step that is to be sent again, of the same lock, is sent again too.

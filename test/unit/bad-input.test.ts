@@ -96,7 +96,7 @@ async function expectInvalid(call: (solo: Soloist) => unknown): Promise<void> {
     )
   expect(error).toBeInstanceOf(SoloistError)
   expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' })
-  expect((error as Error).message.length).toBeLessThan(200)
+  expect((error as Error).message.length).toBeLessThan(300)
   expect(link.sent).toEqual([])
 }
 

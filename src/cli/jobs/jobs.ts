@@ -3,7 +3,8 @@ import type { LockState, Soloist } from '../../index.js'
 import { duration, jobArguments, jobPrefix } from '../arguments.js'
 import { EXIT } from '../exit-codes.js'
 import { UsageError } from '../failure.js'
-import { ageOf, expiryOf } from '../locks/locks.js'
+import { expiryOf, runBy } from '../locks/locks.js'
+import { formatDuration } from '../output/duration.js'
 import { Notices } from '../output/notices.js'
 import { bold, JsonList, outputWidth, print } from '../output/output.js'
 import { type Column, Table } from '../output/table.js'
@@ -32,6 +33,9 @@ const COLUMNS: readonly Column[] = [
   { title: 'AGE', align: 'right' },
   { title: 'EXPIRES IN', align: 'right' },
   { title: 'WAITING', align: 'right' },
+  { title: 'NOTES', align: 'right' },
+  { title: 'RUN BY', least: 6, cut: 'middle' },
+  { title: 'FOR', least: 3 },
 ]
 
 /** `argv` is what the command was called with: behind `--`, `release` is the start of a job name. */
@@ -105,10 +109,14 @@ class JobsTable {
 
   lines(live: readonly LiveJob[]): readonly string[] {
     return this.#table.lines(
-      live.map(({ job, key, state, holds, waiting, atMs }) => {
+      live.map(({ job, key, state, holds, owner, sinceMs, run, waiting, notes, atMs }) => {
         const holder = holds[0]?.holder
-        const times = holder === undefined ? ['-', '-'] : [ageOf(holder, atMs), expiryOf(holder, atMs)]
-        return [job, key.slice(0, this.#key), holder?.owner ?? '-', state, ...times, String(waiting)]
+        const unknown = owner === null ? '-' : 'unknown'
+        const age = sinceMs === null ? unknown : formatDuration(Math.max(atMs - sinceMs, 0))
+        const times = [age, holder === undefined ? '-' : expiryOf(holder, atMs)]
+        const counts = [String(waiting), String(notes)]
+        const who = run === null ? ['', ''] : [runBy(run), run.description ?? '']
+        return [job, key.slice(0, this.#key), owner ?? '-', state, ...times, ...counts, ...who]
       }),
     )
   }

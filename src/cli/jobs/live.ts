@@ -1,5 +1,14 @@
 import { parseOwner } from '../../adapters/bullmq/lock/owner.js'
-import { type Holder, type JobLockPart, jobLockNames, type LockState, parseJobLock, type Soloist } from '../../index.js'
+import {
+  type Holder,
+  type JobLockPart,
+  type JobMeta,
+  jobLockNames,
+  type LockState,
+  parseJobLock,
+  parseJobMeta,
+  type Soloist,
+} from '../../index.js'
 import { PERIOD_META } from '../../internal/job-modes.js'
 import { heldSinceMs, holderJson } from '../locks/locks.js'
 import { batches } from '../output/batches.js'
@@ -12,7 +21,7 @@ import { batches } from '../output/batches.js'
  * | `queued` | it waits for its start |
  * | `live` | a job of BullMQ, queued or running: its queue knows |
  * | `running` | it holds a lease that is kept renewed |
- * | `next` | it waits behind the live one, as the one follow-up |
+ * | `next` | it has not begun: it waits behind the live one, as the one follow-up, or for more triggers |
  * | `period` | its period (`untilExpired`) goes on; the locks do not tell whether its run does |
  */
 export type LiveState = 'queued' | 'live' | 'running' | 'next' | 'period'
@@ -30,8 +39,16 @@ export interface LiveJob {
   readonly state: LiveState
   /** The lock that says most first; empty when its lock is free this moment and claims wait for it. */
   readonly holds: readonly JobHold[]
+  /** Who holds its lock, or of a run that has not begun, waits for it; `null` while nobody does. */
+  readonly owner: string | null
+  /** Since when it is so far, in epoch milliseconds of the datastore's clock; `null`: not noted. */
+  readonly sinceMs: number | null
+  /** Which process runs it or is to, and for whom, where that is noted. */
+  readonly run: JobMeta | null
   /** How many claims wait for what it holds. */
   readonly waiting: number
+  /** How many triggers left their arguments with a run that has not begun. */
+  readonly notes: number
   /** The datastore's time when its locks were looked at. */
   readonly atMs: number
 }
@@ -112,14 +129,24 @@ async function withMissing(solo: Soloist, group: Group): Promise<Group> {
 
 /** Whether a run lock can change how far the holder of this trigger lock is: jobs of BullMQ have none. */
 function mayRun({ owner, meta }: Holder): boolean {
-  return meta !== PERIOD_META && parseOwner(owner) === null
+  return !isPeriod(meta) && parseOwner(owner) === null
+}
+
+function isPeriod(meta: string | null): boolean {
+  return meta === PERIOD_META || parseJobMeta(meta)?.period === true
 }
 
 /** The live jobs of one name and key that hold one of the locks `shown`. */
 function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts): readonly LiveJob[] {
   const jobs: LiveJob[] = []
+  const pending = trigger?.pending ?? null
   const add = (state: LiveState, holds: readonly JobHold[], ...looked: readonly (LockState | undefined)[]) => {
-    jobs.push({ job, key, state, holds, ...counted(looked) })
+    const holder = holds[0]?.holder
+    const owner = holder?.owner ?? null
+    const notes = owner !== null && owner === pending?.owner ? pending.notes : 0
+    const sinceMs = holder === undefined ? null : heldSinceMs(holder)
+    const run = parseJobMeta(holder?.meta ?? null)
+    jobs.push({ job, key, state, holds, owner, sinceMs, run, notes, ...counted(looked) })
   }
   const runs = new Set(run?.holders)
   for (const holder of trigger?.holders ?? []) {
@@ -127,25 +154,43 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
     if (same !== undefined) runs.delete(same)
     if (shown.trigger === undefined) continue
     const hold = { name: (trigger as LockState).name, holder }
-    if (same === undefined) add(stateOf(holder, run), [hold], trigger)
+    if (holder.owner === pending?.owner && same === undefined) add('next', [hold], trigger)
+    else if (same === undefined) add(stateOf(holder, run), [hold], trigger)
     else add('running', [{ name: (run as LockState).name, holder: same }, hold], trigger, run)
   }
   if (shown.run !== undefined) {
     for (const holder of runs) add('running', [{ name: shown.run.name, holder }], run)
+  }
+  const waits = pending && trigger?.waiters.find(({ owner }) => owner === pending.owner)
+  if (waits && trigger !== undefined && shown.trigger !== undefined) {
+    const { owner, waitingSinceMs: sinceMs, meta } = waits
+    const { notes } = pending
+    jobs.push({
+      job,
+      key,
+      state: 'next',
+      holds: [],
+      owner,
+      sinceMs,
+      run: parseJobMeta(meta),
+      notes,
+      waiting: 0,
+      atMs: trigger.atMs,
+    })
   }
   for (const holder of shown.next?.holders ?? []) add('next', [{ name: (next as LockState).name, holder }], next)
   const present = [trigger, run, next].filter(state => state !== undefined)
   const [first] = present
   // A lock that is free this moment while claims wait for it.
   const isFree = present.every(({ holders }) => holders.length === 0)
-  if (isFree && first !== undefined && Object.values(shown).includes(first)) add('queued', [], ...present)
+  if (isFree && !waits && first !== undefined && Object.values(shown).includes(first)) add('queued', [], ...present)
   return jobs
 }
 
 /** How far the holder of a trigger lock is that holds no run lock. */
 function stateOf({ owner, expiresAtMs, meta }: Holder, run: LockState | undefined): LiveState {
   const job = parseOwner(owner)
-  if (job?.period === true || meta === PERIOD_META) return 'period'
+  if (job?.period === true || isPeriod(meta)) return 'period'
   // Its queue knows whether it has been taken up.
   if (job !== null) return 'live'
   if (expiresAtMs === null) return 'queued'
@@ -156,7 +201,7 @@ function counted(states: readonly (LockState | undefined)[]): { readonly waiting
   const seen = states.filter(state => state !== undefined)
   return {
     waiting: seen.reduce((sum, { waiting }) => sum + waiting, 0),
-    atMs: Math.max(...seen.map(({ atMs }) => atMs)),
+    atMs: Math.max(0, ...seen.map(({ atMs }) => atMs)),
   }
 }
 
@@ -168,18 +213,25 @@ export interface LiveJobJson {
   readonly owner: string | null
   readonly acquiredAtMs: number | null
   readonly expiresAtMs: number | null
+  /** Where it runs, or is to; `null`: not noted. */
+  readonly host: string | null
+  readonly pid: number | null
+  readonly description: string | null
   readonly waiting: number
+  readonly notes: number
   readonly locks: readonly JobHoldJson[]
   readonly atMs: number
 }
 
 export type JobHoldJson = { readonly name: string } & Holder
 
-export function liveJobJson({ job, key, state, holds, waiting, atMs }: LiveJob): LiveJobJson {
-  const holder = holds[0]?.holder
-  const { owner = null, expiresAtMs = null } = holder ?? {}
-  const acquiredAtMs = holder === undefined ? null : heldSinceMs(holder)
-  return { job, key, state, owner, acquiredAtMs, expiresAtMs, waiting, locks: holds.map(holdJson), atMs }
+export function liveJobJson(live: LiveJob): LiveJobJson {
+  const { job, key, state, holds, owner, run, waiting, notes, atMs } = live
+  const { expiresAtMs = null } = holds[0]?.holder ?? {}
+  const { host = null, pid = null, description = null } = run ?? {}
+  const locks = holds.map(holdJson)
+  const times = { acquiredAtMs: live.sinceMs, expiresAtMs }
+  return { job, key, state, owner, ...times, host, pid, description, waiting, notes, locks, atMs }
 }
 
 export function holdJson({ name, holder }: JobHold): JobHoldJson {

@@ -1,5 +1,5 @@
 import { addedAtMs } from '../../adapters/bullmq/lock/owner.js'
-import type { Holder, LockState, Soloist, Waiter } from '../../index.js'
+import { type Holder, type JobMeta, type LockState, parseJobMeta, type Soloist, type Waiter } from '../../index.js'
 import { formatDuration } from '../output/duration.js'
 import { bold } from '../output/output.js'
 import { type Column, Table } from '../output/table.js'
@@ -49,8 +49,20 @@ function rowsOf(state: LockState): readonly (readonly string[])[] {
     ageOf(holder, state.atMs),
     expiryOf(holder, state.atMs),
     waiting,
-    holder.meta ?? '',
+    metaOf(holder.meta) ?? '',
   ])
+}
+
+/** A claim's `meta` for people: of a run of a job, where it runs and for whom. */
+export function metaOf(meta: string | null): string | null {
+  const run = parseJobMeta(meta)
+  if (run === null) return meta
+  return [runBy(run), ...(run.description === undefined ? [] : [run.description])].join(' ')
+}
+
+/** Which process runs it, or is to. */
+export function runBy({ host, pid }: Pick<JobMeta, 'host' | 'pid'>): string {
+  return `${host}:${pid}`
 }
 
 /** `exclusive`, `shared`, or with a limit how much of it is taken: `shared 2/4`. */
@@ -85,7 +97,8 @@ export function momentOf(epochMs: number): string {
 /** Who holds a lock, and since when: `host:4711:… since 2026-05-04T10:00:00Z (3m12s ago, 'nightly build')`. */
 export function holderPhrase(holder: Holder, atMs: number): string {
   const owner = visible(holder.owner)
-  const meta = holder.meta === null ? [] : [quoted(holder.meta)]
+  const text = metaOf(holder.meta)
+  const meta = text === null ? [] : [quoted(text)]
   const sinceMs = heldSinceMs(holder)
   if (sinceMs === null) return [`${owner}, since when is not noted`, ...meta].join(', ')
   const details = [`${ageOf(holder, atMs)} ago`, ...meta].join(', ')

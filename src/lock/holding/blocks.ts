@@ -90,6 +90,11 @@ export class Blocks<L extends BlockLease> {
     return this.#own(name).some(lease => owner === null || lease.owner === owner)
   }
 
+  /** Under how many leases of this lock the call is made. */
+  countUnder(name: string): number {
+    return this.#own(name).length
+  }
+
   /**
    * To be asked by who waits for a lock and lets the block around it wait for that: it would wait for itself if the lock
    * cannot be granted before this block ends.

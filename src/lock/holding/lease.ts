@@ -296,6 +296,14 @@ export class HeldLease implements Lease {
     return new Promise((resolve, reject) => this.#release(result, resolve as Releasing['resolve'], reject, true))
   }
 
+  /**
+   * As `releaseWith`, also when nothing is left of the lease by this process's clocks, as long as that was not noticed: the
+   * answer decides whether the lock was held until now.
+   */
+  conclude(result: KeptResult): Promise<boolean> {
+    return new Promise((resolve, reject) => this.#release(result, resolve as Releasing['resolve'], reject, true, true))
+  }
+
   /** Keeps the lock at least this long from its grant on, in milliseconds, also when it is released sooner. */
   holdFor(ms: number): void {
     this.#holdForMs = ms
@@ -366,8 +374,9 @@ export class HeldLease implements Lease {
     resolve: Releasing['resolve'],
     reject: Releasing['reject'],
     tells: boolean,
+    late = false,
   ): void {
-    if (this.held && this.remainingMs <= 0) this.lose(this.#outReason())
+    if (!late && this.held && this.remainingMs <= 0) this.lose(this.#outReason())
     if (this.#state !== 'held' && this.#state !== 'retaking' && this.#state !== 'releasing')
       return resolve(tells ? false : undefined)
     const before = this.#releasing

@@ -3,10 +3,8 @@ import type { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, StepListener } from '../calls/steps.js'
+import { RETRY_MS } from '../waiting/outage.js'
 import { driftMs, type HeldLease } from './lease.js'
-
-/** After a question that failed the next one follows within this long, and not before half of it. */
-const RETRY_MS = 500
 
 /** What taking a lease again needs from the client it belongs to. */
 export interface RetakeHost {

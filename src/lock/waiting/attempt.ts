@@ -1,4 +1,12 @@
-import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../../backend.js'
+import type {
+  AcquireAnswer,
+  AcquireStep,
+  RenewAnswer,
+  Seen,
+  SeenRun,
+  TriggerAnswer,
+  TriggerStep,
+} from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
@@ -56,13 +64,18 @@ interface Question {
  * One pending call for a lock: from the first question until a lease, a refusal, or the caller's patience ends it.
  * It ends exactly once; whatever the backend grants it afterwards is given back.
  */
-export class Attempt implements Waiter, StepListener<AcquireAnswer> {
+export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnswer> {
   readonly claim: LeaseClaim
   readonly lock: LocalLock
   /** Whether it was made in a block of its client. */
   readonly inside: boolean
-  /** `null` when the lock is not free and the claim was not to be queued. */
+  /**
+   * `null` when the lock is not free and the claim was not to be queued; of a trigger also when it was displaced, or lost
+   * its place as the pending run.
+   */
   readonly result: Promise<HeldLease | null>
+  /** Who took its place, as far as that is known. */
+  displacedBy: string | null = null
   ticket: number | null = null
   queue: WaitingQueue | null = null
 
@@ -87,6 +100,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #holder: string | null = null
   #lastFault: unknown
   #lateGrants = 0
+  /** Whether it is still to be told what its trigger came to. */
+  #triggers: boolean
+  #replaces: string | null
 
   constructor(
     host: AttemptHost,
@@ -104,6 +120,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.#patience = patience
     this.#sinceMs = sinceMs
     this.inside = inside
+    this.#triggers = request.trigger !== undefined
+    this.#replaces = request.replaces ?? null
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -133,7 +151,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   /** The first question was answered. */
-  answered(answer: Done<AcquireAnswer>, call: CallTimes): void {
+  answered(answer: Done<AcquireAnswer | TriggerAnswer>, call: CallTimes): void {
     this.#first = null
     const asked = this.#answered(answer, call, null)
     if (asked !== null) this.#planned(asked)
@@ -145,8 +163,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   /** An answer that arrives after the end may have granted or queued the claim anew. */
-  late(answer: Done<AcquireAnswer> | null): void {
-    const lingers = answer === null || answer.status === 'granted' || answer.ticket !== null
+  late(answer: Done<AcquireAnswer | TriggerAnswer> | null): void {
+    const lingers =
+      answer === null || answer.status === 'granted' || (answer.status === 'busy' && answer.ticket !== null)
     // What gives it back comes after this answer if it has not left yet.
     if (lingers && this.#over && this.#leaving?.sent !== false) this.#leaving = this.#host.dequeue(this)
   }
@@ -154,7 +173,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   ask(then: (asked: Asked) => void): void {
     if (this.#over) return then(UNHEARD)
     const askedAtMs = this.#host.clock.monotonicMs()
-    const step = this.#host.collector.add<AcquireAnswer>(this.#step(), this.lock, true, {
+    const step = this.#host.collector.add<AcquireAnswer | TriggerAnswer>(this.#step(), this.lock, true, {
       answered: (answer, call) => {
         this.#questions?.delete(question)
         const asked = this.#answered(answer, call, then)
@@ -207,6 +226,36 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     return true
   }
 
+  /** Another took its place, so that the backend knows nothing of it any more. */
+  displaced(by: string): void {
+    if (this.#over) return
+    this.displacedBy = by
+    this.#leave()
+  }
+
+  /** It is not the pending run any more that it was. Whatever the backend has of it is taken back. */
+  placeLost(): void {
+    if (this.#over) return
+    this.#leave()
+    this.#leaving = this.#host.dequeue(this)
+  }
+
+  /**
+   * Asks for the lock in the place of this owner, at once and from now on. Resolves with who holds it instead; `null` when
+   * nobody does or the wait is over.
+   *
+   * @throws SoloistError `BACKEND_UNAVAILABLE`
+   */
+  takeFrom(owner: string): Promise<string | null> {
+    this.#replaces = owner
+    return new Promise((resolve, reject) => {
+      this.ask(asked => {
+        if (asked.status === 'fault') reject(asked.error)
+        else resolve(asked.status === 'busy' ? this.#holder : null)
+      })
+    })
+  }
+
   /** Ends the wait without a lease. What the backend may have noted of the claim is taken back. */
   fail(error: unknown): void {
     if (this.#over) return
@@ -223,9 +272,22 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     for (const { step, then } of questions ?? []) if (this.#host.collector.withdraw(step)) then(asked)
   }
 
-  #step(): AcquireStep {
+  #step(): AcquireStep | TriggerStep {
+    const { trigger } = this.#request
+    if (trigger !== undefined && this.#triggers) {
+      const { running, pending, note, begins, debounce, without, keepMs } = trigger
+      return { kind: 'trigger', claim: this.claim, running, pending, note, begins, debounce, without, keepMs }
+    }
     const ticket = this.#patience.queues ? (this.ticket ?? 'new') : null
-    return { kind: 'acquire', claim: this.claim, ticket, replaces: this.#request.replaces ?? null }
+    return { kind: 'acquire', claim: this.claim, ticket, replaces: this.#replaces }
+  }
+
+  /** The wait is over without a lease, and the backend has nothing of it. */
+  #leave(): void {
+    this.#end()
+    this.#host.forget(this)
+    this.#withdraw(UNHEARD)
+    this.#resolve(null)
   }
 
   #listen(signal: AbortSignal, run: () => void): void {
@@ -242,11 +304,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
       const { queues, insists } = this.#patience
       if (queues) this.#wait(asked.retryAfterMs)
       else if (insists) this.#refuse(this.#refusal())
-      else {
-        this.#end()
-        this.#host.forget(this)
-        this.#resolve(null)
-      }
+      else this.#leave()
     } catch (error) {
       this.fail(error)
     }
@@ -268,21 +326,70 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
    *
    * @param then `null` for the first question
    */
-  #answered(answer: Done<AcquireAnswer>, call: CallTimes, then: ((asked: Asked) => void) | null): Asked | null {
+  #answered(
+    answer: Done<AcquireAnswer | TriggerAnswer>,
+    call: CallTimes,
+    then: ((asked: Asked) => void) | null,
+  ): Asked | null {
     if (this.#over) {
       this.late(answer)
       if (answer.status === 'granted') return HEARD
+      if (answer.status !== 'busy') return UNHEARD
     } else {
       this.#lastFault = undefined
-      if (answer.status === 'granted') return this.#granted(answer.fence, call, then)
+      if (answer.status === 'granted') {
+        return this.#granted(answer.fence, call, then, 'seen' in answer ? answer.seen : null)
+      }
+      if (answer.status === 'displaced') {
+        this.displaced(answer.by)
+        return UNHEARD
+      }
+      if (answer.status === 'met') {
+        this.#tell('met', answer.seen, answer.noted)
+        this.#leave()
+        return UNHEARD
+      }
+      // It brought its ticket, and is not queued again: another took its place.
+      if (this.ticket !== null && answer.ticket === null && this.#request.trigger !== undefined) {
+        this.#leave()
+        return UNHEARD
+      }
       this.ticket = answer.ticket ?? this.ticket
       this.#holder = answer.holder
+      if ('seen' in answer) this.#tell('queued', answer.seen, null)
+      // What was left with the pending run is gone with its place. One that waits for a run of its own goes on waiting.
+      else if (answer.requeued && this.#mayBePending()) this.placeLost()
     }
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
   }
 
-  #granted(fence: number, call: CallTimes, then: ((asked: Asked) => void) | null): Asked | null {
+  #mayBePending(): boolean {
+    const { trigger } = this.#request
+    return trigger !== undefined && (trigger.running !== 'wait' || trigger.pending !== 'wait')
+  }
+
+  #tell(course: 'granted' | 'queued' | 'met', seen: Seen, noted: string | null): void {
+    const { trigger } = this.#request
+    if (trigger === undefined || !this.#triggers) return
+    this.#triggers = false
+    trigger.onTold({ course, seen: this.#others(seen), noted })
+  }
+
+  /** What was seen, without itself: a step that was repeated sees what it did the first time. */
+  #others({ running, pending, waiting }: Seen): Seen {
+    const other = (run: SeenRun | null) => (run?.owner === this.owner ? null : run)
+    return { running: other(running), pending: other(pending), waiting: other(waiting) }
+  }
+
+  /** @param seen what a trigger saw; `null`: it was none */
+  #granted(
+    fence: number,
+    call: CallTimes,
+    then: ((asked: Asked) => void) | null,
+    seen: Seen | null = null,
+  ): Asked | null {
     if (!this.#isLate(call)) {
+      if (seen !== null) this.#tell('granted', seen, null)
       this.#hold(fence, call)
       return GRANTED
     }

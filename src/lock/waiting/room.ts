@@ -1,13 +1,10 @@
 import type { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
 import { TicketQueue } from '../../internal/ticket-queue.js'
+import { OUTAGE_MS, RETRY_MS } from './outage.js'
 
 /** Questions planned for the moment a lease ends are spread over this long, so that clients do not come all at once. */
 const SPREAD_MS = 20
-/** After a question that failed the next one follows within this long, and not before half of it. */
-const RETRY_MS = 500
-/** A backend that has not answered for this long about a lock ends the waits for it. */
-const OUTAGE_MS = 30_000
 
 /** What one question to the backend came to, for whoever plans the next one. */
 export type Asked =

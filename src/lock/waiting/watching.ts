@@ -1,14 +1,17 @@
 import type { ClaimId, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import type { Clock, Timer } from '../../internal/clock.js'
-
-/** After a `watch` that failed, the next one follows within this long, and not before half of it. */
-const RETRY_MS = 500
-/** A backend that has not answered for this long ends the watch. */
-const OUTAGE_MS = 30_000
+import { OUTAGE_MS, RETRY_MS } from './outage.js'
 
 /** What became of a watched claim in the end. */
 export type Ending = Exclude<WatchReply, { status: 'live' }>
+
+/** A watch that may be left. */
+export interface Heard {
+  readonly ending: Promise<Ending>
+  /** To be called once, at most. */
+  leave(): void
+}
 
 /** What the watch room needs from the client it belongs to. */
 export interface WatchingHost {
@@ -41,7 +44,12 @@ export class WatchRoom {
    * @throws SoloistError `BACKEND_UNAVAILABLE` after an outage of about 30 seconds; `CLOSED`
    */
   until(name: string, owner: string, everyMs: number = Infinity): Promise<Ending> {
-    if (this.#closed !== null) return Promise.reject(this.#closed)
+    return this.hear(name, owner, everyMs).ending
+  }
+
+  /** As {@link WatchRoom.until}, for one who may stop: after `leave()` its promise need not settle. */
+  hear(name: string, owner: string, everyMs: number = Infinity): Heard {
+    if (this.#closed !== null) return { ending: Promise.reject(this.#closed), leave: () => {} }
     const key = keyOf({ name, owner })
     let watched = this.#watched.get(key)
     if (watched === undefined) {
@@ -49,7 +57,8 @@ export class WatchRoom {
       this.#watched.set(key, watched)
       watched.ask(everyMs)
     } else if (everyMs < watched.everyMs) watched.ask(everyMs)
-    return watched.ending
+    watched.listeners += 1
+    return { ending: watched.ending, leave: () => watched.leave() }
   }
 
   /** Asks once. */
@@ -77,6 +86,8 @@ export class WatchRoom {
 /** One claim that is watched. */
 class Watched {
   readonly ending: Promise<Ending>
+  /** How many wait for the end. */
+  listeners = 0
   /** How often it is asked about, in milliseconds. */
   everyMs: number
 
@@ -109,6 +120,11 @@ class Watched {
 
   fail(error: unknown): void {
     if (this.#end()) this.#settle.reject(error)
+  }
+
+  leave(): void {
+    this.listeners -= 1
+    if (this.listeners === 0) this.#end()
   }
 
   async #ask(): Promise<void> {

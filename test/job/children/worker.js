@@ -22,6 +22,8 @@ const opened = new Promise(resolve => {
 let job
 /** @type {Map<number, import('soloist').JobOutcome<any>>} */
 const outcomes = new Map()
+/** @type {Map<number, import('soloist').JobOutcome<any>[]>} */
+const many = new Map()
 
 /** @param {any} error */
 const told = error => ({ name: error.name, code: error.code, message: error.message, cause: error.cause?.name })
@@ -47,6 +49,14 @@ const commands = {
   },
   async result(_, { of }) {
     return { result: await outcomes.get(of)?.result() }
+  },
+  async triggerMany(id, { all }) {
+    const triggered = await Promise.all(all.map((/** @type {any} */ args) => job.trigger(args)))
+    many.set(id, triggered)
+    return { statuses: triggered.map(({ status }) => status) }
+  },
+  async resultsMany(_, { of }) {
+    return { results: await Promise.all((many.get(of) ?? []).map(outcome => outcome.result())) }
   },
   async open() {
     open()

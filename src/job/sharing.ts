@@ -1,3 +1,5 @@
+import { afterEvents } from '../internal/real-time.js'
+
 /** What passing a {@link Turnstile} came to. */
 export interface Passed<T> {
   readonly value: T
@@ -45,5 +47,62 @@ export class Turnstile<T> {
     }
     question.answer.then(done, done)
     return question
+  }
+}
+
+interface Gathered<T, V> {
+  readonly item: T
+  resolve(value: V): void
+  reject(error: unknown): void
+}
+
+/**
+ * Lets those of one key that come together go together. The first goes alone. Those that come until it is answered go as
+ * one group, in the order they came, and so on. So each goes after it came.
+ */
+export class Gathering<T, V> {
+  /** Those that wait, by key, while others are under way. */
+  readonly #waiting = new Map<string, Gathered<T, V>[]>()
+  readonly #send: (group: readonly T[]) => Promise<readonly V[]>
+
+  /** @param send answers each of a group, in its order */
+  constructor(send: (group: readonly T[]) => Promise<readonly V[]>) {
+    this.#send = send
+  }
+
+  /** @param together whether also the first waits, for all that come in this turn of the event loop */
+  join(key: string, item: T, together = false): Promise<V> {
+    return new Promise((resolve, reject) => {
+      const gathered = { item, resolve, reject }
+      const waiting = this.#waiting.get(key)
+      if (waiting !== undefined) waiting.push(gathered)
+      else if (together) {
+        this.#waiting.set(key, [gathered])
+        afterEvents(() => void this.#go(key, this.#next(key)))
+      } else {
+        this.#waiting.set(key, [])
+        void this.#go(key, [gathered])
+      }
+    })
+  }
+
+  async #go(key: string, first: readonly Gathered<T, V>[]): Promise<void> {
+    for (let group = first; group.length > 0; group = this.#next(key)) {
+      try {
+        const values = await this.#send(group.map(({ item }) => item))
+        group.forEach(({ resolve }, i) => {
+          resolve(values[i] as V)
+        })
+      } catch (error) {
+        for (const { reject } of group) reject(error)
+      }
+    }
+  }
+
+  #next(key: string): readonly Gathered<T, V>[] {
+    const group = this.#waiting.get(key) ?? []
+    if (group.length === 0) this.#waiting.delete(key)
+    else this.#waiting.set(key, [])
+    return group
   }
 }
