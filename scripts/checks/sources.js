@@ -22,14 +22,21 @@ const MAY_IMPORT = {
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'lock', 'soloist'],
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
-  // A job of BullMQ's and its lock are one step of one script.
+  // The steps of a lock are part of BullMQ's own scripts, and what a trigger does is decided as for function jobs.
   'adapters/bullmq': [
-    'backends/redis/claiming',
+    'backends/redis/keys',
+    'backends/redis/protocol/limits',
+    'errors',
     'internal/check',
+    'internal/generated/bullmq',
+    'internal/generated/redis',
+    'internal/job-decision',
     'internal/job-modes',
+    'internal/job-terms',
     'internal/peers/bullmq',
     'internal/peers/ioredis',
     'internal/real-time',
+    'job/meta',
     'public',
   ],
   // Python's locks are no locks of a backend, but they are on Redis.

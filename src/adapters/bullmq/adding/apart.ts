@@ -45,11 +45,11 @@ export class Apart {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const look = await this.#once(trigger, strategy, actions, without)
       if (!('over' in look)) {
-        if (look.course !== 'noted' || look.pending?.strange !== true) {
-          return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
-        }
-        // What was left with it is lost. It has begun, and another run is to follow.
-        await this.#host.locks.begin(trigger.lock, look.pending.owner)
+        const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
+        if (look.course !== 'noted' || look.pending?.strange !== true) return told
+        // What was left with a run that has begun is lost. It is noted that it has, and another run is to follow.
+        const { status } = await this.#host.locks.begin(trigger.lock, look.pending.owner)
+        if (status !== 'begun') return told
         trigger = trigger.underFreshId()
         continue
       }

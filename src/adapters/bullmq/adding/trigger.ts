@@ -1,5 +1,6 @@
 import type { JobsOptions } from 'bullmq'
 import { described } from '../../../internal/job-terms.js'
+import { jobMeta } from '../../../job/meta.js'
 import { monotonicMs } from '../../../internal/real-time.js'
 import { newJobId } from '../lock/ids.js'
 import { ownerOf } from '../lock/owner.js'
@@ -58,8 +59,8 @@ export class Trigger {
 
   /** What operators are shown; `''`: nothing. */
   get meta(): string {
-    const { describe } = this.definition
-    return describe === null ? '' : JSON.stringify({ description: described(describe, this.data) })
+    const { describe, mode } = this.definition
+    return describe === null ? '' : jobMeta(described(describe, this.data), mode === 'untilExpired')
   }
 
   /** The same job under an id of its own. */

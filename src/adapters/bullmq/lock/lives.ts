@@ -13,7 +13,7 @@ export interface Home {
 }
 
 /** A worker of ours begins a run when it takes a job up, within this time. */
-const BEGINS_WITHIN_MS = 1_000
+const BEGINS_WITHIN_MS = 5_000
 /** How many other queues are open at once. */
 const MOST_OTHERS = 5
 
