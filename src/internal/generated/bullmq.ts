@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: 'dda372941f2e401527dc76ffa12597d5f38aaeec',
+    sha1: '12b48124457475102fe38670a75d49c9f323a5b3',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -131,8 +131,12 @@ if note then words[#words + 1] = note end
 if without then words[#words + 1] = without end
 return step(terms, owner, words, true)
 end
+local function not_before()
+return tonumber(string.match(call('HGET', terms.details, 'p') or '', '^p%d+,%d+,%d*,(%d*),') or nil)
+end
 local function look_after(holder, left)
-if terms.mode == 'x' or todo.wait then return tonumber(left) and left + 1 end
+if terms.mode == 'x' then return tonumber(left) and left + 1 end
+if todo.wait then return math.max((not_before() or 0) - now_ms(), 0) + 1 end
 if not holder then return nil end
 local job = look_at(holder, terms.key)
 if not job then return LOOK_AT_OTHERS_MS end
@@ -210,8 +214,7 @@ if noted then
 local to = job_of(noted)
 if to and not todo.notes then call('HSET', to.key, 'data', ARGV[2]) end
 if to and todo.wait then
-local not_before = string.match(call('HGET', terms.details, 'p') or '', '^p%d+,%d+,%d*,(%d*),')
-local due = tonumber(not_before)
+local due = not_before()
 if due and call('ZADD', to.queue .. 'delayed', 'XX', 'CH', digits((due + 1) * 4096), to.id) == 1 then
 delay_marker(to.queue, to.id)
 end
@@ -245,23 +248,8 @@ end
 return decide()
 end
 local function add_wrapped()
-local is_simple = string.sub(ARGV[5], 1, 1) == 's'
 local own = fresh ~= nil
 local known = own and call('EXISTS', queue .. id) == 1
-if is_simple and not known and call('EXISTS', terms.key, terms.queue, terms.details) == 0 then
-local answer = bull_add(KEYS, ARGV)
-if added(answer) then
-local owner = owner_of(queue, id, terms)
-if terms.ttl == '0' then
-call('SET', terms.key, owner)
-else
-call('SET', terms.key, owner, 'PX', terms.ttl)
-end
-elseif type(answer) == 'string' then
-return reply('turned', answer)
-end
-return answer
-end
 local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
 todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
 if wait ~= '' then
@@ -802,27 +790,31 @@ end
 `,
   },
   quick_add: {
-    sha1: '73ed378f465a2fd1b1a1cc9d8e71fbe693aef386',
-    source: `if string.byte(ARGV[5]) == 115 and ARGV[6] == '' then
+    sha1: 'fc0417724f2137715ada3904014c5bd08566b0aa',
+    source: `local kind = string.byte(ARGV[5])
+if kind ~= 109 and ARGV[6] == '' then
 local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
-if redis.call('EXISTS', key, '{' .. key .. '}:q2', '{' .. key .. '}:d2') == 0 then
+local details = '{' .. key .. '}:d2'
+if redis.call('EXISTS', key, '{' .. key .. '}:q2', details) == 0 then
 local answer, owner = bull_add(KEYS, ARGV), ARGV[7]
 if type(answer) ~= 'string' then return answer end
-if string.find(owner, ':' .. answer, -#answer - 5, true) then
+if not string.find(owner, ':' .. answer, -#answer - 5, true) then
+return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
+end
+if kind == 119 then return answer end
 if ttl == '0' then
 redis.call('SET', key, owner)
 else
 redis.call('SET', key, owner, 'PX', ttl)
 end
+if kind == 98 then redis.call('HSET', details, 'p', 'p0,0,0,,' .. #owner .. ':' .. owner) end
 return answer
-end
-return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
 end
 end
 `,
   },
   quick_fetch: {
-    sha1: '798cd6253e1f12500a2539098b90fda5fc8a791f',
+    sha1: 'd2b7385a6fb69632b9a96b0e067eec8edece97d0',
     source: `local function started_quickly(answer, queue, packed)
 if type(answer) ~= 'table' or type(answer[1]) ~= 'table' then return true end
 local fields, id = answer[1], answer[2]
@@ -837,12 +829,18 @@ end
 end
 local text = opts and string.match(opts, '"singleton":"(![^"]*)"')
 if not text then return true end
-local start, key = string.match(text, '^![ew]%l[of]*,0,0,%d+,(%d+) (.*)$')
+local start, key = string.match(text, '^![ewb]%l[of]*,0,0,%d+,(%d+) (.*)$')
 if not key or string.find(key, '\\\\', 1, true) or string.find(id, '[%%:#]') then return false end
 local owner, details = 'bullmq:' .. queue .. id, '{' .. key .. '}:d2'
 local holder = redis.call('GET', key)
 if holder then
-if holder ~= owner or redis.call('EXISTS', details) == 1 then return false end
+if holder ~= owner then return false end
+local noted = redis.call('HGETALL', details)
+if #noted > 0 then
+local pending = #noted == 2 and noted[1] == 'p' and string.match(noted[2], '^p%d+,0,%d*,,%d+:(.*)$')
+if pending ~= owner then return false end
+redis.call('DEL', details)
+end
 elseif redis.call('EXISTS', '{' .. key .. '}:q2', details) > 0 then
 return false
 else

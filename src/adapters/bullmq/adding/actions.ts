@@ -9,7 +9,7 @@ export interface Actions extends Decision {
   readonly begins: boolean
   /** What it adds to a pending run is left there to be merged. Else it takes the place of that run's data. */
   readonly notes: boolean
-  /** A free lock is taken as by a plain `SET`. */
+  /** A free lock is taken without whatever else a claim can ask for. */
   readonly simple: boolean
 }
 
@@ -21,8 +21,7 @@ export function actionsOf(definition: Definition, strategy: JobStrategy | null):
   const running = mode === 'untilExecuting' ? decided.pending : decided.running
   const changes = strategy === null || strategy === 'rerun' || strategy === 'replace'
   const begins = mode !== 'untilExpired' && (changes || mode === 'untilAndWhileExecuting')
-  const simple =
-    !begins && mode !== 'whileExecuting' && limit === null && debounce === null && describe === null && strategy !== null
+  const simple = limit === null && debounce === null && describe === null
   return { running, pending: decided.pending, begins, notes: merge !== null && strategy === 'rerun', simple }
 }
 
@@ -37,7 +36,7 @@ const LETTERS: { readonly [action in TriggerAction]: string } = { meet: 'm', wai
 export function whatToDo(definition: Definition, { running, pending, begins, notes, simple }: Actions): string {
   const { mode, debounce } = definition
   const letters = [
-    simple ? 's' : 'm',
+    simple ? (mode === 'whileExecuting' ? 'w' : begins ? 'b' : 's') : 'm',
     LETTERS[running],
     LETTERS[pending],
     begins ? 'b' : '-',

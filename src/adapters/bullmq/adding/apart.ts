@@ -14,6 +14,16 @@ const LONGEST_PAUSE_MS = 100
 const PATIENCE_MS = 30_000
 const NOBODY = { running: null, pending: null, waiting: null }
 
+/** The trigger is to be made again. */
+interface Again {
+  /** An owner to trigger without; `null`: one whose job may still come. */
+  readonly over: string | null
+  /** Its job is gone. */
+  readonly gone?: boolean
+  /** Under another id. */
+  readonly fresh?: boolean
+}
+
 export interface ApartHost {
   readonly locks: JobLocks
   readonly lives: Lives
@@ -54,6 +64,10 @@ export class Apart {
         continue
       }
       without = look.over
+      if (look.fresh === true) {
+        trigger = trigger.underFreshId()
+        continue
+      }
       if (look.gone) recovered = true
       if (without !== null) continue
       const waitedMs = monotonicMs() - trigger.sinceMs
@@ -70,13 +84,12 @@ export class Apart {
     await this.#host.locks.release(trigger.lock, trigger.owner)
   }
 
-  /** @returns `over`: an owner to trigger without; `null`: one whose job may still come */
   async #once(
     trigger: Trigger,
     strategy: JobStrategy,
     actions: Actions,
     without: string | null,
-  ): Promise<Answer | { readonly over: string | null; readonly gone?: boolean }> {
+  ): Promise<Answer | Again> {
     const { definition, lock, owner, jobId, data, meta } = trigger
     const { locks } = this.#host
     const before = await this.#before(trigger, strategy, actions)
@@ -92,6 +105,8 @@ export class Apart {
       ttlMs: definition.expiryMs,
       meta: meta === '' ? undefined : meta,
     })
+    // An earlier trigger with this id was, perhaps. This one is another.
+    if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
     const runs = told.seen
     const lives = await Promise.all(
@@ -108,6 +123,10 @@ export class Apart {
     for (const life of [running, pending]) {
       if (life?.over !== true) continue
       const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
+      if (young && told.status === 'met' && told.noted === life.owner) {
+        if (await this.#comes(lock, life.owner, life.ageMs ?? 0)) break
+        return { over: life.owner, gone: true }
+      }
       if (young && told.status === 'met') return { over: null }
       if (young) break
       return { over: life.owner, gone: life.job === null }
@@ -126,6 +145,17 @@ export class Apart {
     }
   }
 
+  /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
+  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean> {
+    const untilMs = monotonicMs() + this.#host.graceMs - ageMs
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      await sleep(pauseMs * (0.5 + Math.random()))
+      if ((await this.#host.lives.of(lock, owner, null)).job !== null) return true
+      if ((await this.#host.locks.inspect(lock))?.pending?.owner !== owner) return true
+      if (monotonicMs() > untilMs) return false
+    }
+  }
+
   /** What has to be known of the live job before the trigger is made. */
   async #before(
     { definition, lock, owner, jobId }: Trigger,
@@ -134,7 +164,7 @@ export class Apart {
   ): Promise<
     | { running: TriggerAction; pending: TriggerAction; without: string | null; replaced: SeenJob | null }
     | Answer
-    | { readonly over: string | null; readonly gone?: boolean }
+    | Again
   > {
     const as = { running, pending, without: null, replaced: null }
     const { locks, lives } = this.#host

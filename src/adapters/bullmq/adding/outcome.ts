@@ -1,5 +1,5 @@
 import { DuplicateJobError, type JobStrategy, type TriggerOutcome } from '../../../index.js'
-import { type Course, verdict } from '../../../internal/job-decision.js'
+import { verdict } from '../../../internal/job-decision.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import { parseOwner } from '../lock/owner.js'
 import type { Trigger } from './trigger.js'
@@ -53,14 +53,14 @@ export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer
     const of = met?.owner ?? null
     return { outcome: tell('duplicate', id, met), of: strategy === 'skip' ? '' : of, strange: null }
   }
-  const told = verdict(trigger.definition.mode, strategy, COURSES[course], seen)
-  const met = told.met === null ? null : (jobIn(seen, told.met.owner) ?? null)
-  if (course === 'granted' || course === 'queued') {
-    if (course === 'granted' && met === null) {
-      return { outcome: tell(recovered ? 'recovered' : 'started', id, null), of: null, strange }
-    }
-    return { outcome: tell(statusOf(told.status, strategy, course), id, met), of: null, strange }
+  if (course === 'granted') {
+    const taken = strategy === 'replace' ? (seen.pending ?? seen.running) : null
+    if (taken !== null) return { outcome: tell('replaced', id, taken), of: null, strange }
+    return { outcome: tell(recovered ? 'recovered' : 'started', id, null), of: null, strange }
   }
+  const told = verdict(trigger.definition.mode, strategy, course === 'queued' ? 'queued' : 'met', seen)
+  const met = told.met === null ? null : (jobIn(seen, told.met.owner) ?? null)
+  if (course === 'queued') return { outcome: tell(told.status, id, met), of: null, strange }
   const by = met ?? seen.waiting
   if (by === null) return { outcome: tell('duplicate', id, null), of: null, strange }
   if (strategy === 'reject') throw duplicate(trigger, by)
@@ -71,22 +71,6 @@ export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer
     of: strategy === 'skip' ? '' : (course === 'noted' ? (seen.pending ?? by) : by).owner,
     strange,
   }
-}
-
-const COURSES: { readonly [course in Answer['course']]: Course } = {
-  granted: 'granted',
-  queued: 'queued',
-  noted: 'met',
-  met: 'met',
-  known: 'met',
-  turned: 'met',
-  refused: 'met',
-}
-
-/** A job that took the place of another is told so, also where that one was granted its lock already. */
-function statusOf(status: SingletonOutcome['status'], strategy: JobStrategy, course: string): SingletonOutcome['status'] {
-  if (strategy === 'replace' && course === 'granted') return 'replaced'
-  return status
 }
 
 function seenBy({ definition: { mode } }: Trigger, answer: Answer): Pick<Answer, 'running' | 'pending' | 'waiting'> {

@@ -143,8 +143,16 @@ export class ApartRuns {
         const lapse = await this.#lapse(job, terms, owner, holder)
         if (lapse !== null) return lapse
       }
-      return life.parsed === null ? LOOK_AT_OTHERS_MS : null
+      return life.parsed === null ? LOOK_AT_OTHERS_MS : await this.#earlyMs(lock, owner)
     }
+  }
+
+  /** How long the pending run has to wait for further triggers, when it is this one: nobody wakes it then. */
+  async #earlyMs(lock: string, owner: string): Promise<number | null> {
+    const state = await this.#host.locks.inspect(lock)
+    if (state?.pending?.owner !== owner || state.pending.notBeforeMs === null) return null
+    const leftMs = state.pending.notBeforeMs - state.atMs
+    return leftMs > 0 ? leftMs + 1 : null
   }
 
   /** It had its lock when it was added, and somebody else has it now. */

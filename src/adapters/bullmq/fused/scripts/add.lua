@@ -3,7 +3,8 @@
 --
 -- ARGV, behind those of BullMQ's script:
 --   4 the job's terms, or '' for one that is no singleton
---   5 what to do, see `whatToDo` in `../../adding/actions.ts`: 's' or 'm', then letters. With 's' a free lock is taken as by SET
+--   5 what to do, see `whatToDo` in `../../adding/actions.ts`: letters. The first says how a free lock is
+--     taken, see `quick_add.lua`, or that more is to be asked: 'm'
 --   6 '' or JSON of what is rarely needed: `meta`, a text for operators; `fresh`, another id, for a job whose id is its caller's,
 --     since that one may be known already, or '-' where it can have no other; `flow`, see `../../adding/flow-triggers.ts`; `tag`,
 --     what the answer is known by
@@ -165,9 +166,15 @@ local function trigger(owner, running, pending, without)
   return step(terms, owner, words, true)
 end
 
+-- Before when the pending run is not to start, in ms; nil: as soon as it can.
+local function not_before()
+  return tonumber(string.match(call('HGET', terms.details, 'p') or '', '^p%d+,%d+,%d*,(%d*),') or nil)
+end
+
 -- How long until a job that waits is to look by itself, if it is to.
 local function look_after(holder, left)
-  if terms.mode == 'x' or todo.wait then return tonumber(left) and left + 1 end
+  if terms.mode == 'x' then return tonumber(left) and left + 1 end
+  if todo.wait then return math.max((not_before() or 0) - now_ms(), 0) + 1 end
   if not holder then return nil end
   local job = look_at(holder, terms.key)
   if not job then return LOOK_AT_OTHERS_MS end
@@ -252,8 +259,7 @@ local function decide()
     local to = job_of(noted)
     if to and not todo.notes then call('HSET', to.key, 'data', ARGV[2]) end
     if to and todo.wait then
-      local not_before = string.match(call('HGET', terms.details, 'p') or '', '^p%d+,%d+,%d*,(%d*),')
-      local due = tonumber(not_before)
+      local due = not_before()
       if due and call('ZADD', to.queue .. 'delayed', 'XX', 'CH', digits((due + 1) * 4096), to.id) == 1 then
         delay_marker(to.queue, to.id)
       end
@@ -292,23 +298,8 @@ local function look_at_runs()
 end
 
 local function add_wrapped()
-  local is_simple = string.sub(ARGV[5], 1, 1) == 's'
   local own = fresh ~= nil
   local known = own and call('EXISTS', queue .. id) == 1
-  if is_simple and not known and call('EXISTS', terms.key, terms.queue, terms.details) == 0 then
-    local answer = bull_add(KEYS, ARGV)
-    if added(answer) then
-      local owner = owner_of(queue, id, terms)
-      if terms.ttl == '0' then
-        call('SET', terms.key, owner)
-      else
-        call('SET', terms.key, owner, 'PX', terms.ttl)
-      end
-    elseif type(answer) == 'string' then
-      return reply('turned', answer)
-    end
-    return answer
-  end
   local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
   todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
   if wait ~= '' then

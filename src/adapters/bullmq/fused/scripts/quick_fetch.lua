@@ -14,12 +14,19 @@ local function started_quickly(answer, queue, packed)
   end
   local text = opts and string.match(opts, '"singleton":"(![^"]*)"')
   if not text then return true end
-  local start, key = string.match(text, '^![ew]%l[of]*,0,0,%d+,(%d+) (.*)$')
+  local start, key = string.match(text, '^![ewb]%l[of]*,0,0,%d+,(%d+) (.*)$')
   if not key or string.find(key, '\\', 1, true) or string.find(id, '[%%:#]') then return false end
   local owner, details = 'bullmq:' .. queue .. id, '{' .. key .. '}:d2'
   local holder = redis.call('GET', key)
   if holder then
-    if holder ~= owner or redis.call('EXISTS', details) == 1 then return false end
+    if holder ~= owner then return false end
+    local noted = redis.call('HGETALL', details)
+    if #noted > 0 then
+      -- Nothing but that it is the pending run.
+      local pending = #noted == 2 and noted[1] == 'p' and string.match(noted[2], '^p%d+,0,%d*,,%d+:(.*)$')
+      if pending ~= owner then return false end
+      redis.call('DEL', details)
+    end
   elseif redis.call('EXISTS', '{' .. key .. '}:q2', details) > 0 then
     return false
   else
