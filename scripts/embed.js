@@ -40,8 +40,8 @@ function sources(folder, ending) {
   return files.sort().map(file => ({ name: file.slice(0, -ending.length), text: readWithIncludes(folder, file) }))
 }
 
-/** @param {string} backend @param {string} from */
-function generate(backend, from) {
+/** @param {string} from */
+function generate(from) {
   const lua = sources(join(from, 'scripts'), '.lua').map(({ name, text: written }) => {
     const text = withoutComments(written)
     const sha1 = createHash('sha1').update(text).digest('hex')
@@ -69,7 +69,7 @@ const check = process.argv.includes('--check')
 let stale = false
 mkdirSync(generated, { recursive: true })
 for (const [backend, from] of Object.entries(folders)) {
-  const text = generate(backend, from)
+  const text = generate(from)
   const file = join(generated, `${backend}.ts`)
   if (text === null || (existsSync(file) && readFileSync(file, 'utf8') === text)) continue
   stale = true

@@ -74,7 +74,16 @@ class Stage {
   async events(): Promise<void> {
     const events = new QueueEvents(this.name, this.#options)
     this.#bench.closeLater(() => events.close())
-    for (const event of ['added', 'waiting', 'active', 'delayed', 'completed', 'failed', 'removed', 'duplicated'] as const) {
+    for (const event of [
+      'added',
+      'waiting',
+      'active',
+      'delayed',
+      'completed',
+      'failed',
+      'removed',
+      'duplicated',
+    ] as const) {
       events.on(event, ((args: { jobId: string }) => this.told.push(`${event} ${this.id(args.jobId)}`)) as never)
     }
     for (const event of ['paused', 'resumed', 'drained'] as const) events.on(event, () => this.told.push(event))
@@ -95,7 +104,19 @@ class Stage {
     const { name, data, attemptsMade, attemptsStarted, returnvalue, failedReason, progress, priority, delay } = job
     const { jobId: _, singleton: __, ...opts } = job.opts as JobsOptions & { singleton?: unknown }
     const state = await job.getState()
-    return { name, data, attemptsMade, attemptsStarted, returnvalue, failedReason, progress, priority, delay, opts, state }
+    return {
+      name,
+      data,
+      attemptsMade,
+      attemptsStarted,
+      returnvalue,
+      failedReason,
+      progress,
+      priority,
+      delay,
+      opts,
+      state,
+    }
   }
 }
 
@@ -154,7 +175,13 @@ describe('every option of a job', () => {
         await stage.idle()
         const job = (await stage.queue.getJob(added.id as string)) as Job | undefined
         const logs = await stage.queue.getJobLogs(added.id as string)
-        return [before, await stage.seen(job), logs.logs, (job?.stacktrace ?? []).length, job?.timestamp === opts.timestamp]
+        return [
+          before,
+          await stage.seen(job),
+          logs.logs,
+          (job?.stacktrace ?? []).length,
+          job?.timestamp === opts.timestamp,
+        ]
       })
     })
   }
@@ -366,4 +393,3 @@ describe('workers and flows', () => {
     })
   })
 })
-

@@ -5,16 +5,7 @@ import { SingletonAdder, SingletonFlowProducer, SingletonQueue } from 'soloist/b
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import {
-  Bench,
-  bullmqMajor,
-  connectionTo,
-  type Data,
-  type Recorder,
-  until,
-  untilIdle,
-  useBench,
-} from './support.js'
+import { Bench, bullmqMajor, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // A job and its lock are one step where the locks are on the queue's own Redis: neither is ever there without the other.
 

@@ -3,7 +3,16 @@ import { Queue, QueueEvents, Worker } from 'bullmq'
 import type { SingletonStrategy } from 'soloist/bullmq'
 import { SingletonFlowProducer, SingletonWorker } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Data, type Recorder, type TestJob, until, untilIdle, useBench } from './support.js'
+import {
+  type Bench,
+  connectionTo,
+  type Data,
+  type Recorder,
+  type TestJob,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
 
 // Right in any hands: ids of one's own, parents, workers that know nothing of locks, boards.
 
@@ -39,24 +48,27 @@ describe.each(['one step', 'two steps'])('an id of the caller, lock and job in %
       [1, 2, 3, 4],
     ],
   }
-  test.each(Object.entries(cases))('%s: the last trigger is run, before and after the job has ended', async (name, [said, ran]) => {
-    const queue = bench.queue({ onDuplicate: name as SingletonStrategy }, solo())
-    const add = async (value: number) =>
-      (await queue.addUnique('sync', data(value), { jobId: 'mine' })).outcome.status as string
-    const answers = [await add(1), await add(2)]
-    runs.hold()
-    bench.worker(runs.run, { singleton: solo() })
-    await runs.untilStarted(1)
-    answers.push(await add(3))
-    runs.letGo()
-    await runs.untilStarted(ran.length - 1)
-    await untilIdle(bench, queue)
-    answers.push(await add(4))
-    await runs.untilStarted(ran.length)
-    await untilIdle(bench, queue)
-    expect(answers).toEqual(said)
-    expect(runs.started).toEqual(ran)
-  })
+  test.each(Object.entries(cases))(
+    '%s: the last trigger is run, before and after the job has ended',
+    async (name, [said, ran]) => {
+      const queue = bench.queue({ onDuplicate: name as SingletonStrategy }, solo())
+      const add = async (value: number) =>
+        (await queue.addUnique('sync', data(value), { jobId: 'mine' })).outcome.status as string
+      const answers = [await add(1), await add(2)]
+      runs.hold()
+      bench.worker(runs.run, { singleton: solo() })
+      await runs.untilStarted(1)
+      answers.push(await add(3))
+      runs.letGo()
+      await runs.untilStarted(ran.length - 1)
+      await untilIdle(bench, queue)
+      answers.push(await add(4))
+      await runs.untilStarted(ran.length)
+      await untilIdle(bench, queue)
+      expect(answers).toEqual(said)
+      expect(runs.started).toEqual(ran)
+    },
+  )
 
   test.each(['join', 'skip'] as const)('%s: a known id is a duplicate, and never started', async onDuplicate => {
     const queue = bench.queue({ onDuplicate }, solo())
@@ -128,7 +140,9 @@ describe('a parent', () => {
     await queue.add('sync', data(1), { parent: first })
     const { job, outcome } = await queue.addUnique('sync', data(2), { parent: second })
     expect(job?.id).toBe(outcome.id)
-    expect(await bench.redis.smembers(`${second.queue}:${second.id}:dependencies`)).toEqual([`${second.queue}:${job?.id}`])
+    expect(await bench.redis.smembers(`${second.queue}:${second.id}:dependencies`)).toEqual([
+      `${second.queue}:${job?.id}`,
+    ])
     expect(await job?.getState()).toBe('delayed')
   })
 })

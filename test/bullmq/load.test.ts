@@ -139,7 +139,11 @@ test('10,000 jobs that wait for one key do not delay jobs of other keys', { time
   const held = new Promise<void>(resolve => {
     letGo = resolve
   })
-  const items = numbers(10_000).map(value => ({ name: 'sync', data: { key: 0, value }, opts: { removeOnComplete: true } }))
+  const items = numbers(10_000).map(value => ({
+    name: 'sync',
+    data: { key: 0, value },
+    opts: { removeOnComplete: true },
+  }))
   for (let i = 0; i < items.length; i += 1_000) await queue.addBulk(items.slice(i, i + 1_000))
   await queue.addBulk(numbers(79).map(key => ({ name: 'sync', data: { key, value: key } })))
   own.worker(

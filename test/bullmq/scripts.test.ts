@@ -16,7 +16,11 @@ function inputs(name: string): Record<string, string> {
 }
 
 const stands: Record<string, Record<string, RegExp>> = {
-  addStandardJob: { 'ARGV[1]': /msgpacked arguments array/, 'ARGV[2]': /json stringified job data/, 'ARGV[3]': /msgpacked options/ },
+  addStandardJob: {
+    'ARGV[1]': /msgpacked arguments array/,
+    'ARGV[2]': /json stringified job data/,
+    'ARGV[3]': /msgpacked options/,
+  },
   addDelayedJob: { 'ARGV[1]': /msgpacked arguments array/ },
   addPrioritizedJob: { 'ARGV[1]': /msgpacked arguments array/ },
   addParentJob: { 'ARGV[1]': /msgpacked arguments array/ },
@@ -31,7 +35,13 @@ const stands: Record<string, Record<string, RegExp>> = {
   },
   moveToDelayed: {
     ...{ 'KEYS[1]': /marker/, 'KEYS[2]': /active/, 'KEYS[4]': /delayed/, 'KEYS[9]': /wait/, 'KEYS[10]': /limiter/ },
-    ...{ 'ARGV[1]': /key prefix/, 'ARGV[3]': /id of the job/, 'ARGV[4]': /token/, 'ARGV[8]': /fetch next/, 'ARGV[9]': /opts/ },
+    ...{
+      'ARGV[1]': /key prefix/,
+      'ARGV[3]': /id of the job/,
+      'ARGV[4]': /token/,
+      'ARGV[8]': /fetch next/,
+      'ARGV[9]': /opts/,
+    },
   },
   retryJob: { 'KEYS[4]': /job key/, 'ARGV[1]': /key prefix/, 'ARGV[4]': /jobid/, 'ARGV[5]': /token/ },
   moveJobFromActiveToWait: { 'ARGV[1]': /job id/, 'ARGV[2]': /lock token/, 'ARGV[3]': /job id key/ },
@@ -50,7 +60,8 @@ test('the keys that one script has for another are the same keys', () => {
   const [delayed, active] = [inputs('moveToDelayed'), inputs('moveToActive')]
   const places = ACTIVE_IN_DELAYED[scripts.moveToDelayed?.keys ?? 0] ?? []
   expect(places).toHaveLength(11)
-  const word = (text: string | undefined) => /wait|active|prioritized|events|stalled|limiter|delayed|paused|meta|pc|marker/.exec(text ?? '')?.[0]
+  const word = (text: string | undefined) =>
+    /wait|active|prioritized|events|stalled|limiter|delayed|paused|meta|pc|marker/.exec(text ?? '')?.[0]
   for (const [i, at] of places.entries()) {
     const wanted = word(active[`KEYS[${i + 1}]`])
     // BullMQ 6 has no list of its own for the jobs of a paused queue any more.

@@ -9,15 +9,7 @@ import {
   SingletonWorker,
 } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
-import {
-  type Bench,
-  connectionTo,
-  type Recorder,
-  type TestQueue,
-  until,
-  untilIdle,
-  useBench,
-} from './support.js'
+import { type Bench, connectionTo, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
 
 // Everything a queue can do, with singleton jobs in it.
 

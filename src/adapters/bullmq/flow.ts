@@ -131,7 +131,8 @@ export class SingletonFlowProducer extends FlowProducer {
     const owner = parseOwner(outcome.owner ?? '')
     const job = owner === null ? null : await this.#lives.find(owner)
     const stands = job ?? node?.job
-    if (stands === undefined) throw asSoloistError(new Error(`the job ${outcome.id} of flow ${flow.name} is gone`), false)
+    if (stands === undefined)
+      throw asSoloistError(new Error(`the job ${outcome.id} of flow ${flow.name} is gone`), false)
     return { job: Object.assign(stands, { singleton: outcome }) }
   }
 

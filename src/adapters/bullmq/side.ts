@@ -1,4 +1,4 @@
-import { Job, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
+import { type Job, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import type { AddingHow } from './adding/producer.js'
 import { Producer } from './adding/producer.js'
@@ -85,7 +85,11 @@ export class QueueSide<A> {
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
-    this.#lives = new Lives({ qualifiedName, queue: queue as unknown as MinimalQueue, open: opener(queue.opts, backendFactory, onError) })
+    this.#lives = new Lives({
+      qualifiedName,
+      queue: queue as unknown as MinimalQueue,
+      open: opener(queue.opts, backendFactory, onError),
+    })
     this.#fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
     this.#prefix = prefix ?? ''
     this.#graceMs = graceMs
@@ -101,7 +105,9 @@ export class QueueSide<A> {
       ...{ lives: this.#lives, singleton: this.singleton, definitions: jobs, fused: this.#fused, prefix: this.#prefix },
       ...how,
     })
-    this.#waking = new Waking(solo, this.#lives, (error, id) => this.singleton.emit('fault', { during: 'wake', error, id }))
+    this.#waking = new Waking(solo, this.#lives, (error, id) =>
+      this.singleton.emit('fault', { during: 'wake', error, id }),
+    )
   }
 
   /** Gives up the locks of jobs that were removed, where that is a step of its own. */

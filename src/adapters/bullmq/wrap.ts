@@ -18,7 +18,12 @@ import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { termsOf } from './lock/terms.js'
 import { invalid } from './options/definition.js'
-import { checkSettings, checkWorkerSettings, type SingletonSettings, type SingletonWorkerSettings } from './options/settings.js'
+import {
+  checkSettings,
+  checkWorkerSettings,
+  type SingletonSettings,
+  type SingletonWorkerSettings,
+} from './options/settings.js'
 import { NOT_RUN } from './running/runs.js'
 import { WorkerSide } from './running/side.js'
 import { QueueSide } from './side.js'

@@ -1,8 +1,8 @@
 import type { Job } from 'bullmq'
+import { LockTimeoutError } from '../../../errors.js'
 import type { JobLocks, JobStrategy, TriggerAction } from '../../../index.js'
 import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
-import { LockTimeoutError } from '../../../errors.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
 import type { Actions } from './actions.js'
@@ -135,7 +135,10 @@ export class Apart {
       await this.#displaced(pending, before.pending === 'displace')
       return { course: 'queued', id: jobId, ...seen, recovered: false }
     }
-    const by = told.noted === null ? metBy(definition.mode, seen) : ([pending, running].find(life => life?.owner === told.noted) ?? null)
+    const by =
+      told.noted === null
+        ? metBy(definition.mode, seen)
+        : ([pending, running].find(life => life?.owner === told.noted) ?? null)
     if (by === null && told.noted === null) return { over: null }
     return {
       course: told.noted === null ? 'met' : 'noted',
@@ -203,7 +206,10 @@ export class Apart {
   }
 }
 
-function metBy(mode: Trigger['definition']['mode'], seen: Pick<Answer, 'running' | 'pending' | 'waiting'>): Life | null {
+function metBy(
+  mode: Trigger['definition']['mode'],
+  seen: Pick<Answer, 'running' | 'pending' | 'waiting'>,
+): Life | null {
   const order = isGated(mode) ? [seen.pending, seen.waiting, seen.running] : [seen.running, seen.pending, seen.waiting]
   return (order.find(run => run !== null) ?? null) as Life | null
 }

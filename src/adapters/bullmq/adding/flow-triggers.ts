@@ -107,7 +107,9 @@ export class FlowTriggers {
       if (placed.root !== null) this.#host.singleton.count(placed.root.name, 'duplicate')
       return { live: placed.live }
     }
-    const refused = [...placed.jobs.values()].map(({ adding }) => adding?.answer).find(answer => answer?.course === 'refused')
+    const refused = [...placed.jobs.values()]
+      .map(({ adding }) => adding?.answer)
+      .find(answer => answer?.course === 'refused')
     const other = placed.others.find(({ answer }) => answer?.course === 'refused')?.answer
     const answer = refused ?? other ?? null
     if (answer !== null) return this.#refused(placed, answer)
@@ -119,14 +121,16 @@ export class FlowTriggers {
     const [met] = [answer.running]
     const trigger = [...placed.jobs.values()].map(job => job.trigger).find(({ jobId }) => jobId === answer.id)
     const of = trigger ?? placed.root
-    if (met === null || of === null) throw new DuplicateJobError({ job: placed.flow.name, id: answer.id, state: 'queued', ageMs: null })
+    if (met === null || of === null)
+      throw new DuplicateJobError({ job: placed.flow.name, id: answer.id, state: 'queued', ageMs: null })
     this.#host.singleton.count(of.name, 'duplicate')
     if (of !== placed.root || !WHOLE.has(of.definition.strategy)) throw duplicate(of, met)
     return { live: conclude(of, of.definition.strategy as JobStrategy, { ...answer, course: 'met' }).outcome }
   }
 
   #concludeAll({ job, children }: JobNode, placed: PlacedFlow): void {
-    const found = placed.jobs.get(job.id as string) ?? [...placed.jobs.values()].find(({ adding }) => adding?.answer?.id === job.id)
+    const found =
+      placed.jobs.get(job.id as string) ?? [...placed.jobs.values()].find(({ adding }) => adding?.answer?.id === job.id)
     if (found !== undefined) {
       const { trigger, adding } = found
       const answer = adding === null ? found.answer : adding.answer
@@ -151,7 +155,16 @@ export class FlowTriggers {
     let [opts, around] = [node.opts as object | undefined, above]
     if (trigger === null) {
       if (fused) {
-        const adding: Adding = { terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '', answer: null, sent: false }
+        const adding: Adding = {
+          terms: '',
+          todo: '',
+          meta: '',
+          freshId: '',
+          flow: null,
+          owner: '',
+          answer: null,
+          sent: false,
+        }
         placed.others.push(adding)
         opts = { ...opts, [ADDING]: adding }
       }
@@ -167,7 +180,8 @@ export class FlowTriggers {
         placed.jobs.set(jobId, { trigger, adding: own, answer: null })
         opts = { ...opts, jobId, singleton: terms, [ADDING]: own }
         if (definition.strategy === 'reject') checks.push({ terms, flag: token.flags[0] as string, index: jobId })
-        else if (isRoot && WHOLE.has(definition.strategy)) checks.push({ terms, flag: token.flags[1] as string, index: jobId })
+        else if (isRoot && WHOLE.has(definition.strategy))
+          checks.push({ terms, flag: token.flags[1] as string, index: jobId })
       } else {
         const { answer, terms } = await this.#apartly(trigger, placed, isRoot)
         if (answer === null) return node

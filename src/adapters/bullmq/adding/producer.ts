@@ -169,13 +169,16 @@ export class Producer<A> {
     const { todo, fused } = this.#recipe(trigger.definition, 'flow')
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
-    return { terms, adding: { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false } }
+    return {
+      terms,
+      adding: { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false },
+    }
   }
 
   /** The same where it is elsewhere. @param meets whether a live job is to be met, and not waited for */
   async inFlowApart(trigger: Trigger, meets: boolean): Promise<{ readonly answer: Answer; readonly terms: string }> {
     const { actions, apart } = this.#recipe(trigger.definition, 'flow')
-    const as = meets ? { ...actions, running: 'meet', pending: 'meet' } as const : actions
+    const as = meets ? ({ ...actions, running: 'meet', pending: 'meet' } as const) : actions
     const { answer } = await this.#apart.trigger(trigger, 'delay', as)
     const terms = apart + trigger.lock
     return { answer, terms: answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms }
@@ -203,7 +206,12 @@ export class Producer<A> {
     const owner = `bullmq:${qualifiedName}:${(job.id as string).replace(/[%:#]/g, encodeURIComponent)}`
     let without: string | null = null
     for (let looks = 0; looks < 10; looks += 1) {
-      const told = await solo.jobs.trigger(terms.lock, owner, { running: 'meet', pending: 'meet', without, limit: terms.limit })
+      const told = await solo.jobs.trigger(terms.lock, owner, {
+        running: 'meet',
+        pending: 'meet',
+        without,
+        limit: terms.limit,
+      })
       if (told.status === 'granted') return async () => void (await solo.jobs.release(terms.lock, owner))
       if (told.status !== 'met') return nothing
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
@@ -238,7 +246,16 @@ export class Producer<A> {
     const { todo, fused, actions } = this.#recipe(trigger.definition, strategy)
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
-    const adding: Adding = { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false }
+    const adding: Adding = {
+      terms,
+      todo,
+      meta: trigger.meta,
+      freshId,
+      flow: null,
+      owner: trigger.owner,
+      answer: null,
+      sent: false,
+    }
     const item = this.#itemOf(trigger, terms, adding)
     return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
   }
@@ -247,7 +264,16 @@ export class Producer<A> {
   async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
     const { actions, apart } = this.#recipe(first.definition, strategy)
     const terms = apart + first.lock
-    const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null, guaranteed: true, error: null }
+    const base = {
+      trigger: first,
+      strategy,
+      actions,
+      adding: null,
+      answer: null,
+      item: null,
+      guaranteed: true,
+      error: null,
+    }
     try {
       const known = first.hasOwnId ? await this.#host.lives.own(first.jobId) : undefined
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
@@ -376,7 +402,9 @@ export class Producer<A> {
       if (monotonicMs() - sinceMs >= CONNECT_MS) {
         throw new SoloistError('BACKEND_UNAVAILABLE', 'the Redis of the queue does not answer')
       }
-      await (this.#fuses === null ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)]) : sleep(LOOK_MS))
+      await (this.#fuses === null
+        ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)])
+        : sleep(LOOK_MS))
     }
     return false
   }

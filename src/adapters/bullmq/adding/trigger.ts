@@ -1,10 +1,10 @@
 import type { JobsOptions } from 'bullmq'
+import { SoloistError } from '../../../index.js'
 import { described } from '../../../internal/job-terms.js'
-import { jobMeta } from '../../../job/meta.js'
 import { monotonicMs } from '../../../internal/real-time.js'
+import { jobMeta } from '../../../job/meta.js'
 import { newJobId } from '../lock/ids.js'
 import { ownerOf } from '../lock/owner.js'
-import { SoloistError } from '../../../index.js'
 import { type Definition, invalid } from '../options/definition.js'
 
 /** A job as it is given to `add`. */

@@ -5,14 +5,14 @@ export interface Taken {
   /** What was left with it, as JSON, in its order. */
   readonly notes: readonly string[]
   /** What becomes of it instead of a run. */
-  readonly then: 'drop' | 'fail' | 'replaced' | null
+  readonly instead: 'drop' | 'fail' | 'replaced' | null
   /** Who is the reason for that. */
   readonly by: string
 }
 
 /** @param fields of the job, names and values by turns; ours are the last */
 export function takenFrom(fields: readonly string[]): Taken {
-  let [fence, notes, then, by]: [number | null, readonly string[], Taken['then'], string] = [null, [], null, '']
+  let [fence, notes, instead, by]: [number | null, readonly string[], Taken['instead'], string] = [null, [], null, '']
   for (let i = fields.length - 2; i >= 0; i -= 2) {
     const value = fields[i + 1] as string
     switch (fields[i]) {
@@ -23,14 +23,14 @@ export function takenFrom(fields: readonly string[]): Taken {
         notes = JSON.parse(value) as string[]
         break
       case 'slthen':
-        then = value as Taken['then']
+        instead = value as Taken['instead']
         break
       case 'slowner':
         by = value
         break
       default:
-        return { fence, notes, then, by }
+        return { fence, notes, instead, by }
     }
   }
-  return { fence, notes, then, by }
+  return { fence, notes, instead, by }
 }

@@ -102,7 +102,9 @@ export function textsFor(bull: BullmqScripts, lapsed: string): ReadonlyMap<strin
     '',
   ].join('\n')
   const whole = (parts: readonly Part[]) =>
-    [asFunction('lock_steps', locks.steps.source), scripts.common.source, scripts.locks.source, sourceOf(parts)].join('\n')
+    [asFunction('lock_steps', locks.steps.source), scripts.common.source, scripts.locks.source, sourceOf(parts)].join(
+      '\n',
+    )
   for (const [name, { quick = [], parts, bodies }] of Object.entries(AROUND)) {
     const keys = bull[name]?.keys
     if (keys === undefined || KEYS[name]?.includes(keys) !== true) return null

@@ -1,9 +1,9 @@
-import { KeySpace, prefixOf } from '../../../backends/redis/keys.js'
 import { type RedisClient, redisBackend } from '../../../backends/redis/index.js'
+import { KeySpace, prefixOf } from '../../../backends/redis/keys.js'
 import { connect, type Soloist } from '../../../index.js'
 import { loadIoredis } from '../../../internal/peers/ioredis.js'
-import { besideOf } from './connection.js'
 import { invalid } from '../options/definition.js'
+import { besideOf } from './connection.js'
 
 /** Where the locks are to be. */
 export interface StoreSettings {

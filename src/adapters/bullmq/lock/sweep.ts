@@ -29,7 +29,13 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
   let released = 0
   let locks: string[] = []
   const flush = async () => {
-    const args = [`${queue}:soloist`, `${queue}:`, Buffer.byteLength(host.prefix), vanished ? 1 : 0, ...locks.map(name => host.prefix + name)]
+    const args = [
+      `${queue}:soloist`,
+      `${queue}:`,
+      Buffer.byteLength(host.prefix),
+      vanished ? 1 : 0,
+      ...locks.map(name => host.prefix + name),
+    ]
     locks = []
     released += Number(await fused?.own('sweep', args))
   }

@@ -96,7 +96,8 @@ export function termsOf(job: { readonly opts?: JobsOptions | undefined }): Terms
   if (singleton === undefined) return null
   let terms: Terms | null = known.get(job) ?? null
   if (terms !== null) return terms
-  const text = typeof singleton === 'object' && singleton !== null ? (singleton as { terms?: unknown }).terms : singleton
+  const text =
+    typeof singleton === 'object' && singleton !== null ? (singleton as { terms?: unknown }).terms : singleton
   terms = parseTerms(text)
   if (terms !== null) known.set(job, terms)
   return terms

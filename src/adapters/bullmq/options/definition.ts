@@ -9,8 +9,8 @@ import {
 } from '../../../index.js'
 import { checkMs, checkOptionNames, type OptionNames } from '../../../internal/check.js'
 import { checkKeyOptions, checkModes } from '../../../internal/job-modes.js'
-import { isPlain } from '../lock/terms.js'
 import { checkTerms, type Debounce, type Terms } from '../../../internal/job-terms.js'
+import { isPlain } from '../lock/terms.js'
 
 /** From when to when a job's name and key are taken: the modes of function jobs. */
 export type SingletonMode = JobMode

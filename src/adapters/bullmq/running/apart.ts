@@ -104,7 +104,7 @@ export class ApartRuns {
     const { mode, flags, lock, limit, expiryMs } = terms
     const { locks } = this.#host
     const owner = this.#ownerOf(job, terms)
-    const free: Taken = { fence: fenceOf(Date.now() * 1000, job), notes: [], then: null, by: '' }
+    const free: Taken = { fence: fenceOf(Date.now() * 1000, job), notes: [], instead: null, by: '' }
     const overlaps = mode === 'untilExecuting' && job.attemptsStarted > 1
     if (overlaps) return free
     if (mode === 'untilExpired' && flags.tick !== true) {
@@ -117,12 +117,12 @@ export class ApartRuns {
     }
     let begun = await locks.begin(lock, owner)
     for (;;) {
-      if (begun.status === 'displaced') return { fence: null, notes: [], then: 'replaced', by: begun.by }
+      if (begun.status === 'displaced') return { fence: null, notes: [], instead: 'replaced', by: begun.by }
       const told = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
       if (told.status === 'granted') {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
         const notes = begun.status === 'begun' ? begun.notes.filter(note => note.owner !== owner) : []
-        return { fence: fenceOf(told.fence, job), notes: notes.map(({ text }) => text), then: null, by: '' }
+        return { fence: fenceOf(told.fence, job), notes: notes.map(({ text }) => text), instead: null, by: '' }
       }
       // Another trigger may have taken its place since it was looked at first: then this made a new one.
       if (flags.inLine === true) {
@@ -161,7 +161,7 @@ export class ApartRuns {
     const { onLapsed, locks } = this.#host
     if (onLapsed === 'snooze') return null
     await locks.release(terms.lock, owner)
-    return { fence: null, notes: [], then: onLapsed, by }
+    return { fence: null, notes: [], instead: onLapsed, by }
   }
 
   /** A job that a scheduler made meets a live one. */
@@ -177,7 +177,7 @@ export class ApartRuns {
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
       if (met === null) return null
       const life = await lives.of(lock, met.owner, met.ageMs)
-      if (!life.over) return { fence: null, notes: [], then: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
+      if (!life.over) return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
       without = met.owner
     }
     return null
@@ -209,4 +209,3 @@ export class ApartRuns {
 function fenceOf(granted: number, job: Job): number {
   return granted + Math.max(job.attemptsStarted - 1, 0)
 }
-

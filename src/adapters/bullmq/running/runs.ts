@@ -53,13 +53,13 @@ export class Runs {
   start(job: Job, terms: Terms, token: string): Run | Promise<Run | typeof NOT_RUN> {
     const taken = this.#taken.get(job)
     // Mostly there is nothing more to do.
-    if (taken !== undefined && taken.then === null && taken.notes.length === 0) return this.#run(job, terms, taken)
+    if (taken !== undefined && taken.instead === null && taken.notes.length === 0) return this.#run(job, terms, taken)
     return this.#start(job, terms, token, taken)
   }
 
   async #start(job: Job, terms: Terms, token: string, byScript: Taken | undefined): Promise<Run | typeof NOT_RUN> {
     const taken = byScript ?? (await this.#host.apart.start(job, terms, token))
-    if (taken.then !== null) return this.#notRun(job, terms, taken.then, taken.by)
+    if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
     await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
     return this.#run(job, terms, taken)
   }
@@ -116,7 +116,7 @@ export class Runs {
   /** A job that is fetched by hand has its data at once. */
   async fetched(job: Job, terms: Terms, token: string): Promise<void> {
     const taken = this.#taken.get(job)
-    if (taken === undefined || taken.then !== null || taken.notes.length === 0) return
+    if (taken === undefined || taken.instead !== null || taken.notes.length === 0) return
     await this.#fold(job, terms, token, taken.notes, true)
     this.#taken.set(job, { ...taken, notes: [] })
   }
@@ -125,15 +125,15 @@ export class Runs {
     this.#stops.close()
   }
 
-  #notRun(job: Job, terms: Terms, then: 'drop' | 'fail' | 'replaced', by: string): typeof NOT_RUN {
+  #notRun(job: Job, terms: Terms, instead: 'drop' | 'fail' | 'replaced', by: string): typeof NOT_RUN {
     const about = { name: jobNameOf(terms), id: job.id as string, lock: terms.lock }
     const tick = terms.flags.tick === true
-    if (then === 'replaced') {
+    if (instead === 'replaced') {
       this.#host.singleton.emit('replaced', { ...about, owner: by })
       throw new UnrecoverableError(`replaced by ${by}`)
     }
     if (tick) this.#host.singleton.count(about.name, 'duplicate')
-    if (then === 'fail') {
+    if (instead === 'fail') {
       throw new UnrecoverableError(
         tick ? `job ${JSON.stringify(about.name)} is live already: ${by}` : `its place was taken by ${by}`,
       )
