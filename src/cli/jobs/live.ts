@@ -154,7 +154,9 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
     if (same !== undefined) runs.delete(same)
     if (shown.trigger === undefined) continue
     const hold = { name: (trigger as LockState).name, holder }
-    if (holder.owner === pending?.owner && same === undefined) add('next', [hold], trigger)
+    // A job of BullMQ that has its lock and has not begun is queued.
+    const first = parseOwner(holder.owner) === null ? 'next' : 'queued'
+    if (holder.owner === pending?.owner && same === undefined) add(first, [hold], trigger)
     else if (same === undefined) add(stateOf(holder, run), [hold], trigger)
     else add('running', [{ name: (run as LockState).name, holder: same }, hold], trigger, run)
   }
