@@ -5,11 +5,11 @@ import { described } from '../internal/job-terms.js'
 import { afterEvents } from '../internal/real-time.js'
 import { outsideBlocks, selfWait } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
-import type { TriggerTold } from '../lock/request.js'
+import { Asking, type Meeting, metBy, noteFor, textOf, unseen } from './asking.js'
 import { type ClaimOrder, Claims, type RunClaim } from './claim.js'
 import { jobKeying } from './key.js'
 import type { JobLocks } from './locks.js'
-import { carried, chunks, noteOf, tryMerge } from './merge.js'
+import { carried, chunks, tryMerge } from './merge.js'
 import { jobLockNames } from './names.js'
 import type { JobDefinition } from './options.js'
 import { throughOutage } from './outage.js'
@@ -25,14 +25,6 @@ import { checkResultOptions, type ResultOptions, waitFor } from './waiting.js'
 type Strategy<A> = JobDefinition<A, unknown>['onDuplicate']
 /** Strategies by which a trigger has a run of its own, or adds to one. */
 type Adding = 'rerun' | 'replace' | 'delay'
-
-/** What a trigger came to that does nothing where it meets a run. */
-interface Meeting<R> {
-  /** Its run, if it met none. */
-  readonly run: { readonly local: LocalRun<R>; readonly outcome: TriggerOutcome; readonly queued: boolean } | null
-  /** The run that it met. */
-  readonly met: Met | null
-}
 
 /** A trigger that has a run of its own, or adds to one. */
 interface Addition<A> {
@@ -50,6 +42,7 @@ export class Triggers<A, R> {
   readonly #keyOf: (args: A) => string
   readonly #claims: Claims
   readonly #runs: Runs<A, R>
+  readonly #asking: Asking<A, R>
   /**
    * A run that starts also serves triggers that came just before. A run that was found live may have ended before they
    * came.
@@ -66,6 +59,7 @@ export class Triggers<A, R> {
     this.#keyOf = jobKeying(definition.key)
     this.#claims = new Claims(locker, definition)
     this.#runs = new Runs(locker, jobs, definition, this.#claims, this.#keyOf)
+    this.#asking = new Asking(locker, definition, this.#claims, this.#runs)
   }
 
   key(args: A): string {
@@ -136,52 +130,12 @@ export class Triggers<A, R> {
 
   async #enter(trigger: Trigger<A>, strategy: Strategy<A>): Promise<Entered<R>> {
     if (!this.#claims.periodic && adds(strategy)) return await this.#add(trigger, strategy)
-    const { value, first } = await this.#meeting.pass(trigger.key, () => this.#meet(trigger))
+    const { value, first } = await this.#meeting.pass(trigger.key, () => this.#asking.meet(trigger))
     const { run } = value
     if (run === null) return await this.#onMet(trigger, value.met as Met, strategy)
     const { local, outcome, queued } = run
     if (first) return { outcome, settled: this.#own(trigger, local, 'join'), waits: queued, own: true }
     return await this.#onMet(trigger, { id: local.id, state: queued ? 'queued' : 'running', ageMs: 0 }, strategy)
-  }
-
-  /** Asks for a run, and does nothing where one is met. */
-  async #meet(trigger: Trigger<A>): Promise<Meeting<R>> {
-    const { mode, limit } = this.#definition
-    const { periodic, gated } = this.#claims
-    const here = periodic || gated || limit !== null ? null : this.#runs.executing(trigger.key)
-    if (here !== null) return { run: null, met: { ...here, state: 'running' } }
-    const decision = decide(mode, 'join', false)
-    const order = { decision, note: noteFor([trigger], this.#definition), begins: false, without: null }
-    const asked = await this.#ask(trigger, order)
-    const found = this.#found(trigger, asked)
-    if (found.run !== null || !periodic) return found
-    const met = await this.#ofPeriod(trigger, found.met as Met)
-    if (met !== null) return { run: null, met }
-    // Its run died in its period.
-    const dead = { ...(found.met as Met), state: 'finished' } as const
-    const again = this.#found(trigger, await this.#ask(trigger, { ...order, without: dead.id }), dead)
-    if (again.run !== null) return again
-    const other = again.met as Met
-    return { run: null, met: (await this.#ofPeriod(trigger, other)) ?? { ...other, state: 'running' } }
-  }
-
-  /** What was found by asking for a run. @param dead the run that was removed for it */
-  #found(trigger: Trigger<A>, { claim, told }: Asked, dead: Met | null = null): Meeting<R> {
-    const { mode } = this.#definition
-    const { status, met } = verdict(mode, 'join', told.course, told.seen)
-    if (told.course === 'met') return { run: null, met: metBy(met ?? unseen(claim)) }
-    const queued = told.course === 'queued'
-    const local = this.#runs.start({ claim, triggers: [trigger], begins: queued })
-    const outcome =
-      dead === null ? outcomeOf(status, claim.id, met && metBy(met)) : outcomeOf('recovered', claim.id, dead)
-    return { run: { local, outcome, queued }, met: null }
-  }
-
-  /** How far the run of a period is; `null`: its process died. */
-  async #ofPeriod({ names }: Trigger<A>, met: Met): Promise<Met | null> {
-    if (met.state === 'queued') return met
-    const { status } = await this.#locker.watching.look(names.run, met.id)
-    return status === 'gone' ? null : { ...met, state: status === 'live' ? 'running' : 'finished' }
   }
 
   /** A trigger that met a run. */
@@ -250,7 +204,7 @@ export class Triggers<A, R> {
     const note = noteFor(carrying, this.#definition)
     // A run that waits for a period and does not hold its own lock any more cannot run.
     const without = this.#claims.periodic ? after : null
-    const { claim, told } = await this.#ask(trigger, { decision, note, begins, without }, after !== null)
+    const { claim, told } = await this.#asking.ask(trigger, { decision, note, begins, without }, after !== null)
     const { course, seen } = told
     const waits = course !== 'granted'
     const { status, ofMet, met } = verdict(mode, strategy, course, seen)
@@ -274,23 +228,6 @@ export class Triggers<A, R> {
       if (i === carrier) return { outcome: own, settled: this.#own(each, local, strategy), waits, own: true }
       return { outcome: besides, settled: this.#covered(each, id, strategy), waits: true, own: false }
     })
-  }
-
-  /** Sends one trigger step. @param anew repeats it through an outage: what was accepted once is not lost by one */
-  async #ask(trigger: Trigger<A>, order: Omit<ClaimOrder, 'id' | 'description'>, anew = false): Promise<Asked> {
-    const id = this.#locker.newOwner()
-    const ask = async () => {
-      const claim = this.#claims.claim(trigger.names, { ...order, id, description: trigger.description })
-      return { claim, told: await claim.told }
-    }
-    const asked = anew ? await throughOutage(this.#locker, ask) : await ask()
-    const { course, seen } = asked.told
-    const displaces = order.decision.pending === 'displace' && seen.pending !== null
-    // With a limit it may have been granted beside the pending run.
-    if (displaces && (course === 'queued' || (course === 'granted' && this.#definition.limit === null))) {
-      this.#runs.displaced(seen.pending.owner, id)
-    }
-    return asked
   }
 
   /** What `replace` does beside waiting. */
@@ -343,33 +280,6 @@ export class Triggers<A, R> {
   }
 }
 
-/** What one trigger step came to. */
-interface Asked {
-  readonly claim: RunClaim
-  readonly told: TriggerTold
-}
-
 function adds(strategy: unknown): strategy is Adding {
   return strategy === 'rerun' || strategy === 'replace' || strategy === 'delay'
-}
-
-function textOf({ text }: { readonly text: string }): string {
-  return text
-}
-
-/** What these triggers leave with the pending run. */
-function noteFor<A>(
-  triggers: readonly Trigger<A>[],
-  { merge }: Pick<JobDefinition<A, unknown>, 'merge'>,
-): string | null {
-  return merge === null ? null : noteOf(triggers.map(textOf))
-}
-
-function metBy({ owner, state, ageMs }: MetRun): Met {
-  return { id: owner, state, ageMs }
-}
-
-/** A store that says that something was met has to say what. */
-function unseen({ lock }: RunClaim): never {
-  throw new SoloistError('BACKEND_UNAVAILABLE', `the store did not say which run of ${JSON.stringify(lock)} it met`)
 }
