@@ -72,7 +72,7 @@ class Stage {
   }
 
   async events(): Promise<void> {
-    const events = new QueueEvents(this.name, this.#options)
+    const events = new QueueEvents(this.name, { ...this.#options, lastEventId: '0-0' })
     this.#bench.closeLater(() => events.close())
     for (const event of [
       'added',

@@ -7,11 +7,13 @@ import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
-import { isPlain, jobNameOf, type TermFlags, type Terms, termsText } from '../lock/terms.js'
+import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
-import { type Actions, actionsInFlow, actionsOf, whatToDo } from './actions.js'
+import type { Actions } from './actions.js'
 import { Apart } from './apart.js'
+import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
+import { Recipes } from './recipes.js'
 import { type Item, Trigger } from './trigger.js'
 
 /** How BullMQ itself adds to a queue, and what the caller is answered. */
@@ -45,15 +47,6 @@ export interface ProducerHost<A> extends AddingHow<A> {
 const CONNECT_MS = 5_000
 const LOOK_MS = 20
 
-/** What is the same for all jobs of a definition that are added with one strategy. */
-interface Recipe {
-  readonly actions: Actions
-  readonly todo: string
-  /** The terms, but for the name of the lock; of each kind. */
-  readonly fused: string
-  readonly apart: string
-}
-
 /**
  * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
  * carries its terms.
@@ -61,11 +54,12 @@ interface Recipe {
 export class Producer<A> {
   readonly #host: ProducerHost<A>
   readonly #apart: Apart
-  readonly #recipes = new Map<Definition, Map<JobStrategy | null | 'flow', Recipe>>()
+  readonly #recipes: Recipes
   #fuses: boolean | null
 
   constructor(host: ProducerHost<A>) {
     this.#host = host
+    this.#recipes = new Recipes(host.prefix)
     this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs })
     this.#fuses = host.fused === null ? false : null
     host.fusible.then(
@@ -161,12 +155,12 @@ export class Producer<A> {
       throw invalid(`job ${JSON.stringify(name)}: onDuplicate cannot be a function for what a scheduler makes`)
     }
     const apart = this.#host.fused === null || !isPlain(lock)
-    return this.#termsOf(definition, strategy, { tick: true, apart }) + lock
+    return this.#recipes.termsOf(definition, strategy, { tick: true, apart }) + lock
   }
 
   /** What a job of a flow is added with, where its lock is on the queue's Redis. */
   inFlow(trigger: Trigger): { readonly adding: Adding; readonly terms: string } {
-    const { todo, fused } = this.#recipe(trigger.definition, 'flow')
+    const { todo, fused } = this.#recipes.of(trigger.definition, 'flow')
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
     return {
@@ -177,7 +171,7 @@ export class Producer<A> {
 
   /** The same where it is elsewhere. @param meets whether a live job is to be met, and not waited for */
   async inFlowApart(trigger: Trigger, meets: boolean): Promise<{ readonly answer: Answer; readonly terms: string }> {
-    const { actions, apart } = this.#recipe(trigger.definition, 'flow')
+    const { actions, apart } = this.#recipes.of(trigger.definition, 'flow')
     const as = meets ? ({ ...actions, running: 'meet', pending: 'meet' } as const) : actions
     const { answer } = await this.#apart.trigger(trigger, 'delay', as)
     const terms = apart + trigger.lock
@@ -243,7 +237,7 @@ export class Producer<A> {
   }
 
   #fusedly(trigger: Trigger, strategy: JobStrategy | null): Prepared {
-    const { todo, fused, actions } = this.#recipe(trigger.definition, strategy)
+    const { todo, fused, actions } = this.#recipes.of(trigger.definition, strategy)
     const terms = fused + trigger.lock
     const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
     const adding: Adding = {
@@ -262,7 +256,7 @@ export class Producer<A> {
 
   /** Takes the lock, or a place in its queue, by a step of its own. */
   async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
-    const { actions, apart } = this.#recipe(first.definition, strategy)
+    const { actions, apart } = this.#recipes.of(first.definition, strategy)
     const terms = apart + first.lock
     const base = {
       trigger: first,
@@ -414,34 +408,6 @@ export class Producer<A> {
     if (adding !== null) added[ADDING] = adding
     return { name, data, opts: added as JobsOptions }
   }
-
-  #recipe(definition: Definition, strategy: JobStrategy | null | 'flow'): Recipe {
-    let recipes = this.#recipes.get(definition)
-    if (recipes === undefined) {
-      recipes = new Map()
-      this.#recipes.set(definition, recipes)
-    }
-    let recipe = recipes.get(strategy)
-    if (recipe === undefined) {
-      const actions = strategy === 'flow' ? actionsInFlow(definition) : actionsOf(definition, strategy)
-      const as = strategy === 'flow' ? 'delay' : (strategy ?? 'join')
-      recipe = {
-        actions,
-        todo: whatToDo(definition, actions),
-        fused: this.#termsOf(definition, as, {}),
-        apart: this.#termsOf(definition, as, { apart: true }),
-      }
-      recipes.set(strategy, recipe)
-    }
-    return recipe
-  }
-
-  #termsOf(definition: Definition, strategy: JobStrategy, flags: TermFlags): string {
-    const { mode, limit, expiryMs, maxRunMs, stops, releaseOnFailure } = definition
-    const all = { ...flags, stops, freesOnFailure: releaseOnFailure }
-    const prefix = flags.apart === true ? '' : this.#host.prefix
-    return termsText({ mode, strategy, flags: all, limit, expiryMs, maxRunMs, prefix })
-  }
 }
 
 /** A job that is to be added, or that another one stands for. */
@@ -459,12 +425,4 @@ interface Prepared {
   readonly guaranteed: boolean
   /** What it failed with. */
   readonly error: unknown
-}
-
-/** What BullMQ or its Redis failed with. @param sent whether anything was */
-export function asSoloistError(error: unknown, sent: boolean): SoloistError {
-  if (error instanceof SoloistError) return error
-  const refused = !sent || typeof (error as { code?: unknown } | null)?.code === 'number'
-  const message = error instanceof Error ? error.message : String(error)
-  return new SoloistError(refused ? 'INVALID_ARGUMENT' : 'BACKEND_UNAVAILABLE', message, { cause: error })
 }
