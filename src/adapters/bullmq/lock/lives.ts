@@ -38,6 +38,11 @@ export class Lives {
     this.#home = home
   }
 
+  /** The qualified name of the queue this belongs to. */
+  get queue(): string {
+    return this.#home.qualifiedName
+  }
+
   /** A job of the queue this belongs to. */
   async own(jobId: string): Promise<Job | undefined> {
     return await Job.fromId(this.#home.queue, jobId)
