@@ -24,12 +24,14 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     for (let value = 1; value <= 10; value += 1) await queue.add('sync', data(value))
     await runs.untilStarted(3)
     await sleep(300)
-    expect(runs.started).toEqual([1, 2, 3])
+    expect(runs.started.toSorted()).toEqual([1, 2, 3])
     runs.letGo()
     await runs.untilStarted(10)
     await untilIdle(bench, queue)
     expect(runs.mostAtOnce).toBe(3)
-    expect(runs.started).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    // Those that run at once may begin in either order where that is several steps.
+    const apart = steps === 'one step' ? 0 : 2
+    for (const [i, value] of runs.started.entries()) expect(Math.abs(value - i - 1)).toBeLessThanOrEqual(apart)
   })
 
   test('limit, untilExecuted: what is beyond it is a duplicate', async () => {
