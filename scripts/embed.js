@@ -1,14 +1,19 @@
-// Embeds the scripts of each backend, `src/backends/<backend>/{scripts/*.lua,sql/*.sql}`, as strings into
-// `src/internal/generated/<backend>.ts`, so that the library reads no file at run time. A line `-- @include NAME` stands
+// Embeds the scripts of each backend, `src/backends/<backend>/{scripts/*.lua,sql/*.sql}`, and those of the BullMQ adapter, as
+// strings into `src/internal/generated/<name>.ts`, so that the library reads no file at run time. A line `-- @include NAME` stands
 // for the file NAME beside it. Other lines of comment and indentation are for who reads the files, and left out; a line
 // `-- @…` stays. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const backends = join(root, 'src', 'backends')
+/** Folders with a folder `scripts` or `sql`, by the name of the file that is made of them. @type {Record<string, string>} */
+const folders = {
+  ...Object.fromEntries(readdirSync(backends).map(name => [name, join(backends, name)])),
+  bullmq: join(root, 'src', 'adapters', 'bullmq', 'fused'),
+}
 const generated = join(root, 'src', 'internal', 'generated')
 
 /** @param {string} text */
@@ -35,20 +40,20 @@ function sources(folder, ending) {
   return files.sort().map(file => ({ name: file.slice(0, -ending.length), text: readWithIncludes(folder, file) }))
 }
 
-/** @param {string} backend */
-function generate(backend) {
-  const lua = sources(join(backends, backend, 'scripts'), '.lua').map(({ name, text: written }) => {
+/** @param {string} from */
+function generate(from) {
+  const lua = sources(join(from, 'scripts'), '.lua').map(({ name, text: written }) => {
     const text = withoutComments(written)
     const sha1 = createHash('sha1').update(text).digest('hex')
     return `  ${name}: {\n    sha1: '${sha1}',\n    source: ${literal(text)},\n  },\n`
   })
-  const sql = sources(join(backends, backend, 'sql'), '.sql').map(({ name, text }) => `  ${name}: ${literal(text)},\n`)
-  const header = `// Made by scripts/embed.js from the files of src/backends/${backend}; edit those.\n`
+  const sql = sources(join(from, 'sql'), '.sql').map(({ name, text }) => `  ${name}: ${literal(text)},\n`)
+  const header = `// Made by scripts/embed.js from the files of ${relative(root, from)}; edit those.\n`
   const scripts = 'Readonly<Record<NAMES, { readonly sha1: string; readonly source: string }>>'
   const parts = []
   /** @param {string} folder @param {string} ending */
   const names = (folder, ending) =>
-    sources(join(backends, backend, folder), ending)
+    sources(join(from, folder), ending)
       .map(({ name }) => `'${name}'`)
       .join(' | ')
   if (lua.length > 0) {
@@ -63,8 +68,8 @@ function generate(backend) {
 const check = process.argv.includes('--check')
 let stale = false
 mkdirSync(generated, { recursive: true })
-for (const backend of readdirSync(backends)) {
-  const text = generate(backend)
+for (const [backend, from] of Object.entries(folders)) {
+  const text = generate(from)
   const file = join(generated, `${backend}.ts`)
   if (text === null || (existsSync(file) && readFileSync(file, 'utf8') === text)) continue
   stale = true

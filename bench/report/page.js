@@ -212,7 +212,7 @@ function bullmqPart(bullmq) {
   ])
   return `## Adding to a queue of BullMQ
 
-Distinct jobs, 50 adds at a time ([how](decisions/one-step-for-bullmq.md)):
+Distinct jobs, 50 adds at a time ([how](decisions/fused-with-bullmq.md)):
 
 ${tableOf(['', 'adds/s', 'of `Queue.add`', 'CPU of the client, µs', 'CPU of the server, µs'], rows)}`
 }

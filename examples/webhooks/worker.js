@@ -47,7 +47,6 @@ serve(async ({ redis: connection }) => {
     stalledInterval: 500,
     // It may die with the same job more than once.
     maxStalledCount: 10,
-    singleton: { snoozeMs: 200 },
   })
   worker.on('error', printFault)
   await worker.waitUntilReady()

@@ -24,21 +24,28 @@ const MAY_IMPORT = {
   index: ['backend', 'backends/*', 'connect', 'errors', 'internal', 'job', 'leader', 'lock', 'soloist'],
   // Adapters check the options they share with function jobs by the same rules.
   'adapters/*': ['internal/check', 'internal/job-modes', 'public'],
-  // A job of BullMQ's and its lock are one step of one script.
+  // The steps of a lock are part of BullMQ's own scripts, and what a trigger does is decided as for function jobs.
   'adapters/bullmq': [
-    'backends/redis/claiming',
+    'backends/redis/keys',
+    'backends/redis/protocol/limits',
+    'errors',
     'internal/check',
+    'internal/generated/bullmq',
+    'internal/generated/redis',
+    'internal/job-decision',
     'internal/job-modes',
+    'internal/job-terms',
     'internal/peers/bullmq',
     'internal/peers/ioredis',
     'internal/real-time',
+    'job/meta',
     'public',
   ],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
   conformance: ['backend', 'errors', 'public'],
   // The command tells how far a job is by what its locks hold, as the adapter and the job wrote it.
-  cli: ['adapters/bullmq/owner', 'internal/job-modes', 'public'],
+  cli: ['adapters/bullmq/lock/owner', 'internal/job-modes', 'public'],
 }
 
 /**

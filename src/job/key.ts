@@ -34,14 +34,20 @@ export function jobKey<A>(args: A, options: JobKeyOptions<A> = {}): string {
   return jobKeying(options)(args)
 }
 
-/** As {@link jobKey} for many arguments. @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken */
-export function jobKeying<A>(options: JobKeyOptions<A>): (args: A) => string {
+/**
+ * As {@link jobKey} for many arguments.
+ *
+ * @param realm a key of one realm is none of another
+ * @throws SoloistError `INVALID_ARGUMENT` for options that cannot be taken
+ */
+export function jobKeying<A>(options: JobKeyOptions<A>, realm: string = ''): (args: A) => string {
   checkKeyOptions(options)
   checkOptionNames(options, OPTION_NAMES)
   const text = canonicalPart(options)
   // Not loaded before there is a job.
   const { hash } = process.getBuiltinModule('node:crypto')
-  return args => `v1:${hash('sha256', text(args))}`
+  const before = realm === '' ? '' : `${JSON.stringify(realm)}\n`
+  return args => `v1:${hash('sha256', before + text(args))}`
 }
 
 /**

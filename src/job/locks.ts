@@ -1,4 +1,15 @@
-import type { ClaimId, KeptResult, LockState } from '../backend.js'
+import type {
+  AcquireAnswer,
+  Again,
+  BeginAnswer,
+  Claim,
+  ClaimId,
+  Fault,
+  KeptResult,
+  LockState,
+  TriggerAction,
+  TriggerAnswer,
+} from '../backend.js'
 import { invalidArgument } from '../errors.js'
 import { checkMs, checkOptionNames, checkOptions, checkPrefix, checkText, type OptionNames } from '../internal/check.js'
 import type { Lease } from '../lock/holding/lease.js'
@@ -9,6 +20,8 @@ import { type JobCount, JobCounter, type JobCounts } from './outcome.js'
 
 /** The longest `meta` of a job lock, in bytes of UTF-8. */
 const LONGEST_META_BYTES = 16 * 1024
+/** For how long it is kept that a run was displaced. */
+const DISPLACED_KEPT_MS = 60_000
 /** The longest result that a release may keep, in bytes of UTF-8. */
 const LONGEST_RESULT_BYTES = 1024 * 1024
 
@@ -45,6 +58,32 @@ export interface JobClaimOptions {
   readonly meta?: string | undefined
   /** As in {@link JobTakeOptions}. */
   readonly replaces?: string | undefined
+}
+
+/** How the claim of a job is made that lives in a queue of another system. Every field is optional. */
+export interface JobQueueOptions {
+  /** How many may run at once; default `null`: one alone. */
+  readonly limit?: number | null | undefined
+  /** How long the lock is held from the grant on, in milliseconds; default `null`: until it is released. */
+  readonly ttlMs?: number | null | undefined
+  /** As in {@link JobTakeOptions}. */
+  readonly meta?: string | undefined
+}
+
+/** How such a job is triggered. */
+export interface JobTriggerOptions extends JobQueueOptions {
+  /** What to do while a run is live and none is pending, see the port's `TriggerStep`. */
+  readonly running: TriggerAction
+  /** What to do while a run is pending. */
+  readonly pending: TriggerAction
+  /** What the run is to be told; default nothing. */
+  readonly note?: string | null | undefined
+  /** The run is pending until {@link JobLocks.begin}, also when it is granted at once; default `false`. */
+  readonly begins?: boolean | undefined
+  /** See the port's `TriggerStep`; default `null`: none. */
+  readonly debounce?: { readonly waitMs: number; readonly maxWaitMs: number } | null | undefined
+  /** An owner whose job is over: what it has is given up first; default `null`. */
+  readonly without?: string | null | undefined
 }
 
 /** What taking a job lock came to. */
@@ -91,6 +130,65 @@ export class JobLocks {
     const answer = await this.#locker.take(claim, replaces ?? null)
     if (answer.status === 'granted') return { status: 'granted', fence: answer.fence }
     return { status: 'busy', holder: answer.holder }
+  }
+
+  /**
+   * Asks for a run of a job that lives in a queue of another system. Its claim waits and is held until it is released, whatever
+   * becomes of this process; {@link JobLocks.hearGranted} tells when it was granted.
+   *
+   * Held after abort or rejection: after `BACKEND_UNAVAILABLE` perhaps the lock, or a place in its queue, until it is released.
+   */
+  async trigger(
+    lock: string,
+    owner: string,
+    options: JobTriggerOptions,
+  ): Promise<Exclude<TriggerAnswer, Again | Fault>> {
+    const { running, pending, note = null, begins = false, debounce = null, without = null } = options
+    const claim = this.#durable(lock, owner, options)
+    const step = { kind: 'trigger', claim, running, pending, note, begins, debounce, without } as const
+    return await this.#locker.step<TriggerAnswer>({ ...step, keepMs: DISPLACED_KEPT_MS }, claim.name)
+  }
+
+  /**
+   * Takes the lock for such a job, or a place in its queue.
+   *
+   * Held after abort or rejection: as after {@link JobLocks.trigger}.
+   */
+  async queue(
+    lock: string,
+    owner: string,
+    options: JobQueueOptions = {},
+  ): Promise<Exclude<AcquireAnswer, Again | Fault>> {
+    const claim = this.#durable(lock, owner, options)
+    return await this.#locker.step<AcquireAnswer>({ kind: 'acquire', claim, ticket: 'new', replaces: null }, claim.name)
+  }
+
+  /**
+   * Begins the run of a job that has the lock: from now on nobody adds to it. It is told what was left with it. Safe to repeat.
+   *
+   * Held after abort or rejection: what was held before.
+   */
+  async begin(lock: string, owner: string): Promise<Exclude<BeginAnswer, Again | Fault>> {
+    const claim = claimOf(lock, owner)
+    return await this.#locker.step<BeginAnswer>({ kind: 'begin', ...claim }, claim.name)
+  }
+
+  /** Hears of jobs in queues of other systems that were granted their lock by a step of this client. @returns takes that back */
+  hearGranted(tell: (claim: ClaimId) => void): () => void {
+    return this.#locker.hearDurable(tell)
+  }
+
+  #durable(lock: string, owner: string, { limit = null, ttlMs = null, meta }: JobQueueOptions): Claim {
+    if (meta !== undefined) checkBytes('meta', meta, LONGEST_META_BYTES)
+    return {
+      ...claimOf(lock, owner),
+      mode: limit === null ? 'exclusive' : 'shared',
+      limit,
+      ttlMs: ttlMs === null ? null : checkMs('ttlMs', ttlMs, 1),
+      meta: meta ?? null,
+      durable: true,
+      noted: true,
+    }
   }
 
   /**

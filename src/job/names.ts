@@ -39,12 +39,17 @@ export function checkJobName(name: unknown): string {
  * Names the locks of one job: from its arguments, as {@link jobKey} and {@link jobLockNames} do, but with name and options
  * checked once.
  *
+ * @param realm the locks of one realm are none of another; default: the one that all share
  * @returns throws as `jobKey`
  * @throws SoloistError `INVALID_ARGUMENT` for a name or options that cannot be taken
  */
-export function jobLockNaming<A>(job: string, options: JobKeyOptions<A> = {}): (args: A) => JobLockNames {
+export function jobLockNaming<A>(
+  job: string,
+  options: JobKeyOptions<A> = {},
+  realm: string = '',
+): (args: A) => JobLockNames {
   const start = `${JOB_PREFIX}${checkJobName(job)}:`
-  const keyOf = jobKeying(options)
+  const keyOf = jobKeying(options, realm)
   return args => new LockNames(start + keyOf(args))
 }
 

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type {
   AcquireAnswer,
+  Answer,
   Backend,
   BeginAnswer,
   Claim,
@@ -9,6 +10,7 @@ import type {
   HandedGrant,
   KeptResult,
   LockState,
+  Step,
   StoreEvent,
   WatchReply,
 } from '../backend.js'
@@ -31,7 +33,8 @@ import { Retake, type RetakeHost } from './holding/retake.js'
 import type { Holding } from './holding/token.js'
 import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest, TriggerTerms } from './request.js'
-import { Attempt, type AttemptHost, aborted, type Patience } from './waiting/attempt.js'
+import { Attempt, type AttemptHost, aborted } from './waiting/attempt.js'
+import { INSISTS, type PartPatience, type Patience, TRIES, WAITS } from './waiting/patience.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
 import { type WatchingHost, WatchRoom } from './waiting/watching.js'
 
@@ -45,18 +48,6 @@ export interface LockerOptions {
   readonly callTimeoutMs: number
   readonly emitter: EventEmitter
 }
-
-/** What a wait in several parts adds to its request. */
-export interface PartPatience extends Pick<Patience, 'unless' | 'onQueued'> {
-  /** Since when the caller waits, on the monotonic clock. */
-  readonly sinceMs: number
-}
-
-/** What nearly all calls have. */
-const NO_PART = { unless: null, onQueued: null } as const
-const WAITS: Patience = { queues: true, insists: true, ...NO_PART }
-const INSISTS: Patience = { queues: false, insists: true, ...NO_PART }
-const TRIES: Patience = { queues: false, insists: false, ...NO_PART }
 
 /** What the backend may still tell of a claim so long after it was handed on. */
 const NEWS_LATE_MS = 60_000
@@ -90,6 +81,7 @@ export class Locker
 
   readonly #calls: Calls
   readonly #renewer: Renewer
+  readonly #onDurable = new Set<(claim: ClaimId) => void>()
   readonly #atAbort = new Set<(reason: SoloistError) => void>()
   #sequence = 0
   /** How many leases this client holds. */
@@ -155,6 +147,20 @@ export class Locker
       const step = { kind: 'acquire', claim, ticket: null, replaces } as const
       this.collector.add<AcquireAnswer>(step, this.locks.at(claim.name), true, { answered: resolve, failed: reject })
     })
+  }
+
+  /** Does one step of a claim that has no lease here. */
+  step<A extends Answer>(step: Step, name: string): Promise<Done<A>> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen()
+      this.collector.add<A>(step, this.locks.at(name), true, { answered: resolve, failed: reject })
+    })
+  }
+
+  /** Hears of durable claims that steps of this client granted. @returns takes that back */
+  hearDurable(tell: (claim: ClaimId) => void): () => void {
+    this.#onDurable.add(tell)
+    return () => this.#onDurable.delete(tell)
   }
 
   /** Makes a lease of what somebody handed on. */
@@ -466,6 +472,8 @@ export class Locker
   #granted(claim: ClaimId): void {
     const standing = this.locks.find(claim.name, claim.owner)
     if (standing instanceof Attempt) this.waiting.grant(standing)
+    // A durable claim, of something that has a life of its own.
+    else if (!claim.owner.startsWith(`${this.clientId}/`)) for (const tell of this.#onDurable) tell(claim)
     // Nobody waits for it any more.
     else this.#releaseOrphan(claim, null)
   }

@@ -85,7 +85,7 @@ describe('options that are refused when the queue is made', () => {
     for (const singleton of [
       { onLapsed: 'run' },
       { onlapsed: 'fail' },
-      { snoozeMs: -1 },
+      { snoozeMs: 1 },
       { graceMs: Number.NaN },
       { solo: 1 },
       { prefix: 1 },

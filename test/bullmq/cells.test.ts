@@ -47,12 +47,12 @@ const cells: Record<SingletonMode, Record<SingletonStrategy, Cell>> = {
     delay: { queued: ['started', [1, 2]], running: ['deferred', 'deferred', [1, 2, 3]] },
   },
   untilAndWhileExecuting: {
-    join: { queued: ['duplicate', [1]], running: ['started', 'duplicate', [1, 2]] },
-    skip: { queued: ['duplicate', [1]], running: ['started', 'duplicate', [1, 2]] },
-    reject: { queued: ['rejected', [1]], running: ['started', 'rejected', [1, 2]] },
-    replace: { queued: ['replaced', [2]], running: ['started', 'replaced', [1, 3]] },
-    rerun: { queued: ['duplicate', [2]], running: ['started', 'duplicate', [1, 3]] },
-    delay: { queued: ['deferred', [1, 2]], running: ['started', 'deferred', [1, 2, 3]] },
+    join: { queued: ['duplicate', [1]], running: ['deferred', 'duplicate', [1, 2]] },
+    skip: { queued: ['duplicate', [1]], running: ['deferred', 'duplicate', [1, 2]] },
+    reject: { queued: ['rejected', [1]], running: ['deferred', 'rejected', [1, 2]] },
+    replace: { queued: ['replaced', [2]], running: ['deferred', 'replaced', [1, 3]] },
+    rerun: { queued: ['duplicate', [2]], running: ['deferred', 'duplicate', [1, 3]] },
+    delay: { queued: ['deferred', [1, 2]], running: ['deferred', 'deferred', [1, 2, 3]] },
   },
   untilExpired: {
     join: { queued: ['duplicate', [1]], running: ['duplicate', 'duplicate', [1]] },
@@ -76,24 +76,18 @@ async function trigger(queue: TestQueue, value: number): Promise<Answer> {
   }
 }
 
-/** The modes in which a job and its lock can be one step. */
-const ONE_STEP: ReadonlySet<SingletonMode> = new Set(['untilExecuted', 'untilAndWhileExecuting'])
-
-const grid = (Object.keys(cells) as SingletonMode[]).flatMap((mode): [SingletonMode, 'one step' | 'two steps'][] =>
-  ONE_STEP.has(mode)
-    ? [
-        [mode, 'one step'],
-        [mode, 'two steps'],
-      ]
-    : [[mode, 'two steps']],
-)
+const grid = (Object.keys(cells) as SingletonMode[]).flatMap((mode): [SingletonMode, 'one step' | 'two steps'][] => [
+  [mode, 'one step'],
+  [mode, 'two steps'],
+])
 
 describe.each(grid)('%s, lock and job in %s', (mode, steps) => {
   // Runs exclude each other in these modes, also when there is room for both.
   const alone = mode !== 'untilExecuting' && mode !== 'untilExpired'
   const concurrency = alone ? 5 : 1
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
   const open = async (options: Parameters<Bench['queue']>[0]) => {
-    const queue = bench.queue(options, steps === 'one step' ? {} : { solo: bench.solo })
+    const queue = bench.queue(options, solo())
     await queue.waitUntilReady()
     return queue
   }
@@ -107,7 +101,7 @@ describe.each(grid)('%s, lock and job in %s', (mode, steps) => {
       expect(await trigger(queue, 1)).toBe('started')
       const [answer, ran] = queued
       expect(await trigger(queue, 2)).toBe(answer)
-      bench.worker(runs.run, { concurrency })
+      bench.worker(runs.run, { concurrency, singleton: solo() })
       await runs.untilStarted(ran.length)
       await untilIdle(bench, queue)
       expect(runs.started.toSorted()).toEqual(ran)
@@ -117,7 +111,7 @@ describe.each(grid)('%s, lock and job in %s', (mode, steps) => {
     test(`${onDuplicate}: two triggers while the job runs`, async () => {
       const queue = await open({ mode, onDuplicate, ...expiry })
       runs.hold()
-      bench.worker(runs.run, { concurrency })
+      bench.worker(runs.run, { concurrency, singleton: solo() })
       expect(await trigger(queue, 1)).toBe('started')
       await runs.untilStarted(1)
       const [second, third, ran] = running

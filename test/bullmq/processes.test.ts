@@ -14,7 +14,7 @@ useBench('must not fail', (...fresh) => {
 
 const data = (value: number) => ({ key: 1, value })
 
-describe('a producer', () => {
+describe('a producer, where lock and job are two steps,', () => {
   const job = { uniqueOn: ['key'] as const }
 
   test('killed between its lock and its job blocks the key for the grace time only', async () => {
@@ -22,11 +22,11 @@ describe('a producer', () => {
     expect(await child.message()).toBe('locked')
     expect(Object.values(await bench.held())).toHaveLength(1)
     await child.kill()
-    const queue = bench.queue({})
+    const queue = bench.queue({}, { solo: bench.solo })
     const { outcome } = await queue.addUnique('sync', data(2))
     expect(outcome.status).toBe('recovered')
     expect(queue.singleton.counts()).toMatchObject({ recovered: 1, started: 0 })
-    bench.worker(runs.run)
+    bench.worker(runs.run, { singleton: { solo: bench.solo } })
     await runs.untilStarted(1)
     await untilIdle(bench, queue)
     expect(runs.started).toEqual([2])
@@ -35,7 +35,7 @@ describe('a producer', () => {
   test('never makes others duplicates of a job that did not come', async () => {
     const child = new Child(bench, 'producer.js', { job, graceMs: 300 })
     expect(await child.message()).toBe('locked')
-    const queue = bench.queue({})
+    const queue = bench.queue({}, { solo: bench.solo })
     const triggers = [2, 3, 4].map(value => queue.addUnique('sync', data(value)))
     await child.kill()
     const outcomes = (await Promise.all(triggers)).map(({ outcome }) => outcome)
@@ -47,7 +47,7 @@ describe('a producer', () => {
   test('that appears within the grace time is joined', async () => {
     const child = new Child(bench, 'producer.js', { job, graceMs: 10_000 })
     expect(await child.message()).toBe('locked')
-    const queue = bench.queue({}, { graceMs: 10_000 })
+    const queue = bench.queue({}, { solo: bench.solo, graceMs: 10_000 })
     const trigger = queue.addUnique('sync', data(2))
     await Promise.race([trigger, sleep(50)])
     child.process.send('go')
@@ -59,11 +59,11 @@ describe('a producer', () => {
   test('paused for longer than the grace time: its job waits for the one that took its place, and says so', async () => {
     const child = new Child(bench, 'producer.js', { job, graceMs: 300 })
     expect(await child.message()).toBe('locked')
-    const queue = bench.queue({})
+    const queue = bench.queue({}, { solo: bench.solo })
     const { outcome } = await queue.addUnique('sync', data(2))
     expect(outcome.status).toBe('recovered')
     runs.hold()
-    const worker = bench.worker(runs.run)
+    const worker = bench.worker(runs.run, { singleton: { solo: bench.solo } })
     const lapsed = once(worker.singleton, 'lapsed')
     await runs.untilStarted(1)
     child.process.send('go')

@@ -1,10 +1,9 @@
 import { Job } from 'bullmq'
 import { SingletonWorker } from 'soloist/bullmq'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { removeQueued } from '../../dist/adapters/bullmq/triggers.js'
 import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
-// A trigger that changes a waiting job's data, against a worker that starts that job: at every point between their steps.
+// A trigger against a worker that takes a job up, at the points between their steps.
 
 let bench: Bench
 let runs: Recorder
@@ -30,8 +29,8 @@ class Gate {
   })
 }
 
-/** A worker that comes to a halt when BullMQ has given it a job, before it claims anything. */
-function haltingWorker(halt: Gate): void {
+/** A worker that comes to a halt when BullMQ has given it a job, before its processor is called. */
+function haltingWorker(halt: Gate, singleton: object): void {
   class HaltingWorker extends SingletonWorker<Data, number> {
     protected override async callProcessJob(job: Job<Data, number>, token: string, signal?: AbortSignal) {
       halt.reach()
@@ -43,120 +42,80 @@ function haltingWorker(halt: Gate): void {
     connection: connectionTo(bench.url),
     prefix: bench.prefix,
     concurrency: 3,
-    singleton: { solo: bench.solo, snoozeMs: 100, graceMs: 300 },
+    singleton,
   })
   bench.closeLater(() => worker.close())
 }
 
-/** From now on a trigger comes to a halt when it is about to write a waiting job's data. */
-function haltWrites(halt: Gate): void {
-  const write = Job.prototype.updateData
-  vi.spyOn(Job.prototype, 'updateData').mockImplementation(async function (this: Job, newer: unknown) {
-    halt.reach()
-    await halt.opened
-    return await write.call(this, newer)
-  })
-}
-
 for (const mode of ['untilExecuted', 'untilExecuting', 'untilAndWhileExecuting'] as const) {
-  describe(mode, () => {
-    test('data written after a worker has fetched the job, and before it starts, is what it runs', async () => {
-      const queue = bench.queue({ mode, onDuplicate: 'rerun' })
-      const halt = new Gate()
-      haltingWorker(halt)
-      await queue.add('sync', data(1))
-      await halt.reached
-      expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('duplicate')
-      halt.open()
-      await runs.untilStarted(1)
-      await untilIdle(bench, queue)
-      expect(runs.started).toEqual([2])
-    })
+  test(`${mode}: what a worker has taken up has begun: a trigger gets a run of its own`, async () => {
+    const queue = bench.queue({ mode, onDuplicate: 'rerun' })
+    const halt = new Gate()
+    haltingWorker(halt, { prefix: bench.lockPrefix })
+    await queue.add('sync', data(1))
+    await halt.reached
+    const { outcome } = await queue.addUnique('sync', data(2))
+    expect(outcome.status).toBe(mode === 'untilExecuting' ? 'started' : 'deferred')
+    halt.open()
+    await runs.untilStarted(2)
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([1, 2])
+    if (mode !== 'untilExecuting') expect(runs.mostAtOnce).toBe(1)
+  })
 
-    test('data written after the job has started counts for nothing: the trigger gets a run of its own', async () => {
-      const queue = bench.queue({ mode, onDuplicate: 'rerun' })
-      await queue.add('sync', data(1))
-      const halt = new Gate()
-      haltWrites(halt)
-      const trigger = queue.addUnique('sync', data(2))
-      await halt.reached
-      runs.hold()
-      bench.worker(runs.run)
-      await runs.untilStarted(1)
-      halt.open()
-      const { outcome } = await trigger
-      expect(outcome.status).toBe(mode === 'untilExecuted' ? 'deferred' : 'started')
-      runs.letGo()
-      await runs.untilStarted(2)
-      await untilIdle(bench, queue)
-      expect(runs.started).toEqual([1, 2])
-    })
-
-    test('data written after the job has ended counts for nothing either', async () => {
-      const queue = bench.queue({ mode, onDuplicate: 'rerun' })
-      await queue.add('sync', data(1))
-      const halt = new Gate()
-      haltWrites(halt)
-      const trigger = queue.addUnique('sync', data(2))
-      await halt.reached
-      bench.worker(runs.run)
-      await runs.untilStarted(1)
-      await untilIdle(bench, queue)
-      halt.open()
-      expect((await trigger).outcome.status).toBe('started')
-      await runs.untilStarted(2)
-      await untilIdle(bench, queue)
-      expect(runs.started).toEqual([1, 2])
-    })
+  test(`${mode}, two steps: what was left with a job that a worker has taken up, and not begun, is what it runs`, async () => {
+    const solo = { solo: bench.solo }
+    const queue = bench.queue({ mode, onDuplicate: 'rerun' }, solo)
+    const halt = new Gate()
+    haltingWorker(halt, solo)
+    await queue.add('sync', data(1))
+    await halt.reached
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('duplicate')
+    halt.open()
+    await runs.untilStarted(1)
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([2])
   })
 }
 
-describe('the follow-up', () => {
-  test('runs with what was written before it let go of its slot, and what comes later gets another', async () => {
-    const queue = bench.queue({ onDuplicate: 'rerun' })
+describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
+
+  test('a follow-up runs with the newest data, and what comes later gets another', async () => {
+    const queue = bench.queue({ onDuplicate: 'rerun' }, solo())
     runs.hold()
-    bench.worker(runs.run)
+    bench.worker(runs.run, { singleton: solo() })
     await queue.add('sync', data(1))
     await runs.untilStarted(1)
-    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('deferred')
-    const halt = new Gate()
-    haltWrites(halt)
-    const third = queue.addUnique('sync', data(3))
-    await halt.reached
+    for (const value of [2, 3]) {
+      expect((await queue.addUnique('sync', data(value))).outcome.status).toBe('deferred')
+    }
     runs.letGo()
     await runs.untilStarted(2)
-    halt.open()
-    await third
-    await runs.untilStarted(3)
+    await queue.add('sync', data(4))
     await untilIdle(bench, queue)
-    expect(runs.started).toEqual([1, 2, 3])
+    expect(runs.started).toEqual([1, 3, 4])
     expect(runs.mostAtOnce).toBe(1)
   })
 
-  test('is not lost when its data is written while a worker has fetched it', async () => {
-    const queue = bench.queue({ mode: 'whileExecuting', onDuplicate: 'rerun' })
-    runs.hold()
-    bench.worker(runs.run, { concurrency: 1 })
-    await queue.add('sync', data(1))
-    await runs.untilStarted(1)
-    await queue.add('sync', data(2))
-    // Another worker fetches the follow-up, and halts.
-    const halt = new Gate()
-    haltingWorker(halt)
-    await halt.reached
-    expect((await queue.addUnique('sync', data(3))).outcome.status).toBe('deferred')
-    runs.letGo()
-    halt.open()
-    await runs.untilStarted(2)
+  test('triggers and runs that race: the last trigger is always covered, and no two runs overlap', async () => {
+    const queue = bench.queue({ onDuplicate: 'rerun' }, solo())
+    bench.worker(runs.run, { singleton: solo() })
+    for (let value = 1; value <= 300; value += 1) {
+      const added = queue.add('sync', data(value))
+      if (value % 3 === 0) await added
+    }
     await untilIdle(bench, queue)
-    expect(runs.started).toEqual([1, 3])
+    expect(runs.started.at(-1)).toBe(300)
+    expect(runs.started).toEqual(runs.started.toSorted((a, b) => a - b))
+    expect(runs.mostAtOnce).toBe(1)
   })
 })
 
-test('replace follows a job that a worker has fetched: it may have started', async () => {
+test('replace follows a job that a worker has taken up', async () => {
   const queue = bench.queue({ onDuplicate: 'replace' })
   const halt = new Gate()
-  haltingWorker(halt)
+  haltingWorker(halt, { prefix: bench.lockPrefix })
   const old = await queue.add('sync', data(1))
   await halt.reached
   const followed = await queue.addUnique('sync', data(2))
@@ -168,30 +127,20 @@ test('replace follows a job that a worker has fetched: it may have started', asy
   expect(await old.getState()).toBe('completed')
 })
 
-test('a producer that dies between taking a place and removing who had it: the old job is removed before the new one runs', async () => {
-  const queue = bench.queue({ onDuplicate: 'replace' })
-  const old = await queue.add('sync', data(1), { delay: 60_000 })
+test('two steps: a producer that dies before it has removed the job whose place it took: that is not run', async () => {
+  const solo = { solo: bench.solo }
+  const queue = bench.queue({ onDuplicate: 'replace' }, solo)
+  const old = await queue.add('sync', data(1))
   vi.spyOn(Job.prototype, 'remove').mockResolvedValue(undefined)
   expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('replaced')
   vi.restoreAllMocks()
-  expect(await old.getState()).toBe('delayed')
-  bench.worker(runs.run)
+  expect(await old.getState()).toBe('waiting')
+  const worker = bench.worker(runs.run, { singleton: solo })
+  const replaced: string[] = []
+  worker.singleton.on('replaced', ({ id }) => replaced.push(id))
   await runs.untilStarted(1)
-  await until(async () => (await queue.getJob(old.id as string)) === undefined)
+  await until(async () => (await old.getState()) === 'failed')
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([2])
-})
-
-test('a job that is to be replaced, and has started or ended since it was read, is kept', async () => {
-  const queue = bench.queue({})
-  const job = await queue.add('sync', data(1))
-  const seen = await queue.getJob(job.id as string)
-  runs.hold()
-  bench.worker(runs.run)
-  await runs.untilStarted(1)
-  expect(await removeQueued(seen as Job)).toBe(false)
-  runs.letGo()
-  await until(async () => (await queue.getCompletedCount()) === 1)
-  expect(await removeQueued(seen as Job)).toBe(false)
-  expect((await queue.getJob(job.id as string))?.returnvalue).toBe(1)
+  expect(replaced).toEqual([old.id])
 })

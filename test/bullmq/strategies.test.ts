@@ -108,7 +108,7 @@ test('merge: no trigger of many at once is lost', async () => {
   }
   const queue = bench.queue({ ...merged, onDuplicate: 'rerun' })
   runs.hold()
-  bench.worker(runs.run)
+  bench.worker(runs.run, { singleton: { jobs: { sync: { ...merged, onDuplicate: 'rerun' } } } })
   await queue.add('sync', { key: 1, value: 1_000 })
   await runs.untilStarted(1)
   const values = Array.from({ length: 20 }, (_, i) => i + 1)

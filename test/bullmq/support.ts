@@ -99,7 +99,11 @@ export class Bench {
         prefix: this.prefix,
         concurrency: 5,
         ...rest,
-        singleton: { solo: this.solo, graceMs: GRACE_MS, snoozeMs: 100, ...singleton },
+        singleton: {
+          ...(singleton?.solo === undefined ? { prefix: this.lockPrefix } : {}),
+          graceMs: GRACE_MS,
+          ...singleton,
+        },
       },
     )
     worker.on('error', error => this.faults.push(error))
@@ -194,8 +198,8 @@ export function haltAfterTake(solo: Soloist): () => void {
   const gate = new Promise<void>(resolve => {
     letOn = resolve
   })
-  const take = solo.jobs.take.bind(solo.jobs)
-  solo.jobs.take = async (...args) => {
+  const take = solo.jobs.trigger.bind(solo.jobs)
+  solo.jobs.trigger = async (...args) => {
     const taken = await take(...args)
     await gate
     return taken

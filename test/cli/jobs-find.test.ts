@@ -43,7 +43,7 @@ describe('jobs', () => {
     for (const outcome of [await sync.trigger(args), await sync.trigger(args), await some.trigger(args)]) {
       outcome.result().catch(() => {})
     }
-    await solo.jobs.take(jobLockNames('sync-all', jobKey(args)).trigger, 'bullmq:bull:work:1')
+    await solo.jobs.take(jobLockNames('sync-all', jobKey(args)).trigger, 'job-1')
     await solo.jobs.take(jobLockNames('sync', jobKey({ id: 8 })).trigger, 'other')
     await solo.jobs.take(jobLockNames('nothing', jobKey(undefined)).trigger, 'me')
     const found = async (...words: readonly string[]) =>
@@ -71,11 +71,11 @@ describe('jobs', () => {
     })
   })
 
-  test('--args finds a job of BullMQ by its data', async () => {
+  test('--args finds a job of BullMQ by its data, where the queue is no part of its key', async () => {
     const { hostname: host, port } = new URL(String(process.env.SOLOIST_TEST_REDIS))
     const prefix = `t${randomUUID().slice(0, 8)}`
     const options = { connection: { host, port: Number(port) }, prefix }
-    const queue = new SingletonQueue('work', { ...options, singleton: { solo, jobs: { sync: {} } } })
+    const queue = new SingletonQueue('work', { ...options, singleton: { solo, jobs: { sync: { scope: 'name' } } } })
     try {
       const { id } = await queue.add('sync', { url: 'https://example.org/a', id: 1 })
       await queue.add('sync', { url: 'https://example.org/b', id: 1 })
@@ -132,7 +132,7 @@ describe('jobs', () => {
 describe('get and unlock of the name of a job', () => {
   test('say which jobs of exactly this name are live, and how to look at them', async () => {
     const keys = [1, 2, 3, 4, 5, 6].map(i => jobKey(i)).sort()
-    for (const key of keys) await solo.jobs.take(jobLockNames('sync', key).trigger, 'bullmq:bull:work:1')
+    for (const key of keys) await solo.jobs.take(jobLockNames('sync', key).trigger, 'job-1')
     await solo.jobs.take(jobLockNames('sync:all', jobKey(1)).trigger, 'me')
     await solo.jobs.take(jobLockNames('a job', jobKey(1)).run, 'me', { ttlMs: 60_000 })
     const hint = [

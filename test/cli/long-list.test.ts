@@ -130,22 +130,22 @@ describe('more than fit one batch', () => {
         switch (i % 6) {
           case 0:
             await solo.jobs.take(trigger, owner(i))
-            return is('queued', owner(i), trigger)
+            return is('live', owner(i), trigger)
           case 1:
-            await solo.jobs.take(trigger, `${owner(i)}#run`)
-            await solo.jobs.take(run, `${owner(i)}#token`, { ttlMs: 600_000 })
+            await solo.jobs.take(trigger, `host:${i}`)
+            await solo.jobs.take(run, `host:${i}`, { ttlMs: 600_000 })
             await solo.jobs.take(next, owner(i + 10_000))
             is('next', owner(i + 10_000), next)
-            return is('running', `${owner(i)}#token`, run, trigger)
+            return is('running', `host:${i}`, run, trigger)
           case 2:
-            await solo.jobs.take(trigger, `${owner(i)}#run`)
-            return is('idle', `${owner(i)}#run`, trigger)
+            await solo.jobs.take(trigger, `${owner(i)}#set`)
+            return is('period', `${owner(i)}#set`, trigger)
           case 3:
             // One runs, another is queued.
-            await solo.jobs.take(trigger, owner(i))
-            await solo.jobs.take(run, `${owner(i + 20_000)}#token`, { ttlMs: 600_000 })
-            is('running', `${owner(i + 20_000)}#token`, run)
-            return is('queued', owner(i), trigger)
+            await solo.jobs.take(trigger, `host:${i}`)
+            await solo.jobs.take(run, `host:${i + 20_000}`, { ttlMs: 600_000 })
+            is('running', `host:${i + 20_000}`, run)
+            return is('queued', `host:${i}`, trigger)
           case 4:
             await solo.jobs.take(trigger, `host:${i}`, { ttlMs: 600_000 })
             await solo.jobs.take(run, `host:${i}`, { ttlMs: 600_000 })

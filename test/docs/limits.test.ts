@@ -130,15 +130,29 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'scheduled times': 'from 1970 to 9999',
   },
   BullMQ: {
-    '`graceMs`': preset(ms(found('adapters/bullmq/queue-side.ts', /settings\.graceMs, ([\d_]+)\)/))),
-    '`snoozeMs`': preset(ms(found('adapters/bullmq/worker-side.ts', /settings\.snoozeMs, ([\d_]+)\)/))),
-    'lease of a run': preset(ms(constant('adapters/bullmq/worker-side.ts', 'DEFAULT_LOCK_MS'))),
-    'a running job looks whether it is to stop every': ms(constant('adapters/bullmq/run.ts', 'STOP_CHECK_MS')),
-    'an `add` in one step that is not answered: others take two steps after': ms(
-      constant('adapters/bullmq/one-step.ts', 'LATE_MS'),
+    '`graceMs`': preset(ms(found('adapters/bullmq/options/settings.ts', /settings\.graceMs, ([\d_]+)\)/))),
+    "BullMQ's lock of a job": preset(ms(constant('adapters/bullmq/running/side.ts', 'DEFAULT_LOCK_MS'))),
+    'runs that may be asked to stop look every': ms(constant('adapters/bullmq/running/stops.ts', 'LOOK_MS')),
+    'an `add` waits for its queue to be connected for': ms(
+      constant('adapters/bullmq/adding/producer.ts', 'CONNECT_MS'),
     ),
-    'a trigger whose lock others keep changing goes on for': ms(constant('adapters/bullmq/triggers.ts', 'PATIENCE_MS')),
-    'jobs that one job is known to replace': number(constant('adapters/bullmq/triggers.ts', 'LONGEST_CHAIN')),
+    'an `add` that is not answered: others wait after': ms(constant('adapters/bullmq/fused/fused.ts', 'LATE_MS')),
+    'a trigger whose lock others keep changing goes on for': ms(
+      constant('adapters/bullmq/adding/apart.ts', 'PATIENCE_MS'),
+    ),
+    'a job that waits for its lock is delayed for': ms(
+      found('adapters/bullmq/fused/scripts/common.lua', /^local FAR = (\d+)$/m),
+    ),
+    'a job that waits for who wakes nobody looks every': ms(
+      found('adapters/bullmq/fused/scripts/common.lua', /^local LOOK_AT_OTHERS_MS = (\d+)$/m),
+    ),
+    'jobs that one fetch puts aside': number(
+      found('adapters/bullmq/fused/scripts/fetch.lua', /^local MOST_PARKS = (\d+)$/m),
+    ),
+    'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/stalled.lua', /'soloist', (\d+),/)),
+    "other queues that are open to look for jobs (`scope: 'name'`)": number(
+      constant('adapters/bullmq/lock/lives.ts', 'MOST_OTHERS'),
+    ),
   },
   'celery-singleton': {
     '`graceMs`': preset(ms(constant('adapters/celery/task.ts', 'DEFAULT_GRACE_MS'))),

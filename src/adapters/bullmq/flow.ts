@@ -1,63 +1,76 @@
+import { randomBytes } from 'node:crypto'
 import { type FlowJob, type FlowOpts, FlowProducer, type Job, type JobNode, type MinimalQueue } from 'bullmq'
-import { withCarried } from './carried.js'
-import { type Definition, invalid } from './definition.js'
-import { Singleton } from './events.js'
-import type { SingletonJob } from './job.js'
-import { Lives } from './life.js'
-import type { Addition } from './outcome.js'
-import { parseOwner, queuedOwner } from './owner.js'
+import { asSoloistError } from './adding/failures.js'
+import { FlowTriggers, type PlacedFlow } from './adding/flow-triggers.js'
+import type { SingletonOutcome } from './adding/outcome.js'
+import { Producer } from './adding/producer.js'
+import { Fused } from './fused/fused.js'
+import { jobClassFor } from './job.js'
+import { Singleton } from './lock/events.js'
+import { Lives } from './lock/lives.js'
+import { parseOwner } from './lock/owner.js'
+import { checkConnection, openStore, type Store } from './lock/store.js'
+import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory, FlowProducerOptions } from './peer-types.js'
-import { checkSettings, type SingletonSettings } from './queue-side.js'
-import { checkConnection, openStore, type Store } from './store.js'
-import { Trigger } from './trigger.js'
-import { Triggers } from './triggers.js'
-import { opener } from './worker-side.js'
+import { Waking } from './running/waking.js'
+import { fuse, fusedOf, isPlainPrefix, opener } from './side.js'
 
 export interface SingletonFlowProducerOptions extends FlowProducerOptions {
   /** By job name, whatever the queue. `onBackendFault` is not for flows: they fail. */
   readonly singleton: Omit<SingletonSettings, 'onBackendFault'>
 }
 
-/** A node whose lock was taken, or which waits for a live job. */
-interface Placed {
-  readonly trigger: Trigger
-  readonly addition: Addition
-}
-
 /**
  * A BullMQ flow producer whose jobs are unique, too. A flow is added as a whole or not at all: where a job of it is live
- * already, `reject` refuses the flow, and every other strategy adds the job to run after the live one, since its parent
- * waits for its result.
+ * already, `reject` refuses the flow. With `join` and `skip` at its root the live root stands for all of it. Every other job is
+ * added, to run after the live one, since its parent waits for its result.
  */
 export class SingletonFlowProducer extends FlowProducer {
   readonly singleton: Singleton
-  readonly #definitions: ReadonlyMap<string, Definition>
   readonly #store: Store
   readonly #lives: Lives
-  readonly #triggers: Triggers
+  readonly #waking: Waking
+  readonly #triggers: FlowTriggers
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
   constructor(options: SingletonFlowProducerOptions, backendFactory?: BackendFactory) {
     const { singleton: settings, ...opts } = options
     const { graceMs, jobs } = checkSettings(settings)
-    checkConnection(settings, opts.connection, backendFactory)
+    const prefix = checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
     // As BullMQ does: who does not listen is told by the call that fails.
     const onError = (error: Error): void => {
       if (this.listenerCount('error') > 0) this.emit('error', error)
     }
-    this.#definitions = jobs
     this.#store = openStore(settings, opts.connection, backendFactory, onError)
     const { solo } = this.#store
-    this.singleton = new Singleton(solo)
+    const singleton = new Singleton(solo)
+    this.singleton = singleton
     // Every job is looked for in its own queue.
-    const home = {
-      qualifiedName: '',
-      queue: null as unknown as MinimalQueue,
-      open: opener(opts, backendFactory, onError),
-    }
-    this.#lives = new Lives(home, this.#store, graceMs)
-    this.#triggers = new Triggers({ solo, lives: this.#lives, graceMs })
+    const open = opener(opts, backendFactory, onError)
+    this.#lives = new Lives({ qualifiedName: '', queue: null as unknown as MinimalQueue, open })
+    this.#waking = new Waking(solo, this.#lives, (error, id) => singleton.emit('fault', { during: 'wake', error, id }))
+    const fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
+    const fusible = fused === null ? Promise.resolve(false) : fuse(this, fused)
+    if (fused !== null) fuseNodes(this, fused)
+    const unused = () => Promise.reject(new Error('flows are added by BullMQ'))
+    const producer = new Producer<never>({
+      ...{ qualifiedName: '', solo, lives: this.#lives, singleton, definitions: jobs, graceMs },
+      ...{ onBackendFault: 'fail', fused, fusible, prefix: prefix ?? '' },
+      ...{ add: unused, addBulk: unused, answer: () => undefined as never, answerPlain: () => undefined as never },
+    })
+    this.#triggers = new FlowTriggers({
+      producer,
+      singleton,
+      definitions: jobs,
+      flags: `${prefix}flow:`,
+      token: () => randomBytes(9).toString('base64url'),
+      qualifiedName: (queue, of) => this.#qualifiedName(queue, of),
+    })
+  }
+
+  protected override get Job(): typeof Job {
+    return jobClassFor(super.Job)
   }
 
   /**
@@ -90,60 +103,38 @@ export class SingletonFlowProducer extends FlowProducer {
    */
   override async close(): Promise<void> {
     await super.close()
+    await this.#waking.close()
     await this.#lives.close()
     await this.#store.close()
   }
 
   async #addAll(flows: readonly FlowJob[], add: (flows: FlowJob[]) => Promise<JobNode[]>): Promise<JobNode[]> {
-    const placed = new Map<string, Placed>()
-    const locks = new Set<string>()
+    const placed = await this.#triggers.place(flows)
+    const kept = placed.filter(({ live }) => live === null)
+    let nodes: JobNode[]
     try {
-      const nodes: FlowJob[] = []
-      for (const flow of flows) nodes.push(await this.#place(flow, placed, locks, []))
-      const added = await add(nodes)
-      await this.#added(added, placed)
-      // BullMQ may have turned these away.
-      await this.#giveBack([...placed].filter(([, { trigger }]) => trigger.opts?.deduplication !== undefined))
-      return added
+      nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
     } catch (error) {
-      await this.#giveBack([...placed])
-      throw error
+      await this.#triggers.giveBack(placed)
+      throw asSoloistError(error, this.#triggers.wasSent(placed))
     }
+    const added: JobNode[] = []
+    for (const one of placed) {
+      const node = one.live === null ? (nodes.shift() as JobNode) : null
+      const told = this.#triggers.conclude(one, node)
+      added.push(told.live === null ? (node as JobNode) : await this.#liveRoot(one, told.live, node))
+    }
+    return added
   }
 
-  /** Takes the locks of a node and of all below it. @returns a copy of it, with what its jobs carry */
-  async #place(
-    node: FlowJob,
-    placed: Map<string, Placed>,
-    locks: Set<string>,
-    above: readonly string[],
-  ): Promise<FlowJob> {
-    const trigger = this.#trigger(node)
-    const opts: Pick<FlowJob, 'opts'> = node.opts === undefined ? {} : { opts: node.opts }
-    let around = above
-    if (trigger !== null) {
-      const lock = trigger.names.trigger
-      if (above.includes(lock)) throw invalid(`job ${JSON.stringify(node.name)} is part of one that is the same`)
-      const addition = locks.has(lock)
-        ? this.#triggers.unasked(trigger, 'deferred', true)
-        : await this.#triggers.inFlow(trigger)
-      locks.add(lock)
-      placed.set(trigger.owner, { trigger, addition })
-      opts.opts = withCarried(node.opts, trigger.jobId, addition.carried) as NonNullable<FlowJob['opts']>
-      around = [...above, lock]
-    }
-    const children: FlowJob['children'] = []
-    for (const child of node.children ?? []) {
-      children.push(
-        (await this.#place(child as FlowJob, placed, locks, around)) as NonNullable<FlowJob['children']>[number],
-      )
-    }
-    return { ...node, ...opts, ...(node.children === undefined ? {} : { children }) } as FlowJob
-  }
-
-  #trigger({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
-    const definition = this.#definitions.get(name)
-    return definition === undefined ? null : new Trigger(definition, this.#qualifiedName(queueName, prefix), data, opts)
+  /** The live job that stands for a flow. */
+  async #liveRoot({ flow }: PlacedFlow, outcome: SingletonOutcome, node: JobNode | null): Promise<JobNode> {
+    const owner = parseOwner(outcome.owner ?? '')
+    const job = owner === null ? null : await this.#lives.find(owner)
+    const stands = job ?? node?.job
+    if (stands === undefined)
+      throw asSoloistError(new Error(`the job ${outcome.id} of flow ${flow.name} is gone`), false)
+    return { job: Object.assign(stands, { singleton: outcome }) }
   }
 
   #qualifiedName(queueName: string, prefix = this.opts.prefix): string {
@@ -151,37 +142,16 @@ export class SingletonFlowProducer extends FlowProducer {
     const backend = (this as Partial<Pick<FlowProducer, 'getBackend'>>).getBackend?.call(this)
     return backend?.forQueue(queueName, prefix).qualifiedName ?? `${prefix ?? 'bull'}:${queueName}`
   }
+}
 
-  async #added(nodes: readonly JobNode[], placed: ReadonlyMap<string, Placed>): Promise<void> {
-    for (const { job, children } of nodes) {
-      const found = placed.get(queuedOwner(job.queueQualifiedName, job.id as string))
-      if (found !== undefined) {
-        const { trigger, addition } = found
-        ;(job as Job & Pick<SingletonJob, 'singleton'>).singleton = addition.outcome
-        this.singleton.count(trigger.definition.name, addition.outcome.status)
-        try {
-          await addition.after?.()
-        } catch (error) {
-          // The worker that starts the job sees to it.
-          this.singleton.emit('fault', { during: 'trigger', error, id: trigger.jobId })
-        }
-      }
-      await this.#added(children ?? [], placed)
-    }
+/** Each job of a flow has a queue of its own, by which it finds what it is added with. */
+function fuseNodes(flows: object, fused: Fused): void {
+  type Making = (...args: unknown[]) => object
+  const make = (flows as { queueFromNode: Making }).queueFromNode.bind(flows)
+  const value: Making = (...args) => {
+    const queue = make(...args)
+    fusedOf.set(queue, fused)
+    return queue
   }
-
-  /** Gives up what was taken for jobs that are not there. */
-  async #giveBack(placed: readonly (readonly [string, Placed])[]): Promise<void> {
-    for (const [owner, { trigger, addition }] of placed) {
-      const parsed = parseOwner(owner)
-      if (addition.holds === null || parsed === null) continue
-      try {
-        const job = await this.#lives.find(parsed)
-        if (job === null || job === 'elsewhere') await this.#store.solo.jobs.release(addition.holds, owner)
-      } catch (error) {
-        // It is taken over after the grace time, since its job is not there.
-        this.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
-      }
-    }
-  }
+  Object.defineProperty(flows, 'queueFromNode', { value, configurable: true })
 }

@@ -9,14 +9,15 @@ import {
   type QueueOptions,
   type RepeatOptions,
 } from 'bullmq'
-import type { Singleton } from './events.js'
-import { producers, SingletonJob } from './job.js'
-import { backendThrough, OneStep } from './one-step.js'
-import type { SingletonOutcome, Unique } from './outcome.js'
+import type { SingletonOutcome, Unique } from './adding/outcome.js'
+import type { AddingHow } from './adding/producer.js'
+import type { Item } from './adding/trigger.js'
+import { gaveUp, jobClassFor, SingletonJob, sides } from './job.js'
+import type { Singleton } from './lock/events.js'
+import { checkConnection } from './lock/store.js'
+import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
-import type { Adding, Item } from './placing.js'
-import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
-import { checkConnection } from './store.js'
+import { QueueSide } from './side.js'
 
 export interface SingletonQueueOptions<DataType, NameType extends string> extends QueueOptions {
   /** Checked against the queue's types, which it does not set: they are BullMQ's own where none are given. */
@@ -42,36 +43,34 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   constructor(name: string, options: SingletonQueueOptions<DataType, NameType>, backendFactory?: BackendFactory) {
     const { singleton: settings, ...opts } = options
     checkSettings(settings)
-    const claiming = checkConnection(settings, opts.connection, backendFactory)
-    const oneStep = claiming === null ? null : new OneStep(claiming)
-    const factory = backendFactory ?? (oneStep === null ? undefined : backendThrough(oneStep))
-    super(name, opts, factory as undefined)
-    // BullMQ 6 tells the client through the backend; BullMQ 5 has none.
-    oneStep?.use((this as { readonly client?: Promise<unknown> }).client)
-    const adding: Adding<SingletonJob<DataType, ResultType, NameType>> = {
+    const prefix = checkConnection(settings, opts.connection, backendFactory)
+    super(name, opts, backendFactory as undefined)
+    const how: AddingHow<SingletonJob<DataType, ResultType, NameType>> = {
       add: ({ name, data, opts }) => super.addJob(name as NameType, data as DataType, opts) as Promise<Job>,
       addBulk: items => super.addBulk(items as never) as unknown as Promise<Job[]>,
       answer: (item, job, outcome) => this.#answer(item, job, outcome),
       answerPlain: job => job as SingletonJob<DataType, ResultType, NameType>,
     }
-    this.#side = new QueueSide(this as unknown as Queue, settings, backendFactory, adding, oneStep)
+    this.#side = new QueueSide(this as unknown as Queue, settings, backendFactory, how, prefix)
     this.singleton = this.#side.singleton
-    producers.set(this, this.#side.producer)
+    sides.set(this, this.#side as QueueSide<unknown>)
   }
 
   protected override get Job(): typeof Job {
-    return SingletonJob as typeof Job
+    return jobClassFor(SingletonJob as typeof Job)
   }
 
   /**
    * As BullMQ's, but a job that is live already is not added again.
    *
-   * Held after abort or rejection: nothing, unless the job is in the queue all the same, its answer lost: then it has
-   * its lock. A lock without its job is given back, or taken over by others after `graceMs`.
+   * Held after abort or rejection: nothing, unless the job is in the queue all the same, its answer lost: then it has its lock,
+   * or its place in the lock's queue. Where lock and job are two steps, a lock without its job is given back, or taken over by
+   * others after `graceMs`.
    *
    * @returns the job that covers this call: the added one, or the live one; its `singleton` says which
-   * @throws SoloistError `DUPLICATE_JOB` where `onDuplicate` is `reject`; `INVALID_ARGUMENT` for data that has no key;
-   *   `BACKEND_UNAVAILABLE` when the locks' store is down; `LOCK_TIMEOUT` when others kept changing what it saw
+   * @throws SoloistError `DUPLICATE_JOB` where `onDuplicate` is `reject`; `INVALID_ARGUMENT` for data that has no key, a `merge`
+   *   that cannot be relied on, and what BullMQ refuses; `BACKEND_UNAVAILABLE` when Redis or the locks' store does not answer;
+   *   `LOCK_TIMEOUT` when others kept changing what it saw
    */
   override add(
     name: NameType,
@@ -113,9 +112,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
 
   /**
    * As BullMQ's. The key of the jobs it makes is that of the template's data; their strategy is applied when a worker
-   * picks them up: `join` and `skip` end such a job without running it, `reject` fails it, the others let it wait.
+   * takes them up: `join` and `skip` end such a job without running it, `reject` fails it, the others let it wait.
    *
-   * Held after abort or rejection: nothing: the jobs that it makes take their locks when a worker picks them up.
+   * Held after abort or rejection: nothing: the jobs that it makes take their locks when a worker takes them up.
    */
   override async upsertJobScheduler(
     jobSchedulerId: NameType,
@@ -131,20 +130,23 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   }
 
   /**
-   * As BullMQ's; the job's locks are given up, too.
+   * As BullMQ's; the job's lock is given up, too.
    *
-   * Held after abort or rejection: the locks of the job, if it is still there; of one that is gone others take them
-   * over after `graceMs`.
+   * Held after abort or rejection: the lock of the job, if it is still there; that of one that is gone is free to the next
+   * trigger.
    */
   override async remove(jobId: string, options: { removeChildren?: boolean } = {}): Promise<number> {
-    return await this.#side.remove(jobId, () => super.remove(jobId, options))
+    const job = await this.#side.own(jobId)
+    const removed = await super.remove(jobId, options)
+    if (removed === 1 && job !== undefined) await gaveUp(job)
+    return removed
   }
 
   /**
    * As BullMQ's; the locks of all its jobs are given up, too.
    *
-   * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are taken
-   * over after `graceMs`.
+   * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are free to the next
+   * trigger.
    */
   override async obliterate(opts?: ObliterateOpts): Promise<void> {
     await super.obliterate(opts)

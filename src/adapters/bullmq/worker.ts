@@ -1,10 +1,13 @@
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
-import { carriedBy } from './carried.js'
-import type { Singleton } from './events.js'
+import { jobClassFor } from './job.js'
+import type { Singleton } from './lock/events.js'
+import { checkConnection } from './lock/store.js'
+import { termsOf } from './lock/terms.js'
+import { checkWorkerSettings, type SingletonWorkerSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
-import { NOT_RUN } from './runs.js'
-import { checkConnection } from './store.js'
-import { checkWorkerSettings, type SingletonWorkerSettings, WorkerSide } from './worker-side.js'
+import type { Run } from './running/run.js'
+import { NOT_RUN } from './running/runs.js'
+import { WorkerSide } from './running/side.js'
 
 export interface SingletonWorkerOptions extends WorkerOptions {
   readonly singleton?: SingletonWorkerSettings | undefined
@@ -13,9 +16,9 @@ export interface SingletonWorkerOptions extends WorkerOptions {
 /**
  * A BullMQ worker that runs singleton jobs under their locks, and all others as they are.
  *
- * The processor's third argument is a signal that aborts when the run can no longer be sure to be alone: its lease or
- * BullMQ's own lock of the job was lost, a newer job takes its place, or BullMQ cancelled it. `job.opts.singleton.fence`
- * is a number that rises with each run of a key.
+ * The processor's third argument is a signal that aborts when the run can no longer be sure to be alone: BullMQ's own lock of
+ * the job was lost, a newer job takes its place, it took too long, or BullMQ cancelled it. `job.opts.singleton.fence` is a number
+ * that rises with each run of a key; `singletonRun(job)` has both, and `assertValid()`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
 export class SingletonWorker<DataType = any, ResultType = any, NameType extends string = string> extends Worker<
@@ -35,52 +38,81 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
   ) {
     const { singleton: settings = {}, ...opts } = options
     checkWorkerSettings(settings)
-    checkConnection(settings, opts.connection, backendFactory)
+    const prefix = checkConnection(settings, opts.connection, backendFactory)
     super(name, processor, opts, backendFactory as undefined)
-    this.#side = new WorkerSide(this as unknown as Worker, settings, backendFactory)
+    this.#side = new WorkerSide(this as unknown as Worker, settings, backendFactory, prefix)
     this.singleton = this.#side.singleton
+  }
+
+  protected override get Job(): typeof Job {
+    return jobClassFor(super.Job)
   }
 
   /**
    * As BullMQ's.
    *
-   * Held after abort or rejection: nothing by the run: its locks were given up, or run out after `lockDuration`.
+   * Held after abort or rejection: as after any attempt that failed: the job's lock, as its mode says.
    */
-  override async processJob(
+  override processJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
     fetchNextCallback?: () => boolean,
     // biome-ignore lint/suspicious/noConfusingVoidType: as BullMQ declares it
   ): Promise<void | Job<DataType, ResultType, NameType>> {
-    const carried = carriedBy(job)
-    try {
-      return await super.processJob(job, token, fetchNextCallback)
-    } finally {
-      if (carried !== null) await this.#side.runs.settle(job as unknown as Job, carried)
-    }
+    const processed = super.processJob(job, token, fetchNextCallback)
+    const terms = termsOf(job)
+    if (terms === null) return processed
+    const end = () => this.#side.runs.end(job as unknown as Job, terms)
+    return processed.then(
+      next => end()?.then(() => next) ?? next,
+      async error => {
+        await end()
+        throw error
+      },
+    )
+  }
+
+  /**
+   * As BullMQ's.
+   *
+   * Held after abort or rejection: what the job holds that was taken up, if one was.
+   */
+  override async getNextJob(
+    token: string,
+    options?: { block?: boolean },
+  ): Promise<Job<DataType, ResultType, NameType>> {
+    const job = await super.getNextJob(token, options)
+    // BullMQ does not say so, but there may be none.
+    const terms = job === undefined ? null : termsOf(job)
+    if (terms !== null) await this.#side.runs.fetched(job as unknown as Job, terms, token)
+    return job
   }
 
   /**
    * Waits for the jobs that run, as BullMQ does, then lets go of what this opened.
    *
-   * Held after abort or rejection: the locks of jobs that still run, and that wait. With `force` the locks of runs run
-   * out after `lockDuration`.
+   * Held after abort or rejection: the locks of jobs that still run, and that wait: they belong to the jobs.
    */
   override async close(force = false): Promise<void> {
     await super.close(force)
     await this.#side.close()
   }
 
-  protected override async callProcessJob(
+  protected override callProcessJob(
     job: Job<DataType, ResultType, NameType>,
     token: string,
     signal?: AbortSignal,
   ): Promise<ResultType> {
-    const carried = carriedBy(job)
-    if (carried === null) return await super.callProcessJob(job, token, signal)
-    const run = await this.#side.runs.start(job as unknown as Job, carried, token)
-    if (run === NOT_RUN) return null as ResultType
-    run.abortWith(signal)
-    return await super.callProcessJob(job, token, run.signal)
+    const terms = termsOf(job)
+    if (terms === null) return super.callProcessJob(job, token, signal)
+    const run = (started: Run | typeof NOT_RUN): Promise<ResultType> => {
+      if (started === NOT_RUN) return Promise.resolve(null as ResultType)
+      // A processor that takes no signal is given none.
+      if (signal === undefined) return started.of(() => super.callProcessJob(job, token))
+      started.abortWith(signal)
+      return started.of(() => super.callProcessJob(job, token, started.signal))
+    }
+    const started = this.#side.runs.start(job as unknown as Job, terms, token)
+    return started instanceof Promise ? started.then(run) : run(started)
   }
 }

@@ -10,16 +10,23 @@ import {
   type Worker,
 } from 'bullmq'
 import { clearTimeout, setTimeout } from '../../internal/real-time.js'
-import { carriedBy } from './carried.js'
-import { ownBackend } from './connection.js'
-import { invalid } from './definition.js'
-import type { Singleton } from './events.js'
-import { outcomeOf, type Unique } from './outcome.js'
-import type { Adding } from './placing.js'
-import { checkSettings, QueueSide, type SingletonSettings } from './queue-side.js'
-import { NOT_RUN } from './runs.js'
-import { checkConnection } from './store.js'
-import { checkWorkerSettings, type SingletonWorkerSettings, WorkerSide } from './worker-side.js'
+import { started, type Unique } from './adding/outcome.js'
+import type { AddingHow } from './adding/producer.js'
+import { jobClassFor } from './job.js'
+import { ownBackend } from './lock/connection.js'
+import type { Singleton } from './lock/events.js'
+import { checkConnection } from './lock/store.js'
+import { termsOf } from './lock/terms.js'
+import { invalid } from './options/definition.js'
+import {
+  checkSettings,
+  checkWorkerSettings,
+  type SingletonSettings,
+  type SingletonWorkerSettings,
+} from './options/settings.js'
+import { NOT_RUN } from './running/runs.js'
+import { WorkerSide } from './running/side.js'
+import { QueueSide } from './side.js'
 
 const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitError]
 
@@ -40,15 +47,16 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     settings: SingletonSettings<NoInfer<DataType>, NoInfer<NameType>>,
   ) {
     checkSettings(settings)
-    checkConnection(settings, queue.opts.connection, ownBackend(queue))
+    const prefix = checkConnection(settings, queue.opts.connection, ownBackend(queue))
     const plain = queue as unknown as Queue
-    const adding: Adding<Unique<Job>> = {
+    takeJobClass(queue)
+    const how: AddingHow<Unique<Job>> = {
       add: ({ name, data, opts }) => plain.add(name, data, opts),
       addBulk: items => plain.addBulk(items as Parameters<Queue['addBulk']>[0]),
       answer: (_, job, outcome) => ({ job, outcome }),
-      answerPlain: job => ({ job, outcome: outcomeOf('started', job.id as string) }),
+      answerPlain: job => ({ job, outcome: started(job.id as string) }),
     }
-    this.#side = new QueueSide(plain, settings, undefined, adding)
+    this.#side = new QueueSide(plain, settings, undefined, how, prefix)
     this.singleton = this.#side.singleton
     // A queue tells nobody that it is closed.
     const close = plain.close.bind(plain)
@@ -157,8 +165,9 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
    */
   attach<W extends Worker<DataType, ResultType, NameType>>(worker: W): W {
     if (this.#side !== null) throw invalid('a SingletonProcessor belongs to one worker')
-    checkConnection(this.#settings, worker.opts.connection, ownBackend(worker))
-    this.#side = new WorkerSide(worker as unknown as Worker, this.#settings, undefined)
+    const prefix = checkConnection(this.#settings, worker.opts.connection, ownBackend(worker))
+    takeJobClass(worker)
+    this.#side = new WorkerSide(worker as unknown as Worker, this.#settings, undefined, prefix)
     this.#leaseMs = worker.opts.lockDuration ?? 30_000
     const ended = (job: Job | undefined) => {
       if (job !== undefined) void this.#settle(job)
@@ -177,14 +186,14 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     token: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<ResultType> {
-    const carried = carriedBy(job)
-    if (carried === null) return await processor(job, token, signal)
+    const terms = termsOf(job)
+    if (terms === null) return await processor(job, token, signal)
     const plain = job as unknown as Job
-    const run = await this.#attached().runs.start(plain, carried, token ?? '')
+    const run = await this.#attached().runs.start(plain, terms, token ?? '')
     if (run === NOT_RUN) return null as ResultType
     run.abortWith(signal)
     try {
-      const result = await processor(job, token, run.signal)
+      const result = await run.of(async () => await processor(job, token, run.signal))
       this.#expectEnd(plain)
       return result
     } catch (error) {
@@ -203,9 +212,10 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
   async #settle(job: Job): Promise<void> {
     clearTimeout(this.#unheard.get(job))
     this.#unheard.delete(job)
-    const carried = carriedBy(job)
-    if (carried === null) return
-    const settling = this.#attached().runs.settle(job, carried)
+    const terms = termsOf(job)
+    if (terms === null) return
+    const settling = this.#attached().runs.end(job, terms)
+    if (settling === null) return
     this.#settling.add(settling)
     try {
       await settling
@@ -235,4 +245,10 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     if (this.#side === null) throw invalid('attach() the worker to its SingletonProcessor as soon as it is made')
     return this.#side
   }
+}
+
+/** BullMQ 5 has the scripts in each job. */
+function takeJobClass(made: object): void {
+  const plain = (made as { Job?: typeof Job }).Job
+  if (plain !== undefined) Object.defineProperty(made, 'Job', { value: jobClassFor(plain), configurable: true })
 }

@@ -1,4 +1,4 @@
-import { parseOwner, RUN_MARK, SET_MARK, splitMark } from '../../adapters/bullmq/owner.js'
+import { parseOwner } from '../../adapters/bullmq/lock/owner.js'
 import {
   type Holder,
   type JobLockPart,
@@ -19,12 +19,12 @@ import { batches } from '../output/batches.js'
  * | state | means |
  * |---|---|
  * | `queued` | it waits for its start |
+ * | `live` | a job of BullMQ, queued or running: its queue knows |
  * | `running` | it holds a lease that is kept renewed |
- * | `idle` | it has started, and no run of it holds a lease: it waits for its next attempt, or its worker died or ended without a word |
  * | `next` | it has not begun: it waits behind the live one, as the one follow-up, or for more triggers |
  * | `period` | its period (`untilExpired`) goes on; the locks do not tell whether its run does |
  */
-export type LiveState = 'queued' | 'running' | 'idle' | 'next' | 'period'
+export type LiveState = 'queued' | 'live' | 'running' | 'next' | 'period'
 
 /** One lock that a job holds. */
 export interface JobHold {
@@ -127,11 +127,9 @@ async function withMissing(solo: Soloist, group: Group): Promise<Group> {
   return { ...group, parts }
 }
 
-/** Whether a run lock can change how far the holder of this trigger lock is: not before a BullMQ job has started. */
-function mayRun({ owner, expiresAtMs, meta }: Holder): boolean {
-  const { mark } = splitMark(owner)
-  if (mark === RUN_MARK) return true
-  return mark !== SET_MARK && !isPeriod(meta) && (expiresAtMs !== null || parseOwner(owner) === null)
+/** Whether a run lock can change how far the holder of this trigger lock is: jobs of BullMQ have none. */
+function mayRun({ owner, meta }: Holder): boolean {
+  return !isPeriod(meta) && parseOwner(owner) === null
 }
 
 function isPeriod(meta: string | null): boolean {
@@ -152,11 +150,13 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
   }
   const runs = new Set(run?.holders)
   for (const holder of trigger?.holders ?? []) {
-    const same = [...runs].find(({ owner }) => jobOf(owner) === jobOf(holder.owner))
+    const same = [...runs].find(({ owner }) => owner === holder.owner)
     if (same !== undefined) runs.delete(same)
     if (shown.trigger === undefined) continue
     const hold = { name: (trigger as LockState).name, holder }
-    if (holder.owner === pending?.owner && same === undefined) add('next', [hold], trigger)
+    // A job of BullMQ that has its lock and has not begun is queued.
+    const first = parseOwner(holder.owner) === null ? 'next' : 'queued'
+    if (holder.owner === pending?.owner && same === undefined) add(first, [hold], trigger)
     else if (same === undefined) add(stateOf(holder, run), [hold], trigger)
     else add('running', [{ name: (run as LockState).name, holder: same }, hold], trigger, run)
   }
@@ -191,18 +191,12 @@ function jobsOf({ job, key, parts: { trigger, run, next } }: Group, shown: Parts
 
 /** How far the holder of a trigger lock is that holds no run lock. */
 function stateOf({ owner, expiresAtMs, meta }: Holder, run: LockState | undefined): LiveState {
-  const { mark } = splitMark(owner)
-  if (mark === RUN_MARK) return 'idle'
-  if (mark === SET_MARK || isPeriod(meta)) return 'period'
+  const job = parseOwner(owner)
+  if (job?.period === true || isPeriod(meta)) return 'period'
+  // Its queue knows whether it has been taken up.
+  if (job !== null) return 'live'
   if (expiresAtMs === null) return 'queued'
-  // Of a BullMQ job only its runs have leases.
-  if (parseOwner(owner) !== null) return 'period'
   return run?.waiters.some(waiter => waiter.owner === owner) ? 'queued' : 'running'
-}
-
-/** What is the same in all that one job holds. */
-function jobOf(owner: string): string {
-  return splitMark(owner).unmarked
 }
 
 function counted(states: readonly (LockState | undefined)[]): { readonly waiting: number; readonly atMs: number } {

@@ -1,4 +1,4 @@
-import { addedAtMs } from '../../adapters/bullmq/owner.js'
+import { addedAtMs } from '../../adapters/bullmq/lock/owner.js'
 import { type Holder, type JobMeta, type LockState, parseJobMeta, type Soloist, type Waiter } from '../../index.js'
 import { formatDuration } from '../output/duration.js'
 import { bold } from '../output/output.js'

@@ -1,20 +1,5 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
-export const scripts: Readonly<Record<'claiming' | 'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
-  claiming: {
-    sha1: '7a650f5e2bc39a447bee99fa5cae3838768766d8',
-    source: `local lock, owner = KEYS[#KEYS], ARGV[#ARGV]
-local holder = redis.call('GET', lock)
-if holder and holder ~= owner then return { 'held', holder } end
-local function body()
--- @body
-end
-local answer = body()
-if type(answer) == 'string' and string.sub(owner, -#answer - 1) == ':' .. answer then
-redis.call('SET', lock, owner)
-end
-return answer
-`,
-  },
+export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
     sha1: 'ac8152fd08c063947bea4e74731b809979a70cfb',
     source: `local call, try = redis.call, redis.pcall

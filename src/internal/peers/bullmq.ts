@@ -8,7 +8,8 @@ export interface BullmqScript {
   readonly keys?: number
 }
 
-type BullmqScripts = Partial<Record<string, BullmqScript>>
+/** BullMQ's scripts by name. */
+export type BullmqScripts = Partial<Record<string, BullmqScript>>
 
 let checked = false
 

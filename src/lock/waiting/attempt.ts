@@ -16,6 +16,7 @@ import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.
 import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
 import type { LockRequest } from '../request.js'
+import type { Patience } from './patience.js'
 import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
@@ -25,18 +26,6 @@ const NOTHING_SEEN: Seen = { running: null, pending: null, waiting: null }
 
 const HEARD: Asked = { status: 'ended', heard: true }
 const UNHEARD: Asked = { status: 'ended', heard: false }
-
-/** What ends a wait, apart from the request's own signal. */
-export interface Patience {
-  /** Whether the claim may be queued; without, the answer to the first question decides. */
-  readonly queues: boolean
-  /** Whether a lock that is not free then is an error, and not `null`. */
-  readonly insists: boolean
-  /** Ends the wait with its reason. */
-  readonly unless: AbortSignal | null
-  /** Called once the claim is queued. */
-  readonly onQueued: (() => void) | null
-}
 
 /** What an attempt needs from the client it belongs to. */
 export interface AttemptHost extends LeaseHost {

@@ -8,8 +8,8 @@ const { url, prefix, lockPrefix, job, graceMs } = JSON.parse(String(process.env.
 const { hostname: host, port } = new URL(url)
 const solo = connect(url, { prefix: lockPrefix })
 
-const take = solo.jobs.take.bind(solo.jobs)
-solo.jobs.take = async (...args) => {
+const take = solo.jobs.trigger.bind(solo.jobs)
+solo.jobs.trigger = async (...args) => {
   const taken = await take(...args)
   process.send?.('locked')
   await once(process, 'message')

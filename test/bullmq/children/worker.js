@@ -3,7 +3,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { connect } from 'soloist'
 import { SingletonWorker } from 'soloist/bullmq'
 
 /** @type {{ url: string, prefix: string, lockPrefix: string, log: string, workMs: number, options: object }} */
@@ -27,7 +26,7 @@ const worker = new SingletonWorker(
     connection: { host, port: Number(port) },
     prefix,
     ...options,
-    singleton: { solo: connect(url, { prefix: lockPrefix }), snoozeMs: 200, graceMs: 500 },
+    singleton: { prefix: lockPrefix, graceMs: 500 },
   },
 )
 worker.on('error', error => process.stderr.write(`${error.stack}\n`))

@@ -1,0 +1,230 @@
+import type { Job } from 'bullmq'
+import { LockTimeoutError } from '../../../errors.js'
+import type { JobLocks, JobStrategy, TriggerAction } from '../../../index.js'
+import { isGated } from '../../../internal/job-decision.js'
+import { monotonicMs, sleep } from '../../../internal/real-time.js'
+import type { Answer, SeenJob } from '../fused/answer.js'
+import type { Life, Lives } from '../lock/lives.js'
+import type { Actions } from './actions.js'
+import type { Trigger } from './trigger.js'
+
+const FIRST_PAUSE_MS = 5
+const LONGEST_PAUSE_MS = 100
+/** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
+const PATIENCE_MS = 30_000
+const NOBODY = { running: null, pending: null, waiting: null }
+
+/** The trigger is to be made again. */
+interface Again {
+  /** An owner to trigger without; `null`: one whose job may still come. */
+  readonly over: string | null
+  /** Its job is gone. */
+  readonly gone?: boolean
+  /** Under another id. */
+  readonly fresh?: boolean
+}
+
+export interface ApartHost {
+  readonly locks: JobLocks
+  readonly lives: Lives
+  /** How long a job may take to appear in its queue after its lock was taken. */
+  readonly graceMs: number
+}
+
+/**
+ * The steps of a job's lock as calls of their own: where the locks are elsewhere than the queue, or its scripts cannot be run
+ * within ours. What a trigger comes to is the same. It takes its lock, or a place in its queue; then the job is added.
+ */
+export class Apart {
+  readonly #host: ApartHost
+
+  constructor(host: ApartHost) {
+    this.#host = host
+  }
+
+  /** @returns what is to be done with the job: with `granted` and `queued` it is to be added */
+  async trigger(
+    first: Trigger,
+    strategy: JobStrategy,
+    actions: Actions,
+  ): Promise<{ readonly trigger: Trigger; readonly answer: Answer }> {
+    let trigger = first
+    const longestMs = this.#host.graceMs + PATIENCE_MS
+    let recovered = false
+    let without: string | null = null
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const look = await this.#once(trigger, strategy, actions, without)
+      if (!('over' in look)) {
+        const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
+        if (look.course !== 'noted' || look.pending?.strange !== true) return told
+        // What was left with a run that has begun is lost. It is noted that it has, and another run is to follow.
+        const { status } = await this.#host.locks.begin(trigger.lock, look.pending.owner)
+        if (status !== 'begun') return told
+        trigger = trigger.underFreshId()
+        continue
+      }
+      without = look.over
+      if (look.fresh === true) {
+        trigger = trigger.underFreshId()
+        continue
+      }
+      if (look.gone) recovered = true
+      if (without !== null) continue
+      const waitedMs = monotonicMs() - trigger.sinceMs
+      if (waitedMs > longestMs) {
+        const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
+        throw new LockTimeoutError({ lockName: trigger.lock, holder: null, waitedMs, bound })
+      }
+      await sleep(pauseMs * (0.5 + Math.random()))
+    }
+  }
+
+  /** Gives up the claim of a job that was not added. */
+  async giveUp(trigger: Trigger): Promise<void> {
+    await this.#host.locks.release(trigger.lock, trigger.owner)
+  }
+
+  async #once(
+    trigger: Trigger,
+    strategy: JobStrategy,
+    actions: Actions,
+    without: string | null,
+  ): Promise<Answer | Again> {
+    const { definition, lock, owner, jobId, data, meta } = trigger
+    const { locks } = this.#host
+    const before = await this.#before(trigger, strategy, actions)
+    if ('course' in before || 'over' in before) return before
+    const told = await locks.trigger(lock, owner, {
+      running: before.running,
+      pending: before.pending,
+      note: actions.begins || strategy === 'rerun' ? JSON.stringify(data ?? {}) : null,
+      begins: actions.begins,
+      debounce: definition.debounce,
+      without: without ?? before.without,
+      limit: definition.limit,
+      ttlMs: definition.expiryMs,
+      meta: meta === '' ? undefined : meta,
+    })
+    // An earlier trigger with this id was, perhaps. This one is another.
+    if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
+    if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
+    const runs = told.seen
+    const lives = await Promise.all(
+      [runs.running, runs.pending, runs.waiting].map(run =>
+        run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs),
+      ),
+    )
+    const [running = null, pending = null, waiting = null] = lives
+    const seen = { running: before.replaced ?? running, pending, waiting }
+    if (told.status === 'granted') {
+      await this.#displaced(pending, before.pending === 'displace')
+      return { course: 'granted', id: jobId, ...seen, recovered: false }
+    }
+    for (const life of [running, pending]) {
+      if (life?.over !== true) continue
+      const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
+      if (young && told.status === 'met' && told.noted === life.owner) {
+        if (await this.#comes(lock, life.owner, life.ageMs ?? 0)) break
+        return { over: life.owner, gone: true }
+      }
+      if (young && told.status === 'met') return { over: null }
+      if (young) break
+      return { over: life.owner, gone: life.job === null }
+    }
+    if (told.status === 'busy') {
+      await this.#displaced(pending, before.pending === 'displace')
+      return { course: 'queued', id: jobId, ...seen, recovered: false }
+    }
+    const by =
+      told.noted === null
+        ? metBy(definition.mode, seen)
+        : ([pending, running].find(life => life?.owner === told.noted) ?? null)
+    if (by === null && told.noted === null) return { over: null }
+    return {
+      course: told.noted === null ? 'met' : 'noted',
+      id: by?.parsed?.jobId ?? told.noted ?? by?.owner ?? '',
+      ...seen,
+      recovered: false,
+    }
+  }
+
+  /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
+  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean> {
+    const untilMs = monotonicMs() + this.#host.graceMs - ageMs
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      await sleep(pauseMs * (0.5 + Math.random()))
+      if ((await this.#host.lives.of(lock, owner, null)).job !== null) return true
+      if ((await this.#host.locks.inspect(lock))?.pending?.owner !== owner) return true
+      if (monotonicMs() > untilMs) return false
+    }
+  }
+
+  /** What has to be known of the live job before the trigger is made. */
+  async #before(
+    { definition, lock, owner, jobId }: Trigger,
+    strategy: JobStrategy,
+    { running, pending }: Actions,
+  ): Promise<
+    | { running: TriggerAction; pending: TriggerAction; without: string | null; replaced: SeenJob | null }
+    | Answer
+    | Again
+  > {
+    const as = { running, pending, without: null, replaced: null }
+    const { locks, lives } = this.#host
+    if (definition.mode === 'whileExecuting') {
+      // Any number may be queued: only what runs is in the way, and the one that follows it.
+      const state = await locks.inspect(lock)
+      const busy = (state?.holding ?? 0) >= (definition.limit ?? 1)
+      const [holder] = state?.holders ?? []
+      if (!busy || holder === undefined) return { course: 'granted', id: jobId, ...NOBODY, recovered: false }
+      if (running !== 'wait') return as
+      const life = await lives.of(lock, holder.owner, null)
+      if (life.over) return { over: holder.owner, gone: life.job === null }
+      return { course: 'queued', id: jobId, ...NOBODY, running: life, recovered: false }
+    }
+    if (strategy !== 'replace') return as
+    const state = await locks.inspect(lock)
+    const [holder] = state?.holders ?? []
+    if (holder === undefined || holder.owner === owner || holder.owner === state?.pending?.owner) {
+      const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
+      // What belongs to a flow cannot be taken out of it; what a worker has in hand that knows nothing of locks has begun.
+      if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      return as
+    }
+    const life = await lives.of(lock, holder.owner, null)
+    if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
+      if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
+      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
+    }
+    if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
+    return { ...as, without: holder.owner, replaced: life }
+  }
+
+  /** A pending job whose place was taken. */
+  async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
+    if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
+  }
+}
+
+function metBy(
+  mode: Trigger['definition']['mode'],
+  seen: Pick<Answer, 'running' | 'pending' | 'waiting'>,
+): Life | null {
+  const order = isGated(mode) ? [seen.pending, seen.waiting, seen.running] : [seen.running, seen.pending, seen.waiting]
+  return (order.find(run => run !== null) ?? null) as Life | null
+}
+
+/** Whether a job has a parent, or children it waits for. */
+export async function isBound(job: Job): Promise<boolean> {
+  return job.parentKey !== undefined || (await job.isWaitingChildren())
+}
+
+/** Removes a job that has not started. One that was taken up meanwhile finds that its place was taken. */
+async function removed(job: Job): Promise<void> {
+  try {
+    await job.remove()
+  } catch {
+    // Either the job cannot be removed now, or the queue does not answer: then this call fails as well.
+    await job.getState()
+  }
+}

@@ -1,0 +1,428 @@
+import type { Job, JobsOptions } from 'bullmq'
+import { DuplicateJobError, type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
+import { checkStrategy } from '../../../internal/job-modes.js'
+import { monotonicMs, sleep } from '../../../internal/real-time.js'
+import type { Answer } from '../fused/answer.js'
+import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
+import type { Singleton } from '../lock/events.js'
+import type { Lives } from '../lock/lives.js'
+import { parseOwner } from '../lock/owner.js'
+import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
+import { type Definition, invalid } from '../options/definition.js'
+import type { Actions } from './actions.js'
+import { Apart } from './apart.js'
+import { asSoloistError } from './failures.js'
+import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
+import { Recipes } from './recipes.js'
+import { type Item, Trigger } from './trigger.js'
+
+/** How BullMQ itself adds to a queue, and what the caller is answered. */
+export interface AddingHow<A> {
+  add: (item: Item) => Promise<Job>
+  addBulk: (items: readonly Item[]) => Promise<Job[]>
+  /** @param job the one that covers the item; `null` where there is none to answer */
+  answer: (item: Item, job: Job | null, outcome: SingletonOutcome) => A
+  /** For a job that is no singleton. */
+  answerPlain: (job: Job) => A
+}
+
+/** What a {@link Producer} needs of the queue it adds to. */
+export interface ProducerHost<A> extends AddingHow<A> {
+  readonly qualifiedName: string
+  readonly solo: Soloist
+  readonly lives: Lives
+  readonly singleton: Singleton
+  readonly definitions: ReadonlyMap<string, Definition>
+  readonly graceMs: number
+  readonly onBackendFault: 'fail' | 'enqueue'
+  /** `null` where lock and job are always two steps. */
+  readonly fused: Fused | null
+  /** Whether the queue's scripts can be run within ours: known once it is connected. */
+  readonly fusible: Promise<boolean>
+  /** What the keys of locks on the queue's Redis start with. */
+  readonly prefix: string
+}
+
+/** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
+const CONNECT_MS = 5_000
+const LOOK_MS = 20
+
+/**
+ * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
+ * carries its terms.
+ */
+export class Producer<A> {
+  readonly #host: ProducerHost<A>
+  readonly #apart: Apart
+  readonly #recipes: Recipes
+  #fuses: boolean | null
+
+  constructor(host: ProducerHost<A>) {
+    this.#host = host
+    this.#recipes = new Recipes(host.prefix)
+    this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs })
+    this.#fuses = host.fused === null ? false : null
+    host.fusible.then(
+      can => {
+        this.#fuses = can
+      },
+      // A connection that fails is reported by BullMQ itself.
+      () => null,
+    )
+  }
+
+  /** @returns whether jobs of this name are singletons */
+  has(name: string): boolean {
+    return this.#host.definitions.has(name)
+  }
+
+  /** @throws SoloistError `INVALID_ARGUMENT` when they are not */
+  assertHas(name: string): Definition {
+    const definition = this.#host.definitions.get(name)
+    if (definition === undefined) throw invalid(`there are no singleton options for jobs named ${JSON.stringify(name)}`)
+    return definition
+  }
+
+  /** @throws SoloistError at once for what cannot be taken; what it returns rejects with all else */
+  add(item: Item): Promise<A> {
+    const trigger = this.trigger(item)
+    const { strategy } = trigger.definition
+    const fixed = typeof strategy === 'function' ? null : strategy
+    if (this.#fuses !== true || this.#host.fused?.answers(trigger.sinceMs) !== true || !trigger.isPlain) {
+      return this.#add(item, trigger, fixed)
+    }
+    // The usual case, without the promises of the others.
+    const one = this.#fusedly(trigger, fixed)
+    return this.#host.add(one.item as Item).then(
+      job => {
+        const usual = one.adding?.answer === null && !trigger.hasOwnId
+        return usual ? this.#answer(item, trigger, job, started(trigger.jobId)) : this.#conclude(item, one, job)
+      },
+      async error => {
+        const job = error instanceof NotAdded ? null : await this.#thereAfterAll(error, one)
+        return await this.#conclude(item, one, job)
+      },
+    )
+  }
+
+  /** All by one call of BullMQ's, in their order. What one item fails with is thrown after the others were added. */
+  async addBulk(items: readonly Item[]): Promise<A[]> {
+    const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
+    const fused = await this.#ready()
+    const prepared: (Prepared | null)[] = []
+    for (const trigger of triggers) {
+      if (trigger === null) prepared.push(null)
+      else {
+        const { strategy } = trigger.definition
+        const fixed = typeof strategy === 'function' ? null : strategy
+        prepared.push(fused && trigger.isPlain ? this.#fusedly(trigger, fixed) : await this.#apartly(trigger, fixed))
+      }
+    }
+    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one.item))
+    const kept = adds.flatMap((item, i) => (item === null ? [] : [{ item, i }]))
+    let jobs: Job[]
+    try {
+      jobs = kept.length === 0 ? [] : await this.#host.addBulk(kept.map(({ item }) => item))
+    } catch (error) {
+      throw await this.#afterFailure(error, prepared)
+    }
+    const byPlace = new Map(kept.map(({ i }, k) => [i, jobs[k] as Job]))
+    const answers: A[] = []
+    const refusals: unknown[] = []
+    for (const [i, one] of prepared.entries()) {
+      const job = byPlace.get(i) ?? null
+      try {
+        if (one === null) answers.push(this.#host.answerPlain(job as Job))
+        else if (one.error !== null) throw one.error
+        else answers.push(await this.#conclude(items[i] as Item, one, job))
+      } catch (error) {
+        refusals.push(error)
+      }
+    }
+    if (refusals.length > 0) throw refusals[0]
+    return answers
+  }
+
+  trigger(item: Item): Trigger {
+    return new Trigger(this.assertHas(item.name), this.#host.qualifiedName, item)
+  }
+
+  /** The terms of the jobs of a scheduler. */
+  tick(item: Item): string {
+    const { definition, lock } = this.trigger(item)
+    const { strategy, name } = definition
+    if (typeof strategy === 'function') {
+      throw invalid(`job ${JSON.stringify(name)}: onDuplicate cannot be a function for what a scheduler makes`)
+    }
+    const apart = this.#host.fused === null || !isPlain(lock)
+    return this.#recipes.termsOf(definition, strategy, { tick: true, apart }) + lock
+  }
+
+  /** What a job of a flow is added with, where its lock is on the queue's Redis. */
+  inFlow(trigger: Trigger): { readonly adding: Adding; readonly terms: string } {
+    const { todo, fused } = this.#recipes.of(trigger.definition, 'flow')
+    const terms = fused + trigger.lock
+    const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
+    return {
+      terms,
+      adding: { terms, todo, meta: trigger.meta, freshId, flow: null, owner: trigger.owner, answer: null, sent: false },
+    }
+  }
+
+  /** The same where it is elsewhere. @param meets whether a live job is to be met, and not waited for */
+  async inFlowApart(trigger: Trigger, meets: boolean): Promise<{ readonly answer: Answer; readonly terms: string }> {
+    const { actions, apart } = this.#recipes.of(trigger.definition, 'flow')
+    const as = meets ? ({ ...actions, running: 'meet', pending: 'meet' } as const) : actions
+    const { answer } = await this.#apart.trigger(trigger, 'delay', as)
+    const terms = apart + trigger.lock
+    return { answer, terms: answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms }
+  }
+
+  async giveUp(trigger: Trigger): Promise<void> {
+    await this.#apart.giveUp(trigger)
+  }
+
+  /** Whether the scripts of the queue can be run within ours, once that is known. */
+  ready(): Promise<boolean> {
+    return this.#ready()
+  }
+
+  /**
+   * Takes the lock of a finished job again that is about to be retried by hand, where that is a step of its own.
+   *
+   * @returns gives it back
+   * @throws SoloistError `DUPLICATE_JOB` when another one is live
+   */
+  async retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
+    const { solo, lives, qualifiedName } = this.#host
+    const nothing = async () => {}
+    if (terms.mode === 'whileExecuting' || terms.mode === 'untilExpired' || terms.flags.apart !== true) return nothing
+    const owner = `bullmq:${qualifiedName}:${(job.id as string).replace(/[%:#]/g, encodeURIComponent)}`
+    let without: string | null = null
+    for (let looks = 0; looks < 10; looks += 1) {
+      const told = await solo.jobs.trigger(terms.lock, owner, {
+        running: 'meet',
+        pending: 'meet',
+        without,
+        limit: terms.limit,
+      })
+      if (told.status === 'granted') return async () => void (await solo.jobs.release(terms.lock, owner))
+      if (told.status !== 'met') return nothing
+      const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
+      if (met === null) return nothing
+      const life = await lives.of(terms.lock, met.owner, met.ageMs)
+      if (!life.over) {
+        const { state, ageMs } = life
+        throw new DuplicateJobError({ job: jobNameOf(terms), id: life.parsed?.jobId ?? met.owner, state, ageMs })
+      }
+      without = met.owner
+    }
+    return nothing
+  }
+
+  async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
+    const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
+    const fused = answers || (await this.#ready())
+    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartly(trigger, strategy)
+    if (one.error !== null) throw one.error
+    let job: Job | null = null
+    if (one.item !== null) {
+      try {
+        job = await this.#host.add(one.item)
+      } catch (error) {
+        if (!(error instanceof NotAdded)) job = await this.#thereAfterAll(error, one)
+      }
+    }
+    return await this.#conclude(item, one, job)
+  }
+
+  #fusedly(trigger: Trigger, strategy: JobStrategy | null): Prepared {
+    const { todo, fused, actions } = this.#recipes.of(trigger.definition, strategy)
+    const terms = fused + trigger.lock
+    const freshId = trigger.hasOwnId ? trigger.underFreshId().jobId : ''
+    const adding: Adding = {
+      terms,
+      todo,
+      meta: trigger.meta,
+      freshId,
+      flow: null,
+      owner: trigger.owner,
+      answer: null,
+      sent: false,
+    }
+    const item = this.#itemOf(trigger, terms, adding)
+    return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
+  }
+
+  /** Takes the lock, or a place in its queue, by a step of its own. */
+  async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
+    const { actions, apart } = this.#recipes.of(first.definition, strategy)
+    const terms = apart + first.lock
+    const base = {
+      trigger: first,
+      strategy,
+      actions,
+      adding: null,
+      answer: null,
+      item: null,
+      guaranteed: true,
+      error: null,
+    }
+    try {
+      const known = first.hasOwnId ? await this.#host.lives.own(first.jobId) : undefined
+      const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
+      if (known !== undefined && !follows) {
+        const life = await this.#host.lives.of(first.lock, first.owner, null)
+        const seen = { running: life, pending: null, waiting: null }
+        const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
+        const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
+        return { ...base, answer, item }
+      }
+      // What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
+      const met = first.hasOwnId && (known !== undefined || (await this.#host.solo.jobs.inspect(first.lock)) !== null)
+      const fresh = met && follows ? first.underFreshId() : first
+      const { trigger, answer } = await this.#apart.trigger(fresh, strategy ?? 'join', actions)
+      const adds = answer.course === 'granted' || answer.course === 'queued'
+      const inLine = answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms
+      return { ...base, trigger, answer, item: adds ? this.#itemOf(trigger, inLine, null) : null }
+    } catch (error) {
+      const down = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
+      if (!down || this.#host.onBackendFault === 'fail') return { ...base, error }
+      this.#host.singleton.emit('fault', { during: 'trigger', error, id: first.jobId })
+      return { ...base, item: this.#itemOf(first, terms, null), guaranteed: false }
+    }
+  }
+
+  async #conclude(item: Item, one: Prepared, job: Job | null): Promise<A> {
+    const { strategy, guaranteed, trigger, adding } = one
+    const answer = one.answer ?? adding?.answer ?? null
+    if (answer === null) return this.#answer(item, trigger, job, started(job?.id ?? trigger.jobId, guaranteed))
+    if (one.adding === null && job !== null && job.id !== trigger.jobId && answer.course !== 'known') {
+      // BullMQ's own deduplication turned it away.
+      await this.#giveUp(trigger)
+      return this.#answer(item, trigger, job, { status: 'duplicate', id: job.id as string, guaranteed })
+    }
+    if (strategy === null && (answer.course === 'met' || answer.course === 'known')) {
+      return await this.#decided(item, trigger, answer)
+    }
+    let conclusion: Conclusion
+    try {
+      conclusion = conclude(trigger, strategy ?? 'join', answer)
+    } catch (error) {
+      this.#tellStrangers(trigger, answer)
+      this.#host.singleton.count(trigger.name, 'duplicate')
+      throw error
+    }
+    const { outcome, of } = conclusion
+    this.#tellStrangers(trigger, answer)
+    if (of === null) return this.#answer(item, trigger, job, outcome)
+    if (of === '') return this.#answer(item, trigger, null, outcome)
+    const parsed = parseOwner(of)
+    const live = parsed === null ? null : await this.#host.lives.find(parsed)
+    return this.#answer(item, trigger, live, outcome)
+  }
+
+  /** What met a live job is decided by the function that its definition has for that. */
+  async #decided(item: Item, trigger: Trigger, answer: Answer): Promise<A> {
+    const { strategy, name } = trigger.definition
+    const { outcome } = conclude(trigger, 'join', answer)
+    if (typeof strategy !== 'function') throw invalid('no strategy')
+    const { id, state = 'queued', ageMs = null } = outcome
+    const met = { name, id, state, ageMs, data: trigger.data }
+    const chosen = checkStrategy('what onDuplicate returned', await strategy(met))
+    return await this.#add(item, new Trigger(trigger.definition, trigger.queue, item), chosen)
+  }
+
+  /** Counts what became of a trigger, and answers it. */
+  #answer(item: Item, trigger: Trigger, job: Job | null, outcome: SingletonOutcome): A {
+    this.#host.singleton.count(trigger.name, outcome.status)
+    return this.#host.answer(item, job, outcome)
+  }
+
+  #tellStrangers(trigger: Trigger, { running, pending }: Answer): void {
+    for (const run of [running, pending]) {
+      if (run?.strange !== true) continue
+      const { name, lock } = trigger
+      const id = parseOwner(run.owner)?.jobId ?? run.owner
+      this.#host.singleton.emit('lapsed', { name, id, lock, action: 'runs' })
+    }
+  }
+
+  /**
+   * Looks for a job whose `add` failed, since it may have been carried out all the same. Where its lock is a step of its own it
+   * is given up, but only when the queue has answered that the job is not there.
+   */
+  async #thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
+    const { trigger, adding } = one
+    if (adding === null || adding.sent) {
+      try {
+        const job = await this.#host.lives.own(trigger.jobId)
+        if (job !== undefined && !trigger.hasOwnId) return job
+        if (adding === null) await this.#giveUp(trigger)
+      } catch (fault) {
+        this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
+      }
+    }
+    throw asSoloistError(error, adding === null || adding.sent)
+  }
+
+  async #afterFailure(error: unknown, prepared: readonly (Prepared | null)[]): Promise<unknown> {
+    for (const one of prepared) {
+      if (one === null || one.adding !== null || one.item === null) continue
+      try {
+        if ((await this.#host.lives.own(one.trigger.jobId)) === undefined) await this.#giveUp(one.trigger)
+      } catch (fault) {
+        this.#host.singleton.emit('fault', { during: 'add', error: fault, id: one.trigger.jobId })
+      }
+    }
+    return asSoloistError(error, true)
+  }
+
+  async #giveUp(trigger: Trigger): Promise<void> {
+    try {
+      await this.#apart.giveUp(trigger)
+    } catch (error) {
+      // It is taken over after the grace time, since its job is not there.
+      this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
+    }
+  }
+
+  /** Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever. */
+  async #ready(): Promise<boolean> {
+    const { fused, fusible } = this.#host
+    const sinceMs = monotonicMs()
+    while (fused !== null && this.#fuses !== false) {
+      if (this.#fuses === true && fused.answers(monotonicMs())) return true
+      if (monotonicMs() - sinceMs >= CONNECT_MS) {
+        throw new SoloistError('BACKEND_UNAVAILABLE', 'the Redis of the queue does not answer')
+      }
+      await (this.#fuses === null
+        ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)])
+        : sleep(LOOK_MS))
+    }
+    return false
+  }
+
+  #itemOf({ name, data, opts, jobId }: Trigger, terms: string, adding: Adding | null): Item {
+    const added: Record<string | symbol, unknown> = { ...opts, jobId, singleton: terms }
+    if (adding !== null) added[ADDING] = adding
+    return { name, data, opts: added as JobsOptions }
+  }
+}
+
+/** A job that is to be added, or that another one stands for. */
+interface Prepared {
+  readonly trigger: Trigger
+  /** `null`: it is decided when a live job is met. */
+  readonly strategy: JobStrategy | null
+  readonly actions: Actions
+  /** Where its lock is taken by the script that adds it. */
+  readonly adding: Adding | null
+  /** What came of it before; `null`: not known yet, or nothing was asked. */
+  readonly answer: Answer | null
+  /** `null`: nothing is to be added. */
+  readonly item: Item | null
+  readonly guaranteed: boolean
+  /** What it failed with. */
+  readonly error: unknown
+}

@@ -1,0 +1,243 @@
+import { loadBullmqScripts } from '../../../internal/peers/bullmq.js'
+import { monotonicMs } from '../../../internal/real-time.js'
+import { type Answer, answerIn, tagOf } from './answer.js'
+import { type Taken, takenFrom } from './taken.js'
+import { ACTIVE_IN_DELAYED, type Text, textsFor } from './texts.js'
+
+/** What BullMQ runs its scripts on: a client, or a pipeline or transaction of one. */
+export interface Runner {
+  runCommand(name: string, args: unknown[]): unknown
+  exec?(...args: unknown[]): Promise<[unknown, unknown][] | null>
+}
+
+export interface Client extends Runner {
+  readonly status: string
+  readonly isCluster: boolean
+  defineCommand(name: string, definition: { readonly numberOfKeys: number; readonly lua: string }): void
+}
+
+/** What runs BullMQ's scripts by their names: the backend of BullMQ 6, and `scripts` of BullMQ 5. */
+export interface ScriptRunner {
+  execCommand(client: Runner, name: string, args: unknown[]): unknown
+}
+
+/** What the script that adds a job is given beside what BullMQ gives it, and what it answers. */
+export interface Adding {
+  /** `''`: the job is no singleton. */
+  readonly terms: string
+  readonly todo: string
+  readonly meta: string
+  /** For a job whose id is the caller's: another one. */
+  readonly freshId: string
+  /** What the scripts of one flow are told. */
+  readonly flow: object | null
+  /** Of the job's claim. */
+  readonly owner: string
+  /** `null`: nothing was in the way, or there is no answer yet. */
+  answer: Answer | null
+  /** Whether it was sent, so that it may have been carried out. */
+  sent: boolean
+}
+
+/** Where a job that is being added has what it is added with, among its options. */
+export const ADDING: unique symbol = Symbol('adding')
+
+export interface FusedHost {
+  /** What becomes of a job that comes to its start and finds its place taken. */
+  readonly lapsed: 'snooze' | 'fail' | 'drop'
+  /** A job that was taken up is to be run. */
+  taken(jobId: string, taken: Taken): void
+  /** A job did not hold the lock it should, when it was taken up or when it `ended`. */
+  onLapse(jobId: string, key: string, ended: boolean): void
+}
+
+const IDLE_HOST: FusedHost = { lapsed: 'snooze', taken: () => {}, onLapse: () => {} }
+const ADDS: ReadonlySet<string> = new Set(['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'])
+/** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
+const LATE_MS = 5_000
+/** For how long the state of the connection is not looked up again. */
+const SEEN_FOR_MS = 2
+
+/**
+ * Makes the steps of a job's lock part of the scripts that BullMQ runs anyway: each is run within one of ours, which claims,
+ * parks, gives up, grants and wakes. That takes locks on the queue's own Redis, which is no cluster, and scripts that are known
+ * (`texts.ts`). Why so: docs/decisions/fused-with-bullmq.md.
+ */
+export class Fused {
+  readonly #host: FusedHost
+  readonly #texts: ReadonlyMap<string, Text> | null
+  readonly #defined = new WeakMap<object, boolean>()
+  /** What is being added by pipelines that have not been sent. */
+  readonly #pipelines = new WeakMap<object, Adding[]>()
+  readonly #underWay = new Set<{ readonly sinceMs: number }>()
+  #client: Client | null = null
+  #answers = false
+  #seenMs = Number.NEGATIVE_INFINITY
+
+  constructor(host: FusedHost = IDLE_HOST) {
+    this.#host = host
+    const scripts = loadBullmqScripts()
+    this.#texts = scripts === null ? null : textsFor(scripts, host.lapsed)
+  }
+
+  /** @param client of the queue, once it is connected. @returns whether its scripts can be run within ours */
+  async use(client: Promise<unknown>): Promise<boolean> {
+    const connected = (await client) as Client
+    if (!this.define(connected)) return false
+    this.#client = connected
+    return true
+  }
+
+  /** From now on what runs scripts with this runs ours. */
+  install(runner: ScriptRunner): void {
+    const exec = runner.execCommand.bind(runner)
+    runner.execCommand = (client, name, args) => this.#exec(client, name, args) ?? exec(client, name, args)
+  }
+
+  /** Whether the scripts can be run there: makes them known to a client. */
+  define(client: object): boolean {
+    let can = this.#defined.get(client)
+    if (can === undefined) {
+      const { isCluster, runCommand, defineCommand } = client as Partial<Client>
+      can = this.#texts !== null && isCluster === false && runCommand !== undefined && defineCommand !== undefined
+      if (can) {
+        for (const { name, keys, lua } of (this.#texts as ReadonlyMap<string, Text>).values()) {
+          ;(client as Client).defineCommand(name, { numberOfKeys: keys, lua })
+        }
+      }
+      this.#defined.set(client, can)
+    }
+    return can
+  }
+
+  /** Whether Redis can be expected to answer: it is connected, and nothing has waited for its answer for long. */
+  answers(nowMs: number): boolean {
+    if (nowMs - this.#seenMs >= SEEN_FOR_MS) {
+      this.#seenMs = nowMs
+      const { value: oldest } = this.#underWay.values().next()
+      this.#answers = this.#client?.status === 'ready' && !(oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS)
+    }
+    return this.#answers
+  }
+
+  /** What BullMQ is to add a job by in place of `runner`. */
+  through<R>(runner: R, adding: Adding): R {
+    const run = (name: string, args: unknown[]) => this.#add(runner as Runner, name, args, adding)
+    return { runCommand: run } as R
+  }
+
+  /** Runs a script of our own. */
+  async own(name: 'sweep' | 'folded' | 'stops' | 'forget', args: unknown[]): Promise<unknown> {
+    const text = this.#texts?.get(name)
+    if (this.#client === null || text === undefined) return null
+    return await this.#client.runCommand(text.name, args)
+  }
+
+  #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
+    const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
+    adding.sent = true
+    const isAlone = this.#defined.has(runner)
+    args.push(adding.terms, adding.todo, moreOf(adding, isAlone ? null : this.#tagIn(runner, adding)), adding.owner)
+    if (!isAlone) return runner.runCommand(text.name, args)
+    const call = { sinceMs: monotonicMs() }
+    this.#underWay.add(call)
+    return (runner.runCommand(text.name, args) as Promise<unknown>).then(
+      reply => {
+        this.#underWay.delete(call)
+        const id = understood(reply, adding)
+        if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
+        return id
+      },
+      error => {
+        this.#underWay.delete(call)
+        throw error
+      },
+    )
+  }
+
+  /** The answers of a pipeline come all together: by what is returned here it is told whose they are. */
+  #tagIn(runner: Runner, adding: Adding): string {
+    let addings = this.#pipelines.get(runner)
+    if (addings === undefined) {
+      addings = []
+      this.#pipelines.set(runner, addings)
+      readAnswers(runner, addings)
+    }
+    return String(addings.push(adding) - 1)
+  }
+
+  /** @returns `undefined` where BullMQ's own is to be run */
+  #exec(runner: Runner, name: string, args: unknown[]): unknown {
+    const text = ADDS.has(name) ? undefined : this.#texts?.get(name)
+    if (text === undefined || !this.define(runner)) return undefined
+    return (runner.runCommand(text.name, args) as Promise<unknown>).then(reply =>
+      this.#told(runner, name, text, args, reply),
+    )
+  }
+
+  #told(runner: Runner, name: string, { keys }: Text, args: unknown[], reply: unknown): unknown {
+    if (!Array.isArray(reply) || reply.length < 4) return reply
+    for (const [what, id, key] of (reply[5] ?? []) as ['lapsed' | 'ended', string, string][]) {
+      this.#host.onLapse(id, key, what === 'ended')
+    }
+    if (reply[4] === 'more') {
+      const again = nextArgs(name, keys, args)
+      const text = this.#texts?.get('moveToActive') as Text
+      return (runner.runCommand(text.name, again) as Promise<unknown>).then(next =>
+        this.#told(runner, 'moveToActive', text, again, next),
+      )
+    }
+    if (Array.isArray(reply[0])) this.#host.taken(String(reply[1]), takenFrom(reply[0] as string[]))
+    return reply
+  }
+}
+
+/** What is rarely needed. */
+function moreOf({ meta, freshId, flow }: Adding, tag: string | null): string {
+  if (meta === '' && freshId === '' && flow === null && tag === null) return ''
+  return JSON.stringify({
+    ...(meta === '' ? {} : { meta }),
+    ...(freshId === '' ? {} : { fresh: freshId }),
+    ...(flow === null ? {} : { flow }),
+    ...(tag === null ? {} : { tag }),
+  })
+}
+
+/** A job was not added, since another one stands for it: BullMQ is not to tell that it was. */
+export class NotAdded extends Error {}
+
+const STANDS: ReadonlySet<Answer['course']> = new Set(['met', 'noted'])
+
+/** Takes an answer of ours for what BullMQ is to be told: the id that covers the job. */
+function understood(reply: unknown, adding: Adding): unknown {
+  const answer = answerIn(reply)
+  if (answer === null) return reply
+  adding.answer = answer
+  return answer.id
+}
+
+function readAnswers(runner: Runner, addings: readonly Adding[]): void {
+  const exec = runner.exec?.bind(runner)
+  if (exec === undefined) return
+  runner.exec = async (...args) => {
+    const results = await exec(...args)
+    for (const result of results ?? []) {
+      const adding = addings[Number(tagOf(result[1]))]
+      if (adding !== undefined) result[1] = understood(result[1], adding)
+    }
+    return results
+  }
+}
+
+/** What a worker is given that is to take up another job behind a script that took up none. */
+function nextArgs(name: string, keys: number, args: readonly unknown[]): unknown[] {
+  const now = Date.now()
+  switch (name) {
+    case 'moveToFinished':
+      return [...args.slice(0, 10), args[13], args[keys + 6], now, args[keys + 7]]
+    case 'moveToDelayed':
+      return [...(ACTIVE_IN_DELAYED[keys] ?? []).map(at => args[at - 1]), args[keys], now, args[keys + 8]]
+    default:
+      return [...args.slice(0, keys), args[keys], now, args[keys + 2]]
+  }
+}

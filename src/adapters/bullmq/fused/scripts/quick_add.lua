@@ -1,0 +1,22 @@
+-- The usual cases of `add.lua`, without what that has to define: a free lock is taken as by SET ('s'), or its holder is noted as
+-- the pending run as well ('b'), or nothing is taken yet ('w').
+local kind = string.byte(ARGV[5])
+if kind ~= 109 and ARGV[6] == '' then
+  local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
+  local details = '{' .. key .. '}:d2'
+  if redis.call('EXISTS', key, '{' .. key .. '}:q2', details) == 0 then
+    local answer, owner = bull_add(KEYS, ARGV), ARGV[7]
+    if type(answer) ~= 'string' then return answer end
+    if not string.find(owner, ':' .. answer, -#answer - 5, true) then
+      return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
+    end
+    if kind == 119 then return answer end
+    if ttl == '0' then
+      redis.call('SET', key, owner)
+    else
+      redis.call('SET', key, owner, 'PX', ttl)
+    end
+    if kind == 98 then redis.call('HSET', details, 'p', 'p0,0,0,,' .. #owner .. ':' .. owner) end
+    return answer
+  end
+end

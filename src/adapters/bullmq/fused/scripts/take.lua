@@ -1,0 +1,2 @@
+-- moveToActive. `taken` is what it answered.
+return fetched(taken, KEYS, ARGV)

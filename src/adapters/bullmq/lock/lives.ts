@@ -1,0 +1,114 @@
+import { Job, type MinimalQueue, type Queue } from 'bullmq'
+import type { JobState } from '../../../index.js'
+import type { SeenJob } from '../fused/answer.js'
+import { type Owner, parseOwner } from './owner.js'
+import { termsOf } from './terms.js'
+
+/** What is needed of a queue or a worker to find jobs. */
+export interface Home {
+  readonly qualifiedName: string
+  readonly queue: MinimalQueue
+  /** Opens another queue on the same connection. */
+  open(name: string, prefix: string): Queue
+}
+
+/** A worker of ours begins a run when it takes a job up, within this time. */
+const BEGINS_WITHIN_MS = 5_000
+/** How many other queues are open at once. */
+const MOST_OTHERS = 5
+
+/** What is known of a job that has a lock or waits for it. */
+export interface Life extends SeenJob {
+  /** `null`: it is gone, or is no job of BullMQ. */
+  readonly job: Job | null
+  readonly parsed: Owner | null
+  /** It has ended, is gone, or has another lock. */
+  readonly over: boolean
+  /** A worker has it in hand. */
+  readonly active: boolean
+}
+
+/** Finds jobs by their owners, and judges with BullMQ's own objects whether they are alive. */
+export class Lives {
+  readonly #home: Home
+  /** By qualified name; the last used is last. */
+  readonly #others = new Map<string, Queue>()
+
+  constructor(home: Home) {
+    this.#home = home
+  }
+
+  /** The qualified name of the queue this belongs to. */
+  get queue(): string {
+    return this.#home.qualifiedName
+  }
+
+  /** A job of the queue this belongs to. */
+  async own(jobId: string): Promise<Job | undefined> {
+    return await Job.fromId(this.#home.queue, jobId)
+  }
+
+  /** What is known of who has `lock`. */
+  async of(lock: string, owner: string, ageMs: number | null): Promise<Life> {
+    const parsed = parseOwner(owner)
+    const job = parsed === null ? null : await this.find(parsed)
+    const none = { owner, parsed, job, ageMs, strange: false, active: false }
+    if (parsed === null) return { ...none, state: 'running', over: false }
+    if (job === null) return { ...none, state: parsed.period ? 'finished' : 'queued', over: !parsed.period }
+    const finished = Boolean(job.finishedOn)
+    const active = !finished && Boolean(job.processedOn) && (await job.isActive())
+    const other = termsOf(job)?.lock !== lock
+    return {
+      ...none,
+      ageMs: ageMs ?? Math.max(Date.now() - job.timestamp, 0),
+      state: finished ? 'finished' : stateOf(job),
+      over: !parsed.period && (finished || other),
+      active,
+      strange: active && Date.now() - (job.processedOn ?? 0) > BEGINS_WITHIN_MS,
+    }
+  }
+
+  /** The owner's job; `null` when there is none. */
+  async find(owner: Owner): Promise<Job | null> {
+    if (owner.queue === this.#home.qualifiedName) return (await this.own(owner.jobId)) ?? null
+    return (await Job.fromId(this.#other(owner.queue) as MinimalQueue, owner.jobId)) ?? null
+  }
+
+  /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
+  async delayed(count: number): Promise<readonly Job[]> {
+    const { qualifiedName } = this.#home
+    const colon = qualifiedName.lastIndexOf(':')
+    const queue = this.#home.open(qualifiedName.slice(colon + 1), qualifiedName.slice(0, Math.max(colon, 0)))
+    try {
+      return await queue.getJobs(['delayed'], 0, count - 1, false)
+    } finally {
+      await queue.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    const others = [...this.#others.values()]
+    this.#others.clear()
+    await Promise.all(others.map(queue => queue.close()))
+  }
+
+  #other(qualifiedName: string): Queue {
+    let queue = this.#others.get(qualifiedName)
+    if (queue === undefined) {
+      const colon = qualifiedName.lastIndexOf(':')
+      queue = this.#home.open(qualifiedName.slice(colon + 1), qualifiedName.slice(0, Math.max(colon, 0)))
+    }
+    this.#others.delete(qualifiedName)
+    this.#others.set(qualifiedName, queue)
+    const [[oldest, over] = []] = this.#others
+    if (this.#others.size > MOST_OTHERS && oldest !== undefined) {
+      this.#others.delete(oldest)
+      over?.close().catch(() => null)
+    }
+    return queue
+  }
+}
+
+function stateOf(job: Job): JobState {
+  return job.processedOn ? 'running' : 'queued'
+}

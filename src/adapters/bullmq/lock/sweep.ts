@@ -1,0 +1,58 @@
+import type { Soloist } from '../../../index.js'
+import type { Fused } from '../fused/fused.js'
+import type { Lives } from './lives.js'
+import { parseOwner } from './owner.js'
+
+export interface SweepHost {
+  readonly solo: Soloist
+  readonly lives: Lives
+  /** The qualified name of the queue. */
+  readonly queue: string
+  /** `null` where the steps of locks are calls of their own. */
+  readonly fused: Fused | null
+  /** What the keys of locks on the queue's Redis start with. */
+  readonly prefix: string
+  readonly graceMs: number
+}
+
+const AT_ONCE = 100
+
+/**
+ * Gives up the locks of one queue's jobs that are over.
+ *
+ * @param prefix only of job names that start with it
+ * @param vanished whether a job that is not there will not come any more, however young its lock is
+ * @returns how many
+ */
+export async function sweep(host: SweepHost, prefix: string | undefined, vanished: boolean): Promise<number> {
+  const { solo, queue, fused } = host
+  let released = 0
+  let locks: string[] = []
+  const flush = async () => {
+    const args = [
+      `${queue}:soloist`,
+      `${queue}:`,
+      Buffer.byteLength(host.prefix),
+      vanished ? 1 : 0,
+      ...locks.map(name => host.prefix + name),
+    ]
+    locks = []
+    released += Number(await fused?.own('sweep', args))
+  }
+  for await (const { name, holders, waiters } of solo.jobs.list(prefix)) {
+    const owners = [...holders, ...waiters].map(({ owner }) => owner)
+    if (!owners.some(owner => parseOwner(owner)?.queue === queue)) continue
+    if (fused === null) {
+      for (const { owner, acquiredAtMs } of holders) {
+        if (parseOwner(owner)?.queue !== queue) continue
+        const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : Date.now() - acquiredAtMs)
+        const may = vanished || life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
+        if (life.over && may && (await solo.jobs.release(name, owner))) released += 1
+      }
+      continue
+    }
+    if (locks.push(name) >= AT_ONCE) await flush()
+  }
+  if (locks.length > 0) await flush()
+  return released
+}

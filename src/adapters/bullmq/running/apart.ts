@@ -1,0 +1,211 @@
+import { DelayedError, type Job, type Worker } from 'bullmq'
+import type { JobLocks } from '../../../index.js'
+import { SoloistError } from '../../../index.js'
+import type { Taken } from '../fused/taken.js'
+import type { Lives } from '../lock/lives.js'
+import { ownerOf } from '../lock/owner.js'
+import type { Terms } from '../lock/terms.js'
+import { PARKED_MS, wake } from './waking.js'
+
+/** For how long a job is put back whose locks' store does not answer. */
+const STORE_DOWN_MS = 1_000
+/** How often a job looks that waits for somebody who wakes nobody: an owner that is no job of BullMQ. */
+const LOOK_AT_OTHERS_MS = 5_000
+
+export interface ApartHost {
+  readonly worker: Worker
+  readonly locks: JobLocks
+  readonly lives: Lives
+  readonly graceMs: number
+  readonly onLapsed: 'snooze' | 'fail' | 'drop'
+  lapsed(job: Job, terms: Terms, by: string): void
+  onFault(during: string, error: unknown, job: Job): void
+}
+
+/** The steps of a job's lock around its run, as calls of their own. See `adding/apart.ts`. */
+export class ApartRuns {
+  readonly #host: ApartHost
+  readonly #claimed = new WeakSet<Job>()
+  /** Whether there was such a job at all. */
+  isUsed = false
+
+  constructor(host: ApartHost) {
+    this.#host = host
+  }
+
+  /**
+   * Claims what the job needs to run.
+   *
+   * @throws DelayedError when it was put back
+   */
+  async start(job: Job, terms: Terms, token: string): Promise<Taken> {
+    this.isUsed = true
+    let waitMs: number | null
+    try {
+      const taken = await this.#claim(job, terms)
+      if (typeof taken === 'object' && taken !== null) {
+        this.#claimed.add(job)
+        return taken
+      }
+      waitMs = taken
+    } catch (error) {
+      if (!(error instanceof SoloistError)) throw error
+      // Without its lock the job must not run; and the fault is the store's, not the job's.
+      this.#host.onFault('start', error, job)
+      waitMs = STORE_DOWN_MS
+    }
+    await this.#putBack(job, token, waitMs ?? PARKED_MS)
+    // Whoever ended meanwhile could not wake it yet.
+    if (waitMs === null) await this.wakeIfGranted(job, terms)
+    throw new DelayedError()
+  }
+
+  /** The run is over, and BullMQ has noted what became of the job, or could not. */
+  async end(job: Job, terms: Terms): Promise<void> {
+    const ran = this.#claimed.delete(job)
+    const { mode, flags, lock } = terms
+    const finished = Boolean(job.finishedOn)
+    if (!ran && !finished) return
+    const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
+    if (!finished && !between) return
+    if (mode === 'untilExpired') {
+      const failed = finished && job.failedReason !== undefined && job.returnvalue == null
+      if (!(flags.freesOnFailure === true && failed) && ran) return
+    }
+    await this.#host.locks.release(lock, this.#ownerOf(job, terms))
+    if (flags.stops === true) await this.#host.locks.release(`${lock}:stop`, this.#ownerOf(job, terms))
+  }
+
+  /** The run has the data it was to have: from now on, in these modes, the next may be queued. */
+  async begun(job: Job, terms: Terms): Promise<void> {
+    if (terms.mode === 'untilExecuting') await this.#host.locks.release(terms.lock, this.#ownerOf(job, terms))
+  }
+
+  /** Whether a newer job wants this one to stop. */
+  async isToStop(job: Job, terms: Terms): Promise<boolean> {
+    const asked = await this.#host.locks.holder(`${terms.lock}:stop`)
+    return asked?.owner === this.#ownerOf(job, terms)
+  }
+
+  /** @returns whether it was woken */
+  async wakeIfGranted(job: Job, terms: Terms): Promise<boolean> {
+    const owner = this.#ownerOf(job, terms)
+    const state = await this.#host.locks.inspect(terms.lock)
+    const waits = state?.waiters.some(waiter => waiter.owner === owner) ?? false
+    const holds = state?.holders.some(holder => holder.owner === owner) ?? false
+    // One of many that wait may not be shown.
+    if (!holds && (waits || (state?.waiting ?? 0) > (state?.waiters.length ?? 0))) return false
+    const present = await this.#host.lives.own(job.id as string)
+    return present === undefined ? false : await wake(present)
+  }
+
+  /** @returns how long it is to wait, at most, where it does not have its lock: `null`: until it is woken */
+  async #claim(job: Job, terms: Terms): Promise<Taken | number | null> {
+    const { mode, flags, lock, limit, expiryMs } = terms
+    const { locks } = this.#host
+    const owner = this.#ownerOf(job, terms)
+    const free: Taken = { fence: fenceOf(Date.now() * 1000, job), notes: [], instead: null, by: '' }
+    const overlaps = mode === 'untilExecuting' && job.attemptsStarted > 1
+    if (overlaps) return free
+    if (mode === 'untilExpired' && flags.tick !== true) {
+      const state = await locks.inspect(lock)
+      if (state?.waiters.every(waiter => waiter.owner !== owner) !== false) return free
+    }
+    if (flags.tick === true) {
+      const met = await this.#tick(terms, owner)
+      if (met !== null) return met
+    }
+    let begun = await locks.begin(lock, owner)
+    for (;;) {
+      if (begun.status === 'displaced') return { fence: null, notes: [], instead: 'replaced', by: begun.by }
+      const told = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
+      if (told.status === 'granted') {
+        if (begun.status === 'lost') begun = await locks.begin(lock, owner)
+        const notes = begun.status === 'begun' ? begun.notes.filter(note => note.owner !== owner) : []
+        return { fence: fenceOf(told.fence, job), notes: notes.map(({ text }) => text), instead: null, by: '' }
+      }
+      // Another trigger may have taken its place since it was looked at first: then this made a new one.
+      if (flags.inLine === true) {
+        begun = await locks.begin(lock, owner)
+        if (begun.status === 'displaced') await locks.release(lock, owner)
+        if (begun.status !== 'lost') continue
+      }
+      const { holder, retryAfterMs } = told
+      if (mode === 'untilExpired') return retryAfterMs ?? LOOK_AT_OTHERS_MS
+      if (holder === null) return retryAfterMs
+      const life = await this.#host.lives.of(lock, holder, null)
+      if (life.over && !(await this.#isYoung(lock, holder, life.job))) {
+        await locks.release(lock, holder)
+        continue
+      }
+      const first = job.attemptsStarted <= 1 || mode === 'untilExecuted'
+      if (first && mode !== 'whileExecuting' && flags.inLine !== true && flags.tick !== true && job.delay === 0) {
+        const lapse = await this.#lapse(job, terms, owner, holder)
+        if (lapse !== null) return lapse
+      }
+      return life.parsed === null ? LOOK_AT_OTHERS_MS : await this.#earlyMs(lock, owner)
+    }
+  }
+
+  /** How long the pending run has to wait for further triggers, when it is this one: nobody wakes it then. */
+  async #earlyMs(lock: string, owner: string): Promise<number | null> {
+    const state = await this.#host.locks.inspect(lock)
+    if (state?.pending?.owner !== owner || state.pending.notBeforeMs === null) return null
+    const leftMs = state.pending.notBeforeMs - state.atMs
+    return leftMs > 0 ? leftMs + 1 : null
+  }
+
+  /** It had its lock when it was added, and somebody else has it now. */
+  async #lapse(job: Job, terms: Terms, owner: string, by: string): Promise<Taken | null> {
+    this.#host.lapsed(job, terms, by)
+    const { onLapsed, locks } = this.#host
+    if (onLapsed === 'snooze') return null
+    await locks.release(terms.lock, owner)
+    return { fence: null, notes: [], instead: onLapsed, by }
+  }
+
+  /** A job that a scheduler made meets a live one. */
+  async #tick({ lock, strategy, limit, expiryMs }: Terms, owner: string): Promise<Taken | null> {
+    const { locks, lives } = this.#host
+    const follows = strategy === 'rerun' || strategy === 'replace'
+    const action = follows ? 'follow' : strategy === 'delay' ? 'wait' : 'meet'
+    let without: string | null = null
+    for (let looks = 0; looks < 3; looks += 1) {
+      const actions = { running: action, pending: follows ? 'meet' : action } as const
+      const told = await locks.trigger(lock, owner, { ...actions, without, limit, ttlMs: expiryMs, begins: follows })
+      if (told.status !== 'met') return null
+      const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
+      if (met === null) return null
+      const life = await lives.of(lock, met.owner, met.ageMs)
+      if (!life.over) return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
+      without = met.owner
+    }
+    return null
+  }
+
+  /** Whether the job of a holder may still come into its queue. */
+  async #isYoung(lock: string, holder: string, job: Job | null): Promise<boolean> {
+    if (job !== null) return false
+    const held = await this.#host.locks.holder(lock)
+    return held?.owner === holder && held.ageMs !== null && held.ageMs < this.#host.graceMs
+  }
+
+  /** As if it had not started, where BullMQ can: else it would use up `maxStartedAttempts`. */
+  async #putBack(job: Job, token: string, ms: number): Promise<void> {
+    const { worker } = this.#host
+    // BullMQ 5 has no such method.
+    const backend = (worker as Partial<Pick<Worker, 'getBackend'>>).getBackend?.call(worker)
+    if (backend === undefined) return await job.moveToDelayed(Date.now() + ms, token)
+    const fieldsToUpdate = { ats: Math.max(job.attemptsStarted - 1, 0) }
+    await backend.moveToDelayed(job.id as string, Date.now(), ms, token, { skipAttempt: true, fieldsToUpdate })
+  }
+
+  #ownerOf(job: Job, { mode }: Terms): string {
+    return ownerOf(this.#host.worker.qualifiedName, job.id as string, mode === 'untilExpired')
+  }
+}
+
+/** Rises with each attempt; the next grant of the lock has a greater one, since its fence is of a later microsecond. */
+function fenceOf(granted: number, job: Job): number {
+  return granted + Math.max(job.attemptsStarted - 1, 0)
+}

@@ -1,0 +1,179 @@
+import { type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
+import { SoloistError } from '../../../index.js'
+import { monotonicMs } from '../../../internal/real-time.js'
+import { merged } from '../adding/trigger.js'
+import type { Fused } from '../fused/fused.js'
+import type { Taken } from '../fused/taken.js'
+import type { Singleton, SingletonEvents } from '../lock/events.js'
+import { jobNameOf, type Terms } from '../lock/terms.js'
+import type { Definition } from '../options/definition.js'
+import type { ApartRuns } from './apart.js'
+import { Run } from './run.js'
+import { Stops } from './stops.js'
+
+/** What runs need of the worker they belong to. */
+export interface RunsHost {
+  readonly worker: Worker
+  readonly qualifiedName: string
+  readonly queue: MinimalQueue
+  readonly singleton: Singleton
+  readonly definitions: ReadonlyMap<string, Definition>
+  readonly apart: ApartRuns
+  /** `null` where no script of the worker's is run within ours. */
+  readonly fused: Fused | null
+  /** How long BullMQ's lock of a job stands unless it is renewed. */
+  readonly lockMs: number
+}
+
+/** The job is to end without being run. */
+export const NOT_RUN: unique symbol = Symbol('not run')
+
+/** Starts the runs of a worker's jobs, once they have their locks, and ends them. */
+export class Runs {
+  readonly #host: RunsHost
+  readonly #stops: Stops
+  /** What the script that took a job up told of it: the lock of such a job is given up by a script, too. */
+  readonly #taken = new WeakMap<Job, Taken>()
+  readonly #runs = new Map<Job, Run>()
+
+  constructor(host: RunsHost) {
+    this.#host = host
+    this.#stops = new Stops(host, error => this.#host.singleton.emit('fault', { during: 'stop', error }))
+  }
+
+  /** A job was made of what a script took up. */
+  took(job: Job, taken: Taken): void {
+    this.#taken.set(job, taken)
+  }
+
+  /**
+   * @returns the run, or `NOT_RUN` when the job is to end as it is
+   * @throws DelayedError when it was put back; UnrecoverableError when it is not to run at all
+   */
+  start(job: Job, terms: Terms, token: string): Run | Promise<Run | typeof NOT_RUN> {
+    const taken = this.#taken.get(job)
+    // Mostly there is nothing more to do.
+    if (taken !== undefined && taken.instead === null && taken.notes.length === 0) return this.#run(job, terms, taken)
+    return this.#start(job, terms, token, taken)
+  }
+
+  async #start(job: Job, terms: Terms, token: string, byScript: Taken | undefined): Promise<Run | typeof NOT_RUN> {
+    const taken = byScript ?? (await this.#host.apart.start(job, terms, token))
+    if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
+    await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
+    return this.#run(job, terms, taken)
+  }
+
+  #run(job: Job, terms: Terms, { fence }: Taken): Run {
+    const run = new Run(job, fence ?? 0, terms.maxRunMs, monotonicMs() + this.#host.lockMs)
+    this.#runs.set(job, run)
+    const { singleton } = job.opts as { singleton?: string }
+    const told = { terms: singleton, lock: terms.lock, mode: terms.mode, fence: run.fence }
+    ;(job.opts as { singleton?: unknown }).singleton = told
+    if (terms.flags.stops === true) this.#stops.watch(run, terms, this.#taken.has(job))
+    return run
+  }
+
+  /** Ends a run: after BullMQ has noted what became of the job, or could not. Never rejects. */
+  end(job: Job, terms: Terms): Promise<void> | null {
+    const run = this.#runs.get(job)
+    this.#runs.delete(job)
+    if (run !== undefined) {
+      this.#stops.forget(run)
+      const { stopped } = run
+      if (stopped instanceof SoloistError && stopped.code === 'LEASE_LOST') {
+        this.#host.singleton.count(jobNameOf(terms), 'lapsed')
+        this.#lapsed(job, terms, 'ended')
+      }
+    }
+    return this.#taken.has(job) ? null : this.#endApart(job, terms)
+  }
+
+  async #endApart(job: Job, terms: Terms): Promise<void> {
+    try {
+      await this.#host.apart.end(job, terms)
+    } catch (error) {
+      // Its lock stays, and the next trigger finds that its job has ended.
+      this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })
+    }
+  }
+
+  /** BullMQ's own locks of these jobs were extended by a call that left then. */
+  extended(jobIds: readonly string[], sentAtMs: number): void {
+    const ids = new Set(jobIds)
+    for (const [job, run] of this.#runs) if (ids.has(job.id as string)) run.extended(sentAtMs + this.#host.lockMs)
+  }
+
+  /** BullMQ's own lock of these jobs was lost: they may be running elsewhere soon. */
+  abandon(jobIds: readonly string[]): void {
+    for (const [job, run] of this.#runs) {
+      if (jobIds.includes(job.id as string)) {
+        run.abort(new SoloistError('LEASE_LOST', `BullMQ's lock of job ${job.id} was lost`))
+      }
+    }
+  }
+
+  /** A job that is fetched by hand has its data at once. */
+  async fetched(job: Job, terms: Terms, token: string): Promise<void> {
+    const taken = this.#taken.get(job)
+    if (taken === undefined || taken.instead !== null || taken.notes.length === 0) return
+    await this.#fold(job, terms, token, taken.notes, true)
+    this.#taken.set(job, { ...taken, notes: [] })
+  }
+
+  close(): void {
+    this.#stops.close()
+  }
+
+  #notRun(job: Job, terms: Terms, instead: 'drop' | 'fail' | 'replaced', by: string): typeof NOT_RUN {
+    const about = { name: jobNameOf(terms), id: job.id as string, lock: terms.lock }
+    const tick = terms.flags.tick === true
+    if (instead === 'replaced') {
+      this.#host.singleton.emit('replaced', { ...about, owner: by })
+      throw new UnrecoverableError(`replaced by ${by}`)
+    }
+    if (tick) this.#host.singleton.count(about.name, 'duplicate')
+    if (instead === 'fail') {
+      throw new UnrecoverableError(
+        tick ? `job ${JSON.stringify(about.name)} is live already: ${by}` : `its place was taken by ${by}`,
+      )
+    }
+    if (tick) this.#host.singleton.emit('duplicate', { ...about, owner: by })
+    return NOT_RUN
+  }
+
+  /**
+   * Makes the data of what the job was added with and what was left with it, in that order, once.
+   *
+   * @throws SoloistError when it cannot be: then the attempt fails, and all of it is still there for the next
+   */
+  async #fold(job: Job, terms: Terms, token: string, notes: readonly string[], byScript: boolean): Promise<void> {
+    if (notes.length > 0) {
+      const definition = this.#host.definitions.get(job.name)
+      const newer = notes.map(text => JSON.parse(text) as unknown)
+      let data: unknown = newer.at(-1)
+      if (byScript || definition?.merge != null) {
+        if (definition?.merge == null) {
+          throw new SoloistError(
+            'INVALID_ARGUMENT',
+            `the worker of ${this.#host.qualifiedName} needs the option merge of job ${JSON.stringify(job.name)}: singleton.jobs`,
+          )
+        }
+        const { qualifiedName } = this.#host
+        data = job.data
+        for (const one of newer) data = merged(definition, qualifiedName, terms.lock, data, one)
+      }
+      if (byScript) {
+        const args = [`${this.#host.qualifiedName}:${job.id}`, `${this.#host.qualifiedName}:`, job.id, token]
+        const done = await this.#host.fused?.own('folded', [...args, JSON.stringify(data ?? {}), notes.length])
+        if (done !== 1) throw new SoloistError('LEASE_LOST', `BullMQ's lock of job ${job.id} was lost`)
+        job.data = data
+      } else await job.updateData(data)
+    }
+    if (!byScript) await this.#host.apart.begun(job, terms)
+  }
+
+  #lapsed(job: Job, terms: Terms, action: SingletonEvents['lapsed'][0]['action']): void {
+    this.#host.singleton.emit('lapsed', { name: jobNameOf(terms), id: job.id as string, lock: terms.lock, action })
+  }
+}

@@ -1,0 +1,67 @@
+import type { Job } from 'bullmq'
+import type { ClaimId, Soloist } from '../../../index.js'
+import type { Lives } from '../lock/lives.js'
+import { parseOwner } from '../lock/owner.js'
+
+/** For how long a job that waits for its lock is delayed: it is woken. */
+export const PARKED_MS: number = 365 * 24 * 60 * 60 * 1000
+
+/** All that hear of the grants of one client: each grant is for one of them. */
+const hearing = new WeakMap<Soloist, Set<Waking>>()
+
+/** Wakes the jobs that were granted their locks by steps of this client. */
+export class Waking {
+  readonly #lives: Lives
+  readonly #hearing: Set<Waking>
+  readonly #onFault: (error: unknown, jobId: string) => void
+  readonly #stop: () => void
+  /** By lock: those of one are woken in their order. */
+  readonly #underWay = new Map<string, Promise<void>>()
+
+  constructor(solo: Soloist, lives: Lives, onFault: (error: unknown, jobId: string) => void) {
+    this.#lives = lives
+    this.#onFault = onFault
+    this.#hearing = hearing.get(solo) ?? new Set()
+    hearing.set(solo, this.#hearing.add(this))
+    this.#stop = solo.jobs.hearGranted(claim => this.#granted(claim))
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    this.#stop()
+    this.#hearing.delete(this)
+    await Promise.all(this.#underWay.values())
+  }
+
+  #granted({ name, owner }: ClaimId): void {
+    const parsed = parseOwner(owner)
+    if (parsed === null) return
+    const all = [...this.#hearing]
+    if ((all.find(waking => waking.#lives.queue === parsed.queue) ?? all[0]) !== this) return
+    const waking = (this.#underWay.get(name) ?? Promise.resolve()).then(async () => {
+      try {
+        const job = await this.#lives.find(parsed)
+        if (job !== null) await wake(job)
+      } catch (error) {
+        // A sweep finds it.
+        this.#onFault(error, parsed.jobId)
+      }
+      if (this.#underWay.get(name) === waking) this.#underWay.delete(name)
+    })
+    this.#underWay.set(name, waking)
+  }
+}
+
+/** Lets a job that was parked go on. @returns whether it was */
+export async function wake(job: Job): Promise<boolean> {
+  // One with a delay of its own, or between two attempts, is not parked.
+  if (job.delay < PARKED_MS / 2) return false
+  try {
+    await job.promote()
+    return true
+  } catch {
+    // It is not delayed any more, or the queue does not answer: then this call fails as well.
+    await job.getState()
+    return false
+  }
+}

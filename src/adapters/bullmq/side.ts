@@ -1,0 +1,177 @@
+import { type Job, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
+import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import type { AddingHow } from './adding/producer.js'
+import { Producer } from './adding/producer.js'
+import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
+import { Singleton } from './lock/events.js'
+import { Lives } from './lock/lives.js'
+import { openStore, type Store } from './lock/store.js'
+import { sweep } from './lock/sweep.js'
+import { checkSettings, type SingletonSettings } from './options/settings.js'
+import type { BackendFactory } from './peer-types.js'
+import { Waking } from './running/waking.js'
+
+interface SweepOptions {
+  readonly prefix?: string | undefined
+}
+
+const SWEEP_OPTION_NAMES: OptionNames<SweepOptions> = { prefix: true }
+
+/** Where a job finds what runs the scripts of its queue within ours. */
+export const fusedOf: WeakMap<object, Fused> = new WeakMap()
+
+/** What of a queue, worker or flow producer is taken the place of. */
+interface Made {
+  /** BullMQ 5 has no backends. */
+  getBackend?(): Backend
+  readonly scripts?: ScriptRunner
+  readonly client?: Promise<unknown>
+  readonly connection?: { readonly client: Promise<unknown> }
+}
+
+interface Backend extends ScriptRunner {
+  readonly client: Promise<unknown>
+  addJobToTransaction(client: Runner, job: { readonly opts: object }, ...rest: unknown[]): Promise<string>
+}
+
+/** Makes what runs the scripts of a queue, worker or flow producer run ours. @returns whether it can, once it is connected */
+export async function fuse(made: object, fused: Fused): Promise<boolean> {
+  fusedOf.set(made, fused)
+  const { scripts, client, connection } = made as Made
+  const backend = (made as Made).getBackend?.call(made)
+  if (backend === undefined) {
+    if (scripts !== undefined) fused.install(scripts)
+    return await fused.use((client ?? connection?.client) as Promise<unknown>)
+  }
+  fused.install(backend)
+  const add = backend.addJobToTransaction.bind(backend)
+  backend.addJobToTransaction = (runner, job, ...rest) => add(throughFused(made, runner, job.opts), job, ...rest)
+  return await fused.use(backend.client)
+}
+
+/** What a job is to be added by in place of `runner`, where it has something to be added with. */
+export function throughFused<R>(made: object, runner: R, opts: object): R {
+  const adding = (opts as { [ADDING]?: Adding })[ADDING]
+  if (adding === undefined) return runner
+  delete (opts as { [ADDING]?: Adding })[ADDING]
+  return (fusedOf.get(made)?.through(runner, adding) ?? runner) as R
+}
+
+/** What a queue of singleton jobs has beside BullMQ's own. */
+export class QueueSide<A> {
+  readonly singleton: Singleton
+  readonly producer: Producer<A>
+  readonly #queue: Queue
+  readonly #store: Store
+  readonly #lives: Lives
+  readonly #fused: Fused | null
+  readonly #waking: Waking
+  readonly #prefix: string
+  readonly #graceMs: number
+  #fuses = false
+
+  /** @param prefix what the keys of the locks on the queue's Redis start with; `null` when they are elsewhere */
+  constructor(
+    queue: Queue,
+    settings: SingletonSettings,
+    backendFactory: BackendFactory | undefined,
+    how: AddingHow<A>,
+    prefix: string | null,
+  ) {
+    const { graceMs, onBackendFault, jobs } = checkSettings(settings)
+    const onError = (error: Error): void => void queue.emit('error', error)
+    this.#queue = queue
+    this.#store = openStore(settings, queue.opts.connection, backendFactory, onError)
+    const { solo } = this.#store
+    this.singleton = new Singleton(solo)
+    const { qualifiedName } = queue
+    this.#lives = new Lives({
+      qualifiedName,
+      queue: queue as unknown as MinimalQueue,
+      open: opener(queue.opts, backendFactory, onError),
+    })
+    this.#fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
+    this.#prefix = prefix ?? ''
+    this.#graceMs = graceMs
+    const fusible = this.#fused === null ? Promise.resolve(false) : fuse(queue, this.#fused)
+    fusible.then(
+      can => {
+        this.#fuses = can
+      },
+      () => null,
+    )
+    this.producer = new Producer({
+      ...{ qualifiedName, solo, graceMs, onBackendFault, fusible },
+      ...{ lives: this.#lives, singleton: this.singleton, definitions: jobs, fused: this.#fused, prefix: this.#prefix },
+      ...how,
+    })
+    this.#waking = new Waking(solo, this.#lives, (error, id) =>
+      this.singleton.emit('fault', { during: 'wake', error, id }),
+    )
+  }
+
+  /** Gives up the locks of jobs that were removed, where that is a step of its own. */
+  async removed(job: Job, lock: string, owner: string): Promise<void> {
+    if (this.#fuses) return
+    try {
+      await this.#store.solo.jobs.release(lock, owner)
+    } catch (error) {
+      // It is taken over, since its job is not there.
+      this.singleton.emit('fault', { during: 'remove', error, id: job.id })
+    }
+  }
+
+  async own(jobId: string): Promise<Job | undefined> {
+    return await this.#lives.own(jobId)
+  }
+
+  async sweep(options: SweepOptions): Promise<number> {
+    checkOptions(options)
+    checkOptionNames(options, SWEEP_OPTION_NAMES)
+    return await this.#sweep(options.prefix, false)
+  }
+
+  /** Gives up the locks of jobs that were removed with their whole queue. */
+  async obliterated(): Promise<void> {
+    await this.#sweep(undefined, true)
+    const { qualifiedName } = this.#queue
+    if (this.#fuses) await this.#fused?.own('forget', [`${qualifiedName}:soloist`, `${qualifiedName}:soloist-swept`])
+  }
+
+  async close(): Promise<void> {
+    await this.#waking.close()
+    await this.#lives.close()
+    await this.#store.close()
+  }
+
+  async #sweep(prefix: string | undefined, vanished: boolean): Promise<number> {
+    const host = {
+      solo: this.#store.solo,
+      lives: this.#lives,
+      queue: this.#queue.qualifiedName,
+      fused: this.#fuses ? this.#fused : null,
+      prefix: this.#prefix,
+      graceMs: this.#graceMs,
+    }
+    return await sweep(host, prefix, vanished)
+  }
+}
+
+/** Braces decide in which slot of a cluster a key is. */
+export function isPlainPrefix(prefix: string): boolean {
+  return !/["\\{}]/.test(prefix) && prefix.isWellFormed()
+}
+
+/** Opens other queues with the connection of one, to look for jobs in them. */
+export function opener(
+  { connection }: Pick<QueueOptions, 'connection'>,
+  backendFactory: BackendFactory | undefined,
+  onError: (error: Error) => void,
+): (name: string, prefix: string) => Queue {
+  return (name, prefix) => {
+    const options = { connection, prefix, skipMetasUpdate: true }
+    const queue = new Queue(name, options, backendFactory as undefined)
+    queue.on('error', onError)
+    return queue
+  }
+}
