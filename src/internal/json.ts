@@ -29,7 +29,7 @@ export interface JsonStyle {
  * @param serialize called for each value JSON has no word for; what it returns stands in its place; without it such
  *   values are refused
  * @throws SoloistError `INVALID_ARGUMENT` for what is not JSON data, saying what is where, and for cycles; and when
- *   `serialize` threw, with what it threw as `cause`
+ *   `serialize`, a getter or a Proxy threw, with what it threw as `cause`
  * @param at where the value itself stands, for messages
  */
 export function jsonText(
@@ -38,7 +38,13 @@ export function jsonText(
   serialize: ((value: unknown) => unknown) | undefined,
   at: string = '',
 ): string {
-  return scalarText(value, style, at) ?? new Writer(style, serialize).write(value, at, 0)
+  try {
+    return scalarText(value, style, at) ?? new Writer(style, serialize).write(value, at, 0)
+  } catch (cause) {
+    throw cause instanceof SoloistError
+      ? cause
+      : new SoloistError('INVALID_ARGUMENT', `${style.what} must be JSON data; reading it threw`, { cause })
+  }
 }
 
 function scalarText(value: unknown, { string, scalar }: JsonStyle, at: string): string | null {

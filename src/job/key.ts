@@ -77,8 +77,10 @@ function canonicalPart<A>({ uniqueOn, serialize }: JobKeyOptions<A>): (args: A) 
     }
   }
   const names = [...new Set(uniqueOn)].sort()
+  const read = (args: A, name: keyof A & string): unknown =>
+    called('reading the job arguments', () => (Object.hasOwn(args as object, name) ? args[name] : undefined), args)
   const member = (args: A, name: keyof A & string): string => {
-    const value = args === null || typeof args !== 'object' || !Object.hasOwn(args, name) ? undefined : args[name]
+    const value = args === null || typeof args !== 'object' ? undefined : read(args, name)
     if (value === undefined) throw invalidArgument(`uniqueOn names the field "${shortened(name)}", which is not there`)
     return `${JSON.stringify(name)}:${jsonText(value, ARGUMENTS, serialize, `.${shortened(name)}`)}`
   }

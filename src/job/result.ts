@@ -31,9 +31,9 @@ export function keptText(
   try {
     value = canonicalJson(end.value, serialize, 'a result')
   } catch (error) {
-    // It names what stood in the way by kind and place, never by content. Anything else came from the value itself.
-    const why = error instanceof SoloistError ? error.message : 'reading it threw'
-    return JSON.stringify({ unavailable: why.slice(0, LONGEST_MESSAGE) } satisfies Kept)
+    // It names what stood in the way by kind and place, never by content.
+    const { message } = error as SoloistError
+    return JSON.stringify({ unavailable: message.slice(0, LONGEST_MESSAGE) } satisfies Kept)
   }
   const bytes = Buffer.byteLength(value)
   if (bytes <= limitBytes) return `{"value":${value}}`

@@ -20,7 +20,7 @@ import { type LocalRun, Runs } from './runs.js'
 import { Gathering, Turnstile } from './sharing.js'
 import { askToStop } from './stop.js'
 import { type Entered, type Met, outcomeOf, type Trigger } from './trigger.js'
-import { checkResultOptions, type ResultOptions, waitFor } from './waiting.js'
+import { checkResultOptions, type ResultOptions, unlessClosed, waitFor } from './waiting.js'
 
 type Strategy<A> = JobDefinition<A, unknown>['onDuplicate']
 /** Strategies by which a trigger has a run of its own, or adds to one. */
@@ -160,8 +160,9 @@ export class Triggers<A, R> {
   async #decided(by: Exclude<Strategy<A>, JobStrategy>, args: A, { id, state, ageMs }: Met): Promise<JobStrategy> {
     let strategy: unknown
     try {
-      strategy = await by({ args, id, state, ageMs })
+      strategy = await unlessClosed(this.#locker, by({ args, id, state, ageMs }))
     } catch (cause) {
+      if (!this.#locker.isOpen) throw cause
       throw new SoloistError('INVALID_ARGUMENT', 'onDuplicate threw', { cause })
     }
     return checkStrategy('what onDuplicate returned', strategy)

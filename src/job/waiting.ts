@@ -52,6 +52,14 @@ export function waitFor<T>(locker: Locker, work: Promise<T>, { signal, timeoutMs
   })
 }
 
+/** Settles as the work of somebody's own code does, or with `CLOSED`. */
+export function unlessClosed<T>(locker: Locker, work: T | Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = locker.atAbort(reject)
+    Promise.resolve(work).then(resolve, reject).finally(stop)
+  })
+}
+
 function givenUp(signal: AbortSignal): SoloistError {
   return new SoloistError('ABORTED', 'the caller gave up waiting for the run', { cause: signal.reason })
 }

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { connect, SoloistError } from 'soloist'
 import { sqliteBackend } from 'soloist/sqlite'
 import { describe, expect, test } from 'vitest'
@@ -104,4 +105,48 @@ describe.each(drivers)('a database that somebody else is writing to, through %s'
       await expect(client.renew(claim('job', 'owner'))).rejects.toMatchObject({ code: 'CLOSED' })
     })
   })
+})
+
+test('libsql: who meets another writer between two statements goes on afterwards', async () => {
+  // It leaves a statement open that failed. What is read next then keeps the connection at that moment.
+  const Libsql = createRequire(import.meta.url)('libsql') as { prototype: { prepare: (sql: string) => { run: Run } } }
+  type Run = (...params: unknown[]) => { readonly changes: number }
+  const path = newPath(folder)
+  const [solo, peer] = [1, 2].map(() => connect(sqliteBackend(path, { driver: 'libsql' })))
+  const [busy, lease] = [await peer?.lock('busy'), await solo?.semaphore('some', 2).lock()]
+  // It waits, so it reads the file every few milliseconds.
+  const waits = solo?.lock('busy')
+  const writer = openRaw(path, 'libsql')
+  const { prepare } = Libsql.prototype
+  try {
+    await ticks(50)
+    const written = new Promise<void>(resolve => {
+      let met = false
+      Libsql.prototype.prepare = function (sql) {
+        const statement = prepare.call(this, sql)
+        const run = statement.run.bind(statement)
+        statement.run = (...params) => {
+          const result = run(...params)
+          if (met || !sql.startsWith('DELETE FROM soloist_alone') || result.changes > 0) return result
+          met = true
+          writer.exec('BEGIN IMMEDIATE; CREATE TABLE other (a)')
+          setTimeout(() => {
+            writer.exec('COMMIT; INSERT INTO other VALUES (1)')
+            resolve()
+          }, 30)
+          return result
+        }
+        return statement
+      }
+    })
+    await lease?.release()
+    await written
+    expect((await solo?.tryLock('free'))?.name).toBe('free')
+    await busy?.release()
+    expect((await waits)?.name).toBe('busy')
+  } finally {
+    Libsql.prototype.prepare = prepare
+    writer.close()
+    await Promise.all([solo?.close(), peer?.close()])
+  }
 })

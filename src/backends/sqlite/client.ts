@@ -136,6 +136,18 @@ export function resultCode(error: unknown): number | null {
   return typeof code === 'number' ? code & 0xff : null
 }
 
+/** A connection that reads an older moment of the database than the last, and so cannot write. */
+const SQLITE_BUSY_SNAPSHOT = 517
+
+/**
+ * Whether the connection is stuck at an older moment of the database, outside of any transaction of ours: a statement that
+ * failed is still open in the driver, which ends only with the connection.
+ */
+export function isStuck(error: unknown): boolean {
+  const { errcode, rawCode } = Object(error) as { errcode?: unknown; rawCode?: unknown }
+  return (errcode ?? rawCode) === SQLITE_BUSY_SNAPSHOT
+}
+
 /** Whether somebody else is using the database right now. */
 export function isBusy(error: unknown): boolean {
   return resultCode(error) === SQLITE_BUSY

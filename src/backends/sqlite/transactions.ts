@@ -1,7 +1,7 @@
 import { SoloistError } from '../../errors.js'
 import { sql } from '../../internal/generated/sqlite.js'
 import { clearTimeout, monotonicMs, setTimeout, soon } from '../../internal/real-time.js'
-import { type Database, isBusy, resultCode } from './client.js'
+import { type Database, isBusy, isStuck, resultCode } from './client.js'
 import { type DatabaseId, databaseAt, isSameDatabase, isSameLog, openFile, replacedError } from './file.js'
 
 /** How long a transaction tries to get at a busy database. Below the 5 s that core gives a call by default. */
@@ -124,6 +124,7 @@ export class Transactions {
       try {
         next.run()
       } catch (error) {
+        if (isStuck(error)) this.discard()
         this.#rejectOverdue(error)
         return this.#later(RETRY_MS + RETRY_SPREAD_MS * Math.random())
       }
@@ -148,7 +149,9 @@ export class Transactions {
     const db = this.#open()
     const done = alone === null ? null : alone(db)
     if (done !== null) return done
-    db.run(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
+    // By `exec`, which keeps no statement: libsql leaves one open that failed, since the database was busy, and whatever is
+    // read next would then keep this connection at that moment.
+    db.exec(kind === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
     try {
       const result = work(db)
       db.run('COMMIT')

@@ -3,6 +3,10 @@ import type { Clock, Timer } from '../../internal/clock.js'
 import { RingLink } from '../../internal/ring.js'
 
 const BACKGROUND = { background: true } as const
+/** A timer that is so late tells that this process was held up, and that answers wait to be read. */
+const HELD_UP_MS = 100
+/** How long they have then. */
+const READS_FOR_MS = 50
 
 /** What ends by itself when its time is up. */
 export abstract class Bounded {
@@ -25,6 +29,8 @@ export class Deadlines {
   #timer: Timer | null = null
   /** While some are told that their time is up, others may come: only then the next is known. */
   #firing = false
+  /** Whether it was held up when the time of some was up, and their answers are being read now. */
+  #reading = false
 
   /**
    * @param background whether the process may end before: then the timer also stays when there is nothing to end, since
@@ -60,6 +66,11 @@ export class Deadlines {
     this.#timer = null
     const now = this.#clock.monotonicMs()
     let { first } = this.#ring
+    if (first !== null && now - first.dueMs >= HELD_UP_MS && !this.#reading) {
+      this.#reading = true
+      return this.#arm(READS_FOR_MS)
+    }
+    this.#reading = false
     this.#firing = true
     try {
       for (; first !== null && first.dueMs <= now; first = this.#ring.first) {
