@@ -40,18 +40,17 @@ function pgbouncerVersion() {
 /** @param {string} name @param {() => string | null} version @param {string} apt @param {string} brew */
 function provide(name, version, apt, brew) {
   const before = version()
-  const isEnough = () => version() !== null && (name !== 'postgresql' || Number.parseInt(version() ?? '', 10) >= OLDEST)
-  if (isEnough()) {
-    console.log(`provide-postgres: ${name} ${before}`)
-  } else if (before === null && canAptInstall() && aptInstall(apt) && isEnough()) {
-    console.log(`provide-postgres: ${name} ${version()} installed`)
-  } else {
-    const found = version() === null ? 'there is none' : `found ${version()}`
-    const wanted = name === 'postgresql' ? `${name} ${OLDEST} or later` : name
-    const how = process.platform === 'darwin' ? `brew install ${brew}` : `sudo apt-get install ${apt}, or the like`
-    console.error(`provide-postgres: the tests need ${wanted}, ${found}; install it (${how})`)
-    process.exitCode = 1
+  const installed = before === null && canAptInstall() && aptInstall(apt)
+  const now = installed ? version() : before
+  if (now !== null && (name !== 'postgresql' || Number.parseInt(now, 10) >= OLDEST)) {
+    console.log(`provide-postgres: ${name} ${now}${installed ? ' installed' : ''}`)
+    return
   }
+  const found = now === null ? 'there is none' : `found ${now}`
+  const wanted = name === 'postgresql' ? `${name} ${OLDEST} or later` : name
+  const how = process.platform === 'darwin' ? `brew install ${brew}` : `sudo apt-get install ${apt}, or the like`
+  console.error(`provide-postgres: the tests need ${wanted}, ${found}; install it (${how})`)
+  process.exitCode = 1
 }
 
 if (process.argv[1] === import.meta.filename) {

@@ -15,9 +15,10 @@ export interface ConnectOptions extends SoloistOptions {
   readonly prefix?: string | undefined
 }
 
-// Each is loaded when a URL first asks for it, so that an import does not wait for both. Bundlers follow a `require` of a
+// Each is loaded when a URL first asks for it, so that an import does not wait for all. Bundlers follow a `require` of a
 // file as they follow an import.
 const loadRedis = () => require('./backends/redis/backend.js') as typeof import('./backends/redis/backend.js')
+const loadPostgres = () => require('./backends/postgres/backend.js') as typeof import('./backends/postgres/backend.js')
 const loadSqlite = () => require('./backends/sqlite/backend.js') as typeof import('./backends/sqlite/backend.js')
 
 const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs: true, clock: true, random: true }
@@ -30,6 +31,7 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
  * | `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS) | needs `ioredis` installed |
  * | `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`, `rediss+sentinel://…` | the same |
  * | `redis+unix:///path/to/socket[?db=database]`, or `unix:` | the same |
+ * | `postgres://[user:password@]host[:port]/database[?schema=name]`, or `postgresql:` | needs `pg` installed |
  * | `sqlite:path`, relative to the working directory | needs Node ≥ 22.13, or `libsql` installed |
  * | `memory:` | a store of its own within this process |
  * | a {@link Backend}, such as `redisBackend(client)` | as it is |
@@ -96,6 +98,9 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
     case 'redis+unix:':
     case 'unix:':
       return loadRedis().redisBackend(target, { prefix })
+    case 'postgres:':
+    case 'postgresql:':
+      return loadPostgres().postgresBackend(target, { prefix })
     case 'sqlite:':
       return loadSqlite().sqliteBackend(target.slice('sqlite:'.length), { prefix })
     case 'memory:':
@@ -103,7 +108,8 @@ function backendFor(target: string | Backend, prefix: string | undefined): Backe
       return memoryBackend()
     default:
       throw invalidArgument(
-        'the store must be a URL that starts with redis:, rediss:, redis+sentinel:, redis+unix:, sqlite: or memory:',
+        'the store must be a URL that starts with redis:, rediss:, redis+sentinel:, redis+unix:, postgres:, sqlite: ' +
+          'or memory:',
       )
   }
 }

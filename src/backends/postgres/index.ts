@@ -1,0 +1,5 @@
+export { type PostgresBackendOptions, postgresBackend } from './backend.js'
+export type { PostgresClient } from './database/open.js'
+export type { PgClient, PgOptions, PgPool, PgPoolClient } from './database/pg.js'
+export type { PgLite } from './database/pglite.js'
+export type { PostgresJs } from './database/postgres-js.js'
