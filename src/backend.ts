@@ -432,6 +432,20 @@ export interface LockState {
 }
 
 /**
+ * A backend whose locks are in a database that the application writes to as well, so that a write can be bound to a lock.
+ * `Tx` is what it takes for one of the application's transactions.
+ */
+export interface GuardingBackend<Tx> extends Backend {
+  /**
+   * In the application's own transaction, which is open: whether the owner holds the lock with this fence. If it does, the lock
+   * is granted to nobody else before that transaction has ended, whatever becomes of the claim. Does not wait for a lock.
+   *
+   * @returns `false` when it is not held so any more, or not as far as this transaction can see
+   */
+  guard(claim: ClaimId, fence: number, tx: Tx): Promise<boolean>
+}
+
+/**
  * One client's connection to a datastore. Safe to repeat, all of it.
  *
  * Faults are rejections, with whatever error the datastore's own client gave; core wraps them. Contention is an answer.
@@ -451,6 +465,8 @@ export interface Backend {
   readonly callsAtOnce: number
   /** Absent where nothing is kept for jobs. */
   readonly results?: ResultStore | undefined
+  /** Absent where the application's writes cannot be bound to a lock: see {@link GuardingBackend}. */
+  guard?(claim: ClaimId, fence: number, tx: never): Promise<boolean>
 
   /**
    * Name the one client this backend works for, and hear of what is told to it. Called once, before anything else.

@@ -1,7 +1,8 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import type { Backend } from './backend.js'
+import type { Backend, GuardingBackend } from './backend.js'
 import { memoryBackend } from './backends/memory/backend.js'
+import type { PostgresTransaction } from './backends/postgres/transaction.js'
 import { invalidArgument, SoloistError } from './errors.js'
 import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
@@ -43,6 +44,12 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = { prefix: true, callTimeoutMs:
  *   target, which may hold a password); `BACKEND_UNAVAILABLE` when the package that speaks to the datastore is not
  *   installed
  */
+export function connect(
+  target: `postgres://${string}` | `postgresql://${string}`,
+  options?: ConnectOptions,
+): Soloist<PostgresTransaction>
+export function connect<Tx>(target: GuardingBackend<Tx>, options?: ConnectOptions): Soloist<Tx>
+export function connect(target?: string | Backend, options?: ConnectOptions): Soloist
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)

@@ -1,8 +1,8 @@
 import type {
   Answer,
   Answers,
-  Backend,
   ClaimId,
+  GuardingBackend,
   LockState,
   ResultStore,
   Step,
@@ -18,8 +18,9 @@ import { openDatabase, type PostgresClient } from './database/open.js'
 import type { PgOptions } from './database/pg.js'
 import { Pushes } from './pushes.js'
 import { Request, RUN } from './request.js'
-import { codeOf, inSchema, isMissing, setUp } from './setup.js'
+import { codeOf, inSchema, isMissing, saysCode, setUp } from './setup.js'
 import { arrayOf, decode, encode, endOfRange, quoted } from './text.js'
+import { guardIn, type PostgresTransaction } from './transaction.js'
 import { LOOK, PAGE, stateOf } from './view.js'
 
 export interface PostgresBackendOptions {
@@ -43,6 +44,7 @@ const SWEEP_ROWS = 500
 const REPEATABLE: ReadonlySet<unknown> = new Set(['40P01', '40001'])
 const MOST_REPEATS = 3
 const WRONG_ISOLATION = 'SL001'
+const NO_TRANSACTION = 'SL004'
 
 /**
  * Locks in a Postgres database, version 14 or later, or anything that speaks and behaves like it.
@@ -56,7 +58,7 @@ const WRONG_ISOLATION = 'SL001'
 export function postgresBackend(
   target: string | PgOptions | PostgresClient,
   options: PostgresBackendOptions = {},
-): Backend {
+): GuardingBackend<PostgresTransaction> {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
   const prefix = options.prefix === undefined ? 'soloist:' : checkPrefix(options.prefix)
@@ -67,7 +69,7 @@ export function postgresBackend(
   return new PostgresBackend(url ?? (target as PgOptions), prefix, checkSchema(options.schema ?? schema ?? 'soloist'))
 }
 
-class PostgresBackend implements Backend, ResultStore {
+class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultStore {
   readonly kind = 'postgres'
   readonly beatMs: number = BEAT_MS
   readonly mostSteps: number = MOST_STEPS
@@ -129,6 +131,18 @@ class PostgresBackend implements Backend, ResultStore {
     this.#pushes.removeWatching(claim)
     if (row?.kind === 'r') return { status: 'result', text: said }
     return row?.kind === 'd' ? { status: 'displaced', by: said } : { status: 'gone' }
+  }
+
+  async guard({ name, owner }: ClaimId, fence: number, tx: PostgresTransaction): Promise<boolean> {
+    this.#assertOpen()
+    const fn = this.#inSchema('soloist.guard_1')
+    try {
+      return await guardIn(tx, fn, this.#prefix + encode(name), encode(owner), fence)
+    } catch (error) {
+      if (!saysCode(error, NO_TRANSACTION)) throw error
+      const message = 'guard needs a transaction that is open: this statement was one of its own'
+      throw new SoloistError('INVALID_ARGUMENT', message, { cause: error })
+    }
   }
 
   async inspect(name: string): Promise<LockState | null> {

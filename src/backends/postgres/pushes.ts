@@ -92,12 +92,15 @@ export class Pushes {
   #wake(): void {
     if (this.#closed) return
     if (this.#state === 'off') void this.#start()
-    else if (this.#timer === null) this.#later()
+    if (this.#timer === null) this.#later()
   }
 
   /** Never rejects. */
   async #start(): Promise<void> {
     this.#state = 'starting'
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#later()
     let error: unknown = null
     try {
       if (this.#listen !== null) {
@@ -167,7 +170,7 @@ export class Pushes {
 
   #later(): void {
     if (this.#timer !== null || this.#closed || !this.#isNeeded) return
-    const delayMs = this.#state === 'asks' ? POLL_MS : PROVE_EVERY_MS
+    const delayMs = this.#state === 'hears' ? PROVE_EVERY_MS : POLL_MS
     // A caller that waits keeps the process alive by a timer of its own. This one need not.
     this.#timer = setTimeout(() => void this.#onTimer(), delayMs).unref()
   }
@@ -178,6 +181,7 @@ export class Pushes {
       for (const [key, seenMs] of this.#watching) if (monotonicMs() - seenMs > ALIVE_MS) this.#watching.delete(key)
       if (!this.#isNeeded) return
       if (this.#state === 'asks') await this.#askOrListen()
+      else if (this.#state === 'starting') await this.#ask()
       else if (this.#state === 'hears' && monotonicMs() >= this.#proveDueMs) await this.#prove()
     } catch {
       // The next step, at the latest a beat away, meets the same fault and is told of it.

@@ -55,6 +55,15 @@ export function codeOf(error: unknown): unknown {
   return Object(error).code
 }
 
+/** Whether an error of the application's own library tells of this SQLSTATE: some wrap what the database said. */
+export function saysCode(error: unknown, code: string): boolean {
+  const { cause, meta } = Object(error)
+  return [error, cause, meta, Object(meta).driverAdapterError?.cause].some(part => {
+    const { code: own, originalCode } = Object(part)
+    return own === code || originalCode === code
+  })
+}
+
 /** @throws SoloistError `BACKEND_UNAVAILABLE` when this user may not create what is missing */
 export async function setUp(database: Database, schema: string): Promise<void> {
   try {

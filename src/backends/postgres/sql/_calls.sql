@@ -14,9 +14,7 @@ BEGIN
     RAISE EXCEPTION 'soloist needs the isolation level "read committed", not "%"', current_setting('transaction_isolation')
       USING ERRCODE = 'SL001';
   END IF;
-  -- The plans are for few rows by their keys, whatever the tables hold when they are first made.
-  PERFORM set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
-    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+  PERFORM soloist.plan_1();
   -- All locks in one order, and only then the time: nobody else changes them until the end.
   IF steps IS NULL THEN names := rn || an || nn;
   ELSE names := rn || an || nn || ARRAY(SELECT v ->> 1 FROM jsonb_array_elements(steps) v); END IF;
@@ -160,6 +158,7 @@ BEGIN
     RAISE EXCEPTION 'soloist needs the isolation level "read committed", not "%"', current_setting('transaction_isolation')
       USING ERRCODE = 'SL001';
   END IF;
+  PERFORM soloist.plan_1();
   PERFORM pg_advisory_xact_lock(hashtextextended(nm, 7001));
   n := soloist.now_1();
   kind := 'g';
@@ -198,10 +197,14 @@ LANGUAGE sql STABLE AS $f$
 $f$;
 
 -- In the application's own transaction: whether the owner still holds the lock with this fence. Then it is granted to nobody
--- else before that transaction ends.
-CREATE OR REPLACE FUNCTION soloist.guard_1(nm text, ow text, f bigint) RETURNS boolean LANGUAGE plpgsql AS $f$
+-- else before that transaction ends. `mark`: the setting soloist_guard.mark.
+CREATE OR REPLACE FUNCTION soloist.guard_1(nm text, ow text, f bigint, mark text) RETURNS boolean LANGUAGE plpgsql AS $f$
 DECLARE ok boolean := false;
 BEGIN
+  -- The caller has set this until the end of its transaction, in the statement before.
+  IF current_setting('soloist_guard.mark', true) IS DISTINCT FROM mark THEN
+    RAISE EXCEPTION 'no transaction is open' USING ERRCODE = 'SL004';
+  END IF;
   -- Every grant looks whether anybody has this.
   PERFORM pg_advisory_xact_lock_shared(hashtextextended(nm, 7002));
   BEGIN

@@ -6,6 +6,14 @@ CREATE OR REPLACE FUNCTION soloist.now_1() RETURNS bigint LANGUAGE sql VOLATILE 
   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $f$;
 
+-- For the rest of this transaction: plans are made once, for few rows by their keys, whatever the tables hold at that time. What
+-- is switched off counts as so costly that each plan would be compiled, which takes a hundred times longer than it runs.
+CREATE OR REPLACE FUNCTION soloist.plan_1() RETURNS void LANGUAGE plpgsql AS $f$
+BEGIN
+  PERFORM set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true);
+END $f$;
+
 CREATE OR REPLACE FUNCTION soloist.after_1(n bigint, ttl bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $f$
   SELECT CASE WHEN ttl = 9223372036854775807 THEN ttl ELSE n + ttl END
 $f$;
