@@ -11,6 +11,7 @@ import { addUnlock } from './locks/unlock.js'
 import { addWatch } from './locks/watch.js'
 import { Notices } from './output/notices.js'
 import { guardOutput } from './output/output.js'
+import { addPostgres } from './postgres/schema.js'
 import { addRun } from './run/run.js'
 import { keepIgnoring } from './run/signals.js'
 
@@ -66,6 +67,7 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addClear(program, done)
   addWatch(program, done)
   addJobs(program, argv, done)
+  addPostgres(program, done)
   return program
 }
 

