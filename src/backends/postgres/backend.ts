@@ -17,7 +17,7 @@ import type { Database, Row } from './database/database.js'
 import { openDatabase, type PostgresClient } from './database/open.js'
 import type { PgOptions } from './database/pg.js'
 import { Pushes } from './pushes.js'
-import { Request, RUN } from './request.js'
+import { Request } from './request.js'
 import { codeOf, inSchema, isMissing, saysCode, setUp, setupSql } from './setup.js'
 import { arrayOf, decode, encode, endOfRange, quoted } from './text.js'
 import { guardIn, type PostgresTransaction } from './transaction.js'
@@ -52,7 +52,8 @@ const BEAT_MS = 4_000
 const MOST_STEPS = 128
 const CALLS_AT_ONCE = 2
 const SWEEP_EVERY_MS = 15_000
-const SWEEP_ROWS = 500
+/** What a sweep removes holds up who asks for it just then: for some 50 ms. */
+const SWEEP_ROWS = 20_000
 /** A statement that was chosen as the victim of a deadlock, or must see a newer state, did nothing. */
 const REPEATABLE: ReadonlySet<unknown> = new Set(['40P01', '40001'])
 const MOST_REPEATS = 3
@@ -128,7 +129,7 @@ class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultSto
   async run(steps: readonly Step[]): Promise<Answers> {
     this.#assertOpen()
     const request = new Request(this.#client, this.#prefix, steps)
-    const [row] = request.isEmpty ? [] : await this.#query(RUN, request.values)
+    const [row] = request.isEmpty ? [] : await this.#query(request.sql, request.values)
     const answers = request.answers(row)
     for (const grant of answers.handed) this.#pushes.removeWaiting(grant)
     for (const [i, step] of steps.entries()) this.#follow(step, answers.steps[i] as Answer)
@@ -235,11 +236,19 @@ class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultSto
   /** Removes what nobody needs any more, beside whatever else there is to do. */
   #sweep(): void {
     this.#sweepDueMs = monotonicMs() + SWEEP_EVERY_MS
-    this.#sweeping ??= this.#query('SELECT soloist.sweep_1($1::text::int)', [String(SWEEP_ROWS)])
+    this.#sweeping ??= this.#sweepAll()
       .catch((error: unknown) => this.#listener({ type: 'fault', error }))
       .finally(() => {
         this.#sweeping = null
       })
+  }
+
+  async #sweepAll(): Promise<void> {
+    for (let goesOn = false; !this.#closed; goesOn = true) {
+      const sql = 'SELECT soloist.sweep_1($1::text::int, $2::text::bool) AS locks'
+      const [row] = await this.#query(sql, [String(SWEEP_ROWS), String(goesOn)])
+      if (Number(row?.locks) < SWEEP_ROWS) return
+    }
   }
 
   #assertOpen(): void {

@@ -19,9 +19,11 @@ const NEVER = '9223372036854775807'
 /** What an index of Postgres takes, with room for what else is in its entry. */
 const LONGEST_KEY_BYTES = 2_600
 
-export const RUN = `SELECT * FROM soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
+const RUN = `SELECT * FROM soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
   $5::text::text[], $6::text::int8[], $7::text::bool[], $8::text::text[], $9::text::text[], $10::text::text[],
   $11::text::int8[], $12::text::jsonb)`
+
+const ONE = `SELECT * FROM soloist.one_1($1::text, $2::text, $3::text, $4::text, $5::text::int8, $6::text::bool, $7::text)`
 
 const micros = (ms: number | null): string => (ms === null ? NEVER : String(ms * 1000))
 
@@ -37,6 +39,8 @@ interface Parts {
 
 /** A list of steps on its way to the database and back. */
 export class Request {
+  /** The statement that does the list. */
+  readonly sql: string
   readonly values: readonly (string | null)[]
   readonly #prefix: string
   readonly #steps: readonly Step[]
@@ -60,6 +64,12 @@ export class Request {
       else if (alone && step.kind === 'acquire' && isPlain(step)) acquires.push(i)
       else others.push(i)
     }
+    if (steps.length === 1 && others.length === 0) {
+      this.sql = ONE
+      this.values = [encode(client), ...oneOf(steps[0] as Step, names[0] as string)]
+      return
+    }
+    this.sql = RUN
     const nameOf = (i: number) => quoted(names[i] as string)
     const ownerOf = (i: number) => quoted(encode(claimOf(steps[i] as Step).owner))
     const claims = acquires.map(i => steps[i] as AcquireStep)
@@ -127,6 +137,15 @@ export class Request {
     this.#faults.set(i, new SoloistError('INVALID_ARGUMENT', message))
     return true
   }
+}
+
+/** A step that is all of its list, as `one_1` takes it. */
+function oneOf(step: Step, name: string): readonly (string | null)[] {
+  const owner = encode(claimOf(step).owner)
+  if (step.kind === 'release') return ['r', name, owner, null, null, null]
+  if (step.kind === 'renew') return ['n', name, owner, micros(step.ttlMs), null, null]
+  const { claim, ticket } = step as AcquireStep
+  return ['a', name, owner, micros(claim.ttlMs), ticket === null ? 'f' : 't', encoded(claim.meta)]
 }
 
 function eachOf(text: unknown, parts: readonly number[], take: (text: string, step: number) => void): void {

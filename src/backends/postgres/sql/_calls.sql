@@ -149,6 +149,51 @@ BEGIN
   IF quiet THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
 END $f$;
 
+-- A list of one: `kind` a, r or n, as there. What is not done by one row is left to run_1.
+CREATE OR REPLACE FUNCTION soloist.one_1(me text, kind text, nm text, ow text, tl bigint, queued boolean, mt text,
+  OUT a text, OUT r text, OUT n text, OUT s text, OUT handed text[]) LANGUAGE plpgsql AS $f$
+DECLARE t bigint; f bigint;
+BEGIN
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    PERFORM soloist.plan_1();
+    PERFORM pg_advisory_xact_lock(hashtextextended(nm, 7001));
+    t := soloist.now_1();
+    IF kind = 'a' THEN
+      INSERT INTO soloist.lock AS l (name, fence, owner, until, meta)
+        VALUES (nm, greatest(t, (SELECT mark + 1 FROM soloist.store)), ow, soloist.after_1(t, tl), mt)
+        ON CONFLICT (name) DO UPDATE SET fence = greatest(l.fence + 1, excluded.fence), owner = excluded.owner,
+          until = excluded.until, meta = excluded.meta
+          WHERE NOT l.busy AND (l.owner IS NULL OR l.until <= t)
+            AND pg_try_advisory_lock(hashtextextended(l.name, 7002))
+            AND pg_advisory_unlock(hashtextextended(l.name, 7002))
+        RETURNING l.fence INTO f;
+      IF FOUND THEN
+        a := f::text;
+        RETURN;
+      END IF;
+    ELSIF kind = 'r' THEN
+      UPDATE soloist.lock SET owner = NULL, meta = NULL WHERE name = nm AND owner = ow AND NOT busy AND until > t
+        RETURNING until INTO f;
+      IF FOUND THEN
+        r := '1';
+        IF f < 9223372036854775807 THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
+        RETURN;
+      END IF;
+    ELSE
+      UPDATE soloist.lock SET until = soloist.after_1(t, tl) WHERE name = nm AND owner = ow AND until > t RETURNING fence INTO f;
+      IF FOUND THEN
+        n := f::text;
+        RETURN;
+      END IF;
+    END IF;
+  END IF;
+  SELECT q.a, q.r, q.n, q.s, q.handed INTO a, r, n, s, handed FROM soloist.run_1(me,
+    CASE WHEN kind = 'r' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'r' THEN ARRAY[ow] ELSE '{}' END,
+    CASE WHEN kind = 'a' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'a' THEN ARRAY[ow] ELSE '{}' END,
+    ARRAY[tl], ARRAY[queued], ARRAY[mt],
+    CASE WHEN kind = 'n' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'n' THEN ARRAY[ow] ELSE '{}' END, ARRAY[tl], NULL) q;
+END $f$;
+
 -- What became of a claim: l live, g gone, r and its text, d and by whom it was displaced. While it is live, the client is told
 -- when it ends.
 CREATE OR REPLACE FUNCTION soloist.watch_1(me text, nm text, ow text, OUT kind text, OUT said text) LANGUAGE plpgsql AS $f$
@@ -230,21 +275,33 @@ BEGIN
   END;
 END $f$;
 
--- Removes rows that are of no use any more, of at most `most_` of each kind; at most every ten seconds, whoever asks.
-CREATE OR REPLACE FUNCTION soloist.sweep_1(most_ int) RETURNS int LANGUAGE plpgsql AS $f$
-DECLARE n bigint := soloist.now_1(); l soloist.lock; grants text[]; nm text; top bigint; k int := 0;
+-- Removes rows that are of no use any more, of at most `most_` of each kind. At most every ten seconds, whoever asks, unless this
+-- goes on with an earlier one. Returns how many locks were removed.
+--
+-- No fence of a row that is removed is above the mark, which was committed by a sweep before this one: so whoever makes the row
+-- anew knows of it.
+CREATE OR REPLACE FUNCTION soloist.sweep_1(most_ int, goes_on boolean) RETURNS int LANGUAGE plpgsql AS $f$
+DECLARE n bigint := soloist.now_1(); l soloist.lock; grants text[]; nm text; s soloist.store; k int;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN RETURN 0; END IF;
-  UPDATE soloist.store SET swept = n WHERE swept < n - 10000000 OR swept > n;
+  SELECT * INTO s FROM soloist.store;
+  UPDATE soloist.store SET swept = n, mark = greatest(mark, n - 60000000) WHERE goes_on OR swept < n - 10000000 OR swept > n;
   IF NOT FOUND THEN RETURN 0; END IF;
+  PERFORM set_config('synchronous_commit', 'off', true);
+  DELETE FROM soloist.lock WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.lock
+    WHERE NOT busy AND fence <= s.mark AND (owner IS NULL OR until < n - 60000000)
+      AND pg_try_advisory_lock(hashtextextended(name, 7002)) AND pg_advisory_unlock(hashtextextended(name, 7002))
+    LIMIT most_ FOR UPDATE SKIP LOCKED));
+  GET DIAGNOSTICS k = ROW_COUNT;
   DELETE FROM soloist.result WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.result WHERE until <= n LIMIT most_));
+  IF goes_on THEN RETURN k; END IF;
   DELETE FROM soloist.watcher WHERE seen < n - 60000000;
   DELETE FROM soloist.client WHERE seen < n - 60000000;
   -- Busy locks that nobody has asked for since a lease ran out, or since those who wait fell silent.
   FOR nm IN SELECT name FROM soloist.lock b WHERE busy AND (NOT EXISTS (SELECT FROM soloist.claim WHERE id = b.id)
       OR EXISTS (SELECT FROM soloist.claim WHERE id = b.id AND fence IS NOT NULL AND until < n - 30000000)
       OR (EXISTS (SELECT FROM soloist.claim WHERE id = b.id AND fence IS NULL AND NOT durable AND since < n - 30000000)
-        AND NOT EXISTS (SELECT FROM soloist.claim WHERE id = b.id AND fence IS NOT NULL))) LIMIT most_
+        AND NOT EXISTS (SELECT FROM soloist.claim WHERE id = b.id AND fence IS NOT NULL))) LIMIT 500
   LOOP
     CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended(nm, 7001));
     SELECT * INTO l FROM soloist.lock WHERE name = nm AND busy;
@@ -256,17 +313,6 @@ BEGIN
     END LOOP;
     PERFORM soloist.tidy_1(l);
   END LOOP;
-  FOR nm IN SELECT name FROM soloist.lock WHERE NOT busy AND fence < n - 60000000
-    AND (owner IS NULL OR until < n - 60000000) LIMIT most_
-  LOOP
-    CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended(nm, 7001))
-      OR NOT soloist.unguarded_1(nm);
-    DELETE FROM soloist.lock WHERE name = nm AND NOT busy AND (owner IS NULL OR until < n - 60000000)
-      RETURNING greatest(top, fence) INTO top;
-    k := k + 1;
-  END LOOP;
-  UPDATE soloist.store SET mark = top WHERE mark < top;
-  PERFORM set_config('synchronous_commit', 'off', true);
   RETURN k;
 END $f$;
 
