@@ -11,11 +11,16 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/** The conformance suite on further set-ups of Postgres; `npm run test:postgres` runs it. */
+export const SLOW: readonly string[] = ['js', 'pgbouncer', 'pglite', 'url'].map(
+  name => `test/conformance/postgres-${name}.test.ts`,
+)
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // These have a configuration of their own.
-    exclude: ['test/consumers/**'],
+    exclude: ['test/consumers/**', ...SLOW],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,

@@ -42,7 +42,9 @@ function generate(backend) {
     const sha1 = createHash('sha1').update(text).digest('hex')
     return `  ${name}: {\n    sha1: '${sha1}',\n    source: ${literal(text)},\n  },\n`
   })
-  const sql = sources(join(backends, backend, 'sql'), '.sql').map(({ name, text }) => `  ${name}: ${literal(text)},\n`)
+  const sql = sources(join(backends, backend, 'sql'), '.sql').map(
+    ({ name, text }) => `  ${name}: ${literal(withoutComments(text))},\n`,
+  )
   const header = `// Made by scripts/embed.js from the files of src/backends/${backend}; edit those.\n`
   const scripts = 'Readonly<Record<NAMES, { readonly sha1: string; readonly source: string }>>'
   const parts = []

@@ -431,16 +431,13 @@ export interface LockState {
   readonly atMs: number
 }
 
-/**
- * A backend whose locks are in a database that the application writes to as well, so that a write can be bound to a lock.
- * `Tx` is what it takes for one of the application's transactions.
- */
+/** A backend in a database that the application writes to as well. `Tx` is one of the application's transactions there. */
 export interface GuardingBackend<Tx> extends Backend {
   /**
-   * In the application's own transaction, which is open: whether the owner holds the lock with this fence. If it does, the lock
-   * is granted to nobody else before that transaction has ended, whatever becomes of the claim. Does not wait for a lock.
+   * In an open transaction of the application's: whether the owner holds the lock with this fence. If it does, the lock is granted
+   * to nobody else before that transaction has ended.
    *
-   * @returns `false` when it is not held so any more, or not as far as this transaction can see
+   * Held after abort or rejection: what was held before.
    */
   guard(claim: ClaimId, fence: number, tx: Tx): Promise<boolean>
 }

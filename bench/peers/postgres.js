@@ -16,7 +16,9 @@ export async function open(name, url) {
     const connection = knex({ client: 'pg', connection: url, pool: { min: 0, max: 10 } })
     return await verrou(knexStore({ connection, tableName: 'verrou_knex' }), () => connection.destroy())
   }
-  const connection = new Kysely({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url, max: 10 }) }) })
+  const connection = new Kysely({
+    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url, max: 10 }) }),
+  })
   return await verrou(kyselyStore({ connection, tableName: 'verrou_kysely' }), () => connection.destroy())
 }
 
