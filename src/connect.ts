@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path'
 import type { Backend, GuardingBackend } from './backend.js'
 import { memoryBackend } from './backends/memory/backend.js'
 import type { PostgresTransaction } from './backends/postgres/transaction.js'
+import type { SqliteTransaction } from './backends/sqlite/guard.js'
 import { invalidArgument, SoloistError } from './errors.js'
 import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
@@ -48,6 +49,7 @@ export function connect(
   target: `postgres://${string}` | `postgresql://${string}`,
   options?: ConnectOptions,
 ): Soloist<PostgresTransaction>
+export function connect(target: `sqlite:${string}`, options?: ConnectOptions): Soloist<SqliteTransaction>
 export function connect<Tx>(target: GuardingBackend<Tx>, options?: ConnectOptions): Soloist<Tx>
 export function connect(target?: string | Backend, options?: ConnectOptions): Soloist
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
