@@ -36,10 +36,11 @@ IF EXISTS (SELECT FROM soloist.watcher WHERE id = l.id AND NOT ended) THEN RETUR
 UPDATE soloist.lock SET busy = false, head = 0, runs = false, pending = NULL, first = NULL, due = NULL
 WHERE name = l.name AND busy;
 END $f$;
-CREATE OR REPLACE FUNCTION soloist.heard_1(me text, n bigint) RETURNS void LANGUAGE sql AS $f$
-INSERT INTO soloist.client AS c VALUES (me, n)
-ON CONFLICT (client) DO UPDATE SET seen = excluded.seen WHERE c.seen < excluded.seen - 500000 OR c.seen > excluded.seen
-$f$;
+CREATE OR REPLACE FUNCTION soloist.heard_1(me text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+BEGIN
+IF EXISTS (SELECT FROM soloist.client WHERE client = me AND seen BETWEEN n - 500000 AND n) THEN RETURN; END IF;
+INSERT INTO soloist.client VALUES (me, n) ON CONFLICT (client) DO UPDATE SET seen = excluded.seen;
+END $f$;
 CREATE OR REPLACE FUNCTION soloist.next_run_1(l soloist.lock, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE w soloist.claim;
 BEGIN
@@ -173,6 +174,7 @@ UPDATE soloist.lock SET fence = f, head = w.ticket WHERE name = nm;
 IF NOT own OR w.owner IS DISTINCT FROM asking THEN
 grants := grants || ARRAY[CASE WHEN own THEN '' ELSE w.client END, nm, w.owner, f::text];
 END IF;
+EXIT WHEN NOT w.shared AND NOT l.runs;
 END LOOP;
 RETURN grants;
 END $f$;
@@ -204,9 +206,22 @@ RETURN jsonb_build_array('b', x.holder, x.retry, tk, requeued);
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.acquire_1(c soloist.claim, tk bigint, replaces text, n bigint,
 OUT answer jsonb, OUT grants text[]) LANGUAGE plpgsql AS $f$
-DECLARE l soloist.lock; mine soloist.claim; place bigint;
+DECLARE l soloist.lock; mine soloist.claim; place bigint; h soloist.claim;
 BEGIN
 l := soloist.open_1(c.name, n);
+IF replaces IS NULL AND NOT l.runs AND (tk IS NULL OR tk = -1) THEN
+SELECT * INTO h FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL ORDER BY fence LIMIT 1;
+IF NOT h.shared AND h.until > n AND NOT EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = c.owner) THEN
+grants := '{}';
+IF tk = -1 THEN
+PERFORM soloist.heard_1(c.client, n);
+place := soloist.enqueue_1(l, c, NULL, n);
+END IF;
+answer := jsonb_build_array('b', h.owner,
+CASE WHEN h.until < 9223372036854775807 THEN greatest((h.until - n + 999) / 1000, 1) END, place, false);
+RETURN;
+END IF;
+END IF;
 IF tk IS NOT NULL THEN PERFORM soloist.heard_1(c.client, n); END IF;
 PERFORM soloist.expire_1(l, n);
 grants := soloist.advance_1(c.name, c.client, c.owner, n);

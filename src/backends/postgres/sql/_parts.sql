@@ -47,10 +47,11 @@ BEGIN
 END $f$;
 
 -- The client is there.
-CREATE OR REPLACE FUNCTION soloist.heard_1(me text, n bigint) RETURNS void LANGUAGE sql AS $f$
-  INSERT INTO soloist.client AS c VALUES (me, n)
-    ON CONFLICT (client) DO UPDATE SET seen = excluded.seen WHERE c.seen < excluded.seen - 500000 OR c.seen > excluded.seen
-$f$;
+CREATE OR REPLACE FUNCTION soloist.heard_1(me text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+BEGIN
+  IF EXISTS (SELECT FROM soloist.client WHERE client = me AND seen BETWEEN n - 500000 AND n) THEN RETURN; END IF;
+  INSERT INTO soloist.client VALUES (me, n) ON CONFLICT (client) DO UPDATE SET seen = excluded.seen;
+END $f$;
 
 -- Where no run is pending, the first that waits may become it.
 CREATE OR REPLACE FUNCTION soloist.next_run_1(l soloist.lock, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
@@ -214,6 +215,7 @@ BEGIN
     IF NOT own OR w.owner IS DISTINCT FROM asking THEN
       grants := grants || ARRAY[CASE WHEN own THEN '' ELSE w.client END, nm, w.owner, f::text];
     END IF;
+    EXIT WHEN NOT w.shared AND NOT l.runs;
   END LOOP;
   RETURN grants;
 END $f$;

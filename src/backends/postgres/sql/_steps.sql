@@ -13,9 +13,23 @@ END $f$;
 -- everybody else.
 CREATE OR REPLACE FUNCTION soloist.acquire_1(c soloist.claim, tk bigint, replaces text, n bigint,
   OUT answer jsonb, OUT grants text[]) LANGUAGE plpgsql AS $f$
-DECLARE l soloist.lock; mine soloist.claim; place bigint;
+DECLARE l soloist.lock; mine soloist.claim; place bigint; h soloist.claim;
 BEGIN
   l := soloist.open_1(c.name, n);
+  -- Under a holder that is alone there is nothing to grant: who is new waits, or is refused.
+  IF replaces IS NULL AND NOT l.runs AND (tk IS NULL OR tk = -1) THEN
+    SELECT * INTO h FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL ORDER BY fence LIMIT 1;
+    IF NOT h.shared AND h.until > n AND NOT EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = c.owner) THEN
+      grants := '{}';
+      IF tk = -1 THEN
+        PERFORM soloist.heard_1(c.client, n);
+        place := soloist.enqueue_1(l, c, NULL, n);
+      END IF;
+      answer := jsonb_build_array('b', h.owner,
+        CASE WHEN h.until < 9223372036854775807 THEN greatest((h.until - n + 999) / 1000, 1) END, place, false);
+      RETURN;
+    END IF;
+  END IF;
   IF tk IS NOT NULL THEN PERFORM soloist.heard_1(c.client, n); END IF;
   PERFORM soloist.expire_1(l, n);
   grants := soloist.advance_1(c.name, c.client, c.owner, n);
