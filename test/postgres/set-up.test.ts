@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import pg from 'pg'
+import postgres from 'postgres'
 import { connect, SoloistError } from 'soloist'
 import { postgresBackend, postgresSchema } from 'soloist/postgres'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -189,6 +190,20 @@ test('a pooler that delivers no messages is told of once, and grants are asked f
   await expect.poll(() => waiter.events.filter(({ type }) => type === 'fault').length).toBe(1)
   await holder.release(mine)
   await expect.poll(() => waiter.events.some(event => event.type === 'granted' && event.owner === 'next')).toBe(true)
+})
+
+test('a client of postgres.js may have options that change how rows come', async () => {
+  const sql = postgres(url, { max: 3, fetch_types: false, transform: postgres.camel, onnotice() {} })
+  const client = new Client(sql, { schema: newSchema() })
+  const mine = claim('lock', 'mine')
+  fenceOf(await client.acquire(mine))
+  await client.acquire(claim('lock', 'next "quoted", {}'), 'new')
+  await client.release(mine)
+  assert.equal(client.handed[0]?.owner, 'next "quoted", {}')
+  assert.equal((await client.backend.inspect('lock'))?.holders[0]?.owner, 'next "quoted", {}')
+  for await (const { name } of client.backend.list('')) assert.equal(name, 'lock')
+  await client.backend.close()
+  await sql.end()
 })
 
 test('one client of pg is enough, and is asked for grants', async () => {

@@ -27,6 +27,8 @@ export interface PostgresOptions {
   readonly durable?: boolean
   /** More settings, as in postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>
+  /** A copy of this server, which follows it. */
+  readonly standbyOf?: PostgresServer
 }
 
 /** A real server of this process alone, with a superuser `postgres` that needs no password. */
@@ -38,6 +40,8 @@ export interface PostgresServer {
   readonly socketFolder: string
   /** Stops it, so that `start` can follow. `immediate`: as a crash would. */
   halt(mode: 'fast' | 'immediate'): Promise<void>
+  /** One statement on a connection of its own. */
+  query(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]>
   /** Starts it again on the same port with the same files. */
   start(): Promise<void>
   /** Ends it and removes its files. */
@@ -57,14 +61,17 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const dir = await mkdtemp(join(tmpdir(), 'soloist-pg-'))
   if (ids.uid !== undefined) await chown(dir, ids.uid, ids.gid as number)
   const data = join(dir, 'data')
+  const { standbyOf: source } = options
+  const copy = ['-D', data, '-d', String(source?.url), '--write-recovery-conf', '--checkpoint=fast', '--no-sync']
   const initdb = ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync']
-  await run(join(folder, 'initdb'), initdb, { ...ids, cwd: dir })
+  const [program, args] = source === undefined ? ['initdb', initdb] : ['pg_basebackup', copy]
+  await run(join(folder, program), args, { ...ids, cwd: dir })
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
     const settings = { ...SETTINGS, ...(options.durable ? {} : FAST), ...options.settings, port: String(port) }
     const all = Object.entries({ ...settings, unix_socket_directories: dir })
-    const args = ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])]
-    const launch = () => launchServer(join(folder, 'postgres'), args, port, dir, ids)
+    const serverArgs = ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])]
+    const launch = () => launchServer(join(folder, 'postgres'), serverArgs, port, dir, ids)
     try {
       return serve(port, dir, await launch(), launch)
     } catch (error) {
@@ -185,6 +192,15 @@ function serve(port: number, dir: string, first: Running, launch: () => Promise<
     halt: mode => end(running, mode === 'fast' ? 'SIGINT' : 'SIGQUIT'),
     async start() {
       running = await launch()
+    },
+    async query(sql) {
+      const client = new pg.Client(urlOf(port))
+      await client.connect()
+      try {
+        return (await client.query(sql)).rows
+      } finally {
+        await client.end()
+      }
     },
     async stop() {
       await end(running, 'SIGQUIT')

@@ -19,11 +19,14 @@ const NEVER = '9223372036854775807'
 /** What an index of Postgres takes, with room for what else is in its entry. */
 const LONGEST_KEY_BYTES = 2_600
 
-const RUN = `SELECT * FROM soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
+/** As text, whatever a client makes of other types. */
+const ANSWER = `SELECT a, r, n, s, CASE WHEN cardinality(handed) > 0 THEN array_to_json(handed)::text END AS handed FROM `
+
+const RUN = `${ANSWER}soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
   $5::text::text[], $6::text::int8[], $7::text::bool[], $8::text::text[], $9::text::text[], $10::text::text[],
   $11::text::int8[], $12::text::jsonb)`
 
-const ONE = `SELECT * FROM soloist.one_1($1::text, $2::text, $3::text, $4::text, $5::text::int8, $6::text::bool, $7::text)`
+const ONE = `${ANSWER}soloist.one_1($1::text, $2::text, $3::text, $4::text, $5::text::int8, $6::text::bool, $7::text)`
 
 const micros = (ms: number | null): string => (ms === null ? NEVER : String(ms * 1000))
 
@@ -118,12 +121,13 @@ export class Request {
       steps[i] = answerOf(rest[next] as Json[])
       next += 1
     }
-    return { steps, handed: this.#handed(row.handed as readonly string[] | null) }
+    return { steps, handed: this.#handed(row.handed) }
   }
 
-  #handed(texts: readonly string[] | null): readonly HandedGrant[] {
+  #handed(json: unknown): readonly HandedGrant[] {
     const handed: HandedGrant[] = []
-    for (let i = 0; texts !== null && i < texts.length; i += 3) {
+    const texts = typeof json === 'string' ? (JSON.parse(json) as readonly string[]) : []
+    for (let i = 0; i < texts.length; i += 3) {
       const [name = '', owner = '', fence] = texts.slice(i, i + 3)
       handed.push({ name: decode(name.slice(this.#prefix.length)), owner: decode(owner), fence: Number(fence) })
     }
