@@ -44,7 +44,9 @@ test('an immediate stop of the server loses no grant that was answered, and no r
 })
 
 test('connections that are killed all the time cost repeats, and neither a lock nor a wake-up', async () => {
+  // What is lost on its way is held until its ttl has passed.
   const killer = new pg.Client(server.url)
+  killer.on('error', () => {})
   await killer.connect()
   const clients = [connect(server.url as `postgres://${string}`), connect(server.url as `postgres://${string}`)]
   for (const solo of clients) solo.on('fault', () => {})
@@ -64,7 +66,7 @@ test('connections that are killed all the time cost repeats, and neither a lock 
     const solo = clients[lane % 2] as (typeof clients)[0]
     while (kills < 8) {
       await solo
-        .withLock('killed', { waitMs: 20_000 }, async () => {
+        .withLock('killed', { ttlMs: 4_000, waitMs: 25_000 }, async () => {
           assert.equal(holds, 0, 'one at a time')
           holds += 1
           await sleep(5)
@@ -100,6 +102,7 @@ test('a waiting claim is told of its grant after the server was restarted', asyn
 test('a statement that runs out of time did nothing, and works when it is sent again', async () => {
   const pool = new pg.Pool({ connectionString: server.url, max: 3, statement_timeout: 200 })
   const blocker = new pg.Client(server.url)
+  blocker.on('error', () => {})
   await blocker.connect()
   const client = new Client(pool)
   fenceOf(await client.acquire(claim('set up', 'mine')))
@@ -116,6 +119,7 @@ test('a statement that runs out of time did nothing, and works when it is sent a
 
 test('a snapshot that somebody forgot slows the queue down, and stops nothing', async () => {
   const snapshot = new pg.Client(server.url)
+  snapshot.on('error', () => {})
   await snapshot.connect()
   await snapshot.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
   await snapshot.query('SELECT 1')

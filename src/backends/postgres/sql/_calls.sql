@@ -293,10 +293,14 @@ BEGIN
       AND pg_try_advisory_lock(hashtextextended(name, 7002)) AND pg_advisory_unlock(hashtextextended(name, 7002))
     LIMIT most_ FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS k = ROW_COUNT;
-  DELETE FROM soloist.result WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.result WHERE until <= n LIMIT most_));
+  -- What somebody else is writing is left alone: to wait for it could be to wait for each other.
+  DELETE FROM soloist.result WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.result WHERE until <= n
+    LIMIT most_ FOR UPDATE SKIP LOCKED));
   IF goes_on THEN RETURN k; END IF;
-  DELETE FROM soloist.watcher WHERE seen < n - 60000000;
-  DELETE FROM soloist.client WHERE seen < n - 60000000;
+  DELETE FROM soloist.watcher WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.watcher WHERE seen < n - 60000000
+    FOR UPDATE SKIP LOCKED));
+  DELETE FROM soloist.client WHERE ctid = ANY (ARRAY(SELECT ctid FROM soloist.client WHERE seen < n - 60000000
+    FOR UPDATE SKIP LOCKED));
   -- Busy locks that nobody has asked for since a lease ran out, or since those who wait fell silent.
   FOR nm IN SELECT name FROM soloist.lock b WHERE busy AND (NOT EXISTS (SELECT FROM soloist.claim WHERE id = b.id)
       OR EXISTS (SELECT FROM soloist.claim WHERE id = b.id AND fence IS NOT NULL AND until < n - 30000000)
