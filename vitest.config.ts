@@ -15,6 +15,11 @@ const SLOW = [
   'test/redis/link/sentinel.test.ts',
   'test/redis/link/silence.test.ts',
 ]
+/** What wants a Postgres, and a machine, for itself: `npm run test:postgres` runs it, one file after the other. */
+export const POSTGRES: readonly string[] = [
+  ...['js', 'pgbouncer', 'pglite', 'url'].map(name => `test/conformance/postgres-${name}.test.ts`),
+  ...['failover', 'faults', 'rows'].map(name => `test/postgres/${name}.test.ts`),
+]
 const which = process.env.SOLOIST_TESTS ?? 'all'
 if (!['all', 'quick', 'slow'].includes(which)) throw new Error('SOLOIST_TESTS must be all, quick or slow')
 
@@ -32,7 +37,7 @@ export default defineConfig({
   test: {
     include: which === 'slow' ? SLOW : ['test/**/*.test.ts'],
     // The consumers have a configuration of their own.
-    exclude: ['test/consumers/**', ...(which === 'quick' ? SLOW : [])],
+    exclude: ['test/consumers/**', ...POSTGRES, ...(which === 'quick' ? SLOW : [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,

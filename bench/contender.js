@@ -64,11 +64,14 @@ export const JOBS = 'function jobs'
 export const RAW = 'raw commands'
 export const PEERS = ['redlock', '@sesamecare-oss/redlock', 'redis-semaphore', 'redlock-universal', '@verrou/core']
 
+export const POSTGRES_PEERS = ['@verrou/core with kysely', '@verrou/core with knex', 'session advisory lock']
+
 /** @param {string} name @param {string} url @returns {Promise<Contender>} */
 export async function contender(name, url) {
   if (name === SOLOIST) return soloist(url)
   if (name === JOBS) return functionJobs(url)
   if (name === RAW) return rawCommands(url)
+  if (POSTGRES_PEERS.includes(name)) return await (await import('./peers/postgres.js')).open(name, url)
   const { peers } = await import('./peers/contenders.js')
   const make = peers[name]
   if (make === undefined) throw new Error(`there is no contender ${name}`)

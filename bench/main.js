@@ -7,14 +7,16 @@ import { parseArgs } from 'node:util'
 import { bullmqAdds } from './measures/bullmq.js'
 import { freeElsewhere, freeOnRedis, functionJobs, hotOnRedis, idleOnRedis, keptOnRedis } from './measures/locks.js'
 import { pipelinedSets } from './measures/pipelined.js'
+import { freeOnPostgres, hotOnPostgres } from './measures/postgres.js'
 import { startUp } from './measures/start-up.js'
+import { startPostgres } from './postgres.js'
 import { startRedis } from './redis.js'
 import { writePage } from './report/page.js'
 import { setUp } from './report/set-up.js'
 import { summary } from './report/summary.js'
 import { sqliteFile } from './sqlite-file.js'
 
-const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'start-up', 'bullmq', 'jobs']
+const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'postgres', 'start-up', 'bullmq', 'jobs']
 
 const { values: flags } = parseArgs({
   options: {
@@ -72,6 +74,7 @@ async function measure() {
         results.jobs[store] = await functionJobs(run, url, 100)
       }
     }
+    if (wanted.includes('postgres')) results.postgres = await onPostgres(run)
     if (wanted.includes('start-up')) results.startUp = startUp(redis.url, run.rounds)
     if (wanted.includes('bullmq')) results.bullmq = await bullmqAdds(run)
   } finally {
@@ -79,6 +82,22 @@ async function measure() {
     await file.remove()
   }
   return results
+}
+
+/** @param {{ ms: number, rounds: number, progress: (done: string) => void }} run */
+async function onPostgres(run) {
+  const server = await startPostgres()
+  try {
+    /** @type {Record<string, any>} */
+    const measured = { version: server.version, free: {}, hot: {} }
+    for (const callers of [1, 20, 200, 1_000]) {
+      measured.free[callers] = await freeOnPostgres({ ...run, url: server.url }, callers)
+    }
+    measured.hot[50] = await hotOnPostgres({ ...run, ms: Math.max(run.ms, 2_000), url: server.url }, 50)
+    return measured
+  } finally {
+    await server.stop()
+  }
 }
 
 /** One line that is written over, or on no terminal a line each. @param {string} text */

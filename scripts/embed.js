@@ -47,7 +47,9 @@ function generate(from) {
     const sha1 = createHash('sha1').update(text).digest('hex')
     return `  ${name}: {\n    sha1: '${sha1}',\n    source: ${literal(text)},\n  },\n`
   })
-  const sql = sources(join(from, 'sql'), '.sql').map(({ name, text }) => `  ${name}: ${literal(text)},\n`)
+  const sql = sources(join(from, 'sql'), '.sql').map(
+    ({ name, text }) => `  ${name}: ${literal(withoutComments(text))},\n`,
+  )
   const header = `// Made by scripts/embed.js from the files of ${relative(root, from)}; edit those.\n`
   const scripts = 'Readonly<Record<NAMES, { readonly sha1: string; readonly source: string }>>'
   const parts = []

@@ -31,6 +31,8 @@ const TESTS = [
   'test/conformance/redis-ioredis',
   'test/conformance/redis-node-redis',
   'test/conformance/sqlite',
+  // Statements, listening and faults through pg.
+  'test/postgres/set-up',
 ]
 const COPIED = ['dist', 'test', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts']
 

@@ -256,10 +256,7 @@ export interface Seen {
 /** The claim holds the lock, possibly in the place of a pending run that was granted and had not begun. */
 export interface TriggerGranted extends Granted {
   readonly seen: Seen
-  /**
-   * Whether it is the pending run, so that its owner makes a {@link BeginStep} before it runs: as asked for by
-   * {@link TriggerStep.begins}, and where it was pending before it was granted, as a repetition finds it.
-   */
+  /** Whether it is the pending run, as asked for, or as a repetition finds it: its owner makes a {@link BeginStep} before it runs. */
   readonly pending: boolean
 }
 
@@ -276,10 +273,9 @@ export interface TriggerMet {
   readonly noted: string | null
 }
 
-/** The run has begun. */
+/** The run has begun. `notes`: what was left with it, in the order they came, each once. */
 export interface Begun {
   readonly status: 'begun'
-  /** The notes that were left with it, in the order they came, each once. */
   readonly notes: readonly Note[]
 }
 
@@ -436,6 +432,17 @@ export interface LockState {
   readonly atMs: number
 }
 
+/** A backend in a database that the application writes to as well. `Tx` is one of the application's transactions there. */
+export interface GuardingBackend<Tx> extends Backend {
+  /**
+   * In an open transaction of the application's: whether the owner holds the lock with this fence. If it does, the lock is granted
+   * to nobody else before that transaction has ended.
+   *
+   * Held after abort or rejection: what was held before.
+   */
+  guard(claim: ClaimId, fence: number, tx: Tx): Promise<boolean>
+}
+
 /**
  * One client's connection to a datastore. Safe to repeat, all of it.
  *
@@ -456,6 +463,8 @@ export interface Backend {
   readonly callsAtOnce: number
   /** Absent where nothing is kept for jobs. */
   readonly results?: ResultStore | undefined
+  /** Absent where the application's writes cannot be bound to a lock: see {@link GuardingBackend}. */
+  guard?(claim: ClaimId, fence: number, tx: never): Promise<boolean>
 
   /**
    * Name the one client this backend works for, and hear of what is told to it. Called once, before anything else.

@@ -1,7 +1,9 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
-import type { Backend } from './backend.js'
+import type { Backend, GuardingBackend } from './backend.js'
 import { memoryBackend } from './backends/memory/backend.js'
+import type { PostgresTransaction } from './backends/postgres/transaction.js'
+import type { SqliteTransaction } from './backends/sqlite/guard.js'
 import { invalidArgument, SoloistError } from './errors.js'
 import { checkOptionNames, checkOptions, checkPrefix, type OptionNames } from './internal/check.js'
 import { checkSoloistOptions, Soloist, type SoloistOptions } from './soloist.js'
@@ -17,9 +19,10 @@ export interface ConnectOptions extends SoloistOptions {
   readonly hashTags?: number | undefined
 }
 
-// Each is loaded when a URL first asks for it, so that an import does not wait for both. Bundlers follow a `require` of a
+// Each is loaded when a URL first asks for it, so that an import does not wait for all. Bundlers follow a `require` of a
 // file as they follow an import.
 const loadRedis = () => require('./backends/redis/backend.js') as typeof import('./backends/redis/backend.js')
+const loadPostgres = () => require('./backends/postgres/backend.js') as typeof import('./backends/postgres/backend.js')
 const loadSqlite = () => require('./backends/sqlite/backend.js') as typeof import('./backends/sqlite/backend.js')
 
 const OPTION_NAMES: OptionNames<ConnectOptions> = {
@@ -38,6 +41,7 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = {
  * | `redis://[user:password@]host[:port][/database]`, `rediss://…` (TLS) | needs `ioredis` installed |
  * | `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`, `rediss+sentinel://…` | the same |
  * | `redis+unix:///path/to/socket[?db=database]`, or `unix:` | the same |
+ * | `postgres://[user:password@]host[:port]/database[?schema=name]`, or `postgresql:` | needs `pg` installed |
  * | `sqlite:path`, relative to the working directory | needs Node ≥ 22.13, or `libsql` installed |
  * | `memory:` | a store of its own within this process |
  * | a {@link Backend}, such as `redisBackend(client)` | as it is |
@@ -49,6 +53,13 @@ const OPTION_NAMES: OptionNames<ConnectOptions> = {
  *   target, which may hold a password); `BACKEND_UNAVAILABLE` when the package that speaks to the datastore is not
  *   installed
  */
+export function connect(
+  target: `postgres://${string}` | `postgresql://${string}`,
+  options?: ConnectOptions,
+): Soloist<PostgresTransaction>
+export function connect(target: `sqlite:${string}`, options?: ConnectOptions): Soloist<SqliteTransaction>
+export function connect<Tx>(target: GuardingBackend<Tx>, options?: ConnectOptions): Soloist<Tx>
+export function connect(target?: string | Backend, options?: ConnectOptions): Soloist
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
@@ -111,6 +122,9 @@ function backendFor(target: string | Backend, prefix: string | undefined, hashTa
     case 'redis+unix:':
     case 'unix:':
       return loadRedis().redisBackend(target, { prefix, hashTags })
+    case 'postgres:':
+    case 'postgresql:':
+      return loadPostgres().postgresBackend(target, { prefix })
     case 'sqlite:':
       return loadSqlite().sqliteBackend(target.slice('sqlite:'.length), { prefix })
     case 'memory:':
@@ -118,7 +132,8 @@ function backendFor(target: string | Backend, prefix: string | undefined, hashTa
       return memoryBackend()
     default:
       throw invalidArgument(
-        'the store must be a URL that starts with redis:, rediss:, redis+sentinel:, redis+unix:, sqlite: or memory:',
+        'the store must be a URL that starts with redis:, rediss:, redis+sentinel:, redis+unix:, postgres:, sqlite: ' +
+          'or memory:',
       )
   }
 }

@@ -16,6 +16,7 @@ export type {
   Ended,
   Fault,
   Granted,
+  GuardingBackend,
   HandedGrant,
   Held,
   Holder,
@@ -85,7 +86,7 @@ export type { CampaignOptions, Leader, LeaderEvents, LeaderOptions, LeaderState 
 export type { Term } from './leader/term.js'
 export type { ClaimEvent, FaultEvent, JobFailure, SoloistEventName, SoloistEvents } from './lock/events.js'
 export type { LeaseGroup } from './lock/group.js'
-export type { Lease } from './lock/holding/lease.js'
+export type { GuardedLease, Lease, LeaseOf } from './lock/holding/lease.js'
 export type { Lock, ReadWriteLock, Work } from './lock/lock.js'
 export type { LockOptions, TryLockOptions } from './lock/request.js'
 export { type CloseOptions, Soloist, type SoloistOptions, type UnlockTarget } from './soloist.js'

@@ -18,8 +18,8 @@ import { JobLocks } from './job/locks.js'
 import type { JobHandler, JobOptions, JobRun } from './job/options.js'
 import type { Leader, LeaderOptions } from './leader/leader.js'
 import type { SoloistEvents } from './lock/events.js'
-import { acquireGroup, type LeaseGroup } from './lock/group.js'
-import type { Lease } from './lock/holding/lease.js'
+import { acquireGroup, type HeldLeaseGroup, type LeaseGroup } from './lock/group.js'
+import type { HeldLease, LeaseOf } from './lock/holding/lease.js'
 import { holdingOf } from './lock/holding/token.js'
 import {
   type Lock,
@@ -101,7 +101,7 @@ export let lockerOf: (solo: Soloist) => Locker
  *
  * Emits `acquired`, `waiting`, `released`, `lost` and `fault` ({@link SoloistEvents}). Made by `connect`.
  */
-export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposable {
+export class Soloist<Tx = never> extends EventEmitter<SoloistEvents> implements AsyncDisposable {
   static {
     lockerOf = solo => solo.#locker
   }
@@ -142,8 +142,8 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
    * after `ttlMs`.
    */
-  lock(name: string, options?: LockOptions): Promise<Lease> {
-    return orRejected(() => this.#locker.acquire(lockRequest(exclusive(name), options)))
+  lock(name: string, options?: LockOptions): Promise<LeaseOf<Tx>> {
+    return orRejected(() => this.#locker.acquire(lockRequest(exclusive(name), options))) as Promise<LeaseOf<Tx>>
   }
 
   /**
@@ -152,8 +152,9 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
    * after `ttlMs`.
    */
-  tryLock(name: string, options?: TryLockOptions): Promise<Lease | null> {
-    return orRejected(() => this.#locker.tryAcquire(tryLockRequest(exclusive(name), options)))
+  tryLock(name: string, options?: TryLockOptions): Promise<LeaseOf<Tx> | null> {
+    const taken = orRejected(() => this.#locker.tryAcquire(tryLockRequest(exclusive(name), options)))
+    return taken as Promise<LeaseOf<Tx> | null>
   }
 
   /**
@@ -167,8 +168,8 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    *   when the lock is not held by it any more; `BACKEND_UNAVAILABLE` when there was no answer, after which it may be
    *   attached again as long as its ttl lasts; `CLOSED`
    */
-  attach(token: string): Promise<Lease> {
-    return orRejected(() => this.#locker.attach(holdingOf(token)))
+  attach(token: string): Promise<LeaseOf<Tx>> {
+    return orRejected(() => this.#locker.attach(holdingOf(token))) as Promise<LeaseOf<Tx>>
   }
 
   /**
@@ -179,22 +180,25 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * `holdForMs`. Of several names that could not all be had, none is kept. Where the store does not answer, what was
    * held runs out after `ttlMs`.
    */
-  withLock<T>(name: string, work: Work<Lease, T>): Promise<T>
-  withLock<T>(name: string, options: LockOptions, work: Work<Lease, T>): Promise<T>
-  withLock<T>(names: readonly string[], work: Work<LeaseGroup, T>): Promise<T>
-  withLock<T>(names: readonly string[], options: LockOptions, work: Work<LeaseGroup, T>): Promise<T>
+  withLock<T>(name: string, work: Work<LeaseOf<Tx>, T>): Promise<T>
+  withLock<T>(name: string, options: LockOptions, work: Work<LeaseOf<Tx>, T>): Promise<T>
+  withLock<T>(names: readonly string[], work: Work<LeaseGroup<Tx>, T>): Promise<T>
+  withLock<T>(names: readonly string[], options: LockOptions, work: Work<LeaseGroup<Tx>, T>): Promise<T>
   async withLock<T>(
     target: string | readonly string[],
-    first: LockOptions | Work<Lease, T> | Work<LeaseGroup, T>,
-    second?: Work<Lease, T> | Work<LeaseGroup, T>,
+    first: LockOptions | Work<LeaseOf<Tx>, T> | Work<LeaseGroup<Tx>, T>,
+    second?: Work<LeaseOf<Tx>, T> | Work<LeaseGroup<Tx>, T>,
   ): Promise<T> {
     if (typeof target === 'string') {
-      const [options, work] = workAndOptions(first as LockOptions | Work<Lease, T>, second as Work<Lease, T>)
+      const [options, work] = workAndOptions(first as LockOptions | Work<HeldLease, T>, second as Work<HeldLease, T>)
       const request = lockRequest(exclusive(target), options)
       this.#locker.blocks.assertNoSelfWait(request)
       return await runUnder(this.#locker, await this.#locker.acquire(request), work)
     }
-    const [options, work] = workAndOptions(first as LockOptions | Work<LeaseGroup, T>, second as Work<LeaseGroup, T>)
+    const [options, work] = workAndOptions(
+      first as LockOptions | Work<HeldLeaseGroup, T>,
+      second as Work<HeldLeaseGroup, T>,
+    )
     if (!Array.isArray(target) || target.length === 0) throw invalidArgument('withLock needs a name or a list of names')
     const requests = target.map(name => lockRequest(exclusive(name), options))
     for (const request of requests) this.#locker.blocks.assertNoSelfWait(request)
@@ -205,17 +209,17 @@ export class Soloist extends EventEmitter<SoloistEvents> implements AsyncDisposa
    * At most `limit` leases at a time. Each call is judged by its own limit: while a new version of a program that raises
    * it takes the place of the old one, the old one's calls wait until fewer hold it than they were told.
    */
-  semaphore(name: string, limit: number): Lock
-  semaphore(name: string, limit: number, ...more: readonly unknown[]): Lock {
+  semaphore(name: string, limit: number): Lock<Tx>
+  semaphore(name: string, limit: number, ...more: readonly unknown[]): Lock<Tx> {
     checkNoMore('semaphore takes a name and a limit; options go to its lock, tryLock and withLock', more)
-    return new NamedLock(this.#locker, counted(name, limit))
+    return new NamedLock(this.#locker, counted(name, limit)) as Lock<unknown> as Lock<Tx>
   }
 
   /** Many readers or one writer, in the order they came. */
-  rwLock(name: string): ReadWriteLock
-  rwLock(name: string, ...more: readonly unknown[]): ReadWriteLock {
+  rwLock(name: string): ReadWriteLock<Tx>
+  rwLock(name: string, ...more: readonly unknown[]): ReadWriteLock<Tx> {
     checkNoMore('rwLock takes a name; options go to lock, tryLock and withLock of its read and write', more)
-    return readWriteLock(this.#locker, name)
+    return readWriteLock(this.#locker, name) as ReadWriteLock<unknown> as ReadWriteLock<Tx>
   }
 
   /**

@@ -1,4 +1,4 @@
-import { PEERS, RAW, SOLOIST } from '../contender.js'
+import { PEERS, POSTGRES_PEERS, RAW, SOLOIST } from '../contender.js'
 
 /** @typedef {import('../measures/rounds.js').Spread} Spread */
 /** @typedef {Record<string, Record<string, Spread>>} Table by contender and figure */
@@ -62,6 +62,14 @@ export function summary(results) {
       `\nFunction jobs on ${store}, 100 callers, keys of their own: ${short(perSecond.median)} jobs/s, ${short(clientUs.median)} CPU µs of the client, p50 ${short(p50Ms.median)} ms`,
     )
   }
+  for (const [callers, table] of Object.entries(results.postgres?.free ?? {})) {
+    lines.push(`\nFree locks on Postgres, ${callers} callers: pairs/s, CPU µs of the client a pair, p50 and p99 ms`)
+    lines.push(...rows(table, ['perSecond', 'clientUs', 'p50Ms', 'p99Ms']))
+  }
+  for (const [callers, table] of Object.entries(results.postgres?.hot ?? {})) {
+    lines.push(`\nOne lock on Postgres, ${callers} callers: hand-overs/s, longest wait ms`)
+    lines.push(...rows(table, ['perSecond', 'longestMs']))
+  }
   for (const part of ['kept', 'idle', 'startUp', 'bullmq']) {
     if (results[part] !== undefined) lines.push(`\n${part}: ${JSON.stringify(results[part], null, 1)}`)
   }
@@ -70,7 +78,7 @@ export function summary(results) {
 
 /** @param {any} table @param {readonly string[]} figures */
 function rows(table, figures) {
-  return [SOLOIST, ...PEERS, RAW]
+  return [SOLOIST, ...PEERS, ...POSTGRES_PEERS, RAW]
     .filter(name => table[name] !== undefined)
     .map(name => {
       const cells = figures.map(figure => short(table[name][figure]?.median ?? Number.NaN).padStart(10))

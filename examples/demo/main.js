@@ -29,7 +29,7 @@ Worker processes measure every installed package of this project: its files, its
 package is asked for by every package that needs it, and measured under a lock of its own, so that one process does it
 while the others wait their turn and reuse the result. One worker is killed while it holds a lock.
 
-  --store URL    redis://host:port or sqlite:file; default: an SQLite file in the run's folder
+  --store URL    redis://host:port, postgres://host/database or sqlite:file; default: an SQLite file in the run's folder
   --workers N    how many processes, from 2 to 16; default 4
   --out DIR      where runs are recorded; default .demo
   --help

@@ -18,7 +18,7 @@ import { findKept } from './kept.js'
  * @property {string} runFolder
  * @property {Date} startedAt
  * @property {number} startedAtMs the same moment on the monotonic clock of the journals
- * @property {string} backend the kind of store: `sqlite`, `redis`
+ * @property {string} backend the kind of store: `sqlite`, `postgres`, `redis`
  * @property {number} ttlMs
  * @property {Package[]} packages
  * @property {string[]} skipped

@@ -3,10 +3,14 @@
 import { filesBelow, read } from './tree.js'
 
 const HEADING = 'Held after abort or rejection:'
-/** What others implement: backends, and clients of Redis. */
+/** What others implement: backends, and clients of Redis and Postgres. */
 const OF_OTHERS = [
   'Backend',
   'ResultStore',
+  'PgPoolClient',
+  'PgPool',
+  'PgClient',
+  'PgLite',
   'IoredisClient',
   'NodeRedisClient',
   'NodeRedisCluster',

@@ -13,6 +13,7 @@ import { addUnlock } from './locks/unlock.js'
 import { addWatch } from './locks/watch.js'
 import { Notices } from './output/notices.js'
 import { guardOutput } from './output/output.js'
+import { addPostgres } from './postgres/schema.js'
 import { addRun } from './run/run.js'
 import { keepIgnoring } from './run/signals.js'
 
@@ -72,6 +73,7 @@ function programFor(argv: readonly string[], done: (exitCode: number) => void): 
   addJobs(program, argv, done)
   addLeader(program, done)
   addCrons(program, done)
+  addPostgres(program, done)
   return program
 }
 

@@ -16,7 +16,7 @@ export interface StoreOptions {
 /** Adds the options every verb has. `json` says what `--json` does. */
 export function addStoreOptions(command: Command, json: string): Command {
   return command
-    .option('--store <url>', 'redis://…, rediss://… or sqlite:PATH (default: $SOLOIST_URL)')
+    .option('--store <url>', 'redis://…, rediss://…, postgres://… or sqlite:PATH (default: $SOLOIST_URL)')
     .option(
       '--key-prefix <text>',
       'the prefix the locks were connected with (default: $SOLOIST_KEY_PREFIX, else soloist:)',

@@ -1,16 +1,16 @@
 import { onAbort } from '../internal/abort.js'
-import type { HeldLease, Lease } from './holding/lease.js'
+import type { HeldLease, LeaseOf } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import type { LockRequest } from './request.js'
 
 /** Several locks held together. Over as a whole as soon as one of them is lost. */
-export interface LeaseGroup extends AsyncDisposable {
+export interface LeaseGroup<Tx = never> extends AsyncDisposable {
   /** One lease per name, in the order the names were given, each name once. */
-  readonly leases: readonly Lease[]
+  readonly leases: readonly LeaseOf<Tx>[]
   /** Aborts as soon as one lease's does. */
   readonly signal: AbortSignal
   /** The lease on one of the names. @throws RangeError when the name is not among them. */
-  get(name: string): Lease
+  get(name: string): LeaseOf<Tx>
   /** As {@link Lease.assertValid}, for every lease. */
   assertValid(): void
   /**
@@ -53,7 +53,7 @@ export async function acquireGroup(locker: Locker, requests: readonly LockReques
   return group
 }
 
-export class HeldLeaseGroup implements LeaseGroup {
+export class HeldLeaseGroup implements LeaseGroup<unknown> {
   readonly #names: readonly string[]
   /** In the order they were taken. */
   readonly #held = new Map<string, HeldLease>()
@@ -77,7 +77,7 @@ export class HeldLeaseGroup implements LeaseGroup {
     onAbort(signal, () => this.#controller.abort(signal.reason))
   }
 
-  get(name: string): Lease {
+  get(name: string): HeldLease {
     const lease = this.#held.get(name)
     if (lease === undefined) throw new RangeError(`the group holds no lock ${JSON.stringify(name)}`)
     return lease

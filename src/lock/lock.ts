@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js'
 import { checkNoMore } from '../internal/check.js'
 import type { HeldLeaseGroup } from './group.js'
-import type { HeldLease, Lease } from './holding/lease.js'
+import type { HeldLease, LeaseOf } from './holding/lease.js'
 import type { Locker } from './locker.js'
 import {
   exclusive,
@@ -14,7 +14,7 @@ import {
 } from './request.js'
 
 /** A lock bound to its name and kind: a semaphore, or one side of a read/write lock. */
-export interface Lock {
+export interface Lock<Tx = never> {
   readonly name: string
   /**
    * Waits for the lock.
@@ -25,14 +25,14 @@ export interface Lock {
    * @throws LockTimeoutError after `waitMs`
    * @throws SoloistError `INVALID_ARGUMENT`, `BACKEND_UNAVAILABLE`, `ABORTED` or `CLOSED`
    */
-  lock(options?: LockOptions): Promise<Lease>
+  lock(options?: LockOptions): Promise<LeaseOf<Tx>>
   /**
    * Takes the lock if it is free now and nobody waits for it; else `null`. Never waits for a holder.
    *
    * Held after abort or rejection: nothing. What the store may have noted is given back in the background, or runs out
    * after `ttlMs`.
    */
-  tryLock(options?: TryLockOptions): Promise<Lease | null>
+  tryLock(options?: TryLockOptions): Promise<LeaseOf<Tx> | null>
   /**
    * Runs `work` while holding the lock, and releases it after, also when `work` throws.
    *
@@ -46,15 +46,15 @@ export interface Lock {
    * @throws what `work` threw; else `LEASE_LOST` when the lease was lost before `work` ended, for then it was not alone;
    *   else `SELF_WAIT`, or as {@link Lock.lock}
    */
-  withLock<T>(work: Work<Lease, T>): Promise<T>
-  withLock<T>(options: LockOptions, work: Work<Lease, T>): Promise<T>
+  withLock<T>(work: Work<LeaseOf<Tx>, T>): Promise<T>
+  withLock<T>(options: LockOptions, work: Work<LeaseOf<Tx>, T>): Promise<T>
 }
 
 /** The two sides of a read/write lock. Writers are alone; readers are together; whoever came first goes first. */
-export interface ReadWriteLock {
+export interface ReadWriteLock<Tx = never> {
   readonly name: string
-  readonly read: Lock
-  readonly write: Lock
+  readonly read: Lock<Tx>
+  readonly write: Lock<Tx>
 }
 
 /** What runs under a lock. `L` is a {@link Lease}, or a `LeaseGroup` for several names. */
@@ -89,7 +89,7 @@ export async function runUnder<L extends HeldLease | HeldLeaseGroup, T>(
 }
 
 /** A claim on one name, with the verbs of a lock. Every kind of lock is this with another target. */
-export class NamedLock implements Lock {
+export class NamedLock implements Lock<unknown> {
   readonly name: string
   readonly #locker: Locker
   readonly #target: Target
@@ -100,15 +100,15 @@ export class NamedLock implements Lock {
     this.#target = target
   }
 
-  lock(options?: LockOptions): Promise<Lease> {
+  lock(options?: LockOptions): Promise<HeldLease> {
     return orRejected(() => this.#locker.acquire(lockRequest(this.#target, options)))
   }
 
-  tryLock(options?: TryLockOptions): Promise<Lease | null> {
+  tryLock(options?: TryLockOptions): Promise<HeldLease | null> {
     return orRejected(() => this.#locker.tryAcquire(tryLockRequest(this.#target, options)))
   }
 
-  async withLock<T>(first: LockOptions | Work<Lease, T>, second?: Work<Lease, T>): Promise<T> {
+  async withLock<T>(first: LockOptions | Work<HeldLease, T>, second?: Work<HeldLease, T>): Promise<T> {
     const [options, work] = workAndOptions(first, second)
     const request = lockRequest(this.#target, options)
     this.#locker.blocks.assertNoSelfWait(request)
@@ -125,7 +125,7 @@ export function orRejected<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-export function readWriteLock(locker: Locker, name: string): ReadWriteLock {
+export function readWriteLock(locker: Locker, name: string): ReadWriteLock<unknown> {
   const read = new NamedLock(locker, shared(name))
   return { name, read, write: new NamedLock(locker, exclusive(name)) }
 }

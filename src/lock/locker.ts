@@ -79,6 +79,7 @@ export class Locker
   readonly news: News
   readonly failures: Failures
 
+  readonly #backend: Backend
   readonly #calls: Calls
   readonly #renewer: Renewer
   readonly #onDurable = new Set<(claim: ClaimId) => void>()
@@ -96,6 +97,7 @@ export class Locker
     this.clock = clock
     this.random = options.random
     this.clientId = clientId
+    this.#backend = backend
     this.kind = backend.kind
     this.beatMs = backend.beatMs
     this.news = new News(options.emitter, clock)
@@ -357,6 +359,10 @@ export class Locker
 
   renewNow(lease: HeldLease): Promise<void> {
     return this.#renewer.renew(lease)
+  }
+
+  guardNow({ claim, fence }: HeldLease, tx: unknown): Promise<boolean> | null {
+    return this.#backend.guard === undefined ? null : this.#backend.guard(claim, fence, tx as never)
   }
 
   onRenewFault(lease: HeldLease, error: unknown): void {

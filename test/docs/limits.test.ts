@@ -76,6 +76,27 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'time between two connections': `at most ${ms(constant('backends/redis/link/backoff.ts', 'LONGEST_MS'))}`,
     'outage that a call survives': ms(constant('backends/redis/link/calls.ts', 'OUTAGE_LOOKS') * lookMs),
   },
+  Postgres: {
+    'steps that travel in one statement': number(constant('backends/postgres/backend.ts', 'MOST_STEPS')),
+    'a name with its prefix, or an owner': `${bytes(
+      constant('backends/postgres/request.ts', 'LONGEST_KEY_BYTES'),
+    )}, where U+0000 and U+0001 count twice`,
+    'connections of our own': number(constant('backends/postgres/database/pg.ts', 'OWN_CONNECTIONS')),
+    'a client that waits looks at each of its locks every': ms(constant('backends/postgres/backend.ts', 'BEAT_MS')),
+    'a pushed grant that nobody confirms stands for': ms(
+      found('backends/postgres/sql/_parts.sql', /least\(w\.ttl, (\d+)\)/) / 1_000,
+    ),
+    'a waiting client that is silent counts as alive for': ms(
+      found('backends/postgres/sql/_parts.sql', /seen >= n - (\d+)\)/) / 1_000,
+    ),
+    'where nothing can be listened for, the database is asked every': ms(
+      constant('backends/postgres/pushes.ts', 'POLL_MS'),
+    ),
+    'the row of a lock that is free stays for': ms(
+      found('backends/postgres/sql/_calls.sql', /greatest\(mark, n - (\d+)\)/) / 1_000,
+    ),
+    'rows that one sweep removes': number(constant('backends/postgres/backend.ts', 'SWEEP_ROWS')),
+  },
   SQLite: {
     'a database that another process is writing to is tried for': ms(
       constant('backends/sqlite/transactions.ts', 'BUSY_LIMIT_MS'),

@@ -124,5 +124,6 @@ export class Project implements Disposable {
 export function withServers(text: string, { redisPort }: Servers): string {
   return text
     .replaceAll(/redis:\/\/[\w.]+:6379/g, `redis://127.0.0.1:${redisPort}`)
+    .replaceAll(/postgres:\/\/[^\s'"`]+:5432\/\w+/g, String(process.env.SOLOIST_TEST_POSTGRES))
     .replaceAll(/\bport: 6379\b/g, `port: ${redisPort}`)
 }

@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type JobHandler, type JobRun, MemoryStore, memoryBackend, type Soloist } from 'soloist'
+import { postgresBackend } from 'soloist/postgres'
 import { redisBackend } from 'soloist/redis'
 import { sqliteBackend } from 'soloist/sqlite'
 
-export const kinds = ['memory', 'sqlite', 'redis'] as const
+export const kinds = ['memory', 'sqlite', 'redis', 'postgres'] as const
 export type Kind = (typeof kinds)[number]
 
 /** A datastore of one test's own, which any number of clients may join. Its end closes them and removes it. */
@@ -34,6 +35,13 @@ export class Store implements AsyncDisposable {
       const prefix = `job-${randomUUID()}:`
       return new Store(
         () => connect(redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix })),
+        () => {},
+      )
+    }
+    if (kind === 'postgres') {
+      const prefix = `job-${randomUUID()}:`
+      return new Store(
+        () => connect(postgresBackend(String(process.env.SOLOIST_TEST_POSTGRES), { prefix })),
         () => {},
       )
     }

@@ -70,7 +70,7 @@ describe('connect', () => {
     ['an empty string', ''],
     ['no URL', 'localhost'],
     ['a path', '/tmp/locks.db'],
-    ['a scheme it does not know', 'postgres://user:hunter2@db/x'],
+    ['a scheme it does not know', 'mysql://user:hunter2@db/x'],
     ['a memory URL with more in it', 'memory://hunter2'],
     ['a scheme that is part of another', 'redisx://:hunter2@host'],
     ['a secret without a scheme', 'hunter2:6379'],

@@ -2,8 +2,8 @@ import { resolve } from 'node:path'
 import type {
   Answer,
   Answers,
-  Backend,
   ClaimId,
+  GuardingBackend,
   LockState,
   ResultStore,
   Step,
@@ -15,6 +15,7 @@ import { checkOptionNames, checkOptions, type OptionNames } from '../../internal
 import { monotonicMs, wallMs } from '../../internal/real-time.js'
 import { type Database, isBusy, loadDriver, type SqliteDriver } from './client.js'
 import { forgetProcess, noteProcess } from './gone.js'
+import { guardIn, type SqliteTransaction } from './guard.js'
 import { BEAT_MS } from './rows.js'
 import { type Outcome, Store } from './store.js'
 import { Transactions } from './transactions.js'
@@ -45,13 +46,13 @@ const OPTION_NAMES: OptionNames<SqliteBackendOptions> = { prefix: true, driver: 
  * @throws SoloistError `INVALID_ARGUMENT` for a path, prefix or driver it cannot take, `BACKEND_UNAVAILABLE` when there
  *   is no driver
  */
-export function sqliteBackend(target: string, options: SqliteBackendOptions = {}): Backend {
+export function sqliteBackend(target: string, options: SqliteBackendOptions = {}): GuardingBackend<SqliteTransaction> {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
   return new SqliteBackend(checkPath(target), checkPrefix(options.prefix ?? 'soloist:'), loadDriver(options.driver))
 }
 
-class SqliteBackend implements Backend, ResultStore {
+class SqliteBackend implements GuardingBackend<SqliteTransaction>, ResultStore {
   readonly kind = 'sqlite'
   readonly beatMs: number = BEAT_MS
   /** One transaction of this many takes about a millisecond. */
@@ -59,6 +60,8 @@ class SqliteBackend implements Backend, ResultStore {
   /** A call runs to its end at once, so a second one would only make two transactions of one. */
   readonly callsAtOnce: number = 1
   readonly results: ResultStore = this
+  readonly #path: string
+  readonly #prefix: string
   readonly #transactions: Transactions
   readonly #store: Store
   readonly #view: View
@@ -72,6 +75,8 @@ class SqliteBackend implements Backend, ResultStore {
   constructor(path: string, prefix: string, open: (path: string) => Database) {
     const transactions = new Transactions(path, open, () => this.#pushes.gap())
     const view = new View(prefix)
+    this.#path = path
+    this.#prefix = prefix
     this.#transactions = transactions
     this.#view = view
     this.#store = new Store(prefix)
@@ -126,6 +131,10 @@ class SqliteBackend implements Backend, ResultStore {
     if (reply.status === 'live') this.#pushes.addWatching(claim)
     else this.#pushes.removeWatching(claim)
     return reply
+  }
+
+  async guard({ name, owner }: ClaimId, fence: number, tx: SqliteTransaction): Promise<boolean> {
+    return guardIn(tx, this.#path, this.#prefix + name, owner, fence, wallMs)
   }
 
   async inspect(name: string): Promise<LockState | null> {

@@ -6,6 +6,7 @@ export const SUPPORTED = {
   croner: '^11.0.0',
   ioredis: '^5.3.0 || ^6.0.0',
   libsql: '^0.5.3',
+  pg: '^8.11.0',
   redis: '^5.9.0 || ^6.0.0',
 } as const
 

@@ -1,5 +1,5 @@
 import type { Claim, KeptResult } from '../../backend.js'
-import { SoloistError } from '../../errors.js'
+import { invalidArgument, SoloistError } from '../../errors.js'
 import { type Clock, elapsedMs, type Instant } from '../../internal/clock.js'
 import { RingLink } from '../../internal/ring.js'
 import type { CallTimes } from '../calls/steps.js'
@@ -80,6 +80,26 @@ export interface Lease extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** A lease of a store in a database that the application writes to as well. `Tx` is one of its transactions there. */
+export interface GuardedLease<Tx> extends Lease {
+  /**
+   * Binds a transaction of the application's to this lease: it can be committed only if the lock is held now, and nobody else is
+   * granted the lock before it has ended. So a holder that was paused, overtaken or cleared changes nothing. To be called within
+   * the transaction, best as its first statement; a transaction may be bound to several leases.
+   *
+   * Where it rejects, the transaction must be rolled back, which is what becomes of it if the error is not caught.
+   *
+   * Held after abort or rejection: what was held before.
+   *
+   * @throws SoloistError `LEASE_LOST` when the lock is not held by this lease any more; `INVALID_ARGUMENT` for what is no open
+   *   transaction; else what the transaction's own client threw
+   */
+  guard(tx: Tx): Promise<void>
+}
+
+/** A lease, and a {@link GuardedLease} where the store takes transactions. */
+export type LeaseOf<Tx> = [Tx] extends [never] ? Lease : GuardedLease<Tx>
+
 /** What a lease was granted for. */
 export type LeaseClaim = Claim & { readonly ttlMs: number }
 
@@ -91,6 +111,8 @@ export interface LeaseHost {
   releaseLease(lease: HeldLease, result: KeptResult | null): void
   /** The lease ran out and is to be taken again: it is told {@link HeldLease.retaken}, or lost. */
   retake(lease: HeldLease, reason: SoloistError): { cancel(): void }
+  /** Whether it is held, in a transaction of the application's; `null`: this store takes none. */
+  guardNow(lease: HeldLease, tx: unknown): Promise<boolean> | null
   /** The lease was handed on. */
   onDetached(lease: HeldLease): void
   /** The lease ended although its owner did not release it. */
@@ -114,7 +136,7 @@ interface Releasing {
 }
 
 /** A lease as the client that holds it sees it. */
-export class HeldLease implements Lease {
+export class HeldLease implements GuardedLease<unknown> {
   /** In the wheel of what is to be renewed. */
   readonly link: RingLink<HeldLease> = new RingLink<HeldLease>(this)
   readonly claim: LeaseClaim
@@ -270,6 +292,16 @@ export class HeldLease implements Lease {
     this.assertValid()
     await this.#host.renewNow(this)
     this.assertValid()
+  }
+
+  async guard(tx: unknown): Promise<void> {
+    await this.decision()
+    this.assertValid()
+    const guarded = this.#host.guardNow(this, tx)
+    if (guarded === null) throw invalidArgument('the locks of this store are in no database that takes a transaction')
+    if (await guarded) return
+    const message = `the lock ${JSON.stringify(this.name)} is not held by this lease any more: roll back`
+    throw new SoloistError('LEASE_LOST', message)
   }
 
   async detach(): Promise<string> {

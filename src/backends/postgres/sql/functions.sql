@@ -1,0 +1,5 @@
+-- Soloist's functions, version 1. Their names carry it, so that programs of two versions can run side by side. They are called
+-- in a statement of their own, never within a transaction of the application's; guard_1 is the exception.
+-- @include _parts.sql
+-- @include _steps.sql
+-- @include _calls.sql

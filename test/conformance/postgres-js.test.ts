@@ -1,0 +1,16 @@
+import pg from 'pg'
+import { conformance } from 'soloist/conformance'
+import { afterAll, describe, test } from 'vitest'
+import { elapseIn } from '../support/postgres-time.js'
+
+const schema = 'conformance_js'
+const pool = new pg.Pool({ connectionString: String(process.env.SOLOIST_TEST_POSTGRES), max: 1 })
+
+conformance({
+  name: 'Postgres through postgres.js',
+  runner: { describe, test },
+  store: new URL('../stores/postgres-js.js?schema=conformance_js', import.meta.url),
+  elapse: elapseIn(schema, sql => pool.query(sql)),
+})
+
+afterAll(() => pool.end())

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { connect } from 'soloist'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.js'
+import { Client, claim, fenceOf } from './support.js'
+
+let server: PostgresServer
+beforeAll(async () => {
+  server = await startPostgres()
+})
+afterAll(() => server.stop())
+
+test('an immediate stop of the server loses no grant that was answered, and no renewal', async () => {
+  const granted = new Map<string, number>()
+  const client = new Client(server.url)
+  const first = claim('renewed', 'mine', { ttlMs: 500 })
+  fenceOf(await client.acquire(first))
+  assert.equal((await client.renew(claim('renewed', 'mine', { ttlMs: 600_000 }))).status, 'held')
+  let stopped = false
+  const take = async (lane: number) => {
+    for (let i = 0; !stopped; i += 1) {
+      const mine = claim(`crash ${lane} ${i}`, 'mine', { ttlMs: 600_000 })
+      const answer = await client.acquire(mine).catch(() => null)
+      if (answer?.status === 'granted') granted.set(mine.name, answer.fence)
+    }
+  }
+  const lanes = [take(0), take(1)]
+  await expect.poll(() => granted.size).toBeGreaterThan(100)
+  await server.halt('immediate')
+  stopped = true
+  await Promise.all(lanes)
+  await server.start()
+  const after = new Client(server.url)
+  for (const [name, fence] of granted) {
+    const state = await after.backend.inspect(name)
+    assert.equal(state?.holders[0]?.fence, fence, `${name} was granted, and is held after the crash`)
+  }
+  await sleep(600)
+  assert.equal((await after.backend.inspect('renewed'))?.holders[0]?.owner, 'mine', 'the renewal was not lost')
+  const next = fenceOf(await after.acquire(claim('after', 'mine')))
+  assert.ok(next > Math.max(...granted.values()), 'fences go on rising')
+})
+
+test('connections that are killed all the time cost repeats, and neither a lock nor a wake-up', async () => {
+  // What is lost on its way is held until its ttl has passed.
+  const killer = new pg.Client(server.url)
+  killer.on('error', () => {})
+  await killer.connect()
+  const clients = [connect(server.url as `postgres://${string}`), connect(server.url as `postgres://${string}`)]
+  for (const solo of clients) solo.on('fault', () => {})
+  let holds = 0
+  let rounds = 0
+  let stopped = false
+  let kills = 0
+  const kill = async () => {
+    // Long enough for a new connection to do something, also on a machine that is busy.
+    for (; !stopped; await sleep(300)) {
+      kills += 1
+      await killer.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'soloist'`)
+    }
+  }
+  const killing = kill()
+  const work = async (lane: number) => {
+    const solo = clients[lane % 2] as (typeof clients)[0]
+    while (kills < 8) {
+      await solo
+        .withLock('killed', { ttlMs: 4_000, waitMs: 25_000 }, async () => {
+          assert.equal(holds, 0, 'one at a time')
+          holds += 1
+          await sleep(5)
+          holds -= 1
+          rounds += 1
+        })
+        // Where no answer comes several times, that is told.
+        .catch(error => assert.ok(['BACKEND_UNAVAILABLE', 'LEASE_LOST'].includes(error.code), String(error)))
+    }
+  }
+  const worked = await Promise.allSettled(Array.from({ length: 6 }, (_, lane) => work(lane)))
+  stopped = true
+  await killing
+  for (const result of worked) if (result.status === 'rejected') throw result.reason
+  assert.ok(rounds > 10, `${rounds} rounds were made`)
+  await Promise.all(clients.map(solo => solo.close()))
+  await killer.end()
+})
+
+test('a waiting claim is told of its grant after the server was restarted', async () => {
+  await using holder = connect(server.url as `postgres://${string}`)
+  await using waiter = connect(server.url as `postgres://${string}`)
+  for (const solo of [holder, waiter]) solo.on('fault', () => {})
+  const lease = await holder.lock('restarted', { ttlMs: 60_000 })
+  const waiting = waiter.lock('restarted')
+  await expect.poll(async () => (await holder.inspect('restarted'))?.waiting).toBe(1)
+  await server.halt('fast')
+  await server.start()
+  await lease.release()
+  assert.ok((await waiting).fence > lease.fence)
+})
+
+test('a statement that runs out of time did nothing, and works when it is sent again', async () => {
+  const pool = new pg.Pool({ connectionString: server.url, max: 3, statement_timeout: 200 })
+  const blocker = new pg.Client(server.url)
+  blocker.on('error', () => {})
+  await blocker.connect()
+  const client = new Client(pool)
+  fenceOf(await client.acquire(claim('set up', 'mine')))
+  await blocker.query('BEGIN')
+  await blocker.query("SELECT pg_advisory_xact_lock(hashtextextended('soloist:slow', 7001))")
+  await assert.rejects(client.acquire(claim('slow', 'mine')), { code: '57014' })
+  await blocker.query('COMMIT')
+  assert.equal(await client.backend.inspect('slow'), null)
+  fenceOf(await client.acquire(claim('slow', 'mine')))
+  await blocker.end()
+  await client.backend.close()
+  await pool.end()
+})
+
+test('a snapshot that somebody forgot slows the queue down, and stops nothing', async () => {
+  const snapshot = new pg.Client(server.url)
+  snapshot.on('error', () => {})
+  await snapshot.connect()
+  await snapshot.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+  await snapshot.query('SELECT 1')
+  const client = new Client(server.url)
+  let last = 0
+  let holder = claim('hot', 'owner 0')
+  fenceOf(await client.acquire(holder))
+  for (let i = 1; i <= 500; i += 1) {
+    const next = claim('hot', `owner ${i}`)
+    await client.acquire(next, 'new')
+    await client.release(holder)
+    const grant = client.handed.at(-1)
+    assert.equal(grant?.owner, next.owner)
+    assert.ok(Number(grant?.fence) > last)
+    last = Number(grant?.fence)
+    holder = next
+  }
+  await snapshot.query('COMMIT')
+  await snapshot.end()
+})

@@ -1,0 +1,5 @@
+import { defineConfig } from 'vitest/config'
+import config, { POSTGRES } from '../../vitest.config.js'
+
+/** `npm run test:postgres`. */
+export default defineConfig({ test: { ...config.test, include: [...POSTGRES], exclude: [], maxWorkers: 1, root: '.' } })

@@ -1,0 +1,16 @@
+import pg from 'pg'
+import { postgresBackend } from 'soloist/postgres'
+
+const schema = new URL(import.meta.url).searchParams.get('schema') ?? 'soloist'
+/** A pool to a PgBouncer that gives each transaction another connection. */
+const pool = new pg.Pool({
+  connectionString: String(process.env.SOLOIST_TEST_PGBOUNCER),
+  max: 40,
+  allowExitOnIdle: true,
+})
+pool.on('error', error => console.error(error))
+
+/** @param {{ prefix: string }} options */
+export async function open({ prefix }) {
+  return { backend: postgresBackend(pool, { prefix, schema }) }
+}
