@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { postgresSchema } from 'soloist/postgres'
 import { expect, test } from 'vitest'
-import { Client, claim, newSchema, openPool } from './support.js'
+import { Client, claim, fenceOf, newSchema, openPool } from './support.js'
 
 // Alone on its server: rows are not updated in place while somebody has a snapshot.
 const pool = openPool()
@@ -30,7 +31,7 @@ test('rows of locks that are taken again and again are updated in place', async 
   assert.ok(bytes < 1_000_000, `the table has ${bytes} bytes`)
 })
 
-test('of no use are removed, and fences go on rising', async () => {
+test('rows of no use are removed, and fences go on rising', async () => {
   const schema = newSchema()
   const client = new Client(pool, { schema })
   const mine = claim('lock', 'mine')
