@@ -86,9 +86,11 @@ class Pair {
       await (this.backends[client] as (typeof this.backends)[number]).run(forMemory as Step[]),
       this.spec.run(name, forSpec as Step[]),
     ]
-    memory.steps.forEach((answer, i) => this.#same(steps[i] as AnyStep, answer, spec.steps[i] as Answer))
+    for (const [i, answer] of memory.steps.entries()) {
+      this.#same(steps[i] as AnyStep, answer, spec.steps[i] as Answer)
+    }
     expect(memory.handed.map(({ owner }) => owner)).toEqual(spec.handed.map(({ owner }) => owner))
-    memory.handed.forEach((grant, i) => this.#sameFence(grant.fence, spec.handed[i]?.fence ?? 0))
+    for (const [i, { fence }] of memory.handed.entries()) this.#sameFence(fence, spec.handed[i]?.fence ?? 0)
     await this.state()
   }
 

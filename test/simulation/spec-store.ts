@@ -1,19 +1,10 @@
-import type {
-  Answer,
-  Answers,
-  BeginAnswer,
-  Claim,
-  ClaimId,
-  ClaimMode,
-  HandedGrant,
-  Note,
-  Seen,
-  SeenRun,
-  Step,
-  StoreEvent,
-  TriggerStep,
-  WatchReply,
-} from 'soloist'
+import type { Answer, Answers, Claim, ClaimId, ClaimMode, HandedGrant, Step, StoreEvent, WatchReply } from 'soloist'
+
+type TriggerStep = Extract<Step, { readonly kind: 'trigger' }>
+type BeginAnswer = Extract<Answer, { readonly status: 'begun' | 'displaced' | 'lost' }>
+type Note = Extract<Answer, { readonly status: 'begun' }>['notes'][number]
+type Seen = Extract<Answer, { readonly status: 'met' }>['seen']
+type SeenRun = NonNullable<Seen['running']>
 
 /** How long a pushed grant stands unconfirmed. */
 const GRANT_MS = 5_000
