@@ -16,7 +16,9 @@ export function checkIntervals(name: string, grants: readonly Grant[], { faults 
   /** Whether the datastore may have forgotten the earlier grant before it made the later one. */
   const forgot = (before: Grant, after: Grant) =>
     losses.some(loss => loss.atMs <= after.fromMs && loss.untilMs >= before.claim.invokedMs)
-  for (const grant of sortedBy(grants, ({ fromMs }) => fromMs)) {
+  // What was over when it began was never held together with anything.
+  const lasting = grants.filter(({ fromMs, toMs }) => toMs > fromMs)
+  for (const grant of sortedBy(lasting, ({ fromMs }) => fromMs)) {
     valid = valid.filter(({ toMs }) => toMs > grant.fromMs)
     for (const other of valid) {
       const problem = problemOf(grant, other)
