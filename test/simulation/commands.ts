@@ -7,7 +7,7 @@ export type Kind = 'mutex' | 'reader' | 'permit' | 'whole'
 const process = fc.nat(2)
 const which = fc.nat(7)
 const kind = fc.constantFrom<Kind>('mutex', 'mutex', 'reader', 'permit', 'whole')
-const ttlMs = fc.constantFrom(40, 300, 300, 1_000, 4_000)
+const ttlMs = fc.constantFrom(100, 300, 300, 1_000, 4_000)
 const ms = fc.constantFrom(1, 40, 300, 1_000, 4_000)
 
 /** What may happen next. */
@@ -29,6 +29,7 @@ const command = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('abort' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('detach' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('attach' as const), process, which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('unlock' as const), which }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.constantFrom(1, 1, 2, 5) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('pass' as const), ms }) },
 )
@@ -98,6 +99,10 @@ export interface Schedule {
   readonly pushes: readonly PushFate[]
   /** Whether the clocks of the processes go at different speeds. */
   readonly skew: boolean
+  /** A bit for each command: whether the next one is made in the same turn of the event loop, so that they travel together. */
+  readonly together: number
+  /** Whether what met with a fault once is spared when it is sent again. */
+  readonly spares: boolean
 }
 
 /** Anything may happen. */
@@ -110,6 +115,8 @@ export const wild: fc.Arbitrary<Schedule> = fc.record({
   fates: fc.array(anyFate, { minLength: 1, maxLength: 24, size: 'max' }),
   pushes: fc.array(anyPush, { minLength: 1, maxLength: 6 }),
   skew: fc.boolean(),
+  together: fc.nat(2 ** 24 - 1),
+  spares: fc.constant(false),
 })
 
 /** Nothing is lost or late; only the order of what is on its way is open. */
@@ -118,4 +125,25 @@ export const calm: fc.Arbitrary<Schedule> = fc.record({
   fates: fc.constant([PLAIN]),
   pushes: fc.constant([{ copies: 1, afterMs: 0 }]),
   skew: fc.constant(false),
+  together: fc.nat(2 ** 24 - 1),
+  spares: fc.constant(false),
+})
+
+/** A call may be refused, lose its answer or be carried out twice, but not its repetition. */
+export const lossy: fc.Arbitrary<Schedule> = fc.record({
+  commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
+  fates: fc.array(
+    fc.constantFrom<Fate>(
+      PLAIN,
+      { ...PLAIN, answer: 'error' },
+      { ...PLAIN, request: 'refused' },
+      { ...PLAIN, twice: true },
+      { ...PLAIN, twice: true, answer: 'error' },
+    ),
+    { minLength: 1, maxLength: 16 },
+  ),
+  pushes: fc.array(fc.constantFrom<PushFate>({ copies: 1, afterMs: 0 }, { copies: 2, afterMs: 0 }), { minLength: 1 }),
+  skew: fc.constant(false),
+  together: fc.nat(2 ** 24 - 1),
+  spares: fc.constant(true),
 })

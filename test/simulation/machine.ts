@@ -10,6 +10,8 @@ export interface Fate {
   /** After how long it arrives; 0: whenever it is its turn. */
   readonly requestMs: number
   readonly answerMs: number
+  /** Whether it is carried out twice at once; the second answer counts. */
+  readonly twice: boolean
   /** After how long the request is carried out once more, as by a client that sent it again; `null`: it is not. */
   readonly repeatMs: number | null
   /** What becomes of a single step in it, by its place. */
@@ -21,6 +23,7 @@ export const PLAIN: Fate = {
   answer: 'arrives',
   requestMs: 0,
   answerMs: 0,
+  twice: false,
   repeatMs: null,
   step: null,
 }
@@ -35,7 +38,7 @@ export interface PushFate {
 export interface Network {
   readonly nowMs: number
   readonly store: SpecStore
-  fate(machine: Machine): Fate
+  fate(machine: Machine, steps: readonly Step[]): Fate
   pushFate(): PushFate
   /** Something that happens after this long, in an order that nobody can rely on. */
   send(afterMs: number, what: string, run: () => void): void
@@ -61,6 +64,8 @@ export class Machine implements Clock {
   dead = false
   /** How often it was told to send something again. */
   toldAgain = 0
+  /** What met with a fault once. */
+  readonly failed = new WeakSet<Step>()
   readonly timers = new Set<Pending>()
   readonly #network: Network
   /** How fast its clocks go. */
@@ -91,7 +96,7 @@ export class Machine implements Clock {
 
   setTimer(delayMs: number, run: () => void): Timer {
     const timer = { dueMs: this.monotonicMs() + Math.ceil(Math.max(delayMs, 0)), run }
-    this.timers.add(timer)
+    if (!this.dead) this.timers.add(timer)
     return { cancel: () => this.timers.delete(timer) }
   }
 
@@ -222,7 +227,7 @@ export class SimulatedBackend implements Backend {
 
   run(steps: readonly Step[]): Promise<Answers> {
     const what = steps.map(shown).join(', ')
-    return this.#call(what, steps.length, (step): Answers => {
+    return this.#call(what, steps, (step): Answers => {
       const { store } = this.#network
       if (step === null) return store.run(this.#client, steps)
       // From a step that is to be sent again on, nothing was done for its lock.
@@ -262,23 +267,24 @@ export class SimulatedBackend implements Backend {
   }
 
   #watch(claim: ClaimId): Promise<WatchReply> {
-    return this.#call(`watch ${claim.owner}`, 0, () => this.#network.store.watch(this.#client, claim))
+    return this.#call(`watch ${claim.owner}`, [], () => this.#network.store.watch(this.#client, claim))
   }
 
   /** One call, there and back. */
-  #call<T>(what: string, steps: number, carryOut: (step: Fate['step']) => T): Promise<T> {
+  #call<T>(what: string, steps: readonly Step[], carryOut: (step: Fate['step']) => T): Promise<T> {
     const network = this.#network
     const machine = this.#machine
     this.#calls += 1
     const label = `${machine.name}#${this.#calls}`
-    const fate = network.fate(machine)
-    const step = fate.step !== null && fate.step.at < steps ? fate.step : null
+    const fate = network.fate(machine, steps)
+    const step = fate.step !== null && fate.step.at < steps.length ? fate.step : null
     network.note(`sends ${label}: ${what}${fate === PLAIN ? '' : ` (${fateText(fate)})`}`, machine.name)
     return new Promise((resolve, reject) => {
       if (machine.dead || fate.request === 'lost') return
       if (fate.request === 'refused') return reject(new NetworkError('refused'))
       const once = (answers: boolean, only: Fate['step']) => {
         if (this.#closed) return
+        if (fate.twice) carryOut(only)
         const answer = carryOut(only)
         network.note(`carries out ${label}: ${what} → ${answerText(answer)}`)
         network.tell()
@@ -308,12 +314,13 @@ function shown(step: Step): string {
   return `${step.kind} ${step.claim.name} ${step.claim.owner}${ticket}`
 }
 
-function fateText({ request, answer, requestMs, answerMs, repeatMs, step }: Fate): string {
+function fateText({ request, answer, requestMs, answerMs, twice, repeatMs, step }: Fate): string {
   const parts = [
     request === 'arrives' ? '' : `request ${request}`,
     answer === 'arrives' ? '' : `answer ${answer}`,
     requestMs > 0 ? `request after ${requestMs} ms` : '',
     answerMs > 0 ? `answer after ${answerMs} ms` : '',
+    twice ? 'carried out twice' : '',
     repeatMs === null ? '' : `carried out again after ${repeatMs} ms`,
     step === null ? '' : `step ${step.at} ${step.what}`,
   ]

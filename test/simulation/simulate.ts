@@ -1,9 +1,9 @@
 import fc from 'fast-check'
-import { calm, type Schedule, wild } from './commands.js'
+import { calm, lossy, type Schedule, wild } from './commands.js'
 import { type Library, World } from './world.js'
 
 /** What schedules are made of. */
-export const weathers = { wild, calm } as const
+export const weathers = { wild, lossy, calm } as const
 export type Weather = keyof typeof weathers
 
 export interface Simulation {
@@ -11,6 +11,8 @@ export interface Simulation {
   readonly runs: number
   /** Where in the tree of schedules one is, as a failure prints it. */
   readonly path?: string | undefined
+  /** Whether a schedule that shows a fault is made smaller; default `true`. */
+  readonly shrinks?: boolean | undefined
   /** Told every line of what happens. */
   readonly log?: ((line: string) => void) | undefined
 }
@@ -26,7 +28,7 @@ export interface Simulated {
 export async function simulate(
   library: Library,
   weather: Weather,
-  { seed, runs, path, log }: Simulation,
+  { seed, runs, path, shrinks = true, log }: Simulation,
 ): Promise<Simulated> {
   const done: Simulated = { schedules: 0, grants: 0, messages: 0 }
   const problems: unknown[] = []
@@ -44,7 +46,7 @@ export async function simulate(
         const [problem] = problems.splice(0)
         if (problem !== undefined) throw problem
       }),
-      { seed, numRuns: runs, ...(path === undefined ? {} : { path, endOnFailure: true }) },
+      { seed, numRuns: runs, endOnFailure: !shrinks || path !== undefined, ...(path === undefined ? {} : { path }) },
     )
   } finally {
     process.off('unhandledRejection', note)

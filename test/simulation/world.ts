@@ -1,5 +1,5 @@
 import type { Scheduler } from 'fast-check'
-import type { Lease, Lock, Soloist, SoloistOptions } from 'soloist'
+import type { Lease, Lock, Soloist, SoloistOptions, Step } from 'soloist'
 import { checkHistory, type HistoryRecord } from 'soloist/conformance'
 import type { Command, Kind, Schedule } from './commands.js'
 import { type Fate, Machine, type Network, PLAIN, type PushFate, SimulatedBackend } from './machine.js'
@@ -28,6 +28,8 @@ const CALL_MS = 5_000
 const SIGNAL_MS = 50
 /** Where nothing is lost or late, who waits is told at once; where a lease runs out, within 20 ms by the clock of the store. */
 const WAKE_UP_MS = 25
+/** Of a lease's length: the time until the next renewal, which may be early or late by a tenth. */
+const TOLD_AFTER = 0.5
 /** How often a client may be told to send something again. */
 const MOST_AGAIN = 8
 /** More at once is a loop that nobody ends. */
@@ -62,7 +64,10 @@ interface Call {
   /** Whether it keeps its lock for a while although it is released. */
   readonly kept: boolean
   /** Whether the history tells of it. One that was attached has the fence of one before. */
-  readonly recorded: boolean
+  recorded: boolean
+  /** When its lock was taken away by somebody; `Infinity`: it was not. */
+  takenMs: number
+  readonly ttlMs: number
   state: 'waiting' | 'held' | 'over'
   lease: Inner | null
   fence: number
@@ -92,6 +97,8 @@ export class World implements Network {
   #pushes = 0
   #healed = false
   #disturbed = false
+  /** Whether something is kept on purpose that no call stands for. */
+  #untraced = false
   #turn = 0
 
   constructor(library: Library, schedule: Schedule, scheduler: Scheduler, log: ((line: string) => void) | null) {
@@ -103,8 +110,10 @@ export class World implements Network {
   }
 
   async run(): Promise<void> {
-    for (const command of this.#schedule.commands) {
+    const { commands, together } = this.#schedule
+    for (const [i, command] of commands.entries()) {
       await this.#do(command)
+      if ((together >> i) & 1) continue
       await settled()
       this.#judge()
     }
@@ -114,11 +123,13 @@ export class World implements Network {
 
   // What machines and backends need.
 
-  fate(machine: Machine): Fate {
+  fate(machine: Machine, steps: readonly Step[]): Fate {
     const { fates } = this.#schedule
     let fate = this.#healed ? PLAIN : (fates[this.#fates++ % fates.length] ?? PLAIN)
     // A store that does nothing again and again is none.
     if (fate.step?.what === 'again' && ++machine.toldAgain > MOST_AGAIN) fate = PLAIN
+    if (this.#schedule.spares && steps.some(step => machine.failed.has(step))) fate = PLAIN
+    if (fate !== PLAIN) for (const step of steps) machine.failed.add(step)
     if (fate !== PLAIN) this.#disturbed = true
     return fate
   }
@@ -189,6 +200,8 @@ export class World implements Network {
         return this.#renew(this.#pick('held', command.which))
       case 'abort':
         return this.#abort(this.#pick('waiting', command.which))
+      case 'unlock':
+        return this.#unlock(this.#pick('held', command.which))
       case 'detach':
         return this.#detach(this.#pick('held', command.which))
       case 'attach':
@@ -250,7 +263,9 @@ export class World implements Network {
         await settled()
         this.#judge()
       }
-      if (!happened && this.nowMs >= untilMs) return this.#judge()
+      if (happened || this.nowMs < untilMs) continue
+      this.#judge()
+      return this.#judgeOwners()
     }
   }
 
@@ -258,12 +273,14 @@ export class World implements Network {
     if (process.closing || !process.machine.running) return
     const { kind, ttlMs, waitMs, holdForMs, retakes } = command
     // A lock that is left to run out is found free by the next beat, and not sooner.
-    if (holdForMs > 0) this.#disturbed = true
+    if (holdForMs > 0) this.#disturbed = this.#untraced = true
     const controller = new AbortController()
     process.calls += 1
     const owner = `${process.solo.clientId}/${process.calls}`
     const fields = {
       kept: holdForMs > 0,
+      takenMs: Infinity,
+      ttlMs,
       recorded: true,
       state: 'waiting',
       lease: null,
@@ -335,10 +352,22 @@ export class World implements Network {
     call.controller.abort()
   }
 
+  /** Somebody takes the lock away. Its holder learns so with its next renewal. */
+  #unlock(call: Call | undefined): void {
+    if (call?.state !== 'held' || !call.recorded || call.takenMs !== Infinity) return
+    const { kind, owner } = call
+    this.note(`is told to release ${owner} by an operator`)
+    this.#lost(call)
+    call.recorded = false
+    call.takenMs = this.nowMs
+    this.store.run('operator', [{ kind: 'release', name: kinds[kind].name, owner, result: null }])
+    this.tell()
+  }
+
   #detach(call: Call | undefined): void {
     if (call?.state !== 'held' || !call.process.machine.running) return
     // What somebody else does with it later is no part of the history.
-    this.#disturbed = true
+    this.#disturbed = this.#untraced = true
     this.note(`hands on ${call.owner}`, call.process.machine.name)
     const { lease, kind, owner } = call
     lease?.detach().then(
@@ -358,6 +387,8 @@ export class World implements Network {
     this.note(`attaches ${owner}`, process.machine.name)
     const fields = {
       kept: true,
+      takenMs: Infinity,
+      ttlMs: 4_000,
       retakes: false,
       recorded: false,
       state: 'waiting',
@@ -411,6 +442,12 @@ export class World implements Network {
       const { machine } = process
       const lease = call.lease as Inner
       const valid = lease.held && lease.remainingMs > 0
+      if (!valid && !this.#disturbed && call.state === 'held' && call.takenMs === Infinity) {
+        throw new Violated(`${owner} lost its lease, and nothing was wrong`)
+      }
+      if (valid && !this.#disturbed && this.nowMs > call.takenMs + call.ttlMs * TOLD_AFTER + 2) {
+        throw new Violated(`${owner} has not learned that its lock was taken away ${this.nowMs - call.takenMs} ms ago`)
+      }
       if (!valid) {
         if (machine.dead || !lease.held) {
           if (!lease.held && (!call.retakes || lease.signal.aborted)) this.#lost(call)
@@ -425,6 +462,7 @@ export class World implements Network {
         }
         continue
       }
+      if (call.takenMs !== Infinity) continue
       const { name } = kinds[kind]
       const holder = this.store.holders(name).find(one => one.owner === owner)
       if (holder === undefined) {
@@ -446,6 +484,17 @@ export class World implements Network {
         this.#record({ event: 'renewed', untilMs: provenMs }, call)
       }
       call.provenMs = provenMs
+    }
+  }
+
+  /** Where no answer is missing, nobody holds or waits that nobody knows of. */
+  #judgeOwners(): void {
+    if (this.#schedule.spares ? this.#untraced : this.#disturbed) return
+    const known = new Set(this.#calls.filter(({ state }) => state !== 'over').map(({ owner }) => owner))
+    for (const name of ['a', 's']) {
+      for (const owner of [...this.store.holders(name).map(({ owner }) => owner), ...this.store.waiters(name)]) {
+        if (!known.has(owner)) throw new Violated(`${owner} holds or waits for ${name}, and nobody knows of it`)
+      }
     }
   }
 
