@@ -294,6 +294,10 @@ export class Locker
     this.news.waiting(attempt.claim, holder)
   }
 
+  onContradiction({ claim }: Attempt, error: SoloistError): void {
+    this.news.fault(claim, claim.mode, 'wait', error)
+  }
+
   dequeue(attempt: Attempt): PendingStep | null {
     return this.#releaseOrphan(attempt.claim, attempt.claim.mode)
   }

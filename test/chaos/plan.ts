@@ -38,7 +38,8 @@ export function makePlan(store: Store, seed: number, forMs: number): Plan {
     // All kinds come before any comes again.
     if (kinds.length === 0) kinds = [...KINDS[store]]
     const [kind] = kinds.splice(Math.floor(random() * kinds.length), 1)
-    const process = Math.floor(random() * processes)
+    // One after the other, so that what one process meets with is over before its turn comes again.
+    const process = faults.length % processes
     faults.push({ atMs, kind: kind as PlannedFault['kind'], process, forMs: Math.round(400 + 1_600 * random()) })
   }
   return { seed, store, processes, ttlMs: 800, forMs, faults }

@@ -4,6 +4,7 @@ import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.js'
+import { contradictionOf } from '../holding/contradiction.js'
 import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
 import type { LockRequest } from '../request.js'
@@ -42,6 +43,8 @@ export interface AttemptHost extends LeaseHost {
   /** The attempt ended without a lease. */
   forget(attempt: Attempt): void
   onQueued(attempt: Attempt, holder: string | null): void
+  /** What was granted cannot be, by what this client knows. */
+  onContradiction(attempt: Attempt, error: SoloistError): void
   /** Takes back what the backend may have noted of the claim: nobody here stands for it any more. */
   dequeue(attempt: Attempt): PendingStep | null
 }
@@ -78,6 +81,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #waits = false
   /** The first question, until it is answered. */
   #first: PendingStep | null = null
+  /** When that was made, on the monotonic clock. */
+  #askedAtMs = Infinity
   /** The questions after it, until they are answered. */
   #questions: Set<Question> | null = null
   /** What gives the claim back after the end. */
@@ -123,6 +128,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     try {
       const { signal } = this.#request
       const { unless } = this.#patience
+      this.#askedAtMs = this.#host.collector.nowMs
       this.#first = this.#host.collector.add(this.#step(), this.lock, true, this)
       if (signal !== null) this.#listen(signal, () => this.fail(aborted(signal)))
       if (unless !== null) this.#listen(unless, () => this.fail(unless.reason))
@@ -306,6 +312,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #hold(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
+      const contradiction = contradictionOf(this.lock, this.claim, fence, this.#askedAtMs)
+      if (contradiction !== null) return this.#contradicted(contradiction)
+      this.lock.granted(this.owner, fence, call.answeredAtMs)
       lease = new HeldLease(this.#host, this.lock, this.claim, this.#request, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
@@ -315,6 +324,13 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
     this.#host.onHeld(lease, this.#sinceMs)
     this.#withdraw(HEARD)
     this.#resolve(lease)
+  }
+
+  /** Whose word counts cannot be known, so nobody is told that it holds the lock. */
+  #contradicted(error: SoloistError): void {
+    this.#host.onContradiction(this, error)
+    const message = `the ${this.#host.kind} backend's answer cannot be true`
+    this.fail(new SoloistError('BACKEND_UNAVAILABLE', message, { cause: error }))
   }
 
   #faulty(error: SoloistError, askedAtMs: number): Asked {
