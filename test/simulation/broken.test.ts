@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
-import { broken, load } from './broken.js'
+import { broken, brokenStores, load } from './broken.js'
+import { compare } from './compare.js'
 import { simulate } from './simulate.js'
 
 /** One seed for all times: whether a fault is found must not be a matter of luck. */
@@ -20,6 +21,17 @@ describe('the simulation', () => {
         (error: Error) => String((error.cause as Error | undefined)?.message ?? error.message),
       )
       expect(message).toMatch(one.shows)
+    } finally {
+      await dispose()
+    }
+  })
+})
+
+describe('the comparison with the specification', () => {
+  it.each(brokenStores)('finds that $fault', async one => {
+    const { library, dispose } = await load(one)
+    try {
+      await expect(compare(library, { seed, runs: MOST_RUNS, shrinks: false })).rejects.toThrow(/Property failed/)
     } finally {
       await dispose()
     }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { StoreLibrary } from './compare.js'
 import type { Weather } from './simulate.js'
 import type { Library } from './world.js'
 
@@ -26,6 +27,55 @@ const LEASE = 'lock/holding/lease.js'
 const ATTEMPT = 'lock/waiting/attempt.js'
 const LOCKER = 'lock/locker.js'
 const ROOM = 'lock/waiting/room.js'
+
+const STORE = 'backends/memory/store.js'
+const STORED = 'backends/memory/locks.js'
+
+/** The memory backend with one fault, which comparing it with the specification has to find. */
+export const brokenStores: readonly Omit<Broken, 'weather' | 'shows'>[] = [
+  {
+    fault: 'a release removes whoever holds the lock, without asking who that is',
+    file: STORE,
+    from: 'this.#locks.expire(lock);\n        const held = lock.holders.has(owner);',
+    to: 'this.#locks.expire(lock);\n        owner = lock.holders.has(owner) ? owner : ([...lock.holders.keys()][0] ?? owner);\n        const held = lock.holders.has(owner);',
+  },
+  {
+    fault: 'a renewal sets the lock, whoever holds it',
+    file: STORE,
+    from: "return mine === undefined\n            ? { status: 'lost' }",
+    to: "return mine === undefined\n            ? { status: 'held', fence: this.#locks.hold(lock, { name, owner, mode: 'exclusive', limit: null, meta: null }, ttlMs).fence }",
+  },
+  {
+    fault: 'a lock that is free is given to who comes, although others wait',
+    file: STORE,
+    from: 'if (lock.queue.size === 0 && (0, lock_js_1.fits)(lock, claim))',
+    to: 'if ((0, lock_js_1.fits)(lock, claim))',
+  },
+  {
+    fault: 'a lease never runs out',
+    file: STORED,
+    from: 'if (held.expiresAtMs <= now) {',
+    to: 'if (false) {',
+  },
+  {
+    fault: 'a grant that is pushed stands for the whole ttl of its claim',
+    file: STORED,
+    from: 'own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS)',
+    to: 'ttlMs',
+  },
+  {
+    fault: 'fences are counted anew when a lock was free',
+    file: STORED,
+    from: 'this.#lastFence = Math.max(this.#lastFence + 1, now * 1000);',
+    to: 'this.#lastFence = lock.holders.size + 1;',
+  },
+  {
+    fault: 'a claim of a client that is gone is still granted',
+    file: STORED,
+    from: 'return this.#listeners.has(client) && silentMs <= ALIVE_MS;',
+    to: 'return true;',
+  },
+]
 
 export const broken: readonly Broken[] = [
   {
@@ -148,7 +198,15 @@ export const broken: readonly Broken[] = [
 ]
 
 /** A copy of the built library with that fault. */
-export async function load({ fault, file, from, to }: Broken): Promise<{ library: Library; dispose(): Promise<void> }> {
+export async function load({
+  fault,
+  file,
+  from,
+  to,
+}: Pick<Broken, 'fault' | 'file' | 'from' | 'to'>): Promise<{
+  library: Library & StoreLibrary
+  dispose(): Promise<void>
+}> {
   const folder = await mkdtemp(join(tmpdir(), 'soloist-broken-'))
   await cp(DIST, folder, { recursive: true })
   const path = join(folder, file)
@@ -164,6 +222,6 @@ export async function load({ fault, file, from, to }: Broken): Promise<{ library
     text.replace(from, () => to),
   )
   const require = createRequire(import.meta.url)
-  const library: Library = require(join(folder, 'index.js'))
+  const library: Library & StoreLibrary = require(join(folder, 'index.js'))
   return { library, dispose: () => rm(folder, { recursive: true }) }
 }
