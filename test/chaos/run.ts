@@ -17,6 +17,8 @@ const CLIENT = fileURLToPath(new URL('./children/client.js', import.meta.url))
 const RECOVERY_MS = 3_000
 /** How long a free lock may stay unnoticed by who waits: a beat, and the lease of a grant to somebody dead. */
 const WAKE_UP_MS = 8_000
+/** How long a fault may take to show that it is there. */
+const LONGEST_MS = 10_000
 
 export interface Ran {
   readonly report: HistoryReport
@@ -65,6 +67,7 @@ class Chaos {
   readonly #proxy: RedisProxy | null
   readonly #clients: Client[] = []
   #started = 0
+  #restarted: Promise<void> = Promise.resolve()
 
   private constructor(plan: Plan, folder: string, url: string, server: RedisServer | null, proxy: RedisProxy | null) {
     this.#plan = plan
@@ -140,15 +143,19 @@ class Chaos {
       }
       case 'stop': {
         client.process.kill('SIGSTOP')
-        await sleep(forMs)
-        const hits = await isStopped(client.process.pid)
+        let hits = 0
+        const untilMs = atMs + forMs
+        // One that waits for its disk stops when that is done.
+        do {
+          await sleep(Math.max(Math.min(untilMs - now(), 200), 20))
+          hits += await isStopped(client.process.pid)
+        } while (now() < untilMs || (hits === 0 && now() < untilMs + LONGEST_MS))
         client.process.kill('SIGCONT')
         return this.#fault(fault, atMs, hits, { processes: [client.label] })
       }
       case 'writer': {
-        const database = new Database(join(this.#folder, 'locks.db'))
+        const database = new Database(join(this.#folder, 'locks.db'), { timeout: LONGEST_MS })
         try {
-          database.exec('PRAGMA busy_timeout = 5000')
           database.exec('BEGIN IMMEDIATE')
           await sleep(forMs)
           database.exec('COMMIT')
@@ -158,9 +165,9 @@ class Chaos {
         return this.#fault(fault, atMs, 1, {})
       }
       case 'restart': {
-        await this.#server?.kill()
-        await sleep(forMs / 4)
-        await this.#server?.restart()
+        // One after the other, where a busy machine takes longer than until the next.
+        this.#restarted = this.#restarted.then(() => this.#restart(forMs / 4))
+        await this.#restarted
         return this.#fault(fault, atMs, 1, this.#plan.store === 'redis-volatile' ? { loses: true } : {})
       }
       default:
@@ -168,9 +175,15 @@ class Chaos {
     }
   }
 
+  async #restart(downMs: number): Promise<void> {
+    await this.#server?.kill()
+    await sleep(downMs)
+    await this.#server?.restart()
+  }
+
   async #network(fault: PlannedFault, proxy: RedisProxy, atMs: number): Promise<void> {
     const { kind, forMs } = fault
-    const { connections, held } = proxy
+    const { connections, held, slowed } = proxy
     let hits = connections
     if (kind === 'cut') proxy.resetAll()
     if (kind === 'cut-pushes') await proxy.cutPushesBehind()
@@ -183,11 +196,11 @@ class Chaos {
     }
     if (kind === 'delay') {
       proxy.delayReplies(Math.round(forMs / 3))
-      hits = 0
-      for (let i = 0; i < 10; i++) {
-        await sleep(forMs / 10)
-        hits = Math.max(hits, proxy.delayed)
-      }
+      // Where nothing is answered, since connections are silent or the server is down, nothing is late either.
+      do {
+        await sleep(forMs)
+        hits = proxy.slowed - slowed
+      } while (hits === 0 && now() < atMs + LONGEST_MS)
       proxy.delayReplies(0)
     }
     this.#fault(fault, atMs, hits, {}, RECOVERY_MS)
@@ -212,5 +225,7 @@ async function isStopped(pid: number | undefined): Promise<number> {
 /** Keeps what a failure is to be looked at by. */
 export async function keep(folder: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true })
-  for (const file of await readdir(folder)) await copyFile(join(folder, file), join(to, file))
+  // Not the database, whose files come and go.
+  const files = (await readdir(folder)).filter(file => !file.startsWith('locks.db'))
+  for (const file of files) await copyFile(join(folder, file), join(to, file))
 }

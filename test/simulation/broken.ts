@@ -198,12 +198,7 @@ export const broken: readonly Broken[] = [
 ]
 
 /** A copy of the built library with that fault. */
-export async function load({
-  fault,
-  file,
-  from,
-  to,
-}: Pick<Broken, 'fault' | 'file' | 'from' | 'to'>): Promise<{
+export async function load({ fault, file, from, to }: Pick<Broken, 'fault' | 'file' | 'from' | 'to'>): Promise<{
   library: Library & StoreLibrary
   dispose(): Promise<void>
 }> {

@@ -33,6 +33,8 @@ export interface RedisProxy {
   readonly connections: number
   /** How many replies and pushes are being delayed: they came from the server and have not left for their client. */
   readonly delayed: number
+  /** How many replies and pushes have been delayed so far. */
+  readonly slowed: number
   /** How many frames a blackhole has held back so far. */
   readonly held: number
   /**
@@ -82,6 +84,9 @@ export async function startProxy(targetPort: number): Promise<RedisProxy> {
     },
     get delayed() {
       return network.delayed
+    },
+    get slowed() {
+      return network.slowed
     },
     get held() {
       return network.held
@@ -144,6 +149,7 @@ class Network {
   readonly silenceNext: (() => void)[] = []
   delayMs = 0
   delayed = 0
+  slowed = 0
   held = 0
   /** Pending while nothing may pass. */
   blocked: { readonly ended: Promise<void>; readonly end: () => void } | null = null
@@ -273,6 +279,7 @@ class Link {
     const { delayMs } = this.#network
     if (delayMs === 0) return
     this.#network.delayed++
+    this.#network.slowed++
     await sleep(delayMs, undefined, { ref: false })
     this.#network.delayed--
   }
