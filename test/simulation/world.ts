@@ -322,6 +322,9 @@ export class World implements Network {
     call.state = 'over'
     this.note(`ends without a lease: ${call.owner}: ${error}`, call.process.machine.name)
     this.#assertOurs(error)
+    if (!this.#disturbed && (error as { code?: string }).code === 'BACKEND_UNAVAILABLE') {
+      throw new Violated(`${call.owner} was refused by a store that answered everything: ${error}`)
+    }
     this.#record({ event: 'refused', busy: false }, call)
   }
 

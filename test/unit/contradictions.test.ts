@@ -111,6 +111,17 @@ describe('an answer that cannot be true', () => {
     expect(liar.owners('a')).toEqual([])
   })
 
+  it('a lock that was taken away from this client can be taken by it again, and its former lease learns so', async () => {
+    const first = await liar.solo.lock('a')
+    await liar.clock.advance(1)
+    await liar.solo.unlock('a', { force: true })
+    const second = await liar.solo.lock('a')
+    expect(second.fence).toBeGreaterThan(first.fence)
+    await expect(first.renew()).rejects.toMatchObject({ code: 'LEASE_LOST' })
+    expect(liar.owners('a')).toEqual([second.owner])
+    second.assertValid()
+  })
+
   it('after a lease was released, or has run out, nothing stands against the next grant', async () => {
     const first = await liar.solo.lock('a', { ttlMs: 100 })
     liar.clock.block(200)

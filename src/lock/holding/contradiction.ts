@@ -4,27 +4,40 @@ import type { LocalLock } from '../local-locks.js'
 import { HeldLease } from './lease.js'
 
 /**
- * What a grant contradicts of all that this client knows for certain, so that the datastore must have lost or mixed up
- * something; `null`: nothing. Then whose word counts cannot be known, and the grant is refused.
+ * Whether the fence of a grant cannot be, by what this client was told before: then the datastore lost or mixed up
+ * something, and whose word counts cannot be known.
  *
  * @param askedAtMs when the claim was first asked for, on the monotonic clock
  */
-export function contradictionOf(lock: LocalLock, claim: Claim, fence: number, askedAtMs: number): SoloistError | null {
-  const { owner, limit } = claim
+export function fallenFence(lock: LocalLock, owner: string, fence: number, askedAtMs: number): SoloistError | null {
   const { told } = lock
   // What was granted before this claim was first sent has a lower fence; the same owner may be told of its grant again.
-  if (told !== null && askedAtMs > told.atMs && (told.owner === owner ? fence < told.fence : fence <= told.fence)) {
-    return unsafe(lock, `${owner} with fence ${fence}, after ${told.fence} had been given`)
-  }
-  let together = 1
+  if (told === null || askedAtMs <= told.atMs) return null
+  const falls = told.owner === owner ? fence < told.fence : fence <= told.fence
+  return falls ? unsafe(lock, `${owner} with fence ${fence}, after ${told.fence} had been given`) : null
+}
+
+/**
+ * The leases of this client that a grant of the claim excludes, as far as this client knows. They may have been taken away
+ * by somebody, which only the datastore can tell.
+ */
+export function rivalsOf(lock: LocalLock, claim: Claim): readonly HeldLease[] {
+  const { owner, mode, limit } = claim
+  let alone: HeldLease | null = null
+  const leases: HeldLease[] = []
   for (const standing of lock.standing()) {
-    if (!(standing instanceof HeldLease) || standing.owner === owner || !standing.proven) continue
-    together += 1
-    if (claim.mode === 'exclusive' || standing.claim.mode === 'exclusive' || (limit !== null && together > limit)) {
-      return unsafe(lock, `${owner} while ${standing.owner} holds it here`)
-    }
+    if (!(standing instanceof HeldLease) || standing.owner === owner) continue
+    if (!standing.proven) continue
+    leases.push(standing)
+    if (standing.claim.mode === 'exclusive') alone = standing
   }
-  return null
+  if (mode === 'exclusive' || (limit !== null && leases.length >= limit)) return leases
+  return alone === null ? [] : [alone]
+}
+
+/** The datastore says of both that they hold the lock. */
+export function bothHeld({ lock, owner }: HeldLease, other: string): SoloistError {
+  return unsafe(lock, `${other} while ${owner} holds it here`)
 }
 
 /** A renewal was answered with the fence of another grant. */

@@ -1,10 +1,10 @@
 import type { AcquireAnswer, AcquireStep, RenewAnswer } from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
-import type { Clock, Timer } from '../../internal/clock.js'
+import { type Clock, elapsedMs, type Timer } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.js'
-import { contradictionOf } from '../holding/contradiction.js'
+import { bothHeld, fallenFence, rivalsOf } from '../holding/contradiction.js'
 import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
 import type { LockRequest } from '../request.js'
@@ -92,6 +92,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   #holder: string | null = null
   #lastFault: unknown
   #lateGrants = 0
+  /** Whether it is being asked what became of leases that exclude a grant. */
+  #doubted = false
 
   constructor(
     host: AttemptHost,
@@ -310,10 +312,43 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer> {
   }
 
   #hold(fence: number, call: CallTimes): void {
+    const fallen = fallenFence(this.lock, this.owner, fence, this.#askedAtMs)
+    if (fallen !== null) return this.#contradicted(fallen)
+    if (this.#doubted) return
+    // Who takes the lock from its owner knows that leases on it end before their time.
+    const rivals = this.#request.replaces === undefined ? rivalsOf(this.lock, this.claim) : []
+    if (rivals.length > 0) void this.#holdInsteadOf(rivals, fence, call)
+    else this.#become(fence, call)
+  }
+
+  /** This client holds what excludes the grant, unless that was taken away: the backend is asked first. */
+  async #holdInsteadOf(rivals: readonly HeldLease[], fence: number, call: CallTimes): Promise<void> {
+    this.#doubted = true
+    const held = await Promise.all(rivals.map(rival => this.#isHeld(rival)))
+    this.#doubted = false
+    if (this.#over) return
+    const left = rivalsOf(this.lock, this.claim)
+    const rival = rivals.find((rival, i) => held[i] && left.includes(rival))
+    if (rival !== undefined) return this.#contradicted(bothHeld(rival, this.owner))
+    const { ttlMs } = this.claim
+    if (elapsedMs(this.#host.clock, call) < ttlMs - driftMs(ttlMs)) this.#become(fence, call)
+    else this.ask(asked => this.#planned(asked))
+  }
+
+  /** Whether the backend says that the lease is held, or says nothing. The lease hears so with its own next renewal. */
+  #isHeld({ name, owner, fence, claim, endsWithProcess }: HeldLease): Promise<boolean> {
+    const step = { kind: 'renew', name, owner, ttlMs: claim.ttlMs, fence, endsWithProcess } as const
+    return new Promise(resolve => {
+      this.#host.collector.add<RenewAnswer>(step, null, true, {
+        answered: ({ status }) => resolve(status === 'held'),
+        failed: () => resolve(true),
+      })
+    })
+  }
+
+  #become(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
-      const contradiction = contradictionOf(this.lock, this.claim, fence, this.#askedAtMs)
-      if (contradiction !== null) return this.#contradicted(contradiction)
       this.lock.granted(this.owner, fence, call.answeredAtMs)
       lease = new HeldLease(this.#host, this.lock, this.claim, this.#request, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
