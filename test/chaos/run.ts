@@ -183,6 +183,8 @@ class Chaos {
 
   async #network(fault: PlannedFault, proxy: RedisProxy, atMs: number): Promise<void> {
     const { kind, forMs } = fault
+    // While the server is down nobody may be connected.
+    while (proxy.connections === 0 && now() < atMs + LONGEST_MS) await sleep(20)
     const { connections, held, slowed } = proxy
     let hits = connections
     if (kind === 'cut') proxy.resetAll()

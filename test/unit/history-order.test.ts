@@ -99,6 +99,14 @@ const good: Record<string, readonly [Records, HistoryOptions?]> = {
   'a release whose answer was lost, which took effect much later': [
     [...whole('a', 1, [0, 1, 10]).slice(0, 3), invoke('b', 20), refused('b', 21), ...whole('c', 2, [50, 51, 60])],
   ],
+  'an answer that was read after its lease, and that of the next owner, were over': [
+    [
+      invoke('a', 0),
+      { ...granted('a', 1, 200), untilMs: 100 } as HistoryRecord,
+      { event: 'lost', ...about('a', 200) },
+      ...whole('b', 2, [10, 110, 150]),
+    ],
+  ],
   'a loss of the datastore that is recorded': [
     [invoke('a', 0), granted('a', 1, 1), fault('restart', 10, 15, { loses: true }), ...whole('b', 2, [18, 20, 30])],
   ],

@@ -24,7 +24,9 @@ export function checkFences(name: string, grants: readonly Grant[], report: Repo
   }
   const ended = new Earlier(grants, ({ toMs }) => toMs)
   const endedExclusive = new Earlier(exclusive, ({ toMs }) => toMs)
-  for (const grant of sortedBy(grants, ({ fromMs }) => fromMs)) {
+  // One that had run out when its answer was read, as after a pause, was granted at some time before.
+  const valid = grants.filter(({ fromMs, provenMs }) => provenMs > fromMs)
+  for (const grant of sortedBy(valid, ({ fromMs }) => fromMs)) {
     const excluded = grant.claim.mode === 'exclusive' ? ended : endedExclusive
     compare(excluded.before(grant.fromMs), grant)
   }

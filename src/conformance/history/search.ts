@@ -179,7 +179,7 @@ function granting(grant: Grant, ended: ReadonlyMap<string, number>): Granting {
   const endedMs = ended.get(claim.process ?? '') ?? Infinity
   const askedMs = releasedMs === null || returned?.held === true ? Infinity : releasedMs
   // What was answered to have been held until its release did not run out before.
-  const goneMs = returned?.held === true ? Infinity : Math.min(lost ? toMs : provenMs, askedMs, endedMs)
+  const goneMs = returned?.held === true ? Infinity : Math.min(provenMs, lost ? toMs : Infinity, askedMs, endedMs)
   return { kind: 'grant', grant, goneMs, sentMs: claim.invokedMs, answeredMs: fromMs }
 }
 

@@ -68,7 +68,8 @@ async function section() {
   if (lease === null) return write({ event: 'refused', ...about, busy: true, atMs: now() })
   if (lease.owner !== ours) throw new Error(`asked as ${ours} and granted to ${lease.owner}`)
   let untilMs = untilOf(lease)
-  write({ event: 'granted', ...about, fence: lease.fence, atMs: now(), untilMs })
+  const grantedMs = now()
+  write({ event: 'granted', ...about, fence: lease.fence, atMs: grantedMs, untilMs })
   const forMs = random() < 0.04 ? 1_500 * random() : 40 * random()
   const endMs = now() + forMs
   while (now() < endMs && !lease.signal.aborted) {
@@ -92,7 +93,7 @@ async function section() {
   } catch {
     valid = false
   }
-  if (!valid || atMs >= untilMs) write({ event: 'lost', ...about, atMs: Math.min(atMs, untilMs) })
+  if (!valid || atMs >= untilMs) write({ event: 'lost', ...about, atMs: Math.max(Math.min(atMs, untilMs), grantedMs) })
   else write({ event: 'released', ...about, atMs })
   try {
     await lease.release()
