@@ -6,14 +6,17 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * server: `npm run test:slow` runs it, and `npm test` all the rest.
  */
 const SLOW = [
+  'test/chaos/*.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
   'test/faults/failover.test.ts',
+  'test/faults/kill/*.test.ts',
   'test/leader/chaos.test.ts',
   'test/process/*.test.ts',
   'test/redis/link/sentinel.test.ts',
   'test/redis/link/silence.test.ts',
+  'test/simulation/*.test.ts',
 ]
 /** What wants a Postgres, and a machine, for itself: `npm run test:postgres` runs it, one file after the other. */
 export const POSTGRES: readonly string[] = [

@@ -31,7 +31,7 @@ const TESTS = [
 ]
 // Not run, since no version of Node changes it: scripts that run within Redis and what they answer (the rest of test/redis,
 // clusters, faults), what is made of BullMQ's and celery's data (the rest of test/bullmq and test/celery), the model tests
-// (test/property), and the programs of the docs.
+// (test/simulation), and the programs of the docs.
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 

@@ -7,7 +7,7 @@
  * | `LOCK_TIMEOUT` | `waitMs` passed while somebody else held the lock | nothing |
  * | `LEASE_LOST` | ownership can no longer be proven: expired, taken over or cleared | not by you any more |
  * | `BACKEND_UNAVAILABLE` | the backend gave no answer or an error; `cause` says which | nothing you may rely on; what was left expires |
- * | `BACKEND_UNSAFE` | only of a `fault` event: the backend works, but is set up so that it may lose locks | what you hold |
+ * | `BACKEND_UNSAFE` | only of a `fault` event, or as a `cause`: the backend works, but is set up so that it may lose locks, or it answered what cannot be true | what you hold; not what was answered |
  * | `ABORTED` | the caller's `AbortSignal` fired; `cause` is its reason | nothing |
  * | `CLOSED` | used after, or waiting during, `close()` | nothing |
  * | `SELF_WAIT` | a block of `withLock` or a job's handler would wait for what it holds itself; nothing was sent | what it held before |

@@ -34,8 +34,10 @@ import { concurrency } from './together/concurrency.js'
 import { processes } from './together/processes.js'
 import { Suite } from './trial/suite.js'
 
-export type { HistoryCounts, HistoryRecord, HistoryReport, Violation } from './history.js'
-export { checkHistory } from './history.js'
+export type { HistoryOptions, HistoryReport } from './history/check.js'
+export { checkHistory } from './history/check.js'
+export type { HistoryRecord } from './history/records.js'
+export type { HistoryCounts, Violation } from './history/report.js'
 export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.js'
 
 /**

@@ -7,7 +7,7 @@ import { soon } from '../internal/real-time.js'
 import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import { exclusive } from '../lock/request.js'
-import { aborted } from '../lock/waiting/attempt.js'
+import { aborted } from '../lock/waiting/patience.js'
 import { type LeaderLocks, leaderLocks } from './names.js'
 import { HeldTerm, type Term } from './term.js'
 

@@ -28,6 +28,8 @@ export class LocalLock implements Lane {
   parked: PendingStep[] | null = null
   steps = 0
   waiters = 0
+  /** The grant with the highest fence that this client was told of, and when; `null`: none. */
+  told: { readonly owner: string; readonly fence: number; readonly atMs: number } | null = null
   readonly #locks: LocalLocks
   /** Nearly every lock has one claim here. */
   #only: Standing | null = null
@@ -70,6 +72,11 @@ export class LocalLock implements Lane {
 
   standing(): Iterable<Standing> {
     return this.#all?.values() ?? (this.#only === null ? [] : [this.#only])
+  }
+
+  /** This client was told of a grant. */
+  granted(owner: string, fence: number, atMs: number): void {
+    if (this.told === null || fence > this.told.fence) this.told = { owner, fence, atMs }
   }
 
   idle(): void {

@@ -33,8 +33,8 @@ import { Retake, type RetakeHost } from './holding/retake.js'
 import type { Holding } from './holding/token.js'
 import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest, TriggerTerms } from './request.js'
-import { Attempt, type AttemptHost, aborted } from './waiting/attempt.js'
-import { INSISTS, type PartPatience, type Patience, TRIES, WAITS } from './waiting/patience.js'
+import { Attempt, type AttemptHost } from './waiting/attempt.js'
+import { aborted, INSISTS, type PartPatience, type Patience, TRIES, WAITS } from './waiting/patience.js'
 import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
 import { type WatchingHost, WatchRoom } from './waiting/watching.js'
 
@@ -343,6 +343,10 @@ export class Locker
 
   onQueued(attempt: Attempt, holder: string | null): void {
     this.news.waiting(attempt.claim, holder)
+  }
+
+  onContradiction({ claim }: Attempt, error: SoloistError): void {
+    this.news.fault(claim, claim.mode, 'wait', error)
   }
 
   dequeue(attempt: Attempt): PendingStep | null {

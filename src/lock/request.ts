@@ -1,4 +1,4 @@
-import type { ClaimMode, Seen, TriggerStep } from '../backend.js'
+import type { ClaimMode, Seen, SeenRun, TriggerStep } from '../backend.js'
 import { invalidArgument } from '../errors.js'
 import {
   checkLimit,
@@ -171,4 +171,17 @@ export function lockRequest(target: Target, options: LockOptions = {}): LockRequ
     retakes: onLost === 'retake',
     outlives: outlivesProcess === true,
   }
+}
+
+export const NOTHING_SEEN: Seen = { running: null, pending: null, waiting: null }
+
+/** What was seen, without the claim itself: a step that was repeated sees what it did the first time. */
+export function seenBeside(asking: string, { running, pending, waiting }: Seen): Seen {
+  const other = (run: SeenRun | null) => (run?.owner === asking ? null : run)
+  return { running: other(running), pending: other(pending), waiting: other(waiting) }
+}
+
+/** Whether a claim that waits may be the pending run. */
+export function mayBePending({ trigger }: LockRequest): boolean {
+  return trigger !== undefined && (trigger.running !== 'wait' || trigger.pending !== 'wait')
 }

@@ -33,6 +33,10 @@ export interface RedisProxy {
   readonly connections: number
   /** How many replies and pushes are being delayed: they came from the server and have not left for their client. */
   readonly delayed: number
+  /** How many replies and pushes have been delayed so far. */
+  readonly slowed: number
+  /** How many frames a blackhole has held back so far. */
+  readonly held: number
   /**
    * Forwards the first request that matches but not its reply. Then it resets the connection, or stalls it: requests
    * still arrive at the server, and nothing ever comes back.
@@ -80,6 +84,12 @@ export async function startProxy(targetPort: number): Promise<RedisProxy> {
     },
     get delayed() {
       return network.delayed
+    },
+    get slowed() {
+      return network.slowed
+    },
+    get held() {
+      return network.held
     },
     dropReplyTo(match, andThen) {
       return network.addRule(network.replyRules, match, andThen)
@@ -139,6 +149,8 @@ class Network {
   readonly silenceNext: (() => void)[] = []
   delayMs = 0
   delayed = 0
+  slowed = 0
+  held = 0
   /** Pending while nothing may pass. */
   blocked: { readonly ended: Promise<void>; readonly end: () => void } | null = null
 
@@ -267,6 +279,7 @@ class Link {
     const { delayMs } = this.#network
     if (delayMs === 0) return
     this.#network.delayed++
+    this.#network.slowed++
     await sleep(delayMs, undefined, { ref: false })
     this.#network.delayed--
   }
@@ -282,6 +295,7 @@ class Link {
   }
 
   async #passage(): Promise<void> {
+    if (this.#network.blocked !== null) this.#network.held++
     while (this.#network.blocked !== null) await this.#network.blocked.ended
   }
 }

@@ -216,6 +216,11 @@ describe('checkHistory', () => {
       lost: 1,
       unfinished: 1,
       mostTogether: 2,
+      queued: 0,
+      contended: 0,
+      refused: 0,
+      excused: 0,
+      faults: {},
     })
     assert.equal(checkHistory('').counts.granted, 0)
     assert.equal(checkHistory([]).counts.granted, 0)

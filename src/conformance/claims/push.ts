@@ -49,6 +49,7 @@ export function push(suite: Suite): void {
 
   suite.test('the grants of one client on many locks all arrive', async trial => {
     const [a, b] = await trial.clients(2)
+    await b.listens(a)
     const names = Array.from({ length: 50 }, (_, i) => `lock ${i}`)
     const pairs = names.map(name => ({ holder: a.claim(name), next: b.claim(name) }))
     for (const { holder, next } of pairs) {

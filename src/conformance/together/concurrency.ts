@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { connect, type Soloist } from '../../index.js'
-import { checkHistory, type HistoryRecord } from '../history.js'
+import { checkHistory } from '../history/check.js'
+import type { HistoryRecord } from '../history/records.js'
 import type { Suite, Trial } from '../trial/suite.js'
 import { type Recorded, recordSection } from './recorder.js'
 

@@ -1,5 +1,5 @@
 import type { Lock, Soloist } from '../../index.js'
-import type { HistoryRecord } from '../history.js'
+import type { HistoryRecord } from '../history/records.js'
 
 /** What is locked, as a history tells it. */
 export interface Recorded {

@@ -329,6 +329,7 @@ function isAnswers(answers: Answers | null | undefined): answers is Answers {
 function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer is Answer {
   switch (answer?.status) {
     case 'granted':
+      return isFence(answer.fence) && (kind === 'acquire' || kind === 'trigger')
     case 'busy':
       return kind === 'acquire' || kind === 'trigger'
     case 'met':
@@ -338,7 +339,7 @@ function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer i
     case 'begun':
       return kind === 'begin'
     case 'held':
-      return kind === 'renew'
+      return kind === 'renew' && (answer.fence === null || isFence(answer.fence))
     case 'lost':
       return kind === 'renew' || kind === 'begin'
     case 'released':
@@ -349,4 +350,8 @@ function isAnswerTo({ kind }: Step, answer: Answer | null | undefined): answer i
     default:
       return false
   }
+}
+
+function isFence(fence: unknown): boolean {
+  return Number.isSafeInteger(fence) && (fence as number) > 0
 }

@@ -240,6 +240,11 @@ export class HeldLease implements GuardedLease<unknown> {
     return this.held
   }
 
+  /** As {@link HeldLease.valid}, for who only looks: a lease that has run out is not ended by it. */
+  get proven(): boolean {
+    return this.held && this.remainingMs > 0
+  }
+
   /** How long it has been held, in milliseconds. */
   get heldMs(): number {
     return this.#host.clock.monotonicMs() - this.#heldSinceMs

@@ -1,8 +1,9 @@
 import type { RenewAnswer, RenewStep } from '../../backend.js'
-import type { SoloistError } from '../../errors.js'
+import { SoloistError } from '../../errors.js'
 import type { Clock } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, StepListener } from '../calls/steps.js'
+import { otherGrant } from './contradiction.js'
 import type { HeldLease } from './lease.js'
 import { Wheel } from './wheel.js'
 
@@ -84,6 +85,13 @@ export class Renewer {
     asker?.reject(error)
   }
 
+  /** The owner holds the lock by another grant, so somebody else may have held it in between. */
+  regranted(lease: HeldLease, fence: number): void {
+    const error = otherGrant(lease, fence)
+    this.#host.onRenewFault(lease, error)
+    lease.lose(new SoloistError('LEASE_LOST', error.message, { cause: error }))
+  }
+
   #planNext(lease: HeldLease, sinceMs: number, nowMs: number): void {
     const spread = 1 + JITTER * (2 * this.#host.random() - 1)
     this.#plan(lease, sinceMs + lease.termMs * RENEW_AFTER * spread, nowMs)
@@ -127,7 +135,10 @@ class Renewal implements StepListener<RenewAnswer> {
   }
 
   late(answer: Done<RenewAnswer> | null, call: CallTimes): void {
-    if (answer?.status === 'held') this.#lease.extend(call)
-    else if (answer?.status === 'lost') this.#lease.denied(this.#fence)
+    if (answer?.status === 'held') {
+      const { fence } = answer
+      if (fence === null || fence === this.#fence || this.#lease.fence !== this.#fence) this.#lease.extend(call)
+      else this.#renewer.regranted(this.#lease, fence)
+    } else if (answer?.status === 'lost') this.#lease.denied(this.#fence)
   }
 }

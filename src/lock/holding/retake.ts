@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, StepListener } from '../calls/steps.js'
 import { RETRY_MS } from '../waiting/outage.js'
+import { otherGrant } from './contradiction.js'
 import { driftMs, type HeldLease } from './lease.js'
 
 /** What taking a lease again needs from the client it belongs to. */
@@ -53,6 +54,11 @@ export class Retake implements StepListener<AcquireAnswer> {
     // Granted, but what it was granted for is over by now.
     if (call.tookMs >= termMs - driftMs(termMs)) return this.#again()
     this.#over = true
+    if (answer.fence < before) {
+      const error = otherGrant(this.#lease, answer.fence)
+      this.#host.onRenewFault(this.#lease, error)
+      return this.#lease.lose(this.#reason)
+    }
     this.#lease.retaken(answer.fence, call)
     this.#host.onRetaken(this.#lease, before)
   }

@@ -3,26 +3,25 @@ import type {
   AcquireStep,
   RenewAnswer,
   Seen,
-  SeenRun,
   TriggerAnswer,
   TriggerGranted,
   TriggerStep,
 } from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
-import type { Clock, Timer } from '../../internal/clock.js'
+import { type Clock, elapsedMs, type Timer } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.js'
+import { bothHeld, fallenFence, isHeld, rivalsOf } from '../holding/contradiction.js'
 import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
-import type { LockRequest } from '../request.js'
-import type { Patience } from './patience.js'
+import { type LockRequest, mayBePending, NOTHING_SEEN, seenBeside } from '../request.js'
+import { aborted, type Patience } from './patience.js'
 import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
 const GRANTED: Asked = { status: 'granted' }
-const NOTHING_SEEN: Seen = { running: null, pending: null, waiting: null }
 
 const HEARD: Asked = { status: 'ended', heard: true }
 const UNHEARD: Asked = { status: 'ended', heard: false }
@@ -41,6 +40,8 @@ export interface AttemptHost extends LeaseHost {
   /** The attempt ended without a lease. */
   forget(attempt: Attempt): void
   onQueued(attempt: Attempt, holder: string | null): void
+  /** What was granted cannot be, by what this client knows. */
+  onContradiction(attempt: Attempt, error: SoloistError): void
   /** Takes back what the backend may have noted of the claim: nobody here stands for it any more. */
   dequeue(attempt: Attempt): PendingStep | null
 }
@@ -82,6 +83,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   #waits = false
   /** The first question, until it is answered. */
   #first: PendingStep | null = null
+  /** When that was made, on the monotonic clock. */
+  #askedAtMs = Infinity
   /** The questions after it, until they are answered. */
   #questions: Set<Question> | null = null
   /** What gives the claim back after the end. */
@@ -94,6 +97,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   /** Whether it is still to be told what its trigger came to. */
   #triggers: boolean
   #replaces: string | null
+  /** Whether it is being asked what became of leases that exclude a grant. */
+  #doubted = false
 
   constructor(
     host: AttemptHost,
@@ -132,6 +137,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     try {
       const { signal } = this.#request
       const { unless } = this.#patience
+      this.#askedAtMs = this.#host.collector.nowMs
       this.#first = this.#host.collector.add(this.#step(), this.lock, true, this)
       if (signal !== null) this.#listen(signal, () => this.fail(aborted(signal)))
       if (unless !== null) this.#listen(unless, () => this.fail(unless.reason))
@@ -349,14 +355,9 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       this.#holder = answer.holder
       if ('seen' in answer) this.#tell('queued', answer.seen)
       // What was left with the pending run is gone with its place. One that waits for a run of its own goes on waiting.
-      else if (answer.requeued && this.#mayBePending()) this.placeLost()
+      else if (answer.requeued && mayBePending(this.#request)) this.placeLost()
     }
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
-  }
-
-  #mayBePending(): boolean {
-    const { trigger } = this.#request
-    return trigger !== undefined && (trigger.running !== 'wait' || trigger.pending !== 'wait')
   }
 
   #tell(
@@ -367,13 +368,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     const { trigger } = this.#request
     if (trigger === undefined || !this.#triggers) return
     this.#triggers = false
-    trigger.onTold({ course, seen: this.#others(seen), noted, pending })
-  }
-
-  /** What was seen, without itself: a step that was repeated sees what it did the first time. */
-  #others({ running, pending, waiting }: Seen): Seen {
-    const other = (run: SeenRun | null) => (run?.owner === this.owner ? null : run)
-    return { running: other(running), pending: other(pending), waiting: other(waiting) }
+    trigger.onTold({ course, seen: seenBeside(this.owner, seen), noted, pending })
   }
 
   /** @param trigger the answer to a trigger; `null`: it was none */
@@ -406,8 +401,33 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   }
 
   #hold(fence: number, call: CallTimes): void {
+    const fallen = fallenFence(this.lock, this.owner, fence, this.#askedAtMs)
+    if (fallen !== null) return this.#contradicted(fallen)
+    if (this.#doubted) return
+    // Who takes the lock from its owner knows that leases on it end before their time.
+    const rivals = this.#request.replaces === undefined ? rivalsOf(this.lock, this.claim) : []
+    if (rivals.length > 0) void this.#holdInsteadOf(rivals, fence, call)
+    else this.#become(fence, call)
+  }
+
+  /** This client holds what excludes the grant, unless that was taken away: the backend is asked first. */
+  async #holdInsteadOf(rivals: readonly HeldLease[], fence: number, call: CallTimes): Promise<void> {
+    this.#doubted = true
+    const held = await Promise.all(rivals.map(rival => isHeld(this.#host.collector, rival)))
+    this.#doubted = false
+    if (this.#over) return
+    const left = rivalsOf(this.lock, this.claim)
+    const rival = rivals.find((rival, i) => held[i] && left.includes(rival))
+    if (rival !== undefined) return this.#contradicted(bothHeld(rival, this.owner))
+    const { ttlMs } = this.claim
+    if (elapsedMs(this.#host.clock, call) < ttlMs - driftMs(ttlMs)) this.#become(fence, call)
+    else this.ask(asked => this.#planned(asked))
+  }
+
+  #become(fence: number, call: CallTimes): void {
     let lease: HeldLease
     try {
+      this.lock.granted(this.owner, fence, call.answeredAtMs)
       lease = new HeldLease(this.#host, this.lock, this.claim, this.#request, fence, call)
       this.#host.hold(lease, call.answeredAtMs)
     } catch (error) {
@@ -419,6 +439,13 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     this.#host.onHeld(lease, this.#sinceMs)
     this.#withdraw(HEARD)
     this.#resolve(lease)
+  }
+
+  /** Whose word counts cannot be known, so nobody is told that it holds the lock. */
+  #contradicted(error: SoloistError): void {
+    this.#host.onContradiction(this, error)
+    const message = `the ${this.#host.kind} backend's answer cannot be true`
+    this.fail(new SoloistError('BACKEND_UNAVAILABLE', message, { cause: error }))
   }
 
   #faulty(error: SoloistError, askedAtMs: number): Asked {
@@ -464,8 +491,4 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   #waitedMs(): number {
     return this.#host.clock.monotonicMs() - this.#sinceMs
   }
-}
-
-export function aborted(signal: AbortSignal): SoloistError {
-  return new SoloistError('ABORTED', 'the caller gave up waiting for the lock', { cause: signal.reason })
 }

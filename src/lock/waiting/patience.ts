@@ -1,3 +1,5 @@
+import { SoloistError } from '../../errors.js'
+
 /** What ends a wait, apart from the request's own signal. */
 export interface Patience {
   /** Whether the claim may be queued; without, the answer to the first question decides. */
@@ -25,3 +27,8 @@ export const WAITS: Patience = { queues: true, insists: true, ...NO_PART }
 export const INSISTS: Patience = { queues: false, insists: true, ...NO_PART }
 /** Does not wait; a lock that is not free is `null`. */
 export const TRIES: Patience = { queues: false, insists: false, ...NO_PART }
+
+/** What a wait ends with when its caller's signal fires. */
+export function aborted(signal: AbortSignal): SoloistError {
+  return new SoloistError('ABORTED', 'the caller gave up waiting for the lock', { cause: signal.reason })
+}

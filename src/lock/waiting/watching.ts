@@ -2,8 +2,8 @@ import type { ClaimId, WatchReply } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
 import type { Clock, Timer } from '../../internal/clock.js'
-import { aborted } from './attempt.js'
 import { OUTAGE_MS, RETRY_MS } from './outage.js'
+import { aborted } from './patience.js'
 
 /** What became of a watched claim in the end. */
 export type Ending = Exclude<WatchReply, { status: 'live' }>

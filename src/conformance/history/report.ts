@@ -1,0 +1,54 @@
+/** Something in a history that no correct lock can have caused, or that keeps the history from showing anything. */
+export interface Violation {
+  /**
+   * - `overlap`: an exclusive grant was valid together with another one
+   * - `limit`: more shared grants were valid together than their limit allows, or they had different limits
+   * - `fence`: a later grant had no higher fence than an earlier one
+   * - `order`: a claim was granted after one that came when it waited already
+   * - `wakeup`: the lock was free, and a claim that waited was not told for longer than it may take
+   * - `impossible`: no order of the steps explains what all of them were answered
+   * - `unknown`: whether such an order exists was not found out within the budget
+   * - `harmless`: a fault that was made did nothing
+   * - `too-little`: less happened than the check was told to expect
+   * - `malformed`: the history itself is no sequence of invoke, granted, end per claim
+   */
+  readonly kind:
+    | 'overlap'
+    | 'limit'
+    | 'fence'
+    | 'order'
+    | 'wakeup'
+    | 'impossible'
+    | 'unknown'
+    | 'harmless'
+    | 'too-little'
+    | 'malformed'
+  /** The lock's name; empty for what is no lock's. */
+  readonly name: string
+  /** What happened, and who did it. */
+  readonly message: string
+}
+
+export type Report = (kind: Violation['kind'], name: string, message: string) => void
+
+/** What a history holds; a check of an empty one shows nothing, so assert these too. */
+export interface HistoryCounts {
+  readonly locks: number
+  readonly invoked: number
+  /** Claims that had to wait in the queue, as far as that was recorded. */
+  readonly queued: number
+  readonly granted: number
+  /** Grants to claims that had waited. */
+  readonly contended: number
+  readonly refused: number
+  readonly released: number
+  readonly lost: number
+  /** Grants without an end. */
+  readonly unfinished: number
+  /** The most grants of one lock that were valid together. */
+  readonly mostTogether: number
+  /** Overlaps that a recorded loss of the datastore explains. */
+  readonly excused: number
+  /** How many faults of each kind were made. */
+  readonly faults: Readonly<Record<string, number>>
+}

@@ -1,0 +1,57 @@
+/** Where the locks of a run are. */
+export type Store = 'redis' | 'redis-volatile' | 'sqlite'
+
+/** One fault, and when it is made. */
+export interface PlannedFault {
+  readonly atMs: number
+  readonly kind: 'kill' | 'stop' | 'cut' | 'cut-pushes' | 'delay' | 'half-open' | 'blackhole' | 'restart' | 'writer'
+  /** Which of the processes, where it concerns one. */
+  readonly process: number
+  /** How long it lasts, where it does. */
+  readonly forMs: number
+}
+
+/** Everything about a run that chance decides. It is written down before the run. */
+export interface Plan {
+  readonly seed: number
+  readonly store: Store
+  readonly processes: number
+  readonly ttlMs: number
+  readonly forMs: number
+  readonly faults: readonly PlannedFault[]
+}
+
+const EVERY_MS = 1_000
+/** Each of these as often as it stands here. */
+const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
+  redis: ['kill', 'kill', 'stop', 'stop', 'cut', 'cut-pushes', 'delay', 'half-open', 'blackhole', 'restart'],
+  'redis-volatile': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
+  sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
+}
+
+export function makePlan(store: Store, seed: number, forMs: number): Plan {
+  const random = randomOf(seed)
+  const processes = 8
+  const faults: PlannedFault[] = []
+  let kinds: PlannedFault['kind'][] = []
+  for (let atMs = EVERY_MS; atMs < forMs - EVERY_MS; atMs += EVERY_MS) {
+    // All kinds come before any comes again.
+    if (kinds.length === 0) kinds = [...KINDS[store]]
+    const [kind] = kinds.splice(Math.floor(random() * kinds.length), 1)
+    // One after the other, so that what one process meets with is over before its turn comes again.
+    const process = faults.length % processes
+    faults.push({ atMs, kind: kind as PlannedFault['kind'], process, forMs: Math.round(400 + 1_600 * random()) })
+  }
+  return { seed, store, processes, ttlMs: 800, forMs, faults }
+}
+
+/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}

@@ -1,0 +1,233 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, openSync } from 'node:fs'
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import Database from 'libsql'
+import { checkHistory, type HistoryReport } from 'soloist/conformance'
+import { type RedisProxy, startProxy } from '../support/proxy.js'
+import { type RedisServer, startRedis } from '../support/redis-server.js'
+import type { Plan, PlannedFault } from './plan.js'
+import { timeline } from './timeline.js'
+
+const CLIENT = fileURLToPath(new URL('./children/client.js', import.meta.url))
+/** After a connection was disturbed its client may take so long to hear of everything again. */
+const RECOVERY_MS = 3_000
+/** How long a free lock may stay unnoticed by who waits: a beat, and the lease of a grant to somebody dead. */
+const WAKE_UP_MS = 8_000
+/** How long a fault may take to show that it is there. */
+const LONGEST_MS = 10_000
+
+export interface Ran {
+  readonly report: HistoryReport
+  readonly folder: string
+}
+
+const now = () => Number(process.hrtime.bigint()) / 1e6
+
+interface Client {
+  readonly label: string
+  readonly process: ChildProcess
+}
+
+/** A run as its plan says, in a folder that holds everything that is needed to judge it again. */
+export async function run(plan: Plan, folder: string): Promise<Ran> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'plan.json'), JSON.stringify(plan, null, 2))
+  const chaos = await Chaos.start(plan, folder)
+  try {
+    await chaos.run()
+  } finally {
+    await chaos.end()
+  }
+  return { report: await judge(folder), folder }
+}
+
+/** Judges a run again by what its folder holds. */
+export async function judge(folder: string): Promise<HistoryReport> {
+  const plan: Plan = JSON.parse(await readFile(join(folder, 'plan.json'), 'utf8'))
+  const files = (await readdir(folder)).filter(file => file.endsWith('.jsonl')).sort()
+  const history = (await Promise.all(files.map(file => readFile(join(folder, file), 'utf8')))).join('\n')
+  const seconds = plan.forMs / 1_000
+  // A busy machine does less.
+  const atLeast = { granted: seconds * 3, contended: seconds / 2, faults: plan.faults.length }
+  const report = checkHistory(history, { wakeUpMs: WAKE_UP_MS, atLeast })
+  await writeFile(join(folder, 'timeline.html'), timeline(plan, history, report))
+  return report
+}
+
+class Chaos {
+  readonly #plan: Plan
+  readonly #folder: string
+  readonly #url: string
+  readonly #server: RedisServer | null
+  readonly #proxy: RedisProxy | null
+  readonly #clients: Client[] = []
+  #started = 0
+  #restarted: Promise<void> = Promise.resolve()
+
+  private constructor(plan: Plan, folder: string, url: string, server: RedisServer | null, proxy: RedisProxy | null) {
+    this.#plan = plan
+    this.#folder = folder
+    this.#url = url
+    this.#server = server
+    this.#proxy = proxy
+  }
+
+  static async start(plan: Plan, folder: string): Promise<Chaos> {
+    if (plan.store === 'sqlite') return new Chaos(plan, folder, `sqlite:${join(folder, 'locks.db')}`, null, null)
+    const keeps = ['--appendonly', 'yes', '--appendfsync', 'always']
+    const log = ['--logfile', join(folder, 'redis.log')]
+    const server = await startRedis({ args: plan.store === 'redis' ? [...keeps, ...log] : log })
+    const proxy = await startProxy(server.port)
+    return new Chaos(plan, folder, proxy.url, server, proxy)
+  }
+
+  async run(): Promise<void> {
+    const { processes, faults, forMs } = this.#plan
+    await Promise.all(Array.from({ length: processes }, (_, i) => this.#spawn(i)))
+    const startMs = now()
+    const left: Promise<void>[] = []
+    for (const fault of faults) {
+      await sleep(Math.max(startMs + fault.atMs - now(), 0))
+      const made = this.#make(fault)
+      left.push(made)
+      // It is awaited later.
+      void Promise.allSettled([made])
+    }
+    await Promise.all(left)
+    await sleep(Math.max(startMs + forMs - now(), 0))
+    const exits = this.#clients.map(async ({ process, label }) => {
+      const exited = once(process, 'exit')
+      process.send('end')
+      const [code] = (await Promise.race([exited, sleep(30_000, ['still runs'])])) as [unknown]
+      if (code !== 0) throw new Error(`${label} ended with ${code}: see ${this.#folder}`)
+    })
+    await Promise.all(exits)
+  }
+
+  async end(): Promise<void> {
+    for (const { process } of this.#clients) process.kill('SIGKILL')
+    this.#proxy?.heal()
+    await this.#proxy?.close()
+    await this.#server?.stop()
+  }
+
+  async #spawn(place: number): Promise<void> {
+    const number = this.#started++
+    const label = `process ${number}`
+    const { seed, ttlMs } = this.#plan
+    const log = join(this.#folder, `${String(number).padStart(4, '0')}.jsonl`)
+    const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log })
+    const errors = openSync(join(this.#folder, `${number}.log`), 'a')
+    const process = fork(CLIENT, [argument], { execArgv: [], stdio: ['ignore', errors, errors, 'ipc'] })
+    this.#clients[place] = { label, process }
+    await once(process, 'message')
+  }
+
+  async #make(fault: PlannedFault): Promise<void> {
+    const { kind, forMs } = fault
+    const client = this.#clients[fault.process] as Client
+    const atMs = now()
+    switch (kind) {
+      case 'kill': {
+        const exited = once(client.process, 'exit')
+        this.#write({ event: 'ended', process: client.label, atMs })
+        client.process.kill('SIGKILL')
+        const [, signal] = await exited
+        this.#fault(fault, atMs, signal === 'SIGKILL' ? 1 : 0, { processes: [client.label] })
+        return await this.#spawn(fault.process)
+      }
+      case 'stop': {
+        client.process.kill('SIGSTOP')
+        let hits = 0
+        const untilMs = atMs + forMs
+        // One that waits for its disk stops when that is done.
+        do {
+          await sleep(Math.max(Math.min(untilMs - now(), 200), 20))
+          hits += await isStopped(client.process.pid)
+        } while (now() < untilMs || (hits === 0 && now() < untilMs + LONGEST_MS))
+        client.process.kill('SIGCONT')
+        return this.#fault(fault, atMs, hits, { processes: [client.label] })
+      }
+      case 'writer': {
+        const database = new Database(join(this.#folder, 'locks.db'), { timeout: LONGEST_MS })
+        try {
+          database.exec('BEGIN IMMEDIATE')
+          await sleep(forMs)
+          database.exec('COMMIT')
+        } finally {
+          database.close()
+        }
+        return this.#fault(fault, atMs, 1, {})
+      }
+      case 'restart': {
+        // One after the other, where a busy machine takes longer than until the next.
+        this.#restarted = this.#restarted.then(() => this.#restart(forMs / 4))
+        await this.#restarted
+        return this.#fault(fault, atMs, 1, this.#plan.store === 'redis-volatile' ? { loses: true } : {})
+      }
+      default:
+        return await this.#network(fault, this.#proxy as RedisProxy, atMs)
+    }
+  }
+
+  async #restart(downMs: number): Promise<void> {
+    await this.#server?.kill()
+    await sleep(downMs)
+    await this.#server?.restart()
+  }
+
+  async #network(fault: PlannedFault, proxy: RedisProxy, atMs: number): Promise<void> {
+    const { kind, forMs } = fault
+    // While the server is down nobody may be connected.
+    while (proxy.connections === 0 && now() < atMs + LONGEST_MS) await sleep(20)
+    const { connections, held, slowed } = proxy
+    let hits = connections
+    if (kind === 'cut') proxy.resetAll()
+    if (kind === 'cut-pushes') await proxy.cutPushesBehind()
+    if (kind === 'half-open') proxy.silence('commands')
+    if (kind === 'blackhole') {
+      proxy.blackhole()
+      await sleep(forMs)
+      hits = proxy.held - held
+      proxy.heal()
+    }
+    if (kind === 'delay') {
+      proxy.delayReplies(Math.round(forMs / 3))
+      // Where nothing is answered, since connections are silent or the server is down, nothing is late either.
+      do {
+        await sleep(forMs)
+        hits = proxy.slowed - slowed
+      } while (hits === 0 && now() < atMs + LONGEST_MS)
+      proxy.delayReplies(0)
+    }
+    this.#fault(fault, atMs, hits, {}, RECOVERY_MS)
+  }
+
+  #fault({ kind }: PlannedFault, atMs: number, hits: number, more: object, longerMs = RECOVERY_MS): void {
+    this.#write({ event: 'fault', kind, atMs, untilMs: now() + longerMs, hits, ...more })
+  }
+
+  #write(record: object): void {
+    appendFileSync(join(this.#folder, 'faults.jsonl'), `${JSON.stringify(record)}\n`)
+  }
+}
+
+/** Whether the kernel says that this process is stopped. */
+async function isStopped(pid: number | undefined): Promise<number> {
+  if (process.platform !== 'linux') return 1
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  return /^\d+ \(.*\) [Tt] /.test(stat) ? 1 : 0
+}
+
+/** Keeps what a failure is to be looked at by. */
+export async function keep(folder: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true })
+  // Not the database, whose files come and go.
+  const files = (await readdir(folder)).filter(file => !file.startsWith('locks.db'))
+  for (const file of files) await copyFile(join(folder, file), join(to, file))
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+/** The simulation alone, which needs no servers. */
+export default defineConfig({
+  test: {
+    include: ['test/simulation/locks.test.ts'],
+    pool: 'forks',
+    // What happens is printed as it is, and not line by line with a title.
+    disableConsoleIntercept: true,
+    server: { deps: { external: [/\/dist\//] } },
+  },
+})
