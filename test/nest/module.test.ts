@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Inject, Module } from '@nestjs/common'
+import { Global, Inject, Module } from '@nestjs/common'
 import { MemoryStore, memoryBackend, Soloist } from 'soloist'
 import { currentLease, getSoloistToken, InjectSoloist, Locked, SoloistModule } from 'soloist/nest'
 import { describe, expect, test } from 'vitest'
@@ -165,5 +165,22 @@ describe('closing', () => {
     const app = await start({ imports: [sharing(store, { drainMs: 100 })], providers: [Server] })
     await app.close()
     expect(told).toEqual(['onModuleDestroy', 'beforeApplicationShutdown', 'CLOSED'])
+  })
+
+  test('a global module that is imported later ends before, with locks', async () => {
+    const told: string[] = []
+    class Later {
+      declare solo: Soloist
+      async onApplicationShutdown() {
+        told.push(await this.solo.withLock('a', () => 'ended with a lock'))
+      }
+    }
+    Inject(Soloist)(Later.prototype, 'solo')
+    class LaterModule {}
+    Module({ providers: [Later] })(LaterModule)
+    Global()(LaterModule)
+    const app = await start({ imports: [SoloistModule.forRoot({ store: 'memory:' }), LaterModule] })
+    await app.close()
+    expect(told).toEqual(['ended with a lock'])
   })
 })
