@@ -10,6 +10,7 @@ import type { Child } from './support/child.js'
 import { Site } from './support/expected.js'
 import { Project } from './support/project.js'
 
+const CLOCK = join(import.meta.dirname, '../cron/children/shifted-clock.cjs')
 const root = join(import.meta.dirname, '../..')
 
 describe('Nest 12, as ES modules', () => {
@@ -79,10 +80,12 @@ describe('Nest 11, as `nest new` makes it', () => {
     expect(stderr).not.toMatch(/did not exit|warn/i)
   })
 
-  it('serves, as two instances', async () => {
+  it('serves, as two instances whose clocks are 850 ms apart', async () => {
     const ports = [await freePort(), await freePort()]
-    for (const port of ports) {
-      instances.push(project.start('npm', ['run', 'start:prod'], { PORT: `${port}`, REDIS_URL: redis.url }))
+    for (const [i, port] of ports.entries()) {
+      const clock = { NODE_OPTIONS: `--require ${CLOCK}`, CLOCK_OFFSET_MS: `${i * 850}` }
+      const env = { PORT: `${port}`, REDIS_URL: redis.url, ...clock }
+      instances.push(project.start('npm', ['run', 'start:prod'], env))
     }
     await Promise.all(instances.map(printed => until(printed, /successfully started/)))
     const ask = async (instance: 0 | 1, method: string, path: string) => {
