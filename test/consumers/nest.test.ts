@@ -40,6 +40,11 @@ describe('Nest 12, as ES modules', () => {
     const told = await project.ask<{ ticks: string[] }>(process.execPath, ['dist/main.js'], site.env)
     expect(told).toEqual({
       paid: Array(3).fill({ id: '7', alone: true, lock: 'order:7' }),
+      items: [
+        [200, 'item:number:7'],
+        [403, null],
+      ],
+      guarded: [],
       skipped: [null, 'ran'],
       trigger: 'started',
       synced: ['synced 7', 'synced 7'],
@@ -113,14 +118,14 @@ describe('Nest 11, as `nest new` makes it', () => {
     await expect.poll(() => all(/the report of (\S+) is sent/g).length, { timeout: 20_000 }).toBeGreaterThan(4)
   })
 
-  it('ends with what is under way, and gives everything back', async () => {
+  it('one ends, the other takes over its ticks and ends, and nothing is left', async () => {
     await using solo = connect(redis.url)
-    await Promise.all(
-      instances.map(async child => {
-        child.end('SIGTERM')
-        await child.ended
-      }),
-    )
+    const [behind, ahead] = instances as [Child, Child]
+    const reports = (child: Child) => [...child.stdout.matchAll(/the report of/g)].length
+    await endBy(ahead, 'SIGTERM')
+    const before = reports(behind)
+    await expect.poll(() => reports(behind), { timeout: 20_000 }).toBeGreaterThan(before + 2)
+    await endBy(behind, 'SIGTERM')
     const left: string[] = []
     for await (const { name } of solo.list()) left.push(name)
     // What is known of the cron job, and its ticks, stay.
@@ -163,6 +168,11 @@ function expectEverySecond(ticks: readonly (string | undefined)[]): void {
   const times = ticks.map(tick => Date.parse(String(tick))).sort((a, b) => a - b)
   expect(times.length).toBeGreaterThan(2)
   expect(times).toEqual(times.map((_, i) => Number(times[0]) + i * 1_000))
+}
+
+async function endBy(child: Child, signal: NodeJS.Signals): Promise<void> {
+  child.end(signal)
+  await child.ended
 }
 
 /** Waits until a process has printed something like that. */

@@ -1,7 +1,7 @@
 // A service of Nest 12, as ES modules, of which two instances run in one process. Prints as JSON what they did.
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { Controller, Injectable, Module, Param, Post } from '@nestjs/common'
+import { Controller, Get, Injectable, Module, Param, ParseIntPipe, Post, UseGuards } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { Cron, CronExpression, ScheduleModule } from '@nestjs/schedule'
 import { Soloist } from 'soloist'
@@ -69,6 +69,20 @@ class Orders {
   }
 }
 
+@Controller('items')
+class Items {
+  @Get(':id')
+  @Locked((id: number) => `item:${typeof id}:${id}`)
+  async get(@Param('id', ParseIntPipe) id: number) {
+    return { id, lock: currentLease().name }
+  }
+
+  @UseGuards({ canActivate: () => false })
+  @Get(':id/guarded')
+  @Locked((id: string) => `guarded:${id}`, { meta: 'never taken' })
+  async guarded(@Param('id') _id: string) {}
+}
+
 /** What must not compile. It is never called. */
 export function wrong() {
   class Wrong {
@@ -94,7 +108,7 @@ export function wrong() {
     SoloistModule.forRootAsync({ name: 'other', useFactory: () => ({ store, prefix: `${prefix}other:` }) }),
     ScheduleModule.forRoot(),
   ],
-  controllers: [Orders],
+  controllers: [Orders, Items],
   providers: [Accounts, Reports],
 })
 class AppModule {}
@@ -111,6 +125,14 @@ async function main() {
     return (await response.json()) as unknown
   }
   const paid = await Promise.all([pay(), pay(), pay()])
+  const guarded: string[] = []
+  apps[0].get(Soloist).on('acquired', ({ name }) => guarded.push(name))
+  const items = await Promise.all(
+    ['7', '7/guarded'].map(async path => {
+      const response = await fetch(`http://127.0.0.1:${port}/items/${path}`)
+      return [response.status, ((await response.json()) as { lock?: string }).lock ?? null]
+    }),
+  )
   const skipped = await Promise.all([one.skips(), two.skips()])
   const trigger = await jobOf(one, 'sync').trigger({ id: 7 })
   const synced = await Promise.all([two.sync({ id: 7 }), trigger.result()])
@@ -124,6 +146,8 @@ async function main() {
   console.log(
     JSON.stringify({
       paid,
+      items,
+      guarded: guarded.filter(name => name.startsWith('guarded')),
       skipped: skipped.map(answer => answer ?? null).sort(),
       trigger: trigger.status,
       synced,
