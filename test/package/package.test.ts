@@ -169,6 +169,17 @@ test('without NestJS, or beside one that is too old, its adapter says so when it
   await run('npm', ['uninstall', '@nestjs/common', '@nestjs/core'])
 })
 
+test('beside NestJS, but without croner, an application with cron jobs says so at start', {
+  timeout: INSTALL_MS,
+}, async () => {
+  const nest = ['@nestjs/common', '@nestjs/core'].map(name => `${name}@${manifest.devDependencies[name]}`)
+  await install(...nest, 'reflect-metadata', 'rxjs')
+  expect(JSON.parse(await run(process.execPath, ['nest.cjs']))).toEqual({
+    code: 'BACKEND_UNAVAILABLE',
+    message: expect.stringContaining('"croner", which cannot be loaded: install it'),
+  })
+})
+
 test('a BullMQ that is too old is refused when the adapter is loaded', { timeout: INSTALL_MS }, async () => {
   await install('--legacy-peer-deps', 'bullmq@5.57.0')
   const refusal = await refusalOf(BULLMQ)
