@@ -26,6 +26,8 @@ const TESTS = [
   // What croner makes of patterns.
   'test/cron/schedule',
   'test/cron/once-per-tick',
+  // What Nest injects and finds, and when it calls hooks.
+  'test/nest',
   // All statements, through libsql.
   'test/sqlite',
   'test/conformance/redis-ioredis',

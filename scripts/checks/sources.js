@@ -43,6 +43,8 @@ const MAY_IMPORT = {
   ],
   // Python's locks are no locks of a backend, but they are on Redis.
   'adapters/celery': ['backends/redis', 'errors', 'internal', 'job', 'public'],
+  // The options of decorators are checked where they stand, by the rules of what they are options of.
+  'adapters/nest': ['cron/names', 'cron/options', 'errors', 'internal', 'job/options', 'lock/request', 'public'],
   conformance: ['backend', 'errors', 'public'],
   // The command tells how far a job is by what its locks hold, as the adapter and the job wrote it.
   cli: ['adapters/bullmq/lock/owner', 'internal/job-modes', 'public'],

@@ -5,6 +5,8 @@ import type { Block } from './pages.js'
 export const runElsewhere: Readonly<Record<string, string>> = {
   // Its blocks are pieces of projects: a route, a configuration, a command of a bundler.
   'docs/bundlers-and-test-runners.md': 'test/consumers/docs.test.ts',
+  // Its blocks are the files of an example, which is a project of its own.
+  'docs/nest.md': 'test/consumers/nest.test.ts',
 }
 
 /** A program that makes a worker goes on until somebody ends it. */

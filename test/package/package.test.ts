@@ -12,9 +12,10 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const specifiers = Object.keys(manifest.exports)
   .filter(subpath => subpath !== './package.json')
   .map(subpath => subpath.replace('.', manifest.name))
-/** Its classes extend those of the framework, so it cannot be had without. */
-const ADAPTER = `${manifest.name}/bullmq`
-const alone = specifiers.filter(specifier => specifier !== ADAPTER)
+/** They are made of what a framework has, so they cannot be had without. */
+const BULLMQ = `${manifest.name}/bullmq`
+const NEST = `${manifest.name}/nest`
+const alone = specifiers.filter(specifier => specifier !== BULLMQ && specifier !== NEST)
 const folder = mkdtempSync(join(tmpdir(), 'soloist-package-'))
 
 interface Packed {
@@ -74,7 +75,7 @@ describe('installed without any client library', () => {
     expect(readdirSync(join(folder, 'node_modules')).filter(name => peers.includes(name))).toEqual([])
   })
 
-  test('every subpath can be imported, but for that of a framework; a client is asked for when it is needed', async () => {
+  test('every subpath can be imported, but for those of frameworks; a client is asked for when it is needed', async () => {
     const { names, held, code } = JSON.parse(await run(process.execPath, ['esm.mjs', ...alone]))
     expect(Object.keys(names)).toEqual(alone)
     expect(names['soloist/redis']).toContain('redisBackend')
@@ -151,24 +152,57 @@ test('installed beside the client libraries it works with Redis and SQLite', { t
 
 test('installed beside the framework its adapter can be imported and required', { timeout: INSTALL_MS }, async () => {
   await install(...['ioredis', 'bullmq'].map(name => `${name}@${manifest.devDependencies[name]}`))
-  const code = `import(${JSON.stringify(ADAPTER)}).then(adapter => console.log(typeof adapter.SingletonQueue))`
+  const code = `import(${JSON.stringify(BULLMQ)}).then(adapter => console.log(typeof adapter.SingletonQueue))`
   await expect(run(process.execPath, ['--input-type=module', '--eval', code])).resolves.toBe('function')
-  const required = JSON.parse(await run(process.execPath, ['cjs.cjs', ADAPTER]))
-  expect(required[ADAPTER]).toEqual(expect.arrayContaining(['SingletonQueue', 'SingletonWorker']))
+  const required = JSON.parse(await run(process.execPath, ['cjs.cjs', BULLMQ]))
+  expect(required[BULLMQ]).toEqual(expect.arrayContaining(['SingletonQueue', 'SingletonWorker']))
+})
+
+test('without NestJS, or beside one that is too old, its adapter says so when it is loaded', {
+  timeout: INSTALL_MS,
+}, async () => {
+  expect(await refusalOf(NEST)).toContain('soloist/nest needs the package "@nestjs/common", which cannot be loaded')
+  await install('--legacy-peer-deps', '@nestjs/common@10.4.22', '@nestjs/core@10.4.22', 'reflect-metadata', 'rxjs')
+  const refusal = await refusalOf(NEST)
+  expect(refusal).toContain('@nestjs/common 10.4.22 is installed, which is too old')
+  expect(refusal).toContain("code: 'BACKEND_UNAVAILABLE'")
+  await run('npm', ['uninstall', '@nestjs/common', '@nestjs/core'])
+})
+
+test('beside NestJS, but without croner, an application with cron jobs says so at start', {
+  timeout: INSTALL_MS,
+}, async () => {
+  const nest = ['@nestjs/common', '@nestjs/core'].map(name => `${name}@${manifest.devDependencies[name]}`)
+  await install(...nest, 'reflect-metadata', 'rxjs')
+  expect(JSON.parse(await run(process.execPath, ['nest.cjs']))).toEqual({
+    code: 'BACKEND_UNAVAILABLE',
+    message: expect.stringContaining('"croner", which cannot be loaded: install it'),
+  })
 })
 
 test('a BullMQ that is too old is refused when the adapter is loaded', { timeout: INSTALL_MS }, async () => {
   await install('--legacy-peer-deps', 'bullmq@5.57.0')
+  const refusal = await refusalOf(BULLMQ)
+  expect(refusal).toContain(`bullmq 5.57.0 is installed`)
+  expect(refusal).toContain(`bullmq ${manifest.peerDependencies.bullmq} is supported`)
+  expect(refusal).toContain("code: 'BACKEND_UNAVAILABLE'")
+})
+
+/** What Node prints when a subpath cannot be loaded: the same by `import` and by `require`, but for where. */
+async function refusalOf(specifier: string): Promise<string> {
+  const printed: string[] = []
   for (const [type, code] of [
-    ['module', `import ${JSON.stringify(ADAPTER)}`],
-    ['commonjs', `require(${JSON.stringify(ADAPTER)})`],
+    ['module', `import ${JSON.stringify(specifier)}`],
+    ['commonjs', `require(${JSON.stringify(specifier)})`],
   ]) {
     const { stderr } = await run(process.execPath, [`--input-type=${type}`, '--eval', String(code)]).then(
       () => expect.fail('it was loaded'),
       (failure: { stderr: string }) => failure,
     )
-    expect(stderr).toContain(`bullmq 5.57.0 is installed`)
-    expect(stderr).toContain(`bullmq ${manifest.peerDependencies.bullmq} is supported`)
-    expect(stderr).toContain("code: 'BACKEND_UNAVAILABLE'")
+    printed.push(stderr)
   }
-})
+  const [one = '', two = ''] = printed.map(stderr => /^SoloistError: .*/m.exec(stderr)?.[0])
+  expect(one).not.toBe('')
+  expect(one).toBe(two)
+  return String(printed[0])
+}

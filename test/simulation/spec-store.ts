@@ -108,7 +108,10 @@ export class SpecStore {
     name: string,
   ): { readonly owner: string; readonly notes: number; readonly notBeforeMs: number | null } | null {
     const pending = this.#runs.get(name)?.pending ?? null
-    return pending && { owner: pending.owner, notes: pending.notes.length, notBeforeMs: pending.notBeforeMs }
+    if (pending === null) return null
+    // One that was granted is not put off.
+    const notBeforeMs = this.#find(name, pending.owner)?.held ? null : pending.notBeforeMs
+    return { owner: pending.owner, notes: pending.notes.length, notBeforeMs }
   }
 
   /** Lets go of what has run out, as any look at the lock does. */
@@ -244,7 +247,8 @@ export class SpecStore {
     const displaced = this.#find(name, pending.owner) as Row
     const wasHeld = displaced.held
     const firstMs = pending.firstMs
-    const put = debounce === null ? pending.notBeforeMs : Math.min(now + debounce.waitMs, firstMs + debounce.maxWaitMs)
+    const before = wasHeld ? null : pending.notBeforeMs
+    const put = debounce === null ? before : Math.min(now + debounce.waitMs, firstMs + debounce.maxWaitMs)
     this.#drop(name, displaced.owner)
     this.#endWatch(name, displaced.owner)
     const reply = { status: 'displaced', by: owner } as const

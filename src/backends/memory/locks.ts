@@ -100,6 +100,7 @@ export class Locks {
     const held = { owner, mode, limit, meta, fence: this.#lastFence, acquiredAtMs: now, expiresAtMs: Infinity }
     lock.queue.delete(owner)
     lock.holders.set(owner, held)
+    lock.runs.granted(owner)
     return this.extended(lock, held, ttlMs)
   }
 
@@ -137,7 +138,6 @@ export class Locks {
       const durable = claim.durable === true
       if (!fits(lock, claim) || this.#earlyMs(lock, owner) > 0 || (durable && caller === null)) return
       if (begins && lock.runs.pending?.owner !== owner) lock.runs.beginAlone(owner, note)
-      lock.runs.granted(owner)
       const own = client === caller?.client || durable
       const { fence } = this.hold(lock, claim, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
       if (!own) this.#tell(client, { type: 'granted', name, owner, fence })

@@ -2,6 +2,8 @@ import { SoloistError } from '../../errors.js'
 
 /** The versions that are tested and work, as `peerDependencies` of package.json have them. */
 export const SUPPORTED = {
+  '@nestjs/common': '^11.0.0 || ^12.0.0',
+  '@nestjs/core': '^11.0.0 || ^12.0.0',
   bullmq: '^5.78.0 || ^6.0.0',
   croner: '^11.0.0',
   ioredis: '^5.3.0 || ^6.0.0',

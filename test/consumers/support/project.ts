@@ -7,16 +7,25 @@ import { cacheFolder, fetchLocked, linkTree } from '../../../scripts/fetched.js'
 import { Folder } from './folder.js'
 
 const here = fileURLToPath(new URL('..', import.meta.url))
+const examples = fileURLToPath(new URL('../../../examples', import.meta.url))
+
+interface ProjectOptions {
+  readonly programs?: boolean
+  readonly example?: boolean
+}
 
 /**
- * A folder outside this repository as a user of the package has it: the files of one of `projects/`, the packages that its
+ * A folder outside this repository as a user of the package has it: the files of one of `projects/` or `examples/`, the packages that its
  * lockfile names, and the tarball, installed by npm.
  */
 export class Project extends Folder {
-  /** @param name a folder of `projects/` @param programs whether the project runs the programs of `programs/` */
-  constructor(name: string, { programs = false }: { readonly programs?: boolean } = {}) {
-    const source = join(here, 'projects', name)
-    const fetched = fetchOnce(name, source)
+  /**
+   * @param name a folder of `projects/`, or of `examples/` where that is said
+   * @param programs whether the project runs the programs of `programs/`
+   */
+  constructor(name: string, { programs = false, example = false }: ProjectOptions = {}) {
+    const source = example ? join(examples, name) : join(here, 'projects', name)
+    const fetched = fetchOnce(example ? `example-${name}` : name, source)
     super(name, source)
     if (programs) cpSync(join(here, 'programs'), this.folder, { recursive: true })
     linkTree(join(fetched, 'node_modules'), join(this.folder, 'node_modules'))

@@ -13,6 +13,7 @@ import {
 import { celeryLockKey } from 'soloist/celery'
 import { checkHistory, type OpenStore } from 'soloist/conformance'
 import { type CronOptions, oncePerTick } from 'soloist/cron'
+import type { LockedDecorator, SoloistModuleOptions } from 'soloist/nest'
 import { type RedisBackendOptions, type RedisClient, redisBackend } from 'soloist/redis'
 import { type SqliteBackendOptions, sqliteBackend } from 'soloist/sqlite'
 
@@ -26,6 +27,8 @@ const { hostname: host, port } = new URL(url)
 const connection = { host, port: Number(port) }
 const options: RedisBackendOptions = { prefix }
 const sqlite: SqliteBackendOptions = { prefix }
+export const nest: SoloistModuleOptions = { store: url, prefix, drainMs: 1_000 }
+export type ById = LockedDecorator<[id: string]>
 
 async function ownedBy(backend: Backend): Promise<readonly (string | undefined)[]> {
   const solo = connect(backend)
