@@ -39,7 +39,7 @@ export function guardIn(
   const holds = `name = ${blob(name)} AND owner = ${blob(owner)} AND fence = ${fence}
     AND (expires_ms IS NULL OR expires_ms > ${nowMs()})`
   const row = tx.prepare(
-    `SELECT 1 AS ok FROM soloist_lock WHERE ${holds} UNION ALL SELECT 1 FROM soloist_shared WHERE ${holds}`,
+    `SELECT 1 AS ok FROM soloist_alone WHERE ${holds} UNION ALL SELECT 1 FROM soloist_shared WHERE ${holds}`,
   )
   return row.get() !== undefined
 }
