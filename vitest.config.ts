@@ -6,7 +6,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * server: `npm run test:slow` runs it, and `npm test` all the rest.
  */
 const SLOW = [
-  'test/chaos/*.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
@@ -39,8 +38,8 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: which === 'slow' ? SLOW : ['test/**/*.test.ts'],
-    // The consumers have a configuration of their own.
-    exclude: ['test/consumers/**', ...POSTGRES, ...(which === 'quick' ? SLOW : [])],
+    // These have configurations of their own.
+    exclude: ['test/chaos/**', 'test/consumers/**', ...POSTGRES, ...(which === 'quick' ? SLOW : [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,
