@@ -1,8 +1,15 @@
-import type { Seen } from '../backend.js'
 import { type Decision, isGated } from '../internal/job-decision.js'
 import type { HeldLease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
-import { counted, exclusive, type LockRequest, shared, type TriggerTerms, type TriggerTold } from '../lock/request.js'
+import {
+  counted,
+  exclusive,
+  type LockRequest,
+  NOTHING_SEEN,
+  shared,
+  type TriggerTerms,
+  type TriggerTold,
+} from '../lock/request.js'
 import type { Attempt } from '../lock/waiting/attempt.js'
 import { jobMeta } from './meta.js'
 import type { JobLockNames } from './names.js'
@@ -10,7 +17,6 @@ import type { JobDefinition } from './options.js'
 
 /** How long it is told at least by whom a run was displaced, in milliseconds: longer than an outage may last. */
 const DISPLACED_KEPT_MS = 60_000
-const NOTHING: Seen = { running: null, pending: null, waiting: null }
 
 type ClaimTerms = Pick<
   JobDefinition<unknown, unknown>,
@@ -160,7 +166,7 @@ export class RunClaim {
     this.#attempt = attempt
     const lease = await attempt.result
     // Where the answer to its first step was lost, the next one tells only that it was displaced.
-    if (lease === null) this.#tell({ course: 'queued', seen: NOTHING, noted: null, pending: false })
+    if (lease === null) this.#tell({ course: 'queued', seen: NOTHING_SEEN, noted: null, pending: false })
     return lease
   }
 }

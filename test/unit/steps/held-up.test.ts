@@ -13,9 +13,10 @@ test('an answer that came while this process was held up is read before its time
   await world.clock.flush()
   // Stopped, or with an event loop that was blocked: the answer is there, and nobody has read it.
   world.clock.block(6_000)
-  const going = world.clock.advance(1)
+  await world.clock.advance(1)
+  expect(taking.settled).toBe(false)
   arrives.resolve()
-  await going
+  await world.clock.advance(1)
   expect(taking.value?.name).toBe('a')
 })
 
