@@ -16,7 +16,8 @@ const { values } = parseArgs({
 const { seed, path, weather, runs } = values
 const env = {
   ...process.env,
-  ...(seed === undefined ? {} : { SOLOIST_TEST_SEED: seed }),
+  // The tests start from the same seed each time; whoever looks by hand looks for what is new.
+  SOLOIST_TEST_SEED: seed ?? String(Date.now() % 2 ** 31),
   ...(path === undefined ? {} : { SOLOIST_SIMULATION_PATH: path }),
   ...(weather === undefined ? {} : { SOLOIST_SIMULATION_WEATHER: weather }),
   ...(runs === undefined ? {} : { SOLOIST_SIMULATIONS: runs }),
