@@ -1,6 +1,7 @@
 // A process that makes one operation and kills itself at one boundary of it: before a call is sent, when it was sent and has
-// no reply, or when the reply is there and nothing came of it yet. Boundaries are numbered from 1 as they are met; point 0
-// is none, and then it says how many there are.
+// no reply, or when the reply is there and nothing came of it yet. Boundaries are numbered from 1 as they are met. Before it
+// ends, in either way, it says which it met.
+import { writeSync } from 'node:fs'
 import process from 'node:process'
 import { setImmediate as turn } from 'node:timers/promises'
 import { connect } from 'soloist'
@@ -13,6 +14,9 @@ const { sqliteBackend } = store === 'sqlite' ? await import('soloist/sqlite') : 
 /** A client of the store. */
 const open = () => redisBackend?.(where, { prefix }) ?? sqliteBackend?.(where, { prefix })
 
+/** @param {object} record */
+const say = record => writeSync(1, `${JSON.stringify(record)}\n`)
+
 let met = 0
 /** @type {string[]} */
 const places = []
@@ -22,6 +26,7 @@ async function boundary(place) {
   met += 1
   places.push(place)
   if (met !== point) return
+  say({ places })
   process.kill(process.pid, 'SIGKILL')
   // Nothing more happens here.
   await new Promise(() => {})
@@ -42,10 +47,10 @@ backend.run = async steps => {
 }
 
 /** @param {import('soloist').Lease} lease */
-const tell = ({ name, fence }) => process.stdout.write(`${JSON.stringify({ name, fence })}\n`)
+const tell = ({ name, fence }) => say({ name, fence })
 const solo = connect(backend)
 const other = connect(/** @type {import('soloist').Backend} */ (open()))
 await operations[operation]?.({ solo, other, tell })
 await solo.close()
 await other.close()
-process.stdout.write(`${JSON.stringify({ places })}\n`)
+say({ places })
