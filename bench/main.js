@@ -4,7 +4,7 @@
 // `--write` renews docs/performance.md and its plots from this run; `--from FILE` does so from the JSON of an earlier one.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { bullmqAdds } from './measures/bullmq.js'
+import { queuesOfBullmq } from './measures/bullmq.js'
 import { freeElsewhere, freeOnRedis, functionJobs, hotOnRedis, idleOnRedis, keptOnRedis } from './measures/locks.js'
 import { pipelinedSets } from './measures/pipelined.js'
 import { freeOnPostgres, hotOnPostgres } from './measures/postgres.js'
@@ -76,7 +76,7 @@ async function measure() {
     }
     if (wanted.includes('postgres')) results.postgres = await onPostgres(run)
     if (wanted.includes('start-up')) results.startUp = startUp(redis.url, run.rounds)
-    if (wanted.includes('bullmq')) results.bullmq = await bullmqAdds(run)
+    if (wanted.includes('bullmq')) results.bullmq = await queuesOfBullmq(run)
   } finally {
     redis.stop()
     await file.remove()

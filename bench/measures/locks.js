@@ -1,7 +1,7 @@
 // What locks cost and how fast they change hands, of each contender.
 import { JOBS, PEERS, RAW, SOLOIST } from '../contender.js'
 import { Crew } from '../crew.js'
-import { inRounds } from './rounds.js'
+import { inRounds, WARM_UP_ROUNDS } from './rounds.js'
 
 /** @typedef {{ redis: Awaited<ReturnType<typeof import('../redis.js').startRedis>>, ms: number, rounds: number,
  *   progress: (done: string) => void }} Run */
@@ -70,6 +70,7 @@ export async function hotOnRedis({ redis, ms, rounds, progress }, callers, proce
     urlOf: () => redis.url,
     processes,
     rounds,
+    warmUps: callers < 1_000 ? WARM_UP_ROUNDS : 1,
     progress,
     turn: async crew => {
       const before = await redis.cpuUs()

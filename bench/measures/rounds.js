@@ -1,24 +1,30 @@
 import { Crew } from '../crew.js'
 
 /**
+ * How many rounds warm up and do not count: code that runs often is compiled better, and more code takes longer until it is.
+ * A lock that a thousand want is not such a matter, and takes half a minute a round.
+ */
+export const WARM_UP_ROUNDS = 4
+
+/**
  * Measures several contenders by turns, so that a machine whose speed changes is as fast for one as for the other. The
- * first round warms up and does not count.
+ * first rounds warm up and do not count.
  *
- * @param {{ names: readonly string[], urlOf: (name: string) => string, processes?: number, rounds: number,
+ * @param {{ names: readonly string[], urlOf: (name: string) => string, processes?: number, rounds: number, warmUps?: number,
  *   progress: (done: string) => void, title: string,
  *   turn: (crew: Crew, round: number) => Promise<Record<string, number>> }} options
  * @returns {Promise<Record<string, Record<string, Spread>>>} by contender and figure
  */
-export async function inRounds({ names, urlOf, processes = 1, rounds, progress, title, turn }) {
+export async function inRounds({ names, urlOf, processes = 1, rounds, warmUps = WARM_UP_ROUNDS, progress, title, turn }) {
   const crews = []
   for (const name of names) crews.push(await Crew.start(name, urlOf(name), processes))
   /** @type {Record<string, Record<string, number[]>>} */
   const measured = {}
-  for (let round = 0; round <= rounds; round += 1) {
+  for (let round = 1 - warmUps; round <= rounds; round += 1) {
     for (const crew of crews) {
-      progress(`${title}: ${round === 0 ? 'warm-up' : `round ${round} of ${rounds}`}, ${crew.name}`)
+      progress(`${title}: ${round < 1 ? 'warm-up' : `round ${round} of ${rounds}`}, ${crew.name}`)
       const figures = await turn(crew, round)
-      if (round === 0) continue
+      if (round < 1) continue
       const own = measured[crew.name] ?? {}
       measured[crew.name] = own
       for (const [figure, value] of Object.entries(figures)) own[figure] = [...(own[figure] ?? []), value]
