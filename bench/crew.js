@@ -53,7 +53,7 @@ export class Crew {
 }
 
 /** The next message of a process; a process that ends instead fails the run. @param {import('node:child_process').ChildProcess} child */
-async function answerOf(child) {
+export async function answerOf(child) {
   const ended = new AbortController()
   const early = once(child, 'exit', { signal: ended.signal }).then(
     ([code]) => Promise.reject(new Error(`a process of the benchmark ended with ${code}`)),

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { answerOf } from '../crew.js'
 import { spread } from './rounds.js'
 
 const KINDS = ['BullMQ', 'Soloist', 'Soloist, in two steps']
@@ -27,7 +28,7 @@ export async function queuesOfBullmq({ redis, ms, rounds, progress }) {
   /** @param {string} measure @param {number} amount */
   const measured = async (measure, amount) => {
     const sides = KINDS.map(kind => fork(SIDE, [redis.url, kind]))
-    await Promise.all(sides.map(side => once(side, 'message')))
+    await Promise.all(sides.map(answerOf))
     /** @type {any[][]} */
     const found = KINDS.map(() => [])
     for (let turn = -WARM_UP_TURNS; turn < turns; turn += 1) {
@@ -38,8 +39,9 @@ export async function queuesOfBullmq({ redis, ms, rounds, progress }) {
       for (const k of order) {
         const side = /** @type {import('node:child_process').ChildProcess} */ (sides[k])
         const before = await redis.cpuUs()
+        const answer = answerOf(side)
         side.send({ measure, amount })
-        const [figures] = await once(side, 'message')
+        const figures = await answer
         const serverUs = (await redis.cpuUs()) - before
         if (measure !== 'start') await redis.flush()
         if (turn >= 0) found[k]?.push({ ...figures, serverUs })

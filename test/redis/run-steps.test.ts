@@ -228,3 +228,43 @@ test('a claim that waits durably and is granted while it asks is told in the ans
   const asked = await a.run(acquire(a.claim('lock'), { ticket: 'new' }))
   expect(asked).toMatchObject({ steps: [{ status: 'busy', holder: again.owner }], handed: [{ owner: again.owner }] })
 })
+
+describe('what a trigger of a free lock notes', () => {
+  const claims: readonly Partial<Claim>[] = [
+    {},
+    { noted: true },
+    { durable: true },
+    { noted: true, durable: true },
+    { meta: 'a, b' },
+    { noted: true, durable: true, meta: 'of whom' },
+  ]
+  const all = claims.flatMap(claim => [
+    { ...claim, ttlMs: 60_000 },
+    { ...claim, ttlMs: null },
+  ])
+
+  /** The notes of a lock and how long they and the lock live, without what differs for each claim. */
+  async function left({ name, owner }: Claim): Promise<object> {
+    const { lock, queue, details } = keysOf(name)
+    const notes = Object.entries(await admin.hgetall(details)).map(([field, text]) => [
+      field.replace(owner, 'OWNER'),
+      text.replace(/ \d{16}/, ' FENCE'),
+    ])
+    const lives = await Promise.all([lock, queue, details].map(async key => Math.ceil((await admin.pttl(key)) / 10_000)))
+    expect(await admin.get(lock)).toBe(owner)
+    return { notes: notes.sort(), lives }
+  }
+
+  test.each(all)('is the same alone, among others, and where a lock has two steps: %o', async options => {
+    const a = client('a')
+    const [alone, among, other, twice] = ['alone', 'among', 'other', 'twice'].map(name => a.claim(name, options))
+    if (alone === undefined || among === undefined || other === undefined || twice === undefined) throw new Error()
+    await a.run(trigger(alone))
+    await a.run(trigger(among), trigger(other))
+    await a.run(trigger(twice), release(a.claim('twice')))
+    const expected = await left(twice)
+    expect(await left(alone)).toEqual(expected)
+    expect(await left(among)).toEqual(expected)
+    expect(await left(other)).toEqual(expected)
+  })
+})

@@ -294,43 +294,51 @@ return 0
 `,
   },
   steps: {
-    sha1: '002be19a31a52695f2e72af5d65bd07d1da01744',
+    sha1: 'c1ce1545d21392224cd1fce0bb995b4476421b5d',
     source: `local call, try = redis.call, redis.pcall
 if #KEYS == 4 or #KEYS == 5 then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
 local kind = string.byte(terms)
-local noted = try('HLEN', details)
+local notes = try('HLEN', details)
 if not kind or kind == 33 then -- '!'
-if (noted == 0 or noted == 1) and try('GET', lock) == owner then
-if noted == 0 then
+if (notes == 0 or notes == 1) and try('GET', lock) == owner then
+if notes == 0 then
 call('DEL', lock)
 elseif call('HEXISTS', details, 'o' .. owner) == 1 then
 call('DEL', lock, details)
 else
-noted = nil
+notes = nil
 end
-if noted then
+if notes then
 if kind then call('SET', KEYS[5], ARGV[7], 'PX', string.sub(terms, 2)) end
 return '1'
 end
 end
-elseif noted == 0 then
-local ttl, to_note = terms, ''
+elseif notes == 0 then
+local ttl, noted, durable, meta = terms, '', '', ''
 if kind == 116 then -- 't'
 ttl = string.sub(terms, 2)
 elseif kind == 62 then -- '>'
-ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
 local left = ttl and try('GET', KEYS[5])
 if left and (type(left) ~= 'string' or string.byte(left) == 255) then ttl = nil end
 end
-if tonumber(ttl) and ttl ~= '0' and call('SET', lock, owner, 'PX', ttl, 'NX') then
+local taken
+if ttl == '0' then
+taken = call('SET', lock, owner, 'NX')
+elseif tonumber(ttl) then
+taken = call('SET', lock, owner, 'PX', ttl, 'NX')
+end
+if taken then
 local time = call('TIME')
 local fence = string.format('%d%06d', time[1], time[2])
 local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
 if not last or type(last) == 'string' and #last == #fence and last < fence then
-if to_note == 'n' then
-call('HSET', details, 'o' .. owner, 'xn,' .. ttl .. ',' .. ARGV[2] .. ' ' .. fence)
-call('PEXPIRE', details, ttl + ARGV[3])
+if noted .. meta ~= '' then
+local note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. ARGV[2] .. ' ' .. fence
+if meta ~= '' then note = note .. ',' .. ARGV[7] end
+call('HSET', details, 'o' .. owner, note)
+if ttl ~= '0' then call('PEXPIRE', details, ttl + ARGV[3]) end
 end
 return fence
 end
@@ -475,12 +483,17 @@ elseif holder and not noted[j] then
 letter = '0'
 end
 elseif not holder and not noted[j] then
-local ttl, to_note = terms, ''
+local ttl, note = terms, nil
 if kind == 116 then
 ttl = string.sub(terms, 2)
 elseif kind == 62 then
-ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+local noted, durable, meta
+ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
 if before and string.byte(before) == 255 then ttl = nil end
+if ttl and noted .. meta ~= '' then
+note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. client .. ' ' .. digits(next_fence)
+if meta ~= '' then note = note .. ',' .. ARGV[here + 2] end
+end
 end
 local taken
 if ttl == '0' then
@@ -492,9 +505,9 @@ if taken and taken.err then
 letter, extra = 'e', taken.err
 elseif taken then
 letter = 'g'
-if to_note == 'n' then
-call('HSET', details[j], 'o' .. owner, 'xn,' .. ttl .. ',' .. client .. ' ' .. digits(next_fence))
-expire(details[j], ttl ~= '0' and ttl + idle_ms or nil)
+if note then
+call('HSET', details[j], 'o' .. owner, note)
+if ttl ~= '0' then expire(details[j], ttl + idle_ms) end
 end
 next_fence = next_fence + 1
 end

@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq'
 import { LockTimeoutError } from '../../../errors.js'
-import type { JobLocks, JobStrategy, TriggerAction } from '../../../index.js'
+import type { JobLocks, JobStrategy, Seen, SeenRun, TriggerAction } from '../../../index.js'
 import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
@@ -108,13 +108,7 @@ export class Apart {
     // An earlier trigger with this id was, perhaps. This one is another.
     if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
-    const runs = told.seen
-    const lives = await Promise.all(
-      [runs.running, runs.pending, runs.waiting].map(run =>
-        run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs),
-      ),
-    )
-    const [running = null, pending = null, waiting = null] = lives
+    const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
       await this.#displaced(pending, before.pending === 'displace')
@@ -146,6 +140,17 @@ export class Apart {
       ...seen,
       recovered: false,
     }
+  }
+
+  /** What becomes of the jobs that a trigger met; it does not count as one itself. */
+  async #livesOf(
+    { lock, owner }: Trigger,
+    { running, pending, waiting }: Seen,
+  ): Promise<readonly [Life | null, Life | null, Life | null]> {
+    if (running === null && pending === null && waiting === null) return [null, null, null]
+    const lifeOf = (run: SeenRun | null) =>
+      run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs)
+    return await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
   }
 
   /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */

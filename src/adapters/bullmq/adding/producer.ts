@@ -258,16 +258,7 @@ export class Producer<A> {
   async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
     const { actions, apart } = this.#recipes.of(first.definition, strategy)
     const terms = apart + first.lock
-    const base = {
-      trigger: first,
-      strategy,
-      actions,
-      adding: null,
-      answer: null,
-      item: null,
-      guaranteed: true,
-      error: null,
-    }
+    const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null } as const
     try {
       const known = first.hasOwnId ? await this.#host.lives.own(first.jobId) : undefined
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
@@ -276,20 +267,21 @@ export class Producer<A> {
         const seen = { running: life, pending: null, waiting: null }
         const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
         const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
-        return { ...base, answer, item }
+        return { ...base, answer, item, guaranteed: true, error: null }
       }
       // What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
       const met = first.hasOwnId && (known !== undefined || (await this.#host.solo.jobs.inspect(first.lock)) !== null)
       const fresh = met && follows ? first.underFreshId() : first
       const { trigger, answer } = await this.#apart.trigger(fresh, strategy ?? 'join', actions)
-      const adds = answer.course === 'granted' || answer.course === 'queued'
-      const inLine = answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms
-      return { ...base, trigger, answer, item: adds ? this.#itemOf(trigger, inLine, null) : null }
+      const { course } = answer
+      const inLine = course === 'queued' ? terms.replace(/^!../, '$&l') : terms
+      const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
+      return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {
       const down = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
-      if (!down || this.#host.onBackendFault === 'fail') return { ...base, error }
+      if (!down || this.#host.onBackendFault === 'fail') return { ...base, guaranteed: true, error }
       this.#host.singleton.emit('fault', { during: 'trigger', error, id: first.jobId })
-      return { ...base, item: this.#itemOf(first, terms, null), guaranteed: false }
+      return { ...base, item: this.#itemOf(first, terms, null), guaranteed: false, error: null }
     }
   }
 

@@ -70,12 +70,17 @@ else
         letter = '0'
       end
     elseif not holder and not noted[j] then
-      local ttl, to_note = terms, ''
+      local ttl, note = terms, nil
       if kind == 116 then
         ttl = string.sub(terms, 2)
       elseif kind == 62 then
-        ttl, to_note = string.match(terms, '^>x,(%d+),(n?),%a%a,%d+,,,t?$')
+        local noted, durable, meta
+        ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
         if before and string.byte(before) == 255 then ttl = nil end
+        if ttl and noted .. meta ~= '' then
+          note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. client .. ' ' .. digits(next_fence)
+          if meta ~= '' then note = note .. ',' .. ARGV[here + 2] end
+        end
       end
       local taken
       if ttl == '0' then
@@ -87,9 +92,9 @@ else
         letter, extra = 'e', taken.err
       elseif taken then
         letter = 'g'
-        if to_note == 'n' then
-          call('HSET', details[j], 'o' .. owner, 'xn,' .. ttl .. ',' .. client .. ' ' .. digits(next_fence))
-          expire(details[j], ttl ~= '0' and ttl + idle_ms or nil)
+        if note then
+          call('HSET', details[j], 'o' .. owner, note)
+          if ttl ~= '0' then expire(details[j], ttl + idle_ms) end
         end
         next_fence = next_fence + 1
       end
