@@ -2,11 +2,13 @@
 // - `dist/package.json` says that it is;
 // - modules of Node.js come from `process.getBuiltinModule`, and BullMQ from where optional peers are loaded, since a bundle
 //   that is an ES module may have no `require`;
+// - what `soloist` loads at once is one file (scripts/pack-core.js);
 // - each subpath gets its face for `import`: `index.mjs` with the names that `index.js` exports, and `index.d.mts`.
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { posix } from 'node:path'
 import { absolute, filesBelow, subpaths } from './checks/tree.js'
+import { packCore } from './pack-core.js'
 
 const PEERS = 'dist/internal/peers'
 const require = createRequire(import.meta.url)
@@ -39,6 +41,7 @@ for (const file of filesBelow('dist').filter(path => path.endsWith('.js'))) {
   const changed = withoutRequire(file, text)
   if (changed !== text) writeFileSync(absolute(file), changed)
 }
+packCore('dist/index.js')
 for (const { body, face } of subpaths) {
   writeFileSync(absolute(face.code), faceFor(body.code, face.code))
   writeFileSync(absolute(face.types), `export * from '${relative(face.types, body.code)}'\n`)

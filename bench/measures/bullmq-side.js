@@ -32,15 +32,13 @@ function singletons(where) {
   ]
 }
 
-const [queue, workerFor] = /** @type {ReturnType<typeof singletons>} */ (kinds[kind]?.())
+const make = kinds[kind]
+if (make === undefined) throw new Error(`there are no queues called ${kind}`)
+const [queue, workerFor] = make()
 await queue.waitUntilReady()
-/** How many jobs were taken up, and what to do with the next. */
-let started = 0
+/** What is done when a job is taken up. */
 let onStart = () => {}
-const worker = workerFor(async () => {
-  started += 1
-  onStart()
-})
+const worker = workerFor(async () => onStart())
 await worker.waitUntilReady()
 worker.on('error', error => {
   throw error

@@ -15,7 +15,16 @@ export const WARM_UP_ROUNDS = 4
  *   turn: (crew: Crew, round: number) => Promise<Record<string, number>> }} options
  * @returns {Promise<Record<string, Record<string, Spread>>>} by contender and figure
  */
-export async function inRounds({ names, urlOf, processes = 1, rounds, warmUps = WARM_UP_ROUNDS, progress, title, turn }) {
+export async function inRounds({
+  names,
+  urlOf,
+  processes = 1,
+  rounds,
+  warmUps = WARM_UP_ROUNDS,
+  progress,
+  title,
+  turn,
+}) {
   const crews = []
   for (const name of names) crews.push(await Crew.start(name, urlOf(name), processes))
   /** @type {Record<string, Record<string, number[]>>} */

@@ -53,7 +53,7 @@ npm run bench -- --only free,hot --rounds 3
 
 Every figure on this page is from one run of \`${results.command}\` on ${results.date}: ${results.machine}, one Redis server on loopback without
 persistence; ${named.join(', ')}. Each contender has processes of its own. They are measured by turns of
-${results.turnMs} ms, ${results.rounds} rounds after one that warms up${fewer(results)}; figures are medians of the rounds, and the thin line in a plot goes from the
+${results.turnMs} ms, ${results.rounds} rounds${fewer(results)} after those that warm up; figures are medians of the rounds, and the thin line in a plot goes from the
 least to the most. **Compare ratios, not absolute figures**: another machine gives other ones. Where Soloist is behind, it says so.`,
   ]
   if (results.free !== undefined) parts.push(freePart(results))
@@ -62,6 +62,7 @@ least to the most. **Compare ratios, not absolute figures**: another machine giv
   if (results.kept !== undefined) parts.push(keptPart(results.kept))
   if (results.stores !== undefined) parts.push(storesPart(results.stores))
   if (results.startUp !== undefined) parts.push(startUpPart(results.startUp))
+  if (results.jobs !== undefined) parts.push(jobsPart(results.jobs))
   if (results.bullmq !== undefined) parts.push(bullmqPart(results.bullmq))
   return parts.join('\n\n')
 }
@@ -201,18 +202,59 @@ Milliseconds beyond those that Node itself takes to start and end:
 ${tableOf(['', 'median', 'rounds'], rows)}`
 }
 
-/** @param {Record<string, any>} bullmq */
-function bullmqPart(bullmq) {
-  const rows = Object.entries(bullmq).map(([kind, { perSecond, clientUs, serverUs, ratio: times }]) => [
-    `\`${kind}\``,
-    short(perSecond),
-    times.toFixed(2),
-    short(clientUs),
-    short(serverUs),
+/** @param {Record<string, any>} jobs by store */
+function jobsPart(jobs) {
+  const rows = Object.entries(jobs).map(([store, { perSecond, clientUs, p50Ms, p99Ms }]) => [
+    store,
+    short(perSecond.median),
+    short(clientUs.median),
+    short(p50Ms.median),
+    short(p99Ms.median),
   ])
-  return `## Adding to a queue of BullMQ
+  return `## Jobs that are functions
 
-Distinct jobs, 50 adds at a time ([how](decisions/fused-with-bullmq.md)):
+100 callers, each with a job of a key of its own that does nothing ([how](decisions/one-engine.md)):
 
-${tableOf(['', 'adds/s', 'of `Queue.add`', 'CPU of the client, µs', 'CPU of the server, µs'], rows)}`
+${tableOf(['store', 'jobs/s', 'CPU of the client, µs', 'p50 ms', 'p99 ms'], rows)}`
+}
+
+/** @param {{ add: Record<string, any>, work: Record<string, any>, start: Record<string, any> }} bullmq */
+function bullmqPart({ add, work, start }) {
+  const rows = (/** @type {Record<string, any>} */ table) =>
+    Object.entries(table).map(
+      ([
+        kind,
+        {
+          perSecond,
+          clientUs,
+          serverUs,
+          ratio: { median, least, most },
+        },
+      ]) => [
+        kind,
+        short(perSecond),
+        median.toFixed(2),
+        `${least.toFixed(2)} to ${most.toFixed(2)}`,
+        short(clientUs),
+        short(serverUs),
+      ],
+    )
+  const columns = ["of BullMQ's", 'rounds', 'CPU of the client, µs', 'CPU of the server, µs']
+  return `## Queues of BullMQ
+
+\`Queue\` and \`Worker\` beside \`SingletonQueue\` and \`SingletonWorker\`, by turns ([how](decisions/fused-with-bullmq.md)). In two steps: with
+\`singleton.solo\`, where the locks need not be on the queue's Redis. Distinct jobs, 50 adds at a time:
+
+${tableOf(['', 'adds/s', ...columns], rows(add))}
+
+Jobs that do nothing, by one worker, 20 at a time:
+
+${tableOf(['', 'jobs/s', ...columns], rows(work))}
+
+From adding a job to an idle queue until it is taken up, in ms:
+
+${tableOf(
+  ['', 'p50', 'p99'],
+  Object.entries(start).map(([kind, { p50Ms, p99Ms }]) => [kind, short(p50Ms), short(p99Ms)]),
+)}`
 }

@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url)
 const sourceOf = built => built.replace(/^dist\//, 'src/').replace(/(?:\.d)?\.(m?)[jt]s$/, '.$1ts')
 
 /** What only the build makes. */
-const made = new Set(['dist/package.json', ...subpaths.flatMap(({ face }) => [face.code, face.types])])
+const made = new Set(['dist/package.json', 'dist/core.js', ...subpaths.flatMap(({ face }) => [face.code, face.types])])
 
 function problemsOfFiles() {
   const problems = []

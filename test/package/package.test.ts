@@ -53,7 +53,7 @@ describe('the tarball', () => {
       .flatMap(file => [file.replace(/ts$/, 'js'), file.replace(/(m?)ts$/, 'd.$1ts')])
       .map(file => `dist/${file}`)
     const faces = built.filter(file => /(^dist|s\/[^/]+|conformance|dist\/cron)\/index\.(d\.ts|js)$/.test(file))
-    built.push('dist/package.json', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
+    built.push('dist/package.json', 'dist/core.js', ...faces.map(file => file.replace(/ts$|js$/, 'm$&')))
     // With the plots that a page shows.
     const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
       .filter(file => /\.(?:md|svg)$/.test(file))

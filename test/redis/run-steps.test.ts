@@ -250,7 +250,9 @@ describe('what a trigger of a free lock notes', () => {
       field.replace(owner, 'OWNER'),
       text.replace(/ \d{16}/, ' FENCE'),
     ])
-    const lives = await Promise.all([lock, queue, details].map(async key => Math.ceil((await admin.pttl(key)) / 10_000)))
+    const lives = await Promise.all(
+      [lock, queue, details].map(async key => Math.ceil((await admin.pttl(key)) / 10_000)),
+    )
     expect(await admin.get(lock)).toBe(owner)
     return { notes: notes.sort(), lives }
   }

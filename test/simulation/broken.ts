@@ -204,19 +204,28 @@ export async function load({ fault, file, from, to }: Pick<Broken, 'fault' | 'fi
 }> {
   const folder = await mkdtemp(join(tmpdir(), 'soloist-broken-'))
   await cp(DIST, folder, { recursive: true })
-  const path = join(folder, file)
-  const text = await readFile(path, 'utf8')
+  const { path, text, before, after } = await partOf(folder, file)
   if (text.split(from).length !== 2) {
     await rm(folder, { recursive: true })
     throw new Error(
       `"${fault}" changes a text that dist/${file} has ${text.split(from).length - 1} times, and not once`,
     )
   }
-  await writeFile(
-    path,
-    text.replace(from, () => to),
-  )
+  await writeFile(path, before + text.replace(from, () => to) + after)
   const require = createRequire(import.meta.url)
   const library: Library & StoreLibrary = require(join(folder, 'index.js'))
   return { library, dispose: () => rm(folder, { recursive: true }) }
+}
+
+/** Where the text of a built file stands: in that file, or with others in the one that the build makes of them. */
+async function partOf(folder: string, file: string) {
+  const core = join(folder, 'core.js')
+  const all = await readFile(core, 'utf8')
+  const start = all.indexOf(`modules['dist/${file}'] = `)
+  if (start < 0) {
+    const path = join(folder, file)
+    return { path, before: '', text: await readFile(path, 'utf8'), after: '' }
+  }
+  const end = all.indexOf('\nreturn exports\n', start)
+  return { path: core, before: all.slice(0, start), text: all.slice(start, end), after: all.slice(end) }
 }
