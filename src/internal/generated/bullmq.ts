@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '12b48124457475102fe38670a75d49c9f323a5b3',
+    sha1: '8b0ae81707d032efbdea314dd153cd0ed94ab596',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -129,7 +129,9 @@ todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .
 if meta then words[#words + 1] = meta end
 if note then words[#words + 1] = note end
 if without then words[#words + 1] = without end
-return step(terms, owner, words, true)
+local letter, told, granted = step(terms, owner, words, true)
+if letter == 'G' then return 't', { told, '', '', '', '', '', '0' }, granted end
+return letter, told, granted
 end
 local function not_before()
 return tonumber(string.match(call('HGET', terms.details, 'p') or '', '^p%d+,%d+,%d*,(%d*),') or nil)

@@ -163,7 +163,10 @@ local function trigger(owner, running, pending, without)
   if meta then words[#words + 1] = meta end
   if note then words[#words + 1] = note end
   if without then words[#words + 1] = without end
-  return step(terms, owner, words, true)
+  local letter, told, granted = step(terms, owner, words, true)
+  -- The lock was free, and there is nobody to tell of.
+  if letter == 'G' then return 't', { told, '', '', '', '', '', '0' }, granted end
+  return letter, told, granted
 end
 
 -- Before when the pending run is not to start, in ms; nil: as soon as it can.
