@@ -4,6 +4,7 @@ import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
 import { checkMs, checkOptionNames, checkOptions, checkSignal, checkText, type OptionNames } from '../internal/check.js'
 import { soon } from '../internal/real-time.js'
+import { returnable } from '../internal/returnable.js'
 import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import { exclusive } from '../lock/request.js'
@@ -187,25 +188,15 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
   /**
    * Every term from now on, the present one first; `null` whenever nobody leads. A term that was short may be left out.
    * A change by `resign()` is told at once, one by a leader's death within `ttlMs` and a beat of the store, 4 seconds at
-   * most.
+   * most. It ends when the loop is left, and `return()` ends it at once, also while it waits for the next term.
    *
    * Held after abort or rejection: what was held before; it only looks.
    *
    * @throws SoloistError `ABORTED` when the signal fired; `BACKEND_UNAVAILABLE` after an outage of about 30 seconds;
    *   `CLOSED`
    */
-  async *observe(options: CampaignOptions = {}): AsyncGenerator<LeaderState | null, void, undefined> {
-    const signal = checkedSignal(options)
-    let last: LeaderState | null | undefined
-    for (;;) {
-      if (signal?.aborted) throw aborted(signal)
-      const state = await this.#locker.inspect(this.#locks.term)
-      const leader = stateOf(state)
-      if (last === undefined || leader?.owner !== last?.owner || leader?.fence !== last?.fence) {
-        last = leader
-        yield leader
-      } else await this.#change(state, leader, signal)
-    }
+  observe(options: CampaignOptions = {}): AsyncGenerator<LeaderState | null, void, undefined> {
+    return returnable(returned => this.#observe(options, returned))
   }
 
   /** As `resign()`, but reports a failure as a `fault` event. */
@@ -215,6 +206,35 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
       await this.resign()
     } catch (error) {
       if (term !== null) this.#locker.onReleaseFault(term.lease, error)
+    }
+  }
+
+  async *#observe(
+    options: CampaignOptions,
+    returned: AbortController,
+  ): AsyncGenerator<LeaderState | null, void, undefined> {
+    const signal = checkedSignal(options)
+    let last: LeaderState | null | undefined
+    while (!returned.signal.aborted) {
+      if (signal?.aborted) throw aborted(signal)
+      const state = await this.#locker.inspect(this.#locks.term)
+      const leader = stateOf(state)
+      if (last === undefined || leader?.owner !== last?.owner || leader?.fence !== last?.fence) {
+        last = leader
+        yield leader
+        continue
+      }
+      const ended = new AbortController()
+      const stops = [returned.signal, ...(signal === null ? [] : [signal])].map(each =>
+        onAbort(each, () => ended.abort()),
+      )
+      try {
+        await this.#change(state, leader, ended.signal)
+      } catch (error) {
+        if (!ended.signal.aborted) throw error
+      } finally {
+        for (const stop of stops) stop()
+      }
     }
   }
 
@@ -254,7 +274,13 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
     while (this.#standing === standing) {
       const term = await this.#elected(signal)
       if (term === null) continue
-      if (this.#standing !== standing) return await term.lease[Symbol.asyncDispose]()
+      if (this.#standing !== standing) return await term[Symbol.asyncDispose]()
+      if (!term.isValid) {
+        // It was over before anybody was told of it.
+        const reason = await term.over
+        if (reason?.code === 'CLOSED') throw reason
+        continue
+      }
       this.#term = term
       this.#tell('elected', term)
       for (const caller of [...this.#callers]) caller.resolve(term)
