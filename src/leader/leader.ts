@@ -20,9 +20,11 @@ const RETRY_MS = 1_000
 const LOOK_MS = 500
 /** The shortest time between two questions after a leader. */
 const SHORTEST_LOOK_MS = 100
-/** How often a leader is asked to resign that cannot hear it yet, and how long lies between. */
-const ASKS = 20
-const ASK_AGAIN_MS = 50
+/** How often a leader is asked to resign that has not given way yet. */
+const ASKS = 24
+/** What lies between, at first and at most: about a second in all. */
+const ASK_AGAIN_MS = 5
+const LONGEST_ASK_AGAIN_MS = 50
 
 /** How a candidate stands. Every field is optional. */
 export interface LeaderOptions {
@@ -156,24 +158,39 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
 
   /**
    * Asks whoever leads, in this process or any other, to resign. It does so as soon as it hears of it, hands over to the
-   * next candidate, and stands again behind all others.
+   * next candidate, and stands again behind all others. Resolves when it has, or after about a second: the leader may be
+   * stopped, or its event loop blocked.
    *
    * Held after abort or rejection: what was held before; the leader may have been asked.
    *
-   * @returns whether a leader was told, or gave way meanwhile
+   * @returns whether there was a leader that was told, or gave way meanwhile
    * @throws SoloistError `BACKEND_UNAVAILABLE` or `CLOSED`
    */
   async requestResign(): Promise<boolean> {
     const asked = await this.current()
     if (asked === null) return false
     const { owner } = asked
-    for (let asks = 0; asks < ASKS; asks += 1) {
-      if (await this.#locker.release({ name: this.#locks.stop, owner })) return true
-      // A leader can be asked once it holds `stop`, which may be under way. Or somebody else has asked it.
-      await this.#pause(ASK_AGAIN_MS, null)
-      if ((await this.current())?.owner !== owner) return true
+    const { term, stop } = this.#locks
+    const over = new AbortController()
+    const heard = this.#locker.watching.hear(term, owner)
+    // Where the store is away, the questions below say so.
+    heard.ending.then(
+      () => over.abort(),
+      () => over.abort(),
+    )
+    try {
+      let told = false
+      for (let asks = 0; asks < ASKS; asks += 1) {
+        // A leader holds `stop` a little later than its term. One that did not hear that it was granted takes it once more,
+        // and has not heard then that somebody released it. Or somebody else has asked.
+        told = (await this.#locker.release({ name: stop, owner })) || told
+        await this.#pause(Math.min(ASK_AGAIN_MS * 2 ** asks, LONGEST_ASK_AGAIN_MS), over.signal)
+        if ((await this.current())?.owner !== owner) return true
+      }
+      return told
+    } finally {
+      heard.leave()
     }
-    return false
   }
 
   /**

@@ -246,11 +246,43 @@ describe('a leader that is asked to resign', () => {
   it('learns of it at its next renewal when it was not told', async () => {
     const { first, next } = await two()
     first.link.onPush = () => {}
-    expect(await candidate().leader.requestResign()).toBe(true)
-    await use.world.clock.flush()
-    expect(next.settled).toBe(false)
-    await use.world.clock.advance(4_000)
+    const asked = watch(candidate().leader.requestResign())
+    await use.world.clock.advance(1_500)
+    expect([asked.value, next.settled]).toEqual([true, false])
+    await use.world.clock.advance(2_500)
     expect(next.settled).toBe(true)
+  })
+
+  it('is asked again when the request met a lock whose grant it had not heard of, and took anew', async () => {
+    const first = candidate('first', 60_000)
+    const gate = new AbortController()
+    // The store has granted it, and the answer is lost after somebody released it; then the question is sent again.
+    first.link.fate = (_, step) => {
+      if (step?.kind !== 'acquire' || step.claim.name !== 'leader-stop:main' || gate.signal.aborted) return 'pass'
+      return { answersAfter: once(gate.signal, 'abort').then(() => Promise.reject(new Error('the connection broke'))) }
+    }
+    const term = await first.leader.campaign()
+    await use.world.clock.flush()
+    expect(use.world.owners('leader-stop:main')).toEqual([term.owner])
+    const asked = watch(candidate().leader.requestResign())
+    await use.world.clock.flush()
+    expect(use.world.owners('leader-stop:main')).toEqual([])
+    gate.abort()
+    await use.world.clock.flush()
+    expect([use.world.owners('leader-stop:main'), term.isValid]).toEqual([[term.owner], true])
+    await use.world.clock.advance(50)
+    expect([asked.value, term.isValid]).toEqual([true, false])
+  })
+
+  it('says so when it cannot hear for a second, and gives way when it does', async () => {
+    const { first, term, next } = await two()
+    first.link.onPush = () => {}
+    const asks = Array.from({ length: 20 }, () => watch(candidate().leader.requestResign()))
+    await use.world.clock.advance(1_500)
+    expect(asks.map(({ value }) => value)).toContain(true)
+    expect(asks.every(({ settled }) => settled)).toBe(true)
+    await use.world.clock.advance(3_000)
+    expect([term.isValid, next.settled]).toEqual([false, true])
   })
 
   it('hears of it also when the store refused the lock by which it is asked, at first', async () => {
