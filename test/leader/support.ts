@@ -102,6 +102,8 @@ export class Fleet implements AsyncDisposable {
       })
     })
     await ready
+    // So that what is measured is no first connection of who asks leaders to resign.
+    await this.#solo.inspect('leader:main')
   }
 
   /** Ends the present term in this way, and waits for the next. */
