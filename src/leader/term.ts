@@ -61,8 +61,6 @@ export class HeldTerm implements Term, AsyncDisposable {
     })
     this.#stops.push(onAbort(lease.signal, () => this.#finish(lease.signal.reason, lease.signal.reason)))
     this.#stops.push(locker.onClose(() => this.#close()))
-    // Closing may have begun after the grant was answered and before this.
-    if (locker.isClosing) this.#close()
     if (this.#reason === null) void this.#hear()
   }
 
@@ -138,8 +136,10 @@ export class HeldTerm implements Term, AsyncDisposable {
         if (told) await this.#locker.pause(RETRY_MS * (0.5 + this.#locker.random() / 2), signal)
         if (this.#reason === null) return await this.#heard(await this.#locker.acquire(request))
       } catch (error) {
-        // Else the term is over, and nobody asks for it.
-        if (this.#reason === null && !told) this.#locker.news.fault(lease, 'shared', 'wait', error)
+        if (this.#reason !== null) return
+        // Closing began after the grant was answered, and before this term heard of its beginning.
+        if (error instanceof SoloistError && error.code === 'CLOSED') return this.#close()
+        if (!told) this.#locker.news.fault(lease, 'shared', 'wait', error)
       }
     }
   }

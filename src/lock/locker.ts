@@ -229,11 +229,6 @@ export class Locker
     }
   }
 
-  /** Whether closing has begun. */
-  get isClosing(): boolean {
-    return this.#closing !== null
-  }
-
   /** Whether nothing but taking locks is refused, if anything. */
   get isOpen(): boolean {
     return this.#closing === null || this.#closing.draining
