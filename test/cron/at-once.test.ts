@@ -26,7 +26,7 @@ afterAll(async () => {
 describe.each(['redis', 'sqlite'] as const)(
   'a thousand calls for one tick from each of four processes, on %s',
   kind => {
-    test.each([
+    test.each<[string, OncePerTickOptions]>([
       ['', {}],
       [' with recover', { recover: true }],
     ])('run it once%s, and each is told so', { timeout: 120_000 }, async (_, options) => {

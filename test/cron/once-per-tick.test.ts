@@ -399,22 +399,14 @@ describe('tickOf', () => {
   const at = new Date('2026-03-01T02:00:00.012Z')
 
   it('is that for which the package cron fires, but for the hours around a change of the clocks', () => {
-    const patterns = [
-      '* * * * *',
-      '0 3 * * *',
-      '30 2 * * *',
-      '*/20 1-3 * * *',
-      '0 0 31 * *',
-      '0 0 29 2 *',
-      '0 9 * * 1-5',
-    ]
+    const patterns = ['*/30 * * * *', '0 3 * * *', '30 2 * * *', '*/20 1-3 * * *', '0 0 31 * *', '0 9 * * 1-5']
     const changes = [Date.parse('2026-03-29T01:00Z'), Date.parse('2026-10-25T01:00Z')]
-    const others = ['2026-01-30T12:00Z', '2026-12-30T12:00Z', '2028-02-28T12:00Z'].map(text => Date.parse(text))
+    const others = ['2026-01-31T00:00Z', '2026-12-31T12:00Z', '2028-02-29T00:00Z'].map(text => Date.parse(text))
     const differ: { at: number; nearMs: number }[] = []
     for (const pattern of patterns) {
       const time = new CronTime(pattern, 'Europe/Berlin')
       for (const middle of [...changes, ...others]) {
-        for (let at = middle - 86_400_000; at < middle + 86_400_000; ) {
+        for (let at = middle - 43_200_000; at < middle + 43_200_000; ) {
           const fires = time.getNextDateFrom(new Date(at), 'Europe/Berlin').toMillis()
           const tick = tickOf(pattern, { timezone: 'Europe/Berlin', at: fires }).getTime()
           expect(tick, `${pattern} at ${new Date(fires).toISOString()}`).toBeLessThanOrEqual(fires)
