@@ -399,9 +399,9 @@ describe('tickOf', () => {
   const at = new Date('2026-03-01T02:00:00.012Z')
 
   it('is that for which the package cron fires, but for the hours around a change of the clocks', () => {
-    const patterns = ['*/30 * * * *', '0 3 * * *', '30 2 * * *', '*/20 1-3 * * *', '0 0 31 * *', '0 9 * * 1-5']
+    const patterns = ['0 3 * * *', '30 2 * * *', '*/20 1-3 * * *', '0 9 * * 1-5']
     const changes = [Date.parse('2026-03-29T01:00Z'), Date.parse('2026-10-25T01:00Z')]
-    const others = ['2026-01-31T00:00Z', '2026-12-31T12:00Z', '2028-02-29T00:00Z'].map(text => Date.parse(text))
+    const others = [Date.parse('2028-02-29T00:00Z')]
     const differ: { at: number; nearMs: number }[] = []
     for (const pattern of patterns) {
       const time = new CronTime(pattern, 'Europe/Berlin')

@@ -4,7 +4,8 @@ import { connect } from 'soloist'
 import { oncePerTick } from 'soloist/cron'
 import { answer } from '../../support/crowd-member.js'
 
-const solo = connect(process.argv[2])
+// On a busy machine thousands of calls for one SQLite file take longer than a call may by default.
+const solo = connect(process.argv[2], { callTimeoutMs: 60_000 })
 
 answer({
   /** Calls so often for one tick, and tells what the calls came to. */

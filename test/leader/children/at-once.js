@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'soloist'
 import { answer } from '../../support/crowd-member.js'
 
-const solo = connect(process.argv[2])
+// On a busy machine thousands of calls for one SQLite file take longer than a call may by default.
+const solo = connect(process.argv[2], { callTimeoutMs: 60_000 })
 const now = () => Number(process.hrtime.bigint()) / 1e6
 let leaders = []
 /** What became of each campaign that has ended: `null`, or the code of its error. */
