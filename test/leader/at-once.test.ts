@@ -45,7 +45,7 @@ describe.each(['redis', 'sqlite'] as const)('a thousand candidates in each of fo
     await using solo = connect(url)
     await crowd.ask('stand', Array(CANDIDATES).fill('main'))
     const waiting = async () => (await solo.inspect('leader:main'))?.waiting
-    // More than three processes have, so each stands with some, and at least one with all.
+    // So many that each of the processes has some.
     await expect.poll(waiting, { timeout: 60_000 }).toBeGreaterThan((PROCESSES - 1) * CANDIDATES)
     const leading = await crowd.ask<number[]>('leading')
     expect(leading.flat()).toHaveLength(1)
