@@ -14,7 +14,7 @@ import { type CheckedCron, type CronOptions, checkCron } from './options.js'
 import type { TickOutcome } from './outcome.js'
 import { Pattern } from './pattern.js'
 import { note, type RunOrder, runTick, type TickWork } from './run.js'
-import { claimTick, type Tick, TickHold } from './tick.js'
+import { claimTick, clockOffsetMs, type Tick, TickHold } from './tick.js'
 
 /** The longest time without a look at the clock, which may be set, or have gone on while the machine slept. */
 const LONGEST_SLEEP_MS = 30_000
@@ -193,13 +193,17 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     const { name } = this
     const known = await this.#insist(null, Infinity, async () => {
       await changeEntry(this.#locker, name, entry => this.#planned(entry, nowMs))
-      return await readEntry(this.#locker, name)
+      const askedMs = this.#locker.clock.wallMs()
+      const read = await readEntry(this.#locker, name)
+      return read === null
+        ? null
+        : { ...read, offsetMs: clockOffsetMs(read.atMs, askedMs, this.#locker.clock.wallMs()) }
     })
     if (known === null) return
-    const { entry, atMs } = known
+    const { entry, offsetMs } = known
     const { last } = entry
     const tickMs = this.#times.latest(nowMs)
-    this.#compareClock(atMs - this.#locker.clock.wallMs(), this.#nextMs)
+    this.#compareClock(offsetMs, this.#nextMs)
     // It runs elsewhere, or its process died, perhaps when no other was up.
     if (this.#options.recovers && last !== undefined && last.result === undefined) this.#come(last.tick, true)
     const sinceMs = Math.max(last?.tick ?? 0, entry.since)
@@ -273,13 +277,11 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
     const { keepForMs, ttlMs, recovers, maxRunMs, catchUp } = this.#options
     // What is caught up may be older than ticks are kept: then what is known of the job tells whether it ran.
     const offMs = caughtUp ? Math.max(this.#locker.clock.wallMs() - tickMs, 0) : 0
-    const tick: Tick = { name: this.name, scheduledAtMs: tickMs, keepForMs: keepForMs + offMs, ttlMs, recovers, owner }
+    const onClock = (offsetMs: number) => this.#compareClock(offsetMs, tickMs)
+    const kept = { scheduledAtMs: tickMs, keepForMs: keepForMs + offMs, ttlMs }
+    const tick: Tick = { name: this.name, ...kept, recovers, owner, onClock }
     const hold = await claimTick(this.#locker, tick, this.#stopping.signal)
-    if (!(hold instanceof TickHold)) {
-      if (hold.status === 'refused') this.#compareClock(tickMs + hold.offMs - this.#locker.clock.wallMs(), tickMs)
-      return hold
-    }
-    this.#compareClock(hold.offsetMs, tickMs)
+    if (!(hold instanceof TickHold)) return hold
     const plan = () => this.#plan()
     const order = { name: this.name, scheduledAtMs: tickMs, caughtUp, maxRunMs, ttlMs, plan, noted: catchUp }
     let turn: HeldLease | null | { readonly by: string }

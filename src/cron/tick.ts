@@ -21,6 +21,8 @@ export interface Tick {
   readonly recovers: boolean
   /** Who asks. The same for every attempt, so that a grant whose answer was lost is found again. */
   readonly owner: string
+  /** Told by how much the store's clock is ahead of this instance's, in milliseconds. */
+  readonly onClock?: (offsetMs: number) => void
 }
 
 /** What a claim of a tick came to, where it is not this instance's. */
@@ -31,16 +33,13 @@ export class TickHold {
   readonly lease: HeldLease
   /** When it was granted, by the store's clock. */
   readonly startedMs: number
-  /** By how much the store's clock is ahead of this instance's, in milliseconds. */
-  readonly offsetMs: number
   /** Whether the instance that ran it before has died. */
   readonly recovered: boolean
   readonly #keepForMs: number
 
-  constructor(lease: HeldLease, startedMs: number, offsetMs: number, recovered: boolean, keepForMs: number) {
+  constructor(lease: HeldLease, startedMs: number, recovered: boolean, keepForMs: number) {
     this.lease = lease
     this.startedMs = startedMs
-    this.offsetMs = offsetMs
     this.recovered = recovered
     this.#keepForMs = keepForMs
   }
@@ -115,10 +114,9 @@ async function claimOnce(locker: Locker, tick: Tick, lock: string): Promise<Held
  */
 async function judged(locker: Locker, tick: Tick, lease: HeldLease, recovering: boolean): Promise<TickHold | NotMine> {
   const { keepForMs, scheduledAtMs, recovers } = tick
-  const storeMs = await storeTime(locker, lease)
+  const storeMs = await storeTime(locker, lease, tick)
   const offMs = Math.round(storeMs - scheduledAtMs)
-  const offsetMs = storeMs - locker.clock.wallMs()
-  const hold = new TickHold(lease, storeMs, offsetMs, recovering, Math.ceil(keepForMs + Math.max(-offMs, 0)))
+  const hold = new TickHold(lease, storeMs, recovering, Math.ceil(keepForMs + Math.max(-offMs, 0)))
   if (-offMs > keepForMs || (offMs > keepForMs && !recovering)) {
     await hold.giveBack()
     return { status: 'refused', why: offMs > 0 ? 'late' : 'early', offMs }
@@ -129,11 +127,24 @@ async function judged(locker: Locker, tick: Tick, lease: HeldLease, recovering: 
 }
 
 /** The store's time. Not that of the fence, which is ahead of a clock that was set back. */
-async function storeTime(locker: Locker, lease: HeldLease): Promise<number> {
+async function storeTime(locker: Locker, lease: HeldLease, { onClock }: Tick): Promise<number> {
   try {
-    return (await locker.inspect(lease.name))?.atMs ?? lease.fence / 1_000
+    const askedMs = locker.clock.wallMs()
+    const state = await locker.inspect(lease.name)
+    if (state === null) return lease.fence / 1_000
+    onClock?.(clockOffsetMs(state.atMs, askedMs, locker.clock.wallMs()))
+    return state.atMs
   } catch (error) {
     await lease[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/**
+ * By how much the store's clock is ahead of this instance's, or behind when negative, at the least. The store told its time
+ * somewhere between the question and the moment at which the answer was read, which is late where the event loop was blocked.
+ */
+export function clockOffsetMs(storeMs: number, askedMs: number, readMs: number): number {
+  if (storeMs < askedMs) return storeMs - askedMs
+  return Math.max(storeMs - readMs, 0)
 }

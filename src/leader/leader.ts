@@ -4,6 +4,7 @@ import { SoloistError } from '../errors.js'
 import { onAbort } from '../internal/abort.js'
 import { checkMs, checkOptionNames, checkOptions, checkSignal, checkText, type OptionNames } from '../internal/check.js'
 import { soon } from '../internal/real-time.js'
+import { returnable } from '../internal/returnable.js'
 import { outsideBlocks } from '../lock/holding/blocks.js'
 import type { Locker } from '../lock/locker.js'
 import { exclusive } from '../lock/request.js'
@@ -19,9 +20,11 @@ const RETRY_MS = 1_000
 const LOOK_MS = 500
 /** The shortest time between two questions after a leader. */
 const SHORTEST_LOOK_MS = 100
-/** How often a leader is asked to resign that cannot hear it yet, and how long lies between. */
-const ASKS = 20
-const ASK_AGAIN_MS = 50
+/** How often a leader is asked to resign that has not given way yet. */
+const ASKS = 24
+/** What lies between, at first and at most: about a second in all. */
+const ASK_AGAIN_MS = 5
+const LONGEST_ASK_AGAIN_MS = 50
 
 /** How a candidate stands. Every field is optional. */
 export interface LeaderOptions {
@@ -155,24 +158,39 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
 
   /**
    * Asks whoever leads, in this process or any other, to resign. It does so as soon as it hears of it, hands over to the
-   * next candidate, and stands again behind all others.
+   * next candidate, and stands again behind all others. Resolves when it has, or after about a second: the leader may be
+   * stopped, or its event loop blocked.
    *
    * Held after abort or rejection: what was held before; the leader may have been asked.
    *
-   * @returns whether a leader was told, or gave way meanwhile
+   * @returns whether there was a leader that was told, or gave way meanwhile
    * @throws SoloistError `BACKEND_UNAVAILABLE` or `CLOSED`
    */
   async requestResign(): Promise<boolean> {
     const asked = await this.current()
     if (asked === null) return false
     const { owner } = asked
-    for (let asks = 0; asks < ASKS; asks += 1) {
-      if (await this.#locker.release({ name: this.#locks.stop, owner })) return true
-      // A leader can be asked once it holds `stop`, which may be under way. Or somebody else has asked it.
-      await this.#pause(ASK_AGAIN_MS, null)
-      if ((await this.current())?.owner !== owner) return true
+    const { term, stop } = this.#locks
+    const over = new AbortController()
+    const heard = this.#locker.watching.hear(term, owner)
+    // Where the store is away, the questions below say so.
+    heard.ending.then(
+      () => over.abort(),
+      () => over.abort(),
+    )
+    try {
+      let told = false
+      for (let asks = 0; asks < ASKS; asks += 1) {
+        // A leader holds `stop` a little later than its term. One that did not hear that it was granted takes it once more,
+        // and has not heard then that somebody released it. Or somebody else has asked.
+        told = (await this.#locker.release({ name: stop, owner })) || told
+        await this.#pause(Math.min(ASK_AGAIN_MS * 2 ** asks, LONGEST_ASK_AGAIN_MS), over.signal)
+        if ((await this.current())?.owner !== owner) return true
+      }
+      return told
+    } finally {
+      heard.leave()
     }
-    return false
   }
 
   /**
@@ -187,25 +205,15 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
   /**
    * Every term from now on, the present one first; `null` whenever nobody leads. A term that was short may be left out.
    * A change by `resign()` is told at once, one by a leader's death within `ttlMs` and a beat of the store, 4 seconds at
-   * most.
+   * most. It ends when the loop is left, and `return()` ends it at once, also while it waits for the next term.
    *
    * Held after abort or rejection: what was held before; it only looks.
    *
    * @throws SoloistError `ABORTED` when the signal fired; `BACKEND_UNAVAILABLE` after an outage of about 30 seconds;
    *   `CLOSED`
    */
-  async *observe(options: CampaignOptions = {}): AsyncGenerator<LeaderState | null, void, undefined> {
-    const signal = checkedSignal(options)
-    let last: LeaderState | null | undefined
-    for (;;) {
-      if (signal?.aborted) throw aborted(signal)
-      const state = await this.#locker.inspect(this.#locks.term)
-      const leader = stateOf(state)
-      if (last === undefined || leader?.owner !== last?.owner || leader?.fence !== last?.fence) {
-        last = leader
-        yield leader
-      } else await this.#change(state, leader, signal)
-    }
+  observe(options: CampaignOptions = {}): AsyncGenerator<LeaderState | null, void, undefined> {
+    return returnable(returned => this.#observe(options, returned))
   }
 
   /** As `resign()`, but reports a failure as a `fault` event. */
@@ -215,6 +223,35 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
       await this.resign()
     } catch (error) {
       if (term !== null) this.#locker.onReleaseFault(term.lease, error)
+    }
+  }
+
+  async *#observe(
+    options: CampaignOptions,
+    returned: AbortController,
+  ): AsyncGenerator<LeaderState | null, void, undefined> {
+    const signal = checkedSignal(options)
+    let last: LeaderState | null | undefined
+    while (!returned.signal.aborted) {
+      if (signal?.aborted) throw aborted(signal)
+      const state = await this.#locker.inspect(this.#locks.term)
+      const leader = stateOf(state)
+      if (last === undefined || leader?.owner !== last?.owner || leader?.fence !== last?.fence) {
+        last = leader
+        yield leader
+        continue
+      }
+      const ended = new AbortController()
+      const stops = [returned.signal, ...(signal === null ? [] : [signal])].map(each =>
+        onAbort(each, () => ended.abort()),
+      )
+      try {
+        await this.#change(state, leader, ended.signal)
+      } catch (error) {
+        if (!ended.signal.aborted) throw error
+      } finally {
+        for (const stop of stops) stop()
+      }
     }
   }
 
@@ -254,7 +291,13 @@ export class Leader extends EventEmitter<LeaderEvents> implements AsyncDisposabl
     while (this.#standing === standing) {
       const term = await this.#elected(signal)
       if (term === null) continue
-      if (this.#standing !== standing) return await term.lease[Symbol.asyncDispose]()
+      if (this.#standing !== standing) return await term[Symbol.asyncDispose]()
+      if (!term.isValid) {
+        // It was over before anybody was told of it.
+        const reason = await term.over
+        if (reason?.code === 'CLOSED') throw reason
+        continue
+      }
       this.#term = term
       this.#tell('elected', term)
       for (const caller of [...this.#callers]) caller.resolve(term)

@@ -29,11 +29,14 @@ export interface Term {
   assertValid(): void
 }
 
+/** After a question for the lock `stop` that failed the next one follows within this long, and not before half of it. */
+const RETRY_MS = 500
+
 /** Why a term is over, where its holder gave it up. */
 export type Resignation = 'resigned' | 'asked'
 
 /** A term as the client that leads sees it. */
-export class HeldTerm implements Term {
+export class HeldTerm implements Term, AsyncDisposable {
   readonly name: string
   readonly value: string | null
   readonly lease: HeldLease
@@ -88,9 +91,19 @@ export class HeldTerm implements Term {
 
   /** Ends the term, then hands the lock over. Without effect when it is over. */
   async resign(how: Resignation): Promise<void> {
+    this.#giveUp(how)
+    await this.lease.release()
+  }
+
+  /** As `resign('resigned')`, but reports a failure as a `fault` event. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#giveUp('resigned')
+    await this.lease[Symbol.asyncDispose]()
+  }
+
+  #giveUp(how: Resignation): void {
     const why = how === 'asked' ? 'the leader was asked to resign' : 'the leader resigned'
     this.#finish(new SoloistError('LEASE_LOST', `${why}: ${JSON.stringify(this.name)}`), null)
-    await this.lease.release()
   }
 
   /** Its client begins to close, and no candidate is to wait until it has. */
@@ -111,28 +124,37 @@ export class HeldTerm implements Term {
 
   /**
    * Holds the lock `stop` in the name of this term. Whoever wants it to resign releases that, and the store pushes it to
-   * here. If the push is lost, the next renewal finds it.
+   * here. If the push is lost, the next renewal finds it. A store that does not grant it is asked again.
    */
   async #hear(): Promise<void> {
     const { lease } = this
     const { owner, termMs: ttlMs } = lease
-    const request = { ...shared(this.#stop), ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, owner }
-    try {
-      const stop = await this.#locker.acquire({ ...request, signal: this.#controller.signal })
-      this.#asked = stop
-      if (this.#reason !== null) return void (await stop[Symbol.asyncDispose]())
-      this.#locker.watching.until(this.#stop, owner).then(
-        () => this.#resignOnRequest(),
-        // The store is away, or this client ends: the lease of `stop` tells the rest.
-        () => {},
-      )
-      onAbort(stop.signal, () => {
-        if (stop.signal.reason.code === 'LEASE_LOST') this.#resignOnRequest()
-      })
-    } catch (error) {
-      // The term is over, or the store is away: a term that cannot be asked to resign is a term all the same.
-      if (this.#reason === null) this.#locker.news.fault(lease, 'shared', 'wait', error)
+    const { signal } = this.#controller
+    const request = { ...shared(this.#stop), ttlMs, waitMs: Infinity, holdForMs: 0, meta: null, owner, signal }
+    for (let told = false; this.#reason === null; told = true) {
+      try {
+        if (told) await this.#locker.pause(RETRY_MS * (0.5 + this.#locker.random() / 2), signal)
+        if (this.#reason === null) return await this.#heard(await this.#locker.acquire(request))
+      } catch (error) {
+        if (this.#reason !== null) return
+        // Closing began after the grant was answered, and before this term heard of its beginning.
+        if (error instanceof SoloistError && error.code === 'CLOSED') return this.#close()
+        if (!told) this.#locker.news.fault(lease, 'shared', 'wait', error)
+      }
     }
+  }
+
+  async #heard(stop: HeldLease): Promise<void> {
+    this.#asked = stop
+    if (this.#reason !== null) return await stop[Symbol.asyncDispose]()
+    this.#locker.watching.until(this.#stop, stop.owner).then(
+      () => this.#resignOnRequest(),
+      // The store is away, or this client ends: the lease of `stop` tells the rest.
+      () => {},
+    )
+    onAbort(stop.signal, () => {
+      if (stop.signal.reason.code === 'LEASE_LOST') this.#resignOnRequest()
+    })
   }
 
   #resignOnRequest(): void {

@@ -20,7 +20,7 @@ const MARGIN_MS = 2_500
 /** What an instance wrote down. */
 export interface Line {
   readonly pid: number
-  readonly event: 'begin' | 'end' | 'outcome' | 'SIGKILL' | 'SIGSTOP'
+  readonly event: 'begin' | 'end' | 'outcome' | 'came' | 'missed' | 'SIGKILL' | 'SIGSTOP'
   readonly tick: number
   readonly fence: number
   readonly status?: string
@@ -75,7 +75,8 @@ export async function runFleet({ url, scheduler, seconds, stoppedMs, job = {} }:
     await sleep(Math.max(fromMs + seconds * 1_000 - MARGIN_MS - Date.now(), MARGIN_MS))
     const untilMs = Date.now() - MARGIN_MS
     const exits = [second, third].map(({ child }) => ended(child))
-    for (const { child } of [second, third]) child.stdin.write('end\n')
+    // However late they are: each goes on until it has come to the last tick that is looked at.
+    for (const { child } of [second, third]) child.stdin.write(`end ${untilMs}\n`)
     await Promise.all(exits)
     const everyMs = scheduler === 'soloist' ? 1_000 : 2_000
     return storyOf(linesIn(folder), Math.ceil(fromMs / everyMs) * everyMs, untilMs, everyMs)

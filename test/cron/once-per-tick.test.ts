@@ -1,3 +1,4 @@
+import { CronTime } from 'cron'
 import type { Soloist } from 'soloist'
 import { crons, type OncePerTickOptions, oncePerTick, type TickRun, tickOf } from 'soloist/cron'
 import { describe, expect, it } from 'vitest'
@@ -396,6 +397,26 @@ describe('what cannot be taken', () => {
 
 describe('tickOf', () => {
   const at = new Date('2026-03-01T02:00:00.012Z')
+
+  it('is that for which the package cron fires, but for the hours around a change of the clocks', () => {
+    const patterns = ['0 3 * * *', '30 2 * * *', '*/20 1-3 * * *', '0 9 * * 1-5']
+    const changes = [Date.parse('2026-03-29T01:00Z'), Date.parse('2026-10-25T01:00Z')]
+    const others = [Date.parse('2028-02-29T00:00Z')]
+    const differ: { at: number; nearMs: number }[] = []
+    for (const pattern of patterns) {
+      const time = new CronTime(pattern, 'Europe/Berlin')
+      for (const middle of [...changes, ...others]) {
+        for (let at = middle - 43_200_000; at < middle + 43_200_000; ) {
+          const fires = time.getNextDateFrom(new Date(at), 'Europe/Berlin').toMillis()
+          const tick = tickOf(pattern, { timezone: 'Europe/Berlin', at: fires }).getTime()
+          expect(tick, `${pattern} at ${new Date(fires).toISOString()}`).toBeLessThanOrEqual(fires)
+          if (tick !== fires) differ.push({ at: fires, nearMs: Math.min(...changes.map(ms => Math.abs(ms - fires))) })
+          at = fires
+        }
+      }
+    }
+    expect(differ.filter(({ nearMs }) => nearMs > 3_600_000)).toEqual([])
+  })
 
   it('is the last time of a pattern or an interval, for a timer that fires a little early or late', () => {
     const two = new Date('2026-03-01T02:00:00Z')

@@ -392,6 +392,21 @@ describe('a store whose clock is off against that of the instance', () => {
     expect(told).toEqual([{ name: 'nightly', offsetMs: 5 * MINUTE, intervalMs: MINUTE }])
   })
 
+  it('is not told of where only the event loop was blocked while the answer was there', async () => {
+    const { world } = use
+    const one = new Instance({ overlap: 'allow' }, '* * * * * *')
+    const { link } = one.client
+    const blocked = () => {
+      world.clock.block(2_500)
+      return Promise.resolve()
+    }
+    // The store tells its time, and then nothing runs here for longer than the time between two ticks.
+    link.fate = method => (method === 'inspect' ? { answersAfter: blocked() } : 'pass')
+    await advance(1_000)
+    expect(one.runs.length).toBeGreaterThan(0)
+    expect(one.told).toEqual([])
+  })
+
   it('by more than ticks are kept runs nothing, and is told once', async () => {
     const { world } = use
     let behindMs = 0

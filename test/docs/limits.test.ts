@@ -137,9 +137,9 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'name of a cron job': bytes(constant('cron/names.ts', 'LONGEST_NAME_BYTES')),
     '`ttlMs` of a term': preset(ms(constant('leader/leader.ts', 'DEFAULT_TTL_MS'))),
     'while nobody leads, `observe` looks every': ms(constant('leader/leader.ts', 'LOOK_MS')),
-    'a leader that cannot hear yet is asked to resign': `${constant('leader/leader.ts', 'ASKS')} times, every ${ms(
+    'a leader that does not give way is asked to resign': `${constant('leader/leader.ts', 'ASKS')} times, after ${ms(
       constant('leader/leader.ts', 'ASK_AGAIN_MS'),
-    )}`,
+    )} and then up to every ${ms(constant('leader/leader.ts', 'LONGEST_ASK_AGAIN_MS'))}`,
     '`keepForMs`': preset(ms(constant('cron/options.ts', 'DEFAULT_KEEP_FOR_MS'))),
     '`ttlMs` of a run': preset(ms(constant('cron/options.ts', 'DEFAULT_TTL_MS'))),
     '`lateMs`': preset(ms(constant('cron/options.ts', 'DEFAULT_LATE_MS'))),

@@ -12,6 +12,11 @@ const TTL_MS = 450
 /** Beyond the ttl, for the messages. A run that is to show it has the machine to itself; this one shares it. */
 const TAKE_OVER_MS = process.env.SOLOIST_LEADER_CHANGES === undefined ? 10_000 : 1_000
 
+/** Where nobody is dead or away, so that the next leads after one message. */
+const GRACEFUL: readonly Cause[] = ['resign', 'ask']
+/** One that takes longer is told apart. */
+const SLOW_MS = 50
+
 /** Half of the changes are graceful. */
 const CAUSES: Readonly<Record<string, readonly Cause[]>> = {
   redis: ['resign', 'kill', 'ask', 'stop', 'resign', 'block', 'ask', 'partition'],
@@ -63,7 +68,11 @@ function summary(changes: readonly Change[]): string {
     const at = (part: number) => (times[Math.floor(part * (times.length - 1))] as number).toFixed(1)
     return `  ${cause.padEnd(9)} ${String(all.length).padStart(3)}: ms until the next leads: median ${at(0.5)}, most ${at(1)}`
   })
-  return lines.join('\n')
+  const slow = changes.filter(({ cause, tookMs }) => GRACEFUL.includes(cause) && tookMs > SLOW_MS)
+  const where = slow.map(({ cause, tookMs, heardMs }) => {
+    return `  ${cause} took ${tookMs.toFixed(1)} ms; the leader before heard of it after ${heardMs?.toFixed(1) ?? '?'} ms`
+  })
+  return [...lines, ...where].join('\n')
 }
 
 function group(changes: readonly Change[]): Map<Cause, Change[]> {

@@ -23,6 +23,8 @@ export interface Change {
   readonly fence: number
   /** From the moment the cause was set until the next candidate knew that it leads. */
   readonly tookMs: number
+  /** From then until the leader before knew that it leads no more; `null`: it has not said so. */
+  readonly heardMs: number | null
 }
 
 /** The moments in which a term was valid for sure. */
@@ -68,6 +70,8 @@ export class Fleet implements AsyncDisposable {
   /** No candidate: it asks leaders to resign. */
   readonly #solo: Soloist
   #leader: Elected | null = null
+  /** When each term was over, by those who led. */
+  readonly #over = new Map<number, number>()
   #onElected: () => void = () => {}
 
   constructor(store: { readonly url: string; readonly redisPort: number | null }, ttlMs: number) {
@@ -91,12 +95,15 @@ export class Fleet implements AsyncDisposable {
         candidate.said.push(line)
         const { event, fence, atMs } = JSON.parse(line)
         if (event === 'ready') resolve()
+        if (event === 'lost') this.#over.set(fence, atMs)
         if (event !== 'elected' || fence <= (this.#leader?.fence ?? 0)) return
         this.#leader = { candidate, fence, atMs }
         this.#onElected()
       })
     })
     await ready
+    // So that what is measured is no first connection of who asks leaders to resign.
+    await this.#solo.inspect('leader:main')
   }
 
   /** Ends the present term in this way, and waits for the next. */
@@ -108,7 +115,9 @@ export class Fleet implements AsyncDisposable {
     const sinceMs = nowMs()
     const afterwards = await this.#cause(cause, candidate)
     const next = await this.#electedAfter(fence, cause)
-    this.changes.push({ cause, fence: next.fence, tookMs: next.atMs - sinceMs })
+    const overMs = this.#over.get(fence)
+    const heardMs = overMs === undefined ? null : overMs - sinceMs
+    this.changes.push({ cause, fence: next.fence, tookMs: next.atMs - sinceMs, heardMs })
     await afterwards()
   }
 

@@ -85,6 +85,17 @@ test('a tick that is too old for the store is refused', async () => {
   expect(ticks).toEqual([])
 })
 
+test.each([
+  ['pattern', Cron('nonsense')],
+  ['time zone', Cron('* * * * *', { timeZone: 'Mars/Base' })],
+])('a %s that cannot be read is told at start, with the method it is of', async (_what, cron) => {
+  const { Reports } = reports()
+  decorate(Reports, 'send', cron, OncePerTick())
+  const started = start({ imports: [sharing(new MemoryStore())], providers: [Reports] })
+  const message = expect.stringContaining('@OncePerTick Reports.send: ')
+  await expect(started).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message })
+})
+
 describe('the tick of a moment', () => {
   const tickOf = (cronTime: unknown, options: object, at: string) => {
     class Service {

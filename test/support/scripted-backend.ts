@@ -97,6 +97,12 @@ export class ScriptedBackend implements Backend {
     this.#next.set(method, [...(this.#next.get(method) ?? []), ...fates])
   }
 
+  /** From now on everything passes. */
+  calm(): void {
+    this.#next.clear()
+    this.fate = 'pass'
+  }
+
   /** How many steps and other calls were sent, of one method or of all. */
   count(method?: Method): number {
     return this.sent.filter(sent => method === undefined || sent.method === method).length

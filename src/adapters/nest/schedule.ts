@@ -1,4 +1,5 @@
 import { tickOf } from '../../cron/index.js'
+import { SoloistError } from '../../errors.js'
 import { wallMs } from '../../internal/real-time.js'
 import { refused, type Site } from './method.js'
 
@@ -48,8 +49,13 @@ export function tickAtOf(prototype: object, { key, what }: Site): TickAt {
     const metadata = cronMetadata((prototype as Record<string | symbol, unknown>)[key])
     if (metadata === null) throw refused(`${what} has no @Cron of @nestjs/schedule`)
     tickAt = tickAtBy(metadata, what)
-    // What cannot be taken is told now.
-    tickAt(wallMs())
+    // What cannot be taken is told now, and of which method.
+    try {
+      tickAt(wallMs())
+    } catch (error) {
+      if (!(error instanceof SoloistError) || error.code !== 'INVALID_ARGUMENT') throw error
+      throw new SoloistError('INVALID_ARGUMENT', `${what}: ${error.message}`, { cause: error.cause ?? error })
+    }
     ofClass.set(key, tickAt)
   }
   return tickAt

@@ -1,7 +1,7 @@
 // One instance that runs the cron job `tick`, and whose event loop is blocked now and then. Arguments: the store's URL, a
 // file, the scheduler, how long it is blocked at most, and the options of the job as JSON. What happens it writes to the
 // file, as lines of JSON, before it goes on: so that outlives it. Commands, one a line: `kill` and `stop` (itself, in its
-// next run), `end`.
+// next run), and `end TIME`: once it has come to a tick of that time or later.
 import { openSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +16,12 @@ const note = line => writeSync(record, `${JSON.stringify({ pid: process.pid, ...
 
 /** What is to happen to this process in its next run. */
 let inNextRun = null
+/** The latest tick that this instance came to, or missed. */
+let latest = 0
+const came = (event, tick) => {
+  note({ event, tick })
+  latest = Math.max(latest, tick)
+}
 
 async function work(scheduledAt, fence) {
   note({ event: 'begin', tick: scheduledAt.getTime(), fence })
@@ -31,7 +37,10 @@ async function work(scheduledAt, fence) {
   note({ event: 'end', tick: scheduledAt.getTime(), fence })
 }
 
-/** As @node-cron/redis-coordinator 0.1 does it: the key is there for as long as the run takes. */
+/**
+ * What @node-cron/redis-coordinator 0.1 does, by its source: the key is set if there is none, for as long as `ttlMs`, and is
+ * deleted when the run has ended, by whoever set it. The package itself is not in the registry, so this stands for it.
+ */
 function ownCoordinator() {
   const redis = new Redis(url)
   const key = name => `node-cron:lock:${name}`
@@ -49,7 +58,9 @@ if (scheduler === 'soloist') {
   const schedule = cron(solo, 'tick', '* * * * * *', JSON.parse(options), run => work(run.scheduledAt, run.fence))
   schedule.on('tick', ({ scheduledAt, outcome }) => {
     note({ event: 'outcome', tick: scheduledAt.getTime(), status: outcome.status, fence: outcome.fence ?? null })
+    came('came', scheduledAt.getTime())
   })
+  schedule.on('missed', ({ until }) => came('missed', until.getTime()))
   schedule.on('clock', () => {})
   schedule.on('failed', () => {})
   end = () => schedule.stop()
@@ -61,6 +72,10 @@ if (scheduler === 'soloist') {
     ...{ missedExecutionTolerance: 1_900, suppressMissedWarning: true },
     runCoordinator: scheduler === 'node-cron' ? coordinator(solo) : ownCoordinator(),
   })
+  for (const event of ['execution:started', 'execution:skipped']) {
+    task.on(event, ({ date }) => came('came', date.getTime()))
+  }
+  task.on('execution:missed', ({ date }) => came('missed', date.getTime()))
   end = () => task.destroy()
 }
 
@@ -69,7 +84,11 @@ createInterface({ input: process.stdin })
     if (line === 'kill') inNextRun = 'SIGKILL'
     else if (line === 'stop') inNextRun = 'SIGSTOP'
     else {
+      const untilMs = Number(line.split(' ')[1])
+      while (latest < untilMs) await sleep(20)
       await end()
+      // What it tells of the last run is told after that.
+      await new Promise(resolve => setImmediate(resolve))
       process.exit()
     }
   })
