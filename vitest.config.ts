@@ -11,6 +11,7 @@ const SLOW = [
   'test/cron/loading.test.ts',
   'test/faults/failover.test.ts',
   'test/faults/kill/*.test.ts',
+  'test/leader/at-once.test.ts',
   'test/leader/chaos.test.ts',
   'test/process/*.test.ts',
   'test/redis/link/sentinel.test.ts',
