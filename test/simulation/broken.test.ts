@@ -14,7 +14,11 @@ describe('the simulation', () => {
   it.each(broken)('finds that $fault', async one => {
     const { library, dispose } = await load(one)
     try {
-      const found = simulate(library, one.weather ?? 'wild', { seed, runs: MOST_RUNS, shrinks: false })
+      const found = simulate(library, one.subject ?? 'locks', one.weather ?? 'wild', {
+        seed,
+        runs: MOST_RUNS,
+        shrinks: false,
+      })
       await expect(found).rejects.toThrow(/Property failed/)
       const message = await found.then(
         () => '',

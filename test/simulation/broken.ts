@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { StoreLibrary } from './compare.js'
-import type { Weather } from './simulate.js'
-import type { Library } from './world.js'
+import type { Subject, Weather } from './simulate.js'
+import type { Library } from './stage.js'
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 
@@ -17,6 +17,8 @@ export interface Broken {
   readonly file: string
   readonly from: string
   readonly to: string
+  /** In whose simulation it shows; default: that of locks. */
+  readonly subject?: Subject
   /** In which weather it shows; default: the wild one. */
   readonly weather?: Weather
   /** A part of what the simulation says of it. */
@@ -32,7 +34,7 @@ const STORE = 'backends/memory/store.js'
 const STORED = 'backends/memory/locks.js'
 
 /** The memory backend with one fault, which comparing it with the specification has to find. */
-export const brokenStores: readonly Omit<Broken, 'weather' | 'shows'>[] = [
+export const brokenStores: readonly Omit<Broken, 'subject' | 'weather' | 'shows'>[] = [
   {
     fault: 'a release removes whoever holds the lock, without asking who that is',
     file: STORE,

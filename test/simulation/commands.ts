@@ -1,14 +1,21 @@
 import fc from 'fast-check'
 import { type Fate, PLAIN, type PushFate } from './machine.js'
+import type { StageSchedule } from './stage.js'
 
 /** What is asked for: a mutex or read/write lock `a`, and a semaphore `s` that writers use too. */
 export type Kind = 'mutex' | 'reader' | 'permit' | 'whole'
 
-const process = fc.nat(2)
-const which = fc.nat(7)
+export const process = fc.nat(2)
+export const which = fc.nat(7)
 const kind = fc.constantFrom<Kind>('mutex', 'mutex', 'reader', 'permit', 'whole')
 const ttlMs = fc.constantFrom(100, 300, 300, 1_000, 4_000)
 const ms = fc.constantFrom(1, 40, 300, 1_000, 4_000)
+
+/** Messages arrive, and time passes. */
+export const going = fc.oneof(
+  fc.record({ do: fc.constant('deliver' as const), count: fc.constantFrom(1, 1, 2, 5) }),
+  fc.record({ do: fc.constant('pass' as const), ms }),
+)
 
 /** What may happen next. */
 const command = fc.oneof(
@@ -30,10 +37,10 @@ const command = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('detach' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('attach' as const), process, which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('unlock' as const), which }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.constantFrom(1, 1, 2, 5) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('pass' as const), ms }) },
+  { weight: 12, arbitrary: going },
 )
-const disturbance = fc.oneof(
+/** What may go wrong with a process. */
+export const disturbance = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('crash' as const), process }) },
   {
     weight: 1,
@@ -54,9 +61,10 @@ const disturbance = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('gap' as const), process }) },
 )
-export type Command =
-  | (typeof command extends fc.Arbitrary<infer T> ? T : never)
-  | (typeof disturbance extends fc.Arbitrary<infer T> ? T : never)
+type Made<T> = T extends fc.Arbitrary<infer V> ? V : never
+/** What may happen to any process, whatever it does. */
+export type Happening = Made<typeof going> | Exclude<Made<typeof disturbance>, { readonly do: 'crash' | 'close' }>
+export type Command = Made<typeof command> | Made<typeof disturbance>
 
 const late = fc.constantFrom(0, 20, 400, 2_000, 6_000)
 const anyFate = fc.oneof(
@@ -92,46 +100,30 @@ const anyPush = fc.oneof(
 )
 
 /** All that a run is made of, apart from the order in which messages arrive. */
-export interface Schedule {
+export interface Schedule extends StageSchedule {
   readonly commands: readonly Command[]
-  /** What becomes of each call, and of each push, in turn. */
-  readonly fates: readonly Fate[]
-  readonly pushes: readonly PushFate[]
-  /** Whether the clocks of the processes go at different speeds. */
-  readonly skew: boolean
   /** A bit for each command: whether the next one is made in the same turn of the event loop, so that they travel together. */
   readonly together: number
-  /** Whether what met with a fault once is spared when it is sent again. */
-  readonly spares: boolean
 }
 
-/** Anything may happen. */
-export const wild: fc.Arbitrary<Schedule> = fc.record({
-  commands: fc.array(fc.oneof({ weight: 6, arbitrary: command }, { weight: 1, arbitrary: disturbance }), {
-    minLength: 1,
-    maxLength: 24,
-    size: 'max',
-  }),
+/** What becomes of the messages while anything may happen. */
+export const wildStage = {
   fates: fc.array(anyFate, { minLength: 1, maxLength: 24, size: 'max' }),
   pushes: fc.array(anyPush, { minLength: 1, maxLength: 6 }),
   skew: fc.boolean(),
-  together: fc.nat(2 ** 24 - 1),
   spares: fc.constant(false),
-})
+} as const
 
-/** Nothing is lost or late; only the order of what is on its way is open. */
-export const calm: fc.Arbitrary<Schedule> = fc.record({
-  commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
+/** Nothing is lost or late. */
+export const calmStage = {
   fates: fc.constant([PLAIN]),
   pushes: fc.constant([{ copies: 1, afterMs: 0 }]),
   skew: fc.constant(false),
-  together: fc.nat(2 ** 24 - 1),
   spares: fc.constant(false),
-})
+} as const
 
 /** A call may be refused, lose its answer or be carried out twice, but not its repetition. */
-export const lossy: fc.Arbitrary<Schedule> = fc.record({
-  commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
+export const lossyStage = {
   fates: fc.array(
     fc.constantFrom<Fate>(
       PLAIN,
@@ -144,6 +136,32 @@ export const lossy: fc.Arbitrary<Schedule> = fc.record({
   ),
   pushes: fc.array(fc.constantFrom<PushFate>({ copies: 1, afterMs: 0 }, { copies: 2, afterMs: 0 }), { minLength: 1 }),
   skew: fc.constant(false),
-  together: fc.nat(2 ** 24 - 1),
   spares: fc.constant(true),
+} as const
+
+export const together = fc.nat(2 ** 24 - 1)
+
+/** Anything may happen. */
+export const wild: fc.Arbitrary<Schedule> = fc.record({
+  commands: fc.array(fc.oneof({ weight: 6, arbitrary: command }, { weight: 1, arbitrary: disturbance }), {
+    minLength: 1,
+    maxLength: 24,
+    size: 'max',
+  }),
+  ...wildStage,
+  together,
+})
+
+/** Nothing is lost or late; only the order of what is on its way is open. */
+export const calm: fc.Arbitrary<Schedule> = fc.record({
+  commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
+  ...calmStage,
+  together,
+})
+
+/** A call may be refused, lose its answer or be carried out twice, but not its repetition. */
+export const lossy: fc.Arbitrary<Schedule> = fc.record({
+  commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
+  ...lossyStage,
+  together,
 })

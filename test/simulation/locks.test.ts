@@ -18,7 +18,7 @@ describe('any schedule of calls, crashes, pauses, set clocks, and lost, late, re
   it.each(weather === undefined ? all : [weather])('keeps every promise while the weather is %s', async weather => {
     const runs = Number(SOLOIST_SIMULATIONS ?? usual[weather])
     const log = path === undefined ? undefined : console.log
-    const { schedules, grants, messages } = await simulate({ connect }, weather, { seed, runs, path, log })
+    const { schedules, grants, messages } = await simulate({ connect }, 'locks', weather, { seed, runs, path, log })
     console.log(`${weather}: seed ${seed}, ${schedules} schedules, ${messages} messages, ${grants} grants`)
     // Or it showed nothing.
     if (path === undefined) expect(grants).toBeGreaterThan(schedules / 2)

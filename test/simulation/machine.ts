@@ -38,7 +38,8 @@ export interface PushFate {
 export interface Network {
   readonly nowMs: number
   readonly store: SpecStore
-  fate(machine: Machine, steps: readonly Step[]): Fate
+  /** @param what what is asked, for what is no step */
+  fate(machine: Machine, steps: readonly Step[], what: string): Fate
   pushFate(): PushFate
   /** Something that happens after this long, in an order that nobody can rely on. */
   send(afterMs: number, what: string, run: () => void): void
@@ -276,7 +277,7 @@ export class SimulatedBackend implements Backend {
     const machine = this.#machine
     this.#calls += 1
     const label = `${machine.name}#${this.#calls}`
-    const fate = network.fate(machine, steps)
+    const fate = network.fate(machine, steps, what)
     const step = fate.step !== null && fate.step.at < steps.length ? fate.step : null
     network.note(`sends ${label}: ${what}${fate === PLAIN ? '' : ` (${fateText(fate)})`}`, machine.name)
     return new Promise((resolve, reject) => {

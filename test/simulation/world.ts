@@ -1,39 +1,12 @@
-import type { Scheduler } from 'fast-check'
-import type { Lease, Lock, Soloist, SoloistOptions, Step } from 'soloist'
+import type { Lease, Lock, Soloist } from 'soloist'
 import { checkHistory, type HistoryRecord } from 'soloist/conformance'
 import type { Command, Kind, Schedule } from './commands.js'
-import { type Fate, Machine, type Network, PLAIN, type PushFate, SimulatedBackend } from './machine.js'
-import { SpecStore } from './spec-store.js'
+import { SIGNAL_MS, Stage, type StageProcess, settled, Violated } from './stage.js'
 
-/** The library under test, or a broken copy of it. */
-export interface Library {
-  connect(backend: SimulatedBackend, options: SoloistOptions): Soloist
-}
-
-/** Something that must not be, in a schedule. */
-export class Violated extends Error {
-  override readonly name = 'Violated'
-}
-
-const PROCESSES = 3
-const LIMITS = [
-  { mostSteps: 256, callsAtOnce: 2 },
-  { mostSteps: 3, callsAtOnce: 1 },
-  { mostSteps: 2, callsAtOnce: 3 },
-]
-/** Within the drift that a lease allows for. */
-const SPEEDS = [1, 1.002, 0.998]
-const CALL_MS = 5_000
-/** By how much a signal may be late where the process runs. */
-const SIGNAL_MS = 50
 /** Where nothing is lost or late, who waits is told at once; where a lease runs out, within 20 ms by the clock of the store. */
 const WAKE_UP_MS = 25
 /** Of a lease's length: the time until the next renewal, which may be early or late by a tenth. */
 const TOLD_AFTER = 0.5
-/** How often a client may be told to send something again. */
-const MOST_AGAIN = 8
-/** More at once is a loop that nobody ends. */
-const MOST_ROUNDS = 5_000
 
 const kinds: Readonly<Record<Kind, { readonly name: string; of(solo: Soloist): Lock }>> = {
   mutex: { name: 'a', of: solo => solo.rwLock('a').write },
@@ -45,11 +18,7 @@ const kinds: Readonly<Record<Kind, { readonly name: string; of(solo: Soloist): L
 /** A lease as its class has it, so that looking at it changes nothing. */
 type Inner = Lease & { readonly held: boolean; readonly remainingMs: number }
 
-interface Process {
-  readonly machine: Machine
-  readonly backend: SimulatedBackend
-  readonly solo: Soloist
-  closing: boolean
+interface Process extends StageProcess {
   /** How many locks it asked for: clients number their claims. */
   calls: number
 }
@@ -75,122 +44,41 @@ interface Call {
   provenMs: number
 }
 
-/** A world of a few processes, a store and a network, which is judged at every moment. */
-export class World implements Network {
-  nowMs = 1_000
-  readonly store: SpecStore = new SpecStore(() => Date.UTC(2026, 0, 1) + Math.floor(this.nowMs))
+/** A world whose processes ask for locks. */
+export class World extends Stage<Schedule, Process> {
   readonly records: HistoryRecord[] = []
   grants = 0
-  messages = 0
-  readonly #library: Library
-  readonly #schedule: Schedule
-  readonly #scheduler: Scheduler
-  readonly #log: ((line: string) => void) | null
-  readonly #processes: Process[] = []
-  readonly #everybody: Process[] = []
-  readonly #late = new Set<{ readonly atMs: number; readonly what: string; readonly run: () => void }>()
   readonly #calls: Call[] = []
   /** Calls whose lease is or may be valid. */
   readonly #leases = new Set<Call>()
   readonly #tokens: { readonly token: string; readonly kind: Kind; readonly owner: string }[] = []
-  #fates = 0
-  #pushes = 0
-  #healed = false
-  #disturbed = false
   /** Whether something is kept on purpose that no call stands for. */
   #untraced = false
-  #turn = 0
-
-  constructor(library: Library, schedule: Schedule, scheduler: Scheduler, log: ((line: string) => void) | null) {
-    this.#library = library
-    this.#schedule = schedule
-    this.#scheduler = scheduler
-    this.#log = log
-    for (let i = 0; i < PROCESSES; i++) this.#processes.push(this.#start(i))
-  }
 
   async run(): Promise<void> {
-    const { commands, together } = this.#schedule
+    this.open()
+    const { commands, together } = this.schedule
     for (const [i, command] of commands.entries()) {
       await this.#do(command)
       if ((together >> i) & 1) continue
       await settled()
-      this.#judge()
+      this.judge()
     }
     await this.#settle()
     this.#judgeHistory()
   }
 
-  // What machines and backends need.
-
-  fate(machine: Machine, steps: readonly Step[]): Fate {
-    const { fates } = this.#schedule
-    let fate = this.#healed ? PLAIN : (fates[this.#fates++ % fates.length] ?? PLAIN)
-    // A store that does nothing again and again is none.
-    if (fate.step?.what === 'again' && ++machine.toldAgain > MOST_AGAIN) fate = PLAIN
-    if (this.#schedule.spares && steps.some(step => machine.failed.has(step))) fate = PLAIN
-    if (fate !== PLAIN) for (const step of steps) machine.failed.add(step)
-    if (fate !== PLAIN) this.#disturbed = true
-    return fate
-  }
-
-  pushFate(): PushFate {
-    const { pushes } = this.#schedule
-    return this.#healed ? { copies: 1, afterMs: 0 } : (pushes[this.#pushes++ % pushes.length] as PushFate)
-  }
-
-  send(afterMs: number, what: string, run: () => void): void {
-    if (afterMs > 0) {
-      this.#late.add({ atMs: this.nowMs + afterMs, what, run })
-      return
-    }
-    this.#ready(what, run)
-  }
-
-  tell(): void {
-    for (const { client, event } of this.store.pushes.splice(0)) {
-      const { copies, afterMs } = this.pushFate()
-      if (copies !== 1 || afterMs !== 0) this.#disturbed = true
-      const to = this.#everybody.find(({ backend }) => backend.client === client)
-      if (to === undefined) continue
-      const owner = 'owner' in event ? ` ${event.owner}` : ''
-      for (let i = 0; i < copies; i++) {
-        this.send(afterMs, `push to ${to.machine.name}`, () => {
-          this.note(`hears a push: ${event.type}${owner}`, to.machine.name)
-          to.backend.hear(event)
-        })
-      }
-      if (copies === 0) this.note(`a push is lost: ${event.type}${owner}`)
-    }
-  }
-
-  note(what: string, process = 'store'): void {
-    this.#log?.(`${String(Math.round(this.nowMs)).padStart(7)} ms  ${process.padEnd(8)} ${what}`)
-  }
-
-  #ready(what: string, run: () => void): void {
-    this.messages += 1
-    void this.#scheduler.schedule(Promise.resolve(), what).then(run)
-  }
-
-  #start(index: number): Process {
-    const number = this.#everybody.length
-    const machine = new Machine(this, `process${number}`, this.#schedule.skew ? (SPEEDS[number % 3] as number) : 1)
-    const backend = new SimulatedBackend(this, machine, LIMITS[index % 3] as (typeof LIMITS)[number])
-    const solo = this.#library.connect(backend, { clock: machine, random: () => 0.5, callTimeoutMs: CALL_MS })
-    const process = { machine, backend, solo, closing: false, calls: 0 }
-    this.#everybody.push(process)
-    solo.on('waiting', ({ owner }) => {
+  protected override started(common: StageProcess): Process {
+    const process: Process = { ...common, calls: 0 }
+    process.solo.on('waiting', ({ owner }) => {
       const call = this.#calls.find(call => call.process === process && call.owner === owner)
       if (call?.state === 'waiting') this.#record({ event: 'queued' }, call)
     })
-    // What fails where nobody is told is an event, and is expected here.
-    solo.on('fault', ({ error }) => this.note(`fault: ${error}`, machine.name))
     return process
   }
 
   async #do(command: Command): Promise<void> {
-    const process = 'process' in command ? (this.#processes[command.process] as Process) : null
+    const process = 'process' in command ? (this.processes[command.process] as Process) : null
     switch (command.do) {
       case 'lock':
         return this.#call(process as Process, command)
@@ -210,62 +98,8 @@ export class World implements Network {
         return this.#crash(command.process)
       case 'close':
         return this.#close(command.process, command.drainMs)
-      case 'stop':
-        this.#disturbed = true
-        this.note(`stands still for ${command.ms} ms`, process?.machine.name)
-        return command.sleeps ? process?.machine.sleep(command.ms) : process?.machine.stop(command.ms)
-      case 'set':
-        this.#disturbed = true
-        this.note(`its wall clock is set by ${command.ms} ms`, process?.machine.name)
-        return process?.machine.setWall(command.ms)
-      case 'gap':
-        this.note('hears of a gap', process?.machine.name)
-        return process?.backend.hear({ type: 'gap' })
-      case 'deliver':
-        return await this.#deliver(command.count)
-      case 'pass':
-        return await this.#pass(command.ms)
-    }
-  }
-
-  /** Some of what is on its way arrives, in an order that the scheduler picks. */
-  async #deliver(count: number): Promise<void> {
-    for (let i = 0; i < count && this.#scheduler.count() > 0; i++) {
-      if (i > MOST_ROUNDS) throw new Violated(`more than ${MOST_ROUNDS} messages travelled without time passing`)
-      await this.#scheduler.waitNext(1)
-      await settled()
-      this.#judge()
-    }
-  }
-
-  /** Time goes from one thing that happens to the next. */
-  async #pass(ms: number): Promise<void> {
-    const untilMs = this.nowMs + ms
-    await settled()
-    for (let rounds = 0; ; rounds++) {
-      if (rounds > MOST_ROUNDS) throw new Violated(`more than ${MOST_ROUNDS} things happened within ${ms} ms`)
-      await this.#deliver(Infinity)
-      let nextMs = untilMs
-      for (const { atMs } of this.#late) nextMs = Math.min(nextMs, atMs)
-      for (const { machine } of this.#everybody) nextMs = Math.min(nextMs, machine.nextDueMs)
-      this.nowMs = Math.max(this.nowMs, nextMs)
-      let happened = false
-      for (const message of this.#late) {
-        if (message.atMs > this.nowMs) continue
-        this.#late.delete(message)
-        this.#ready(message.what, message.run)
-        happened = true
-      }
-      for (const { machine } of this.#everybody) {
-        this.#turn += 1
-        if (machine.nextDueMs > this.nowMs || !machine.runDue(this.#turn % 2 === 0)) continue
-        happened = true
-        await settled()
-        this.#judge()
-      }
-      if (happened || this.nowMs < untilMs) continue
-      this.#judge()
-      return this.#judgeOwners()
+      default:
+        return await this.happens(command)
     }
   }
 
@@ -273,7 +107,7 @@ export class World implements Network {
     if (process.closing || !process.machine.running) return
     const { kind, ttlMs, waitMs, holdForMs, retakes } = command
     // A lock that is left to run out is found free by the next beat, and not sooner.
-    if (holdForMs > 0) this.#disturbed = this.#untraced = true
+    if (holdForMs > 0) this.disturbed = this.#untraced = true
     const controller = new AbortController()
     process.calls += 1
     const owner = `${process.solo.clientId}/${process.calls}`
@@ -321,8 +155,8 @@ export class World implements Network {
   #refused(call: Call, error: unknown): void {
     call.state = 'over'
     this.note(`ends without a lease: ${call.owner}: ${error}`, call.process.machine.name)
-    this.#assertOurs(error)
-    if (!this.#disturbed && (error as { code?: string }).code === 'BACKEND_UNAVAILABLE') {
+    this.assertOurs(error)
+    if (!this.disturbed && (error as { code?: string }).code === 'BACKEND_UNAVAILABLE') {
       throw new Violated(`${call.owner} was refused by a store that answered everything: ${error}`)
     }
     this.#record({ event: 'refused', busy: false }, call)
@@ -338,7 +172,7 @@ export class World implements Network {
     this.#over(call)
     lease.release().then(
       () => valid && !call.kept && this.#record({ event: 'returned', held: null }, call),
-      (error: unknown) => this.#assertCode(error, ['BACKEND_UNAVAILABLE', 'CLOSED']),
+      (error: unknown) => this.assertCode(error, ['BACKEND_UNAVAILABLE', 'CLOSED']),
     )
   }
 
@@ -346,7 +180,7 @@ export class World implements Network {
     if (call?.state !== 'held' || !call.process.machine.running) return
     this.note(`renews ${call.owner}`, call.process.machine.name)
     const codes = ['BACKEND_UNAVAILABLE', 'CLOSED', 'LEASE_LOST']
-    call.lease?.renew().catch((error: unknown) => this.#assertCode(error, codes))
+    call.lease?.renew().catch((error: unknown) => this.assertCode(error, codes))
   }
 
   #abort(call: Call | undefined): void {
@@ -370,7 +204,7 @@ export class World implements Network {
   #detach(call: Call | undefined): void {
     if (call?.state !== 'held' || !call.process.machine.running) return
     // What somebody else does with it later is no part of the history.
-    this.#disturbed = this.#untraced = true
+    this.disturbed = this.#untraced = true
     this.note(`hands on ${call.owner}`, call.process.machine.name)
     const { lease, kind, owner } = call
     lease?.detach().then(
@@ -379,7 +213,7 @@ export class World implements Network {
         this.#over(call)
         this.#tokens.push({ token, kind, owner })
       },
-      (error: unknown) => this.#assertCode(error, ['BACKEND_UNAVAILABLE', 'CLOSED', 'LEASE_LOST']),
+      (error: unknown) => this.assertCode(error, ['BACKEND_UNAVAILABLE', 'CLOSED', 'LEASE_LOST']),
     )
   }
 
@@ -410,45 +244,45 @@ export class World implements Network {
       },
       (error: unknown) => {
         call.state = 'over'
-        this.#assertOurs(error)
+        this.assertOurs(error)
       },
     )
   }
 
   /** The process is gone. What it holds counts for as long as it would have. */
   #crash(index: number): void {
-    const { machine } = this.#processes[index] as Process
+    const { machine } = this.processes[index] as Process
     this.note('dies', machine.name)
-    this.#disturbed = true
+    this.disturbed = true
     machine.kill()
     this.records.push({ event: 'ended', process: machine.name, atMs: this.nowMs })
     for (const call of this.#calls)
       if (call.process.machine === machine && call.state === 'waiting') call.state = 'over'
-    this.#processes[index] = this.#start(index)
+    this.processes[index] = this.start(index)
   }
 
   #close(index: number, drainMs: number): void {
-    const process = this.#processes[index] as Process
+    const process = this.processes[index] as Process
     if (process.closing || !process.machine.running) return
     this.note(`is closed, with ${drainMs} ms to drain`, process.machine.name)
     process.closing = true
     // Nothing more is known of what it gives back.
-    this.#disturbed = true
-    void process.solo.close({ drainMs }).catch((error: unknown) => this.#assertCode(error, ['BACKEND_UNAVAILABLE']))
-    this.#processes[index] = this.#start(index)
+    this.disturbed = true
+    void process.solo.close({ drainMs }).catch((error: unknown) => this.assertCode(error, ['BACKEND_UNAVAILABLE']))
+    this.processes[index] = this.start(index)
   }
 
   /** What must hold at every moment. */
-  #judge(): void {
+  protected override judge(): void {
     for (const call of this.#leases) {
       const { process, owner, kind } = call
       const { machine } = process
       const lease = call.lease as Inner
       const valid = lease.held && lease.remainingMs > 0
-      if (!valid && !this.#disturbed && call.state === 'held' && call.takenMs === Infinity) {
+      if (!valid && !this.disturbed && call.state === 'held' && call.takenMs === Infinity) {
         throw new Violated(`${owner} lost its lease, and nothing was wrong`)
       }
-      if (valid && !this.#disturbed && this.nowMs > call.takenMs + call.ttlMs * TOLD_AFTER + 2) {
+      if (valid && !this.disturbed && this.nowMs > call.takenMs + call.ttlMs * TOLD_AFTER + 2) {
         throw new Violated(`${owner} has not learned that its lock was taken away ${this.nowMs - call.takenMs} ms ago`)
       }
       if (!valid) {
@@ -491,8 +325,8 @@ export class World implements Network {
   }
 
   /** Where no answer is missing, nobody holds or waits that nobody knows of. */
-  #judgeOwners(): void {
-    if (this.#schedule.spares ? this.#untraced : this.#disturbed) return
+  protected override judgeAtRest(): void {
+    if (this.schedule.spares ? this.#untraced : this.disturbed) return
     const known = new Set(this.#calls.filter(({ state }) => state !== 'over').map(({ owner }) => owner))
     for (const name of ['a', 's']) {
       for (const owner of [...this.store.holders(name).map(({ owner }) => owner), ...this.store.waiters(name)]) {
@@ -519,45 +353,31 @@ export class World implements Network {
   /** Everything works again, and everybody lets go: each call must end, and nothing stay behind. */
   async #settle(): Promise<void> {
     this.note('all works again', 'world')
-    this.#healed = true
+    this.healed = true
     for (let i = 0; i < 60 && this.#calls.some(({ state }) => state !== 'over'); i++) {
       for (const call of this.#calls) this.#release(call)
       for (const call of this.#leases) if (call.process.closing) this.#over(call)
-      await this.#pass(500)
+      await this.pass(500)
     }
     const left = this.#calls.filter(({ state }) => state !== 'over').map(({ owner, state }) => `${owner} (${state})`)
     if (left.length > 0) throw new Violated(`these calls did not end: ${left.join(', ')}`)
-    await this.#pass(20_000)
+    await this.pass(20_000)
     for (const name of this.store.inUse()) this.store.look(name)
     const inUse = this.store.inUse().map(name => {
       const holders = this.store.holders(name).map(({ owner }) => owner)
       return `${name}, held by ${holders}, waited for by ${this.store.waiters(name)}`
     })
     if (inUse.length > 0) throw new Violated(`these locks are in use by nobody: ${inUse.join('; ')}`)
-    const closed = { count: 0 }
-    for (const { solo, machine, closing } of this.#everybody) {
-      if (machine.dead) closed.count += 1
-      else if (closing)
-        void solo.close().then(
-          () => (closed.count += 1),
-          () => (closed.count += 1),
-        )
-      else void solo.close().then(() => (closed.count += 1))
-    }
-    await this.#pass(CALL_MS * 3)
-    if (closed.count !== this.#everybody.length) throw new Violated('close() did not end')
-    for (const { machine } of this.#everybody) {
-      if (machine.timers.size > 0) throw new Violated(`${machine.name} has ${machine.timers.size} timers after close()`)
-    }
+    await this.closeAll()
   }
 
   /** What the processes saw, judged as the history of any other run. */
   #judgeHistory(): void {
     const disturbance = { event: 'fault', kind: 'any', atMs: 0, untilMs: this.nowMs, hits: 1 } as const
-    const records = this.#disturbed ? [...this.records, disturbance] : this.records
+    const records = this.disturbed ? [...this.records, disturbance] : this.records
     const { violations } = checkHistory(records, {
       budget: 20_000,
-      ...(this.#disturbed ? {} : { wakeUpMs: WAKE_UP_MS }),
+      ...(this.disturbed ? {} : { wakeUpMs: WAKE_UP_MS }),
     })
     if (violations.length > 0)
       throw new Violated(violations.map(({ kind, message }) => `${kind}: ${message}`).join('; '))
@@ -577,19 +397,4 @@ export class World implements Network {
     const calls = this.#calls.filter(call => call.state === state)
     return calls[which % Math.max(calls.length, 1)]
   }
-
-  #assertOurs(error: unknown): void {
-    const name = (error as Error | null)?.name
-    if (name !== 'SoloistError' && name !== 'LockTimeoutError') throw new Violated(`rejected with ${error}`)
-  }
-
-  #assertCode(error: unknown, codes: readonly string[]): void {
-    const { code } = error as { code?: string }
-    if (!codes.includes(String(code))) throw new Violated(`rejected with ${error}`)
-  }
-}
-
-/** Resolves when all is done that can be done without anything from outside. */
-function settled(): Promise<void> {
-  return new Promise(resolve => setImmediate(resolve))
 }
