@@ -40,8 +40,9 @@ export class Asking<A, R> {
 
   /** Sends one trigger step. @param anew repeats it through an outage: what was accepted once is not lost by one */
   async ask(trigger: Trigger<A>, order: Omit<ClaimOrder, 'id' | 'description'>, anew = false): Promise<Asked> {
-    const id = this.#locker.newOwner()
     const ask = async () => {
+      // A claim that was given up may have been noted, and others may rely on it with what they left there.
+      const id = this.#locker.newOwner()
       const claim = this.#claims.claim(trigger.names, { ...order, id, description: trigger.description })
       return { claim, told: await claim.told }
     }
@@ -50,7 +51,7 @@ export class Asking<A, R> {
     const displaces = order.decision.pending === 'displace' && seen.pending !== null
     // With a limit it may have been granted beside the pending run.
     if (displaces && (course === 'queued' || (course === 'granted' && this.#definition.limit === null))) {
-      this.#runs.displaced(seen.pending.owner, id)
+      this.#runs.displaced(seen.pending.owner, asked.claim.id)
     }
     return asked
   }

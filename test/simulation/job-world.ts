@@ -70,7 +70,7 @@ class RunError extends Error {
   }
 }
 
-/** How often half a second passes until all has to be over: the longest outage, and a period for each trigger. */
+/** How often half a second passes until all has to be over: the longest outage, and a period and a beat for each trigger. */
 const MOST_WAITS = 500
 
 /** A world whose processes trigger jobs. */
@@ -349,24 +349,25 @@ export class JobWorld extends Stage<JobSchedule, Process> {
   async #settle(): Promise<void> {
     this.note('all works again', 'world')
     this.healed = true
-    for (let i = 0; i < MOST_WAITS && this.#triggers.some(({ ended }) => !ended); i++) {
+    for (let i = 0; i < MOST_WAITS && !this.#isOver(); i++) {
       this.#finishAll()
       await this.pass(500)
     }
     const left = this.#triggers.filter(({ ended }) => !ended).map(({ number, kind }) => `${number} of ${kind}`)
     if (left.length > 0) throw new Violated(`these triggers did not end: ${left.join(', ')}`)
-    for (let i = 0; i < MOST_WAITS && this.#executing.size > 0; i++) {
-      this.#finishAll()
-      await this.pass(500)
-    }
-    await this.pass(20_000)
-    for (const name of this.store.inUse()) this.store.look(name)
     const inUse = this.store.inUse().map(name => {
       const holders = this.store.holders(name).map(({ owner }) => owner)
       return `${name}, held by ${holders}, waited for by ${this.store.waiters(name)}`
     })
     if (inUse.length > 0) throw new Violated(`these locks are in use by nobody: ${inUse.join('; ')}`)
     await this.closeAll()
+  }
+
+  /** Whether every trigger has ended, and nothing is in use. */
+  #isOver(): boolean {
+    if (this.#triggers.some(({ ended }) => !ended) || this.#executing.size > 0) return false
+    for (const name of this.store.inUse()) this.store.look(name)
+    return this.store.inUse().length === 0
   }
 
   #finishAll(): void {

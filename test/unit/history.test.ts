@@ -220,6 +220,12 @@ describe('checkHistory', () => {
       contended: 0,
       refused: 0,
       excused: 0,
+      triggers: 0,
+      accepted: 0,
+      covered: 0,
+      told: {},
+      runs: 0,
+      finished: 0,
       faults: {},
     })
     assert.equal(checkHistory('').counts.granted, 0)

@@ -1,3 +1,6 @@
+import { Clocks } from './clocks.js'
+import { isJobRecord, type JobRecord } from './job-records.js'
+import { type JobHistory, JobReader } from './jobs.js'
 import {
   type ClockRecord,
   type FaultRecord,
@@ -44,6 +47,8 @@ export interface Grant {
 /** Everything a history tells, by lock. */
 export interface Told {
   readonly claims: ReadonlyMap<string, readonly Claimed[]>
+  /** What became of each job's triggers. */
+  readonly jobs: ReadonlyMap<string, JobHistory>
   readonly faults: readonly FaultRecord[]
   /** When each process ended that did. */
   readonly ended: ReadonlyMap<string, number>
@@ -52,12 +57,26 @@ export interface Told {
   readonly events: Readonly<Record<string, number>>
 }
 
-/** Turns records, or their JSON by lines, into claims. */
-export function read(history: string | Iterable<HistoryRecord>, report: Report): Told {
+/** Records, their JSON by lines, or what reads the records anew each time it is called. */
+export type History = string | Iterable<HistoryRecord> | (() => Iterable<HistoryRecord>)
+
+/** Turns a history into claims and runs. */
+export function read(history: History, report: Report): Told {
+  const records = typeof history === 'function' ? history : readOnce(history, report)
+  const reader = new Reader(new Clocks(records()), report)
+  for (const record of records()) {
+    if (isRecord(record)) reader.read(record)
+    else malformed(record, report)
+  }
+  reader.end()
+  return reader
+}
+
+function readOnce(history: string | Iterable<HistoryRecord>, report: Report): () => readonly HistoryRecord[] {
   const records: HistoryRecord[] = []
   const add = (value: unknown) => {
     if (isRecord(value)) records.push(value)
-    else report('malformed', '', `this is no record: ${JSON.stringify(value)}`)
+    else malformed(value, report)
   }
   if (typeof history !== 'string') for (const record of history) add(record)
   else {
@@ -68,10 +87,11 @@ export function read(history: string | Iterable<HistoryRecord>, report: Report):
       else add(value)
     }
   }
-  const reader = new Reader(new Clocks(records), report)
-  for (const record of records) reader.read(record)
-  reader.end()
-  return reader
+  return () => records
+}
+
+function malformed(value: unknown, report: Report): void {
+  report('malformed', '', `this is no record: ${JSON.stringify(value)}`)
 }
 
 class Reader implements Told {
@@ -82,6 +102,9 @@ class Reader implements Told {
   lastMs = -Infinity
   readonly #clocks: Clocks
   readonly #report: Report
+  readonly #jobs: JobReader
+  /** When each grant was told, on the clock of its process. */
+  readonly #own = new WeakMap<Grant, number>()
   /** What is under way, by name and owner: an unanswered claim, or a grant without an end. */
   readonly #open = new Map<string, Claimed>()
   /** Grants that were released and whose release was not answered yet. */
@@ -90,6 +113,11 @@ class Reader implements Told {
   constructor(clocks: Clocks, report: Report) {
     this.#clocks = clocks
     this.#report = report
+    this.#jobs = new JobReader(clocks, report)
+  }
+
+  get jobs(): ReadonlyMap<string, JobHistory> {
+    return this.#jobs.jobs
   }
 
   read(record: HistoryRecord): void {
@@ -106,7 +134,8 @@ class Reader implements Told {
       case 'invoke':
         return this.#invoke(record)
       default:
-        return this.#about(record)
+        if (!isJobRecord(record)) return this.#about(record)
+        return this.#saw(this.#jobs.read(record))
     }
   }
 
@@ -136,7 +165,9 @@ class Reader implements Told {
     else claims.push(claim)
   }
 
-  #about(record: Exclude<HistoryRecord, InvokeRecord | ClockRecord | FaultRecord | { event: 'ended' }>): void {
+  #about(
+    record: Exclude<HistoryRecord, InvokeRecord | ClockRecord | FaultRecord | JobRecord | { event: 'ended' }>,
+  ): void {
     const { name, owner, event } = record
     const key = JSON.stringify([name, owner])
     const claim = this.#open.get(key)
@@ -166,7 +197,8 @@ class Reader implements Told {
       return
     }
     if (grant === null) return this.#malformed(name, `${owner} ${event} what it did not have`)
-    if (record.atMs < this.#clocks.own(grant)) this.#malformed(name, `${owner} ${event} the lock before it had it`)
+    if (record.atMs < (this.#own.get(grant) ?? -Infinity))
+      this.#malformed(name, `${owner} ${event} the lock before it had it`)
     if (event === 'renewed') {
       grant.provenMs = Math.max(grant.provenMs, this.#clocks.earliest(claim?.process ?? null, record.untilMs))
       grant.toMs = grant.provenMs
@@ -190,7 +222,7 @@ class Reader implements Told {
     const provenMs = untilMs === null ? Infinity : this.#clocks.earliest(claim.process, untilMs)
     const open = { releasedMs: null, returned: null, lost: false }
     claim.grant = { claim, fence, fromMs, provenMs, toMs: provenMs, ...open }
-    this.#clocks.note(claim.grant, record.atMs)
+    this.#own.set(claim.grant, record.atMs)
   }
 
   #saw(atMs: number): void {
@@ -199,57 +231,6 @@ class Reader implements Told {
 
   #malformed(name: string, message: string): void {
     this.#report('malformed', name, message)
-  }
-}
-
-/** Maps the clocks of processes onto the shared scale. */
-class Clocks {
-  readonly #readings = new Map<string, ClockRecord[]>()
-  readonly #own = new WeakMap<Grant, number>()
-
-  constructor(records: readonly HistoryRecord[]) {
-    for (const record of records) {
-      if (record.event !== 'clock') continue
-      const readings = this.#readings.get(record.process)
-      if (readings === undefined) this.#readings.set(record.process, [record])
-      else readings.push(record)
-    }
-    for (const readings of this.#readings.values()) readings.sort((a, b) => a.atMs - b.atMs)
-  }
-
-  /** Not after this the moment was. */
-  latest(process: string | null, atMs: number): number {
-    const { lineMs, errorMs } = this.#mapped(process, atMs)
-    return lineMs + errorMs
-  }
-
-  /** Not before this the moment was. */
-  earliest(process: string | null, atMs: number): number {
-    const { lineMs, errorMs } = this.#mapped(process, atMs)
-    return lineMs - errorMs
-  }
-
-  /** When a grant was told, on the clock of its process. */
-  note(grant: Grant, atMs: number): void {
-    this.#own.set(grant, atMs)
-  }
-
-  own(grant: Grant): number {
-    return this.#own.get(grant) ?? -Infinity
-  }
-
-  #mapped(process: string | null, atMs: number): { readonly lineMs: number; readonly errorMs: number } {
-    const readings = process === null ? undefined : this.#readings.get(process)
-    if (readings === undefined) return { lineMs: atMs, errorMs: 0 }
-    const next = readings.findIndex(reading => reading.atMs > atMs)
-    const before = readings[next < 0 ? readings.length - 1 : next - 1]
-    const after = next < 0 ? undefined : readings[next]
-    const near = before ?? after
-    if (near === undefined) return { lineMs: atMs, errorMs: 0 }
-    const speed =
-      before === undefined || after === undefined ? 1 : (after.lineMs - before.lineMs) / (after.atMs - before.atMs)
-    const errorMs = Math.max(before?.errorMs ?? 0, after?.errorMs ?? 0)
-    return { lineMs: near.lineMs + (atMs - near.atMs) * speed, errorMs }
   }
 }
 

@@ -1,3 +1,5 @@
+import { isJobRecord, isOfJob, type JobRecord } from './job-records.js'
+
 /** What every record about one claim says. */
 interface ClaimRecord {
   /** The lock's name. */
@@ -106,6 +108,7 @@ export type HistoryRecord =
   | ClockRecord
   | FaultRecord
   | ProcessEndRecord
+  | JobRecord
 
 /** Whether a value, of whatever origin, is a record. */
 export function isRecord(value: unknown): value is HistoryRecord {
@@ -120,6 +123,7 @@ export function isRecord(value: unknown): value is HistoryRecord {
     case 'ended':
       return typeof record.process === 'string'
     default:
+      if (isJobRecord(record)) return typeof record.name === 'string' && isOfJob(record)
       return typeof record.name === 'string' && typeof record.owner === 'string' && isOfClaim(record)
   }
 }

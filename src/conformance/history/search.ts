@@ -52,7 +52,7 @@ interface State {
  * holding, and who was refused found the lock taken or waited for. Nothing is known of when an unanswered step took
  * effect, so it may have at any later time, or never; and a lease that is not proven any more may be gone, or not.
  *
- * @param budget how many states are looked at before the answer is "unknown"
+ * @param budget how many states are looked at without getting further before the answer is "unknown"
  */
 export function findOrder(claims: readonly Claimed[], told: Told, budget: number): Found {
   return new Search(claims, told).run(budget)
@@ -92,19 +92,17 @@ class Search {
 
   run(budget: number): Found {
     const start: State = { granted: 0, others: 0, beyond: [], nowMs: -Infinity, holders: [], wiped: 0 }
-    const seen = new Set<string>()
-    const left: State[] = [start]
+    const left = new Left(start, budget)
     let furthest = start
     for (let state = left.pop(); state !== undefined; state = left.pop()) {
       if (this.#isDone(state)) return { status: 'found' }
-      const key = keyOf(state)
-      if (seen.has(key)) continue
-      if (seen.size >= budget) return { status: 'unknown', states: seen.size }
-      seen.add(key)
-      if (progressOf(state) > progressOf(furthest)) furthest = state
-      left.push(...this.#next(state))
+      if (progressOf(state) > progressOf(furthest)) {
+        furthest = state
+        left.further()
+      } else if (left.spent) return { status: 'unknown', states: budget }
+      left.push(this.#next(state))
     }
-    return { status: 'impossible', at: this.#stuckAt(furthest) }
+    return left.complete ? { status: 'impossible', at: this.#stuckAt(furthest) } : { status: 'unknown', states: budget }
   }
 
   #isDone({ granted, others, beyond }: State): boolean {
@@ -224,4 +222,56 @@ function progressOf({ granted, others, beyond }: State): number {
 function keyOf({ granted, others, beyond, nowMs, holders, wiped }: State): string {
   const fences = holders.map(({ grant }) => grant.fence).sort((a, b) => a - b)
   return `${granted} ${others} ${beyond} ${nowMs} ${fences} ${wiped}`
+}
+
+/**
+ * The states that are still to be looked at, and which of them were. Of a long history it keeps the last ones, since what comes
+ * long before hardly ever turns out to have been another: then it is not complete.
+ */
+class Left {
+  /** Whether nothing was dropped. */
+  complete = true
+  readonly #budget: number
+  #states: State[]
+  #seen = new Set<string>()
+  #seenBefore = new Set<string>()
+  #inVain = 0
+
+  constructor(start: State, budget: number) {
+    this.#states = [start]
+    this.#budget = budget
+  }
+
+  /** The next one that was not looked at. */
+  pop(): State | undefined {
+    for (let state = this.#states.pop(); state !== undefined; state = this.#states.pop()) {
+      const key = keyOf(state)
+      if (this.#seen.has(key) || this.#seenBefore.has(key)) continue
+      this.#seen.add(key)
+      this.#inVain += 1
+      return state
+    }
+    return undefined
+  }
+
+  push(states: readonly State[]): void {
+    this.#states.push(...states)
+    if (this.#states.length > 2 * this.#budget) {
+      this.#states = this.#states.slice(-this.#budget)
+      this.complete = false
+    }
+  }
+
+  /** Whether so many were looked at in vain. */
+  get spent(): boolean {
+    return this.#inVain > this.#budget
+  }
+
+  /** One of them came further than all before. */
+  further(): void {
+    this.#inVain = 0
+    if (this.#seen.size <= this.#budget) return
+    this.#seenBefore = this.#seen
+    this.#seen = new Set()
+  }
 }

@@ -67,14 +67,12 @@ export function checkWakeUps(
   const unsure = claims
     .filter(({ grant, refused }) => grant === null && refused?.busy !== true)
     .map(claim => ({ claim, toMs: lastPossible(claim, told) }))
+  const possible = new Possible(unsure)
   let heldToMs = -Infinity
   const check = (claim: Claimed, untilMs: number, what: string) => {
     const { queuedMs } = claim
     if (queuedMs === null) return
-    let freeMs = Math.max(heldToMs, queuedMs)
-    for (const other of unsure) {
-      if (other.claim !== claim && other.claim.invokedMs < untilMs) freeMs = Math.max(freeMs, other.toMs)
-    }
+    const freeMs = Math.max(heldToMs, queuedMs, possible.before(untilMs, claim))
     if (untilMs - freeMs <= wakeUpMs || disturbed(told, claim, freeMs, untilMs)) return
     const waited = `${Math.round(untilMs - freeMs)} ms after it was free`
     report('wakeup', name, `${claim.owner}, which waited since ${Math.round(queuedMs)}, ${what} ${waited}`)
@@ -101,4 +99,36 @@ function lastPossible({ grant, refused, ttlMs, process }: Claimed, { ended }: To
 function sentUntil(grant: Grant | null): number {
   if (grant === null) return -Infinity
   return grant.provenMs === Infinity ? Infinity : Math.max(grant.toMs, grant.releasedMs ?? -Infinity)
+}
+
+interface Unsure {
+  readonly claim: Claimed
+  readonly toMs: number
+}
+
+/** Until when any of the claims may have held the lock that were sent before a moment. */
+class Possible {
+  readonly #sent: readonly Unsure[]
+  /** Of all up to each of them, the two that may have held it longest. */
+  readonly #longest: (readonly Unsure[])[] = []
+
+  constructor(unsure: readonly Unsure[]) {
+    this.#sent = sortedBy(unsure, ({ claim }) => claim.invokedMs)
+    let longest: readonly Unsure[] = []
+    for (const one of this.#sent) {
+      longest = [...longest, one].sort((a, b) => b.toMs - a.toMs).slice(0, 2)
+      this.#longest.push(longest)
+    }
+  }
+
+  /** @param except this one is not meant */
+  before(atMs: number, except: Claimed): number {
+    let [low, high] = [0, this.#sent.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#sent[middle] as Unsure).claim.invokedMs < atMs) low = middle + 1
+      else high = middle
+    }
+    return this.#longest[low - 1]?.find(({ claim }) => claim !== except)?.toMs ?? -Infinity
+  }
 }

@@ -50,12 +50,14 @@ function unsafe({ name }: LocalLock, what: string): SoloistError {
   return new SoloistError('BACKEND_UNSAFE', `the backend gave the lock ${JSON.stringify(name)} to ${what}`)
 }
 
-/** Whether the backend says that the lease is held, or says nothing. The lease hears so with its own next renewal. */
+/** Whether the backend says that the claim is held, or says nothing. A lease of it hears so with its own next renewal. */
 export function isHeld(
   collector: StepCollector,
-  { name, owner, fence, claim, endsWithProcess }: HeldLease,
+  { name, owner, ttlMs }: Claim,
+  fence: number,
+  endsWithProcess: boolean | undefined,
 ): Promise<boolean> {
-  const step = { kind: 'renew', name, owner, ttlMs: claim.ttlMs, fence, endsWithProcess } as const
+  const step = { kind: 'renew', name, owner, ttlMs, fence, endsWithProcess } as const
   return new Promise(resolve => {
     collector.add<RenewAnswer>(step, null, true, {
       answered: ({ status }) => resolve(status === 'held'),

@@ -413,12 +413,21 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   /** This client holds what excludes the grant, unless that was taken away: the backend is asked first. */
   async #holdInsteadOf(rivals: readonly HeldLease[], fence: number, call: CallTimes): Promise<void> {
     this.#doubted = true
-    const held = await Promise.all(rivals.map(rival => isHeld(this.#host.collector, rival)))
-    this.#doubted = false
-    if (this.#over) return
+    const { collector } = this.#host
+    const held = await Promise.all(
+      rivals.map(({ claim, fence, endsWithProcess }) => isHeld(collector, claim, fence, endsWithProcess)),
+    )
     const left = rivalsOf(this.lock, this.claim)
     const rival = rivals.find((rival, i) => held[i] && left.includes(rival))
-    if (rival !== undefined) return this.#contradicted(bothHeld(rival, this.owner))
+    // What this client was granted later may have been granted in the place of this: then its answer was on its way for longer.
+    const stands =
+      rival === undefined ||
+      rival.fence < fence ||
+      (await isHeld(collector, this.claim, fence, this.claim.endsWithProcess))
+    this.#doubted = false
+    if (this.#over) return
+    if (rival !== undefined && stands) return this.#contradicted(bothHeld(rival, this.owner))
+    if (!stands) return this.ask(asked => this.#planned(asked))
     const { ttlMs } = this.claim
     if (elapsedMs(this.#host.clock, call) < ttlMs - driftMs(ttlMs)) this.#become(fence, call)
     else this.ask(asked => this.#planned(asked))
