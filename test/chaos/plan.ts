@@ -18,6 +18,8 @@ export interface Plan {
   readonly processes: number
   readonly ttlMs: number
   readonly forMs: number
+  /** How many callers for locks each process has, which keep them for a moment; `null`: three that keep them for longer. */
+  readonly load: number | null
   readonly faults: readonly PlannedFault[]
 }
 
@@ -29,7 +31,7 @@ const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
 }
 
-export function makePlan(store: Store, seed: number, forMs: number): Plan {
+export function makePlan(store: Store, seed: number, forMs: number, load: number | null = null): Plan {
   const random = randomOf(seed)
   const processes = 8
   const faults: PlannedFault[] = []
@@ -42,7 +44,7 @@ export function makePlan(store: Store, seed: number, forMs: number): Plan {
     const process = faults.length % processes
     faults.push({ atMs, kind: kind as PlannedFault['kind'], process, forMs: Math.round(400 + 1_600 * random()) })
   }
-  return { seed, store, processes, ttlMs: 800, forMs, faults }
+  return { seed, store, processes, ttlMs: 800, forMs, load, faults }
 }
 
 /** Numbers from 0 to below 1, the same for the same seed (mulberry32). */

@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Database from 'libsql'
-import { checkHistory, type HistoryReport } from 'soloist/conformance'
+import { checkHistoryParts, type HistoryReport } from 'soloist/conformance'
 import { type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { historyParts, wholeHistory } from './history-parts.js'
 import type { Plan, PlannedFault } from './plan.js'
 import { timeline } from './timeline.js'
 
@@ -17,6 +18,8 @@ const CLIENT = fileURLToPath(new URL('./children/client.js', import.meta.url))
 const RECOVERY_MS = 3_000
 /** How long a free lock may stay unnoticed by who waits: a beat, and the lease of a grant to somebody dead. */
 const WAKE_UP_MS = 8_000
+/** A longer history is not drawn. */
+const LONGEST_SHOWN_BYTES = 64 * 1024 * 1024
 /** How long a fault may take to show that it is there. */
 const LONGEST_MS = 10_000
 
@@ -49,13 +52,12 @@ export async function run(plan: Plan, folder: string): Promise<Ran> {
 /** Judges a run again by what its folder holds. */
 export async function judge(folder: string): Promise<HistoryReport> {
   const plan: Plan = JSON.parse(await readFile(join(folder, 'plan.json'), 'utf8'))
-  const files = (await readdir(folder)).filter(file => file.endsWith('.jsonl')).sort()
-  const history = (await Promise.all(files.map(file => readFile(join(folder, file), 'utf8')))).join('\n')
   const seconds = plan.forMs / 1_000
   // A busy machine does less.
-  const atLeast = { granted: seconds * 3, contended: seconds / 2, faults: plan.faults.length }
-  const report = checkHistory(history, { wakeUpMs: WAKE_UP_MS, atLeast })
-  await writeFile(join(folder, 'timeline.html'), timeline(plan, history, report))
+  const atLeast = { granted: seconds * 3, contended: seconds / 2, runs: seconds / 2, faults: plan.faults.length }
+  const report = checkHistoryParts(historyParts(folder), { wakeUpMs: WAKE_UP_MS, atLeast })
+  const history = wholeHistory(folder, LONGEST_SHOWN_BYTES)
+  if (history !== null) await writeFile(join(folder, 'timeline.html'), timeline(plan, history, report))
   return report
 }
 
@@ -119,9 +121,9 @@ class Chaos {
   async #spawn(place: number): Promise<void> {
     const number = this.#started++
     const label = `process ${number}`
-    const { seed, ttlMs } = this.#plan
-    const log = join(this.#folder, `${String(number).padStart(4, '0')}.jsonl`)
-    const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log })
+    const { seed, ttlMs, load } = this.#plan
+    const log = join(this.#folder, String(number).padStart(4, '0'))
+    const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log, load })
     const errors = openSync(join(this.#folder, `${number}.log`), 'a')
     const process = fork(CLIENT, [argument], { execArgv: [], stdio: ['ignore', errors, errors, 'ipc'] })
     this.#clients[place] = { label, process }

@@ -24,13 +24,16 @@ export function timeline(plan: Plan, history: string, { violations, counts }: Hi
   const bars: Bar[] = []
   const open = new Map<string, Bar>()
   const faults: string[] = []
-  for (const { event, name, owner, atMs, untilMs, fence, kind, processes, hits } of records) {
+  for (const { event, name, atMs, untilMs = atMs, fence, kind, processes, hits, run, ...record } of records) {
+    const owner = record.owner ?? run
     const key = `${name} ${owner}`
-    if (event === 'granted') {
+    if (event === 'granted' || event === 'started') {
       const bar = { lock: name, owner, fence, fromMs: atMs, toMs: untilMs, end: 'none' }
       bars.push(bar)
       open.set(key, bar)
-    } else if (event === 'renewed') (open.get(key) as Bar).toMs = untilMs
+    } else if (event === 'renewed' || event === 'running') (open.get(key) as Bar).toMs = untilMs
+    else if (event === 'finished')
+      Object.assign(open.get(key) as Bar, { toMs: atMs, end: record.valid ? 'released' : 'lost' })
     else if (event === 'released' || event === 'lost') Object.assign(open.get(key) as Bar, { toMs: atMs, end: event })
     else if (event === 'fault') {
       const title = `${kind} ${processes ?? 'all'}, ${hits} hits`

@@ -247,7 +247,7 @@ const bad: Record<string, { readonly kind: Violation['kind']; readonly of: reado
   'a history without faults': { kind: 'too-little', of: [whole('a', 1, [0, 1, 20]), { atLeast: { faults: 1 } }] },
   'a search that found no end': {
     kind: 'unknown',
-    of: [[...whole('a', 1, [0, 1, 20]), ...whole('b', 2, [5, 22, 40])], { budget: 2 }],
+    of: [[...whole('a', 1, [0, 1, 20]), ...whole('b', 2, [5, 22, 40])], { budget: 0 }],
   },
   'an answer to a release that nobody sent': { kind: 'malformed', of: [[invoke('a', 0), returned('a', 5)]] },
   'a holder that is told that it waits': {

@@ -1,26 +1,23 @@
-// One process of a chaos run: takes five locks in turn, keeps them for a while, and writes down what it sees. Each line is
-// written before the act it tells of, so that what is left by SIGKILL is an act without an answer.
-import { openSync, writeSync } from 'node:fs'
+// One process of a chaos run: takes five locks in turn and keeps them for a while, triggers five jobs, and writes down what it
+// sees.
 import process from 'node:process'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { connect, LockTimeoutError } from 'soloist'
+import { jobsOf } from './jobs.js'
+import { now, randomOf, recorder } from './recorder.js'
 
-const { url, label, seed, ttlMs, log } = JSON.parse(String(process.argv[2]))
-const WORKERS = 3
-const file = openSync(log, 'a')
+const { url, label, seed, ttlMs, log, load } = JSON.parse(String(process.argv[2]))
+/** Under load many callers ask for locks and keep them for a moment. */
+const hurries = load !== null
+const CALLERS = hurries ? load : 3
+const TRIGGERERS = hurries ? Math.ceil(load / 4) : 2
+const write = recorder(log)
 const solo = connect(url, { callTimeoutMs: 1_500 })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
-
-let state = seed >>> 0
-function random() {
-  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-  return state / 2 ** 32
-}
-
-const now = () => Number(process.hrtime.bigint()) / 1e6
-
-/** @param {object} record */
-const write = record => writeSync(file, `${JSON.stringify(record)}\n`)
+// Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
+const jobsSolo = connect(url, { callTimeoutMs: 1_500 })
+jobsSolo.on('fault', ({ during, error }) => process.stderr.write(`jobs: ${during}: ${error}\n`))
+const random = randomOf(seed)
 
 const targets = [
   { name: 'mutex a', mode: 'exclusive', limit: null, lock: solo.rwLock('mutex a').write },
@@ -44,6 +41,12 @@ let claims = 0
 const queued = new Map()
 solo.on('waiting', ({ owner }) => queued.get(owner)?.())
 
+/** For how long a lock is kept: now and then for longer than its ttl. */
+function holdMs() {
+  if (random() < (hurries ? 0.0005 : 0.04)) return 1_500 * random()
+  return hurries ? 0 : 40 * random()
+}
+
 async function section() {
   const target = /** @type {(typeof targets)[number]} */ (targets[Math.floor(random() * targets.length)])
   const { name, mode, limit, lock } = target
@@ -57,7 +60,9 @@ async function section() {
   queued.set(ours, () => write({ event: 'queued', ...about, atMs: now() }))
   let lease
   try {
-    lease = tries ? await lock.tryLock({ ttlMs }) : await lock.lock({ ttlMs, waitMs: 500 + 4_000 * random() })
+    lease = tries
+      ? await lock.tryLock({ ttlMs })
+      : await lock.lock({ ttlMs, waitMs: hurries ? 20_000 : 500 + 4_000 * random() })
   } catch (error) {
     write({ event: 'refused', ...about, busy: false, atMs: now() })
     if (!(error instanceof LockTimeoutError)) await sleep(50)
@@ -70,8 +75,8 @@ async function section() {
   let untilMs = untilOf(lease)
   const grantedMs = now()
   write({ event: 'granted', ...about, fence: lease.fence, atMs: grantedMs, untilMs })
-  const forMs = random() < 0.04 ? 1_500 * random() : 40 * random()
-  const endMs = now() + forMs
+  const endMs = now() + holdMs()
+  if (hurries) await turn()
   while (now() < endMs && !lease.signal.aborted) {
     await sleep(Math.min(50, Math.max(endMs - now(), 1)))
     const next = untilOf(lease)
@@ -109,15 +114,21 @@ process.on('message', () => {
 })
 process.once('disconnect', () => process.exit(1))
 
-async function work() {
+/** @param {() => Promise<unknown>} act */
+async function work(act) {
   while (!over) {
-    await section()
-    await sleep(2 + 20 * random())
+    await act()
+    if (hurries) await turn()
+    else await sleep(2 + 20 * random())
   }
 }
 
+const trigger = jobsOf({ solo: jobsSolo, label, ttlMs, hurries, random, write })
 process.send?.('ready')
-await Promise.all(Array.from({ length: WORKERS }, work))
-await solo.close()
+await Promise.all([
+  ...Array.from({ length: CALLERS }, () => work(section)),
+  ...Array.from({ length: TRIGGERERS }, () => work(trigger)),
+])
+await Promise.all([solo.close(), jobsSolo.close()])
 process.removeAllListeners('disconnect')
 process.disconnect()
