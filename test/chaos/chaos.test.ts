@@ -6,11 +6,13 @@ import { describe, expect, it, vi } from 'vitest'
 import { makePlan, type Store } from './plan.js'
 import { keep, run } from './run.js'
 
-const { SOLOIST_SOAK_MINUTES, SOLOIST_SOAK_STORES, SOLOIST_SOAK_LOAD, SOLOIST_TEST_SEED } = process.env
+const { SOLOIST_SOAK_MINUTES, SOLOIST_SOAK_STORES, SOLOIST_SOAK_LOAD, SOLOIST_SOAK_EVERY, SOLOIST_TEST_SEED } =
+  process.env
 /** Set it to a seed that was printed to make the same plan. What comes of it is not the same: the processes are real. */
 const seed = Number(SOLOIST_TEST_SEED ?? Date.now() % 2 ** 31)
 const forMs = SOLOIST_SOAK_MINUTES === undefined ? 9_000 : Number(SOLOIST_SOAK_MINUTES) * 60_000
 const load = SOLOIST_SOAK_LOAD === undefined ? null : Number(SOLOIST_SOAK_LOAD)
+const everyMs = SOLOIST_SOAK_EVERY === undefined ? undefined : Number(SOLOIST_SOAK_EVERY) * 1_000
 const stores = (SOLOIST_SOAK_STORES ?? 'redis,sqlite').split(',') as Store[]
 /** Where a run that failed is kept: its plan, its history, the logs and a page that shows it. */
 const KEPT = fileURLToPath(new URL('../../.chaos', import.meta.url))
@@ -24,7 +26,7 @@ vi.setConfig({ testTimeout: 2 * forMs + 120_000 })
 describe.concurrent('eight processes, five locks and five jobs, with a fault every second', () => {
   it.each(stores)('on %s never hold together what excludes each other', async store => {
     const folder = join(tmpdir(), `soloist-chaos-${process.pid}-${store}`)
-    const plan = makePlan(store, seed, forMs, load)
+    const plan = makePlan(store, seed, forMs, load, everyMs)
     let failed = true
     try {
       const { report } = await run(plan, folder)

@@ -23,7 +23,11 @@ export interface Plan {
   readonly faults: readonly PlannedFault[]
 }
 
+/** After how long the first fault is made, and before the end the last. */
+const EDGE_MS = 1_000
+/** How long after a fault the next one is made. Under load that is longer, so that something happens in between. */
 const EVERY_MS = 1_000
+const EVERY_UNDER_LOAD_MS = 4_000
 /** Each of these as often as it stands here. */
 const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   redis: ['kill', 'kill', 'stop', 'stop', 'cut', 'cut-pushes', 'delay', 'half-open', 'blackhole', 'restart'],
@@ -31,12 +35,18 @@ const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
 }
 
-export function makePlan(store: Store, seed: number, forMs: number, load: number | null = null): Plan {
+export function makePlan(
+  store: Store,
+  seed: number,
+  forMs: number,
+  load: number | null = null,
+  everyMs: number = load === null ? EVERY_MS : EVERY_UNDER_LOAD_MS,
+): Plan {
   const random = randomOf(seed)
   const processes = 8
   const faults: PlannedFault[] = []
   let kinds: PlannedFault['kind'][] = []
-  for (let atMs = EVERY_MS; atMs < forMs - EVERY_MS; atMs += EVERY_MS) {
+  for (let atMs = EDGE_MS; atMs < forMs - EDGE_MS; atMs += everyMs) {
     // All kinds come before any comes again.
     if (kinds.length === 0) kinds = [...KINDS[store]]
     const [kind] = kinds.splice(Math.floor(random() * kinds.length), 1)

@@ -19,7 +19,7 @@ const RECOVERY_MS = 3_000
 /** How long a free lock may stay unnoticed by who waits: a beat, and the lease of a grant to somebody dead. */
 const WAKE_UP_MS = 8_000
 /** A longer history is not drawn. */
-const LONGEST_SHOWN_BYTES = 64 * 1024 * 1024
+const LONGEST_SHOWN_BYTES = 16 * 1024 * 1024
 /** How long a fault may take to show that it is there. */
 const LONGEST_MS = 10_000
 

@@ -19,7 +19,7 @@ export function timeline(plan: Plan, history: string, { violations, counts }: Hi
     .split('\n')
     .filter(Boolean)
     .map(line => JSON.parse(line))
-  const firstMs = Math.min(...records.map(({ atMs }) => atMs))
+  const firstMs = records.reduce((first, { atMs }) => Math.min(first, atMs), Infinity)
   const x = (atMs: number) => ((atMs - firstMs) / 1_000) * WIDTH * 10
   const bars: Bar[] = []
   const open = new Map<string, Bar>()
@@ -53,7 +53,7 @@ export function timeline(plan: Plan, history: string, { violations, counts }: Hi
       return `<rect class="${end}" ${place}><title>${text(title)}</title></rect>`
     })
   const labels = [...rows].map(([label, row]) => `<text x="0" y="${30 + ROW * row}">${text(label)}</text>`)
-  const width = x(Math.max(...bars.map(({ toMs }) => toMs), firstMs))
+  const width = x(bars.reduce((last, { toMs }) => Math.max(last, toMs), firstMs))
   const problems = violations
     .map(({ kind, name, message }) => `<li>${text(`${kind} ${name}: ${message}`)}</li>`)
     .join('')

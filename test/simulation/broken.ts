@@ -29,6 +29,7 @@ const LEASE = 'lock/holding/lease.js'
 const ATTEMPT = 'lock/waiting/attempt.js'
 const LOCKER = 'lock/locker.js'
 const ROOM = 'lock/waiting/room.js'
+const RUNS = 'job/runs.js'
 
 const STORE = 'backends/memory/store.js'
 const STORED = 'backends/memory/locks.js'
@@ -196,6 +197,112 @@ export const broken: readonly Broken[] = [
     from: 'standing.timer.cancel();\n        await',
     to: '{}\n        await',
     shows: /timers after close/,
+  },
+  {
+    fault: 'a trigger whose run was displaced while its answer was lost is not told so, and waits on',
+    subject: 'jobs',
+    file: ATTEMPT,
+    from: "if (answer.status === 'displaced') {",
+    to: 'if (false) {',
+    shows: /did not end|Cannot read/,
+  },
+  {
+    fault: 'of two triggers that one run covers the one is forgotten',
+    subject: 'jobs',
+    weather: 'calm',
+    file: 'job/triggers.js',
+    from: 'return { outcome: besides, settled: this.#covered(each, id, strategy), waits: true, own: false };',
+    to: 'return { outcome: besides, settled: new Promise(() => {}), waits: true, own: false };',
+    shows: /did not end/,
+  },
+  {
+    fault: 'a trigger relies on the run that executes, and not on one that starts after it',
+    subject: 'jobs',
+    weather: 'calm',
+    file: 'internal/job-decision.js',
+    from: "return adds ? { running: 'follow', pending: 'follow' } : { running: 'displace', pending: 'displace' };",
+    to: "return adds ? { running: 'follow', pending: 'follow' } : { running: 'meet', pending: 'displace' };",
+    shows: /had started before it came/,
+  },
+  {
+    fault: 'a handler is called although the lease was lost',
+    subject: 'jobs',
+    file: 'job/run.js',
+    from: `this.#assertValid();
+        const args = this.#arguments();
+        for (let attempt = 1;; attempt += 1) {
+            this.#assertValid();`,
+    to: `const args = this.#arguments();
+        for (let attempt = 1;; attempt += 1) {`,
+    shows: /signal that had fired|with fence|began twice/,
+  },
+  {
+    fault: 'who joined a run that died is told that it succeeded',
+    subject: 'jobs',
+    file: RUNS,
+    from: "await this.end(trigger, ending.by) : { status: 'gone', id };",
+    to: "await this.end(trigger, ending.by) : { status: 'ended', settled: { ok: true, value: { run: id } } };",
+    shows: /which never ran|times in|had started before/,
+  },
+  {
+    fault: 'a run begins without the arguments that were left with it, since they were lost with its place',
+    subject: 'jobs',
+    file: RUNS,
+    from: 'if (merge !== null && notes !== null && !notes.some(({ owner }) => owner === claim.id)) {',
+    to: 'if (false) {',
+    shows: /are 0 times in/,
+  },
+  {
+    fault: 'of triggers that go together only the arguments of the first are carried',
+    subject: 'jobs',
+    weather: 'calm',
+    file: 'job/asking.js',
+    from: '(0, merge_js_1.noteOf)(triggers.map(textOf))',
+    to: '(0, merge_js_1.noteOf)(triggers.slice(0, 1).map(textOf))',
+    shows: /are 0 times in/,
+  },
+  {
+    fault: "a run's own arguments are added to those that were left with it, where they are too",
+    subject: 'jobs',
+    weather: 'calm',
+    file: RUNS,
+    from: 'return [...new Map(notes',
+    to: 'return [...triggers.map(({ args }) => args), ...new Map(notes',
+    shows: /are 2 times in/,
+  },
+  {
+    fault: 'arguments are folded from the last to the first',
+    subject: 'jobs',
+    weather: 'calm',
+    file: 'job/merge.js',
+    from: 'return all.reduce((pending, newest) => {',
+    to: 'return all.reduceRight((pending, newest) => {',
+    shows: /comes after/,
+  },
+  {
+    fault: 'a run is begun twice',
+    subject: 'jobs',
+    weather: 'calm',
+    file: 'job/triggers.js',
+    from: 'const local = this.#runs.start({ claim, triggers: carrying, begins: pending });',
+    to: 'this.#runs.start({ claim, triggers: carrying, begins: pending });\n        const local = this.#runs.start({ claim, triggers: carrying, begins: pending });',
+    shows: /begun twice/,
+  },
+  {
+    fault: 'a trigger that starts anew keeps its id when the answer to that is lost',
+    subject: 'jobs',
+    file: 'job/asking.js',
+    from: 'const id = this.#locker.newOwner();\n            const claim',
+    to: 'const id = (trigger.kept ??= this.#locker.newOwner());\n            const claim',
+    shows: /are 0 times in|begun twice|did not end/,
+  },
+  {
+    fault: 'who watches a run of another process is not told that its own client was closed',
+    subject: 'jobs',
+    file: 'lock/waiting/watching.js',
+    from: 'watched.fail(reason);',
+    to: '',
+    shows: /did not end by close|timers after close/,
   },
 ]
 

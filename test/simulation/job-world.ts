@@ -166,7 +166,7 @@ export class JobWorld extends Stage<JobSchedule, Process> {
     const how = calls ? 'calls' : 'triggers'
     this.note(`${how} ${name} as trigger ${number}, ${triggered.strategy}`, process.machine.name)
     const options = timeoutMs === null ? {} : { timeoutMs }
-    const ended = (result: Result) => this.#ended(triggered, result.run)
+    const ended = (result: Result) => this.#ended(triggered, String(result?.run))
     const failed = (error: unknown) => this.#rejected(triggered, error)
     if (calls) {
       job(args, options).then(ended, failed)

@@ -10,7 +10,7 @@ const { url, label, seed, ttlMs, log, load } = JSON.parse(String(process.argv[2]
 /** Under load many callers ask for locks and keep them for a moment. */
 const hurries = load !== null
 const CALLERS = hurries ? load : 3
-const TRIGGERERS = hurries ? Math.ceil(load / 4) : 2
+const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
 const solo = connect(url, { callTimeoutMs: 1_500 })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
@@ -19,15 +19,22 @@ const jobsSolo = connect(url, { callTimeoutMs: 1_500 })
 jobsSolo.on('fault', ({ during, error }) => process.stderr.write(`jobs: ${during}: ${error}\n`))
 const random = randomOf(seed)
 
-const targets = [
-  { name: 'mutex a', mode: 'exclusive', limit: null, lock: solo.rwLock('mutex a').write },
-  { name: 'mutex b', mode: 'exclusive', limit: null, lock: solo.rwLock('mutex b').write },
-  { name: 'semaphore', mode: 'shared', limit: 3, lock: solo.semaphore('semaphore', 3) },
-  { name: 'rw', mode: 'shared', limit: null, lock: solo.rwLock('rw').read },
-  { name: 'rw', mode: 'exclusive', limit: null, lock: solo.rwLock('rw').write },
-  { name: 'rw 2', mode: 'shared', limit: null, lock: solo.rwLock('rw 2').read },
-  { name: 'rw 2', mode: 'exclusive', limit: null, lock: solo.rwLock('rw 2').write },
-]
+/** How many locks and jobs there are of each kind: under load so many that callers do not only wait for each other. */
+const COPIES = hurries ? 16 : 1
+const targets = Array.from({ length: COPIES }, (_, copy) => {
+  const [mutexA, mutexB, semaphore, rw, rw2] = ['mutex a', 'mutex b', 'semaphore', 'rw', 'rw 2'].map(name =>
+    copy === 0 ? name : `${name} (${copy})`,
+  )
+  return /** @type {const} */ ([
+    [mutexA, 'exclusive', null, solo.rwLock(String(mutexA)).write],
+    [mutexB, 'exclusive', null, solo.rwLock(String(mutexB)).write],
+    [semaphore, 'shared', 3, solo.semaphore(String(semaphore), 3)],
+    [rw, 'shared', null, solo.rwLock(String(rw)).read],
+    [rw, 'exclusive', null, solo.rwLock(String(rw)).write],
+    [rw2, 'shared', null, solo.rwLock(String(rw2)).read],
+    [rw2, 'exclusive', null, solo.rwLock(String(rw2)).write],
+  ]).map(([name, mode, limit, lock]) => ({ name: String(name), mode, limit, lock }))
+}).flat()
 
 /** Until when the lease is proven. The shared clock is read first: a pause in between makes it shorter, and not longer. */
 function untilOf(/** @type {import('soloist').Lease} */ lease) {
@@ -123,7 +130,7 @@ async function work(act) {
   }
 }
 
-const trigger = jobsOf({ solo: jobsSolo, label, ttlMs, hurries, random, write })
+const trigger = jobsOf({ solo: jobsSolo, label, ttlMs, hurries, copies: COPIES, random, write })
 process.send?.('ready')
 await Promise.all([
   ...Array.from({ length: CALLERS }, () => work(section)),

@@ -37,17 +37,21 @@ class Lapsed extends Error {
  * @param {string} given.label
  * @param {number} given.ttlMs
  * @param {boolean} given.hurries whether runs are short
+ * @param {number} given.copies how many jobs there are of each kind
  * @param {() => number} given.random
  * @param {(record: { readonly name: string }) => void} given.write
  * @returns triggers one of the jobs, and waits until it is told what became of that
  */
-export function jobsOf({ solo, label, ttlMs, hurries, random, write }) {
-  const jobs = kinds.map(({ name, covers, options }) => {
-    const job = solo.job(name, { ...options, ttlMs, uniqueOn: [] }, (/** @type {Args} */ args, run) =>
-      handle(name, args, run),
-    )
-    return { name, covers, merges: name === 'job merge', job }
-  })
+export function jobsOf({ solo, label, ttlMs, hurries, copies, random, write }) {
+  const jobs = Array.from({ length: copies }, (_, copy) =>
+    kinds.map(({ name: kind, covers, options }) => {
+      const name = copy === 0 ? kind : `${kind} (${copy})`
+      /** @type {import('soloist').JobHandler<Args, Result>} */
+      const handler = (args, run) => handle(name, args, run)
+      const job = solo.job(name, { ...options, ttlMs, uniqueOn: [] }, handler)
+      return { name, covers, merges: kind === 'job merge', job }
+    }),
+  ).flat()
   let triggers = 0
 
   /**

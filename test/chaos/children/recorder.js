@@ -13,7 +13,7 @@ export function recorder(log) {
   return record => {
     let file = files.get(record.name)
     if (file === undefined) {
-      file = openSync(`${log}.${record.name.replaceAll(' ', '-')}.jsonl`, 'a')
+      file = openSync(`${log}.${record.name.replaceAll(' ', '-').replace(/[()]/g, '')}.jsonl`, 'a')
       files.set(record.name, file)
     }
     writeSync(file, `${JSON.stringify(record)}\n`)
