@@ -14,7 +14,7 @@ const HELP = `Eight processes, five locks and five jobs, with a fault every seco
   --stores    a list of redis, redis-volatile and sqlite, which are run at one time; default: all of them
   --seed      makes the plan of that number; default: another each time
   --every     how many seconds after a fault the next one is made; default 1, under load 4
-  --load      so many callers for locks in each process, and a twelfth as many for jobs, which keep what they
+  --load      so many callers for locks in each process, and a few for jobs, which keep what they
               get for a moment; default: three and two, which keep it for longer. One store at a time, on a
               machine that does nothing else. The history takes about 1 GB per million grants in the folder for
               temporary files

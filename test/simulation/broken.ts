@@ -121,7 +121,7 @@ export const broken: readonly Broken[] = [
     file: ATTEMPT,
     from: 'return tookMs >= ttlMs - (0, lease_js_1.driftMs)(ttlMs);',
     to: 'return false;',
-    shows: /that has run out|did not fire/,
+    shows: /that has run out|did not fire|no record/,
   },
   {
     fault: 'a pushed grant is taken without asking whether it still stands',
@@ -234,7 +234,7 @@ export const broken: readonly Broken[] = [
             this.#assertValid();`,
     to: `const args = this.#arguments();
         for (let attempt = 1;; attempt += 1) {`,
-    shows: /signal that had fired|with fence|began twice/,
+    shows: /signal that had fired|with fence|begun twice/,
   },
   {
     fault: 'who joined a run that died is told that it succeeded',
@@ -250,7 +250,7 @@ export const broken: readonly Broken[] = [
     file: RUNS,
     from: 'if (merge !== null && notes !== null && !notes.some(({ owner }) => owner === claim.id)) {',
     to: 'if (false) {',
-    shows: /are 0 times in/,
+    shows: /are 0 times in|Reduce of empty array/,
   },
   {
     fault: 'of triggers that go together only the arguments of the first are carried',
@@ -262,12 +262,12 @@ export const broken: readonly Broken[] = [
     shows: /are 0 times in/,
   },
   {
-    fault: "a run's own arguments are added to those that were left with it, where they are too",
+    fault: 'what was left with a run is folded twice',
     subject: 'jobs',
     weather: 'calm',
     file: RUNS,
     from: 'return [...new Map(notes',
-    to: 'return [...triggers.map(({ args }) => args), ...new Map(notes',
+    to: "notes = [...notes, ...notes.map(({ owner, text }) => ({ owner: owner + ' again', text }))];\n    return [...new Map(notes",
     shows: /are 2 times in/,
   },
   {
@@ -297,12 +297,21 @@ export const broken: readonly Broken[] = [
     shows: /are 0 times in|begun twice|did not end/,
   },
   {
-    fault: 'who watches a run of another process is not told that its own client was closed',
+    fault: 'a trigger whose grant was lost before its answer came is sent once more under the same id',
     subject: 'jobs',
-    file: 'lock/waiting/watching.js',
-    from: 'watched.fail(reason);',
-    to: '',
-    shows: /did not end by close|timers after close/,
+    file: ATTEMPT,
+    from: "if (answer.status === 'lost' && this.#triggers && (0, request_js_1.mayBePending)(this.#request)) {",
+    to: 'if (false) {',
+    shows: /are 0 times in/,
+  },
+  {
+    fault: 'a grant that came before the next one, and was answered after it, counts as a contradiction',
+    subject: 'jobs',
+    weather: 'lossy',
+    file: ATTEMPT,
+    from: 'if (rival !== undefined && stands)',
+    to: 'if (rival !== undefined)',
+    shows: /cannot be true/,
   },
 ]
 

@@ -202,7 +202,11 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       {
         answered: (answer, call) => {
           if (this.#over) then(HEARD)
-          else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
+          else if (answer.status === 'lost' && this.#triggers && mayBePending(this.#request)) {
+            // It waited, and others may have left something with its run. To be triggered once more would be another run.
+            this.placeLost()
+            then(UNHEARD)
+          } else if (answer.status === 'lost' || answer.fence === null) this.ask(then)
           else {
             const asked = this.#granted(answer.fence, call, then)
             if (asked !== null) then(asked)

@@ -13,7 +13,7 @@ vi.setConfig({ testTimeout: all ? 10 * 60_000 : 60_000 })
 
 const AT_ONCE = 2
 /** In the suite, every how manieth boundary: a call has three of them, so each kind is among them. */
-const STEP = all ? 1 : 4
+const STEP = all ? 1 : 2
 
 const stores = [
   { store: 'redis', open: (where: string, prefix: string) => redisBackend(where, { prefix }) },
@@ -67,7 +67,7 @@ describe.each(stores)('on $store, a process with a job that is killed at a bound
       if (store === 'redis') await assertAllExpires(where, prefix)
       return died
     })
-    expect(killed).toBeGreaterThan(all ? 5 : 1)
+    expect(killed).toBeGreaterThan(all ? 5 : 0)
     console.log(`${store}: ${operation} (${kind}): killed at ${killed} points`)
   })
 })
