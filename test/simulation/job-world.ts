@@ -8,7 +8,7 @@ import {
   type JobSchedule,
   jobKinds,
 } from './job-commands.js'
-import type { Machine } from './machine.js'
+import type { Fate, Machine } from './machine.js'
 import { CALL_MS, Stage, type StageProcess, settled, Violated } from './stage.js'
 
 /** What a run results in. */
@@ -86,6 +86,8 @@ export class JobWorld extends Stage<JobSchedule, Process> {
   readonly #executing = new Set<Ran>()
   readonly #fences = new Map<JobKindName, number>()
   readonly #failed = new Map<Machine, Set<string>>()
+  /** Whose claims the network asked for once more. */
+  readonly #repeated = new Set<string>()
   #order = 0
   #handlers = 0
   /** What was found wrong where it could not be thrown. */
@@ -125,6 +127,12 @@ export class JobWorld extends Stage<JobSchedule, Process> {
   protected override met(machine: Machine, steps: readonly Step[], what: string): void {
     const failed = this.#failedOf(machine)
     for (const key of keysOf(steps, what)) failed.add(key)
+  }
+
+  override fate(machine: Machine, steps: readonly Step[], what: string): Fate {
+    const fate = super.fate(machine, steps, what)
+    if (fate.repeatMs !== null) for (const step of steps) if ('claim' in step) this.#repeated.add(step.claim.owner)
+    return fate
   }
 
   #failedOf(machine: Machine): Set<string> {
@@ -249,16 +257,20 @@ export class JobWorld extends Stage<JobSchedule, Process> {
     triggered.run = ran
     const { merges, gated } = jobKinds[kind] as JobKind
     const adds = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay'
+    // A request that the network repeats when it was answered long ago brings a run back, with what it left.
+    if (this.#repeated.has(run)) return
     if ((adds || gated) && ran.startedAt < triggered.sentAt) {
       this.#isWrong(`trigger ${number} is covered by ${run}, which had started before it came`)
     }
-    // A request that the network repeats when it was answered long ago brings a run back for the length of a lease.
-    const cameBack = this.store.grants.filter(({ owner }) => owner === run).length > 1
-    if (!adds && kind !== 'period' && triggered.over.has(run) && !cameBack) {
+    if (!adds && kind !== 'period' && triggered.over.has(run)) {
       this.#isWrong(`trigger ${number} joined ${run}, which was over when it came`)
     }
     const times = ran.args.items.filter(item => item === number).length
-    if (merges && times !== 1) this.#isWrong(`the arguments of trigger ${number} are ${times} times in ${run}`)
+    // Or it leaves the same arguments with a run that comes later.
+    const may = [...this.#repeated].some(owner => owner.startsWith(`${process.solo.clientId}/`)) ? Infinity : 1
+    if (merges && (times < 1 || times > may)) {
+      this.#isWrong(`the arguments of trigger ${number} are ${times} times in ${run}`)
+    }
   }
 
   #rejected(triggered: Triggered, error: unknown): void {

@@ -39,6 +39,10 @@ function whole(owner: string, fence: number, [askedMs, fromMs, toMs]: readonly [
 }
 
 const good: Record<string, readonly [Records, HistoryOptions?]> = {
+  'a history that is much longer than what is looked at in vain': [
+    Array.from({ length: 2_000 }, (_, i) => whole(`owner ${i}`, i + 1, [i * 10, i * 10 + 1, i * 10 + 5])).flat(),
+    { budget: 10 },
+  ],
   'a queue in its order': [
     [
       ...whole('a', 1, [0, 1, 20]),
