@@ -80,3 +80,25 @@ test('a run is granted and lost before its trigger is answered: who left argumen
   expect(values[1]).toContain('X')
   expect(world.inUse()).toEqual([])
 })
+
+test('a trigger is sent again after its run was granted and lost: who left arguments with it does not take the next one for it', async () => {
+  const { world } = use
+  const [l, b, c] = [world.client(), world.client(), world.client()]
+  const runs = new Runs({ onDuplicate: 'rerun', merge, ttlMs: 1_000 })
+  const live = await runs.live(l)
+  b.link.next('trigger', 'lose')
+  b.link.next('trigger', { arrivesAfterMs: 1_500 })
+  b.link.onPush = () => {}
+  c.link.fate = method => (method === 'watch' ? { arrivesAfterMs: 800 } : 'pass')
+  const first = watch(runs.in('b', b).trigger(args('T1')))
+  await world.clock.advance(1)
+  const second = await runs.in('c', c).trigger(args('X'))
+  live.end()
+  for (let i = 0; i < 20; i++) await world.clock.advance(1_000)
+  const results = [first.value, second].map(outcome => watch(outcome?.result() as Promise<string>))
+  for (let i = 0; i < 10; i++) await world.clock.advance(1_000)
+  const values = results.map(({ value }) => value?.split(' '))
+  expect(values[0]).toContain('T1')
+  expect(values[1]).toContain('X')
+  expect(world.inUse()).toEqual([])
+})

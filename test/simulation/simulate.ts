@@ -91,7 +91,9 @@ async function check<T>(
   const details = await fc.check(property, parameters)
   if (!details.failed) return
   const { seed, counterexamplePath, errorInstance } = details
-  const again = `npm run simulate -- --of ${subject} --weather ${weather} --seed ${seed} --path ${counterexamplePath}`
+  const command = `npm run simulate -- --of ${subject} --weather ${weather} --seed ${seed} --path`
+  const whole = String(counterexamplePath).split(':')[0]
+  const again = `${command} ${counterexamplePath} (before it was made smaller: ${command} ${whole})`
   const report = await fc.asyncDefaultReportMessage(details)
   throw new Error(`${report}\nAgain, as a time line: ${again}`, { cause: errorInstance })
 }

@@ -50,8 +50,31 @@ function unsafe({ name }: LocalLock, what: string): SoloistError {
   return new SoloistError('BACKEND_UNSAFE', `the backend gave the lock ${JSON.stringify(name)} to ${what}`)
 }
 
+/**
+ * What becomes of a grant, although this client holds what excludes it: the backend is asked whether that was taken away.
+ * `'over'`: what this client was granted later may have been granted in the place of this, whose answer was on its way for longer.
+ *
+ * @returns the lease that it contradicts, if both are held
+ */
+export async function besideRivals(
+  collector: StepCollector,
+  lock: LocalLock,
+  claim: LeaseClaim,
+  fence: number,
+  rivals: readonly HeldLease[],
+): Promise<'counts' | 'over' | HeldLease> {
+  const held = await Promise.all(
+    rivals.map(rival => isHeld(collector, rival.claim, rival.fence, rival.endsWithProcess)),
+  )
+  const left = rivalsOf(lock, claim)
+  const rival = rivals.find((rival, i) => held[i] && left.includes(rival))
+  if (rival === undefined) return 'counts'
+  if (rival.fence < fence || (await isHeld(collector, claim, fence, claim.endsWithProcess))) return rival
+  return 'over'
+}
+
 /** Whether the backend says that the claim is held, or says nothing. A lease of it hears so with its own next renewal. */
-export function isHeld(
+function isHeld(
   collector: StepCollector,
   { name, owner, ttlMs }: Claim,
   fence: number,

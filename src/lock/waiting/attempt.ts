@@ -9,15 +9,17 @@ import type {
 } from '../../backend.js'
 import { causedBy, LockTimeoutError, SoloistError } from '../../errors.js'
 import { onAbort } from '../../internal/abort.js'
-import { type Clock, elapsedMs, type Timer } from '../../internal/clock.js'
-import type { StepCollector } from '../calls/collector.js'
+import { elapsedMs, type Timer } from '../../internal/clock.js'
 import type { CallTimes, Done, PendingStep, StepListener } from '../calls/steps.js'
-import { bothHeld, fallenFence, isHeld, rivalsOf } from '../holding/contradiction.js'
-import { driftMs, HeldLease, type LeaseClaim, type LeaseHost } from '../holding/lease.js'
+import { besideRivals, bothHeld, fallenFence, rivalsOf } from '../holding/contradiction.js'
+import { driftMs, HeldLease, type LeaseClaim } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
 import { type LockRequest, mayBePending, NOTHING_SEEN, seenBeside } from '../request.js'
+import type { AttemptHost } from './attempt-host.js'
 import { aborted, type Patience } from './patience.js'
-import type { Asked, Waiter, WaitingQueue, WaitingRoom } from './room.js'
+import type { Asked, Waiter, WaitingQueue } from './room.js'
+
+export type { AttemptHost }
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
@@ -25,26 +27,6 @@ const GRANTED: Asked = { status: 'granted' }
 
 const HEARD: Asked = { status: 'ended', heard: true }
 const UNHEARD: Asked = { status: 'ended', heard: false }
-
-/** What an attempt needs from the client it belongs to. */
-export interface AttemptHost extends LeaseHost {
-  readonly clock: Clock
-  readonly collector: StepCollector
-  readonly waiting: WaitingRoom
-  /** The backend's word for itself. */
-  readonly kind: string
-  /** From now on the lease stands for the attempt's claim. */
-  hold(lease: HeldLease, nowMs: number): void
-  /** The caller began to wait at this moment of the monotonic clock. */
-  onHeld(lease: HeldLease, sinceMs: number): void
-  /** The attempt ended without a lease. */
-  forget(attempt: Attempt): void
-  onQueued(attempt: Attempt, holder: string | null): void
-  /** What was granted cannot be, by what this client knows. */
-  onContradiction(attempt: Attempt, error: SoloistError): void
-  /** Takes back what the backend may have noted of the claim: nobody here stands for it any more. */
-  dequeue(attempt: Attempt): PendingStep | null
-}
 
 /** A question on its way, and who is told what it came to. */
 interface Question {
@@ -85,6 +67,8 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   #first: PendingStep | null = null
   /** When that was made, on the monotonic clock. */
   #askedAtMs = Infinity
+  /** Whether it was asked more than once. */
+  #repeated = false
   /** The questions after it, until they are answered. */
   #questions: Set<Question> | null = null
   /** What gives the claim back after the end. */
@@ -149,6 +133,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
 
   /** The first question was answered. */
   answered(answer: Done<AcquireAnswer | TriggerAnswer>, call: CallTimes): void {
+    this.#repeated = (this.#first?.failures ?? 0) > 0
     this.#first = null
     const asked = this.#answered(answer, call, null)
     if (asked !== null) this.#planned(asked)
@@ -169,6 +154,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
 
   ask(then: (asked: Asked) => void): void {
     if (this.#over) return then(UNHEARD)
+    this.#repeated = true
     const askedAtMs = this.#host.clock.monotonicMs()
     const step = this.#host.collector.add<AcquireAnswer | TriggerAnswer>(this.#step(), this.lock, true, {
       answered: (answer, call) => {
@@ -338,6 +324,10 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       if (answer.status !== 'busy') return UNHEARD
     } else {
       this.#lastFault = undefined
+      if (this.#mayBeAnother(answer, call)) {
+        this.placeLost()
+        return UNHEARD
+      }
       if (answer.status === 'granted') {
         return this.#granted(answer.fence, call, then, 'seen' in answer ? answer : null)
       }
@@ -362,6 +352,19 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
       else if (answer.requeued && mayBePending(this.#request)) this.placeLost()
     }
     return { status: 'busy', retryAfterMs: answer.retryAfterMs, requeued: answer.requeued }
+  }
+
+  /**
+   * Whether this answers a repetition of the trigger, so late that a grant to the first may have been over by then. With it
+   * went what others had left with its run, which would be another one under the same id.
+   */
+  #mayBeAnother({ status }: Done<AcquireAnswer | TriggerAnswer>, call: CallTimes): boolean {
+    const { trigger } = this.#request
+    if (!this.#repeated || !this.#triggers || trigger === undefined || trigger.note === null) return false
+    if (status !== 'busy' && (status !== 'granted' || this.#isLate(call))) return false
+    const { ttlMs } = this.claim
+    const agoMs = this.#host.clock.monotonicMs() - this.#askedAtMs
+    return agoMs >= Math.min(this.#host.beatMs, ttlMs - driftMs(ttlMs))
   }
 
   #tell(
@@ -417,21 +420,11 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   /** This client holds what excludes the grant, unless that was taken away: the backend is asked first. */
   async #holdInsteadOf(rivals: readonly HeldLease[], fence: number, call: CallTimes): Promise<void> {
     this.#doubted = true
-    const { collector } = this.#host
-    const held = await Promise.all(
-      rivals.map(({ claim, fence, endsWithProcess }) => isHeld(collector, claim, fence, endsWithProcess)),
-    )
-    const left = rivalsOf(this.lock, this.claim)
-    const rival = rivals.find((rival, i) => held[i] && left.includes(rival))
-    // What this client was granted later may have been granted in the place of this: then its answer was on its way for longer.
-    const stands =
-      rival === undefined ||
-      rival.fence < fence ||
-      (await isHeld(collector, this.claim, fence, this.claim.endsWithProcess))
+    const found = await besideRivals(this.#host.collector, this.lock, this.claim, fence, rivals)
     this.#doubted = false
     if (this.#over) return
-    if (rival !== undefined && stands) return this.#contradicted(bothHeld(rival, this.owner))
-    if (!stands) return this.ask(asked => this.#planned(asked))
+    if (found === 'over') return this.ask(asked => this.#planned(asked))
+    if (found !== 'counts') return this.#contradicted(bothHeld(found, this.owner))
     const { ttlMs } = this.claim
     if (elapsedMs(this.#host.clock, call) < ttlMs - driftMs(ttlMs)) this.#become(fence, call)
     else this.ask(asked => this.#planned(asked))
