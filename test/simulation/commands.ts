@@ -99,7 +99,7 @@ const anyPush = fc.oneof(
   { weight: 2, arbitrary: fc.record({ copies: fc.nat(2), afterMs: fc.constantFrom(0, 20, 400, 6_000) }) },
 )
 
-/** All that a run is made of, apart from the order in which messages arrive. */
+/** All that a run is made of. */
 export interface Schedule extends StageSchedule {
   readonly commands: readonly Command[]
   /** A bit for each command: whether the next one is made in the same turn of the event loop, so that they travel together. */
@@ -140,6 +140,8 @@ export const lossyStage = {
 } as const
 
 export const together = fc.nat(2 ** 24 - 1)
+/** A smaller number is no simpler order. */
+export const order = fc.noShrink(fc.nat(2 ** 31 - 1))
 
 /** Anything may happen. */
 export const wild: fc.Arbitrary<Schedule> = fc.record({
@@ -150,6 +152,7 @@ export const wild: fc.Arbitrary<Schedule> = fc.record({
   }),
   ...wildStage,
   together,
+  order,
 })
 
 /** Nothing is lost or late; only the order of what is on its way is open. */
@@ -157,6 +160,7 @@ export const calm: fc.Arbitrary<Schedule> = fc.record({
   commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
   ...calmStage,
   together,
+  order,
 })
 
 /** A call may be refused, lose its answer or be carried out twice, but not its repetition. */
@@ -164,4 +168,5 @@ export const lossy: fc.Arbitrary<Schedule> = fc.record({
   commands: fc.array(command, { minLength: 1, maxLength: 24, size: 'max' }),
   ...lossyStage,
   together,
+  order,
 })

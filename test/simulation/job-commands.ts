@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { JobOptions, JobStrategy } from 'soloist'
-import { calmStage, disturbance, going, lossyStage, process, together, which, wildStage } from './commands.js'
+import { calmStage, disturbance, going, lossyStage, order, process, together, which, wildStage } from './commands.js'
 import type { StageSchedule } from './stage.js'
 
 /** What a job of the simulation is triggered with. */
@@ -102,7 +102,7 @@ export type JobCommand =
   | (typeof command extends fc.Arbitrary<infer T> ? T : never)
   | (typeof disturbance extends fc.Arbitrary<infer T> ? T : never)
 
-/** All that a run with jobs is made of, apart from the order in which messages arrive. */
+/** All that a run with jobs is made of. */
 export interface JobSchedule extends StageSchedule {
   readonly kinds: readonly JobKindName[]
   readonly commands: readonly JobCommand[]
@@ -128,6 +128,7 @@ const parts = {
     { minLength: 1, maxLength: 8 },
   ),
   together,
+  order,
 }
 const commands = fc.array(command, { minLength: 1, maxLength: 20, size: 'max' })
 

@@ -42,7 +42,7 @@ export interface Network {
   fate(machine: Machine, steps: readonly Step[], what: string): Fate
   pushFate(): PushFate
   /** Something that happens after this long, in an order that nobody can rely on. */
-  send(afterMs: number, what: string, run: () => void): void
+  send(afterMs: number, run: () => void): void
   /** Delivers what the store tells clients. */
   tell(): void
   note(what: string, process?: string): void
@@ -290,7 +290,7 @@ export class SimulatedBackend implements Backend {
         network.note(`carries out ${label}: ${what} → ${answerText(answer)}`)
         network.tell()
         if (!answers || fate.answer === 'lost') return
-        network.send(fate.answerMs, `answer to ${label}`, () => {
+        network.send(fate.answerMs, () => {
           machine.receive(() => {
             network.note(`hears the answer to ${label}${fate.answer === 'error' ? ': an error' : ''}`, machine.name)
             if (fate.answer === 'error') reject(new NetworkError('the answer was lost'))
@@ -298,9 +298,9 @@ export class SimulatedBackend implements Backend {
           })
         })
       }
-      network.send(fate.requestMs, `request ${label}`, () => once(true, step))
+      network.send(fate.requestMs, () => once(true, step))
       const { repeatMs } = fate
-      if (repeatMs !== null) network.send(repeatMs, `request ${label} again`, () => once(false, null))
+      if (repeatMs !== null) network.send(repeatMs, () => once(false, null))
     })
   }
 }

@@ -1,4 +1,4 @@
-import fc, { type Scheduler } from 'fast-check'
+import fc from 'fast-check'
 import { calm, lossy, type Schedule, wild } from './commands.js'
 import { calmJobs, type JobSchedule, lossyJobs, wildJobs } from './job-commands.js'
 import { JobWorld } from './job-world.js'
@@ -67,12 +67,11 @@ export async function simulate(
   process.on('uncaughtException', note)
   try {
     if (subject === 'locks') {
-      const each = (schedule: Schedule, scheduler: Scheduler) => follow(new World(library, schedule, scheduler, told))
-      await check(fc.asyncProperty(weathers[weather], fc.scheduler(), each), parameters, subject, weather)
+      const each = (schedule: Schedule) => follow(new World(library, schedule, told))
+      await check(fc.asyncProperty(weathers[weather], each), parameters, subject, weather)
     } else {
-      const each = (schedule: JobSchedule, scheduler: Scheduler) =>
-        follow(new JobWorld(library, schedule, scheduler, told))
-      await check(fc.asyncProperty(jobWeathers[weather], fc.scheduler(), each), parameters, subject, weather)
+      const each = (schedule: JobSchedule) => follow(new JobWorld(library, schedule, told))
+      await check(fc.asyncProperty(jobWeathers[weather], each), parameters, subject, weather)
     }
   } finally {
     process.off('unhandledRejection', note)
@@ -91,9 +90,7 @@ async function check<T>(
   const details = await fc.check(property, parameters)
   if (!details.failed) return
   const { seed, counterexamplePath, errorInstance } = details
-  const command = `npm run simulate -- --of ${subject} --weather ${weather} --seed ${seed} --path`
-  const whole = String(counterexamplePath).split(':')[0]
-  const again = `${command} ${counterexamplePath} (before it was made smaller: ${command} ${whole})`
+  const again = `npm run simulate -- --of ${subject} --weather ${weather} --seed ${seed} --path ${counterexamplePath}`
   const report = await fc.asyncDefaultReportMessage(details)
   throw new Error(`${report}\nAgain, as a time line: ${again}`, { cause: errorInstance })
 }

@@ -1,5 +1,5 @@
-import type { Scheduler } from 'fast-check'
 import type { Soloist, SoloistOptions, Step } from 'soloist'
+import { randomOf } from '../chaos/plan.js'
 import type { Happening } from './commands.js'
 import { type Fate, Machine, type Network, PLAIN, type PushFate, SimulatedBackend } from './machine.js'
 import { SpecStore } from './spec-store.js'
@@ -37,6 +37,8 @@ export interface StageSchedule {
   readonly pushes: readonly PushFate[]
   /** Whether the clocks of the processes go at different speeds. */
   readonly skew: boolean
+  /** In which order messages arrive: the seed of a sequence. */
+  readonly order: number
   /** Whether what met with a fault once is spared when it is sent again. */
   readonly spares: boolean
 }
@@ -55,7 +57,6 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
   messages = 0
   protected readonly library: Library
   protected readonly schedule: S
-  protected readonly scheduler: Scheduler
   protected readonly log: ((line: string) => void) | null
   /** Those that run. */
   protected readonly processes: P[] = []
@@ -65,15 +66,18 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
   protected healed = false
   /** Whether anything went wrong so far. */
   protected disturbed = false
-  readonly #late = new Set<{ readonly atMs: number; readonly what: string; readonly run: () => void }>()
+  /** What is on its way and may arrive. */
+  readonly #travelling: (() => void)[] = []
+  readonly #random: () => number
+  readonly #late = new Set<{ readonly atMs: number; readonly run: () => void }>()
   #fates = 0
   #pushes = 0
   #turn = 0
 
-  constructor(library: Library, schedule: S, scheduler: Scheduler, log: ((line: string) => void) | null) {
+  constructor(library: Library, schedule: S, log: ((line: string) => void) | null) {
     this.library = library
     this.schedule = schedule
-    this.scheduler = scheduler
+    this.#random = randomOf(schedule.order)
     this.log = log
   }
 
@@ -120,12 +124,12 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
     return this.healed ? { copies: 1, afterMs: 0 } : (pushes[this.#pushes++ % pushes.length] as PushFate)
   }
 
-  send(afterMs: number, what: string, run: () => void): void {
+  send(afterMs: number, run: () => void): void {
     if (afterMs > 0) {
-      this.#late.add({ atMs: this.nowMs + afterMs, what, run })
+      this.#late.add({ atMs: this.nowMs + afterMs, run })
       return
     }
-    this.#ready(what, run)
+    this.#ready(run)
   }
 
   tell(): void {
@@ -136,7 +140,7 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
       if (to === undefined) continue
       const owner = 'owner' in event ? ` ${event.owner}` : ''
       for (let i = 0; i < copies; i++) {
-        this.send(afterMs, `push to ${to.machine.name}`, () => {
+        this.send(afterMs, () => {
           this.note(`hears a push: ${event.type}${owner}`, to.machine.name)
           to.backend.hear(event)
         })
@@ -149,9 +153,9 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
     this.log?.(`${String(Math.round(this.nowMs)).padStart(7)} ms  ${process.padEnd(8)} ${what}`)
   }
 
-  #ready(what: string, run: () => void): void {
+  #ready(run: () => void): void {
     this.messages += 1
-    void this.scheduler.schedule(Promise.resolve(), what).then(run)
+    this.#travelling.push(run)
   }
 
   protected start(index: number): P {
@@ -188,11 +192,12 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
     }
   }
 
-  /** Some of what is on its way arrives, in an order that the scheduler picks. */
+  /** Some of what is on its way arrives, in the order of the schedule. */
   protected async deliver(count: number): Promise<void> {
-    for (let i = 0; i < count && this.scheduler.count() > 0; i++) {
+    for (let i = 0; i < count && this.#travelling.length > 0; i++) {
       if (i > MOST_ROUNDS) throw new Violated(`more than ${MOST_ROUNDS} messages travelled without time passing`)
-      await this.scheduler.waitNext(1)
+      const [arrives] = this.#travelling.splice(Math.floor(this.#random() * this.#travelling.length), 1)
+      arrives?.()
       await settled()
       this.judge()
     }
@@ -213,7 +218,7 @@ export abstract class Stage<S extends StageSchedule, P extends StageProcess> imp
       for (const message of this.#late) {
         if (message.atMs > this.nowMs) continue
         this.#late.delete(message)
-        this.#ready(message.what, message.run)
+        this.#ready(message.run)
         happened = true
       }
       for (const { machine } of this.everybody) {
