@@ -31,6 +31,39 @@ describe('the simulation', () => {
   })
 })
 
+describe('a failure of the simulation', () => {
+  const some = [
+    'a lease that ran out is taken again under its old fence',
+    'a trigger that starts anew keeps its id when the answer to that is lost',
+  ]
+  it.each(broken.filter(({ fault }) => some.includes(fault)))(
+    'is seen again by its seed and path: $fault',
+    async one => {
+      const { library, dispose } = await load(one)
+      try {
+        const run = (path?: string) =>
+          simulate(library, one.subject ?? 'locks', one.weather ?? 'wild', { seed, runs: MOST_RUNS, path }).then(
+            () => ({ message: 'none', cause: null }),
+            (error: Error) => error,
+          )
+        const failure = await run()
+        const path = /--path (\S+)/.exec(failure.message)?.[1]
+        // It was made smaller.
+        expect(path?.split(':').length).toBeGreaterThan(5)
+        const again = await run(path)
+        expect(saidBy(again)).toBe(saidBy(failure))
+      } finally {
+        await dispose()
+      }
+    },
+  )
+})
+
+/** Without the ids of clients, which are others each time. */
+function saidBy({ cause }: { readonly cause?: unknown }): string {
+  return String((cause as Error | null)?.message).replaceAll(/vm:\d+:[0-9a-f]+|[\w-]+:\d+:[0-9a-f]{24}/g, 'client')
+}
+
 describe('the comparison with the specification', () => {
   it.each(brokenStores)('finds that $fault', async one => {
     const { library, dispose } = await load(one)
