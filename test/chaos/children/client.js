@@ -10,7 +10,7 @@ const { url, label, seed, ttlMs, log, load } = JSON.parse(String(process.argv[2]
 /** Under load many callers ask for locks and keep them for a moment. */
 const hurries = load !== null
 const CALLERS = hurries ? load : 3
-const TRIGGERERS = hurries ? Math.ceil(load / 32) : 2
+const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
 const solo = connect(url, { callTimeoutMs: 1_500 })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
