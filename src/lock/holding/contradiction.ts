@@ -2,7 +2,7 @@ import type { Claim, RenewAnswer } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { LocalLock } from '../local-locks.js'
-import { HeldLease } from './lease.js'
+import { HeldLease, type LeaseClaim } from './lease.js'
 
 /**
  * Whether the fence of a grant cannot be, by what this client was told before: then the datastore lost or mixed up
