@@ -199,13 +199,15 @@ export const broken: readonly Broken[] = [
     shows: /timers after close/,
   },
   {
-    fault: 'a trigger that another took the place of while its answer was lost runs all the same',
+    fault: 'who relied on a run whose place was taken is told of that run',
     subject: 'jobs',
-    file: ATTEMPT,
-    from: `if (answer.status === 'displaced') {`,
-    to: `if (answer.status === 'displaced') {
-                return this.#granted(2 ** 52, call, then);`,
-    shows: /counts on its lock/,
+    file: RUNS,
+    from: `if (fate.status === 'displaced')
+            return await this.end(trigger, fate.by);`,
+    to: `if (fate.status === 'displaced')
+            return { status: 'ended', settled: { ok: true, value: { run: id } } };`,
+    weather: 'calm',
+    shows: /which never ran/,
   },
   {
     fault: 'a run that another took the place of, before it began, runs all the same',
@@ -215,7 +217,7 @@ export const broken: readonly Broken[] = [
             return answer;`,
     to: `if (answer.status === 'displaced')
             return { status: 'begun', hold, notes: null };`,
-    shows: /counts on its lock/,
+    shows: /counts on its lock|started with fence/,
   },
   {
     fault: 'of two triggers that one run covers the one is forgotten',
@@ -312,14 +314,6 @@ export const broken: readonly Broken[] = [
     subject: 'jobs',
     file: ATTEMPT,
     from: "if (answer.status === 'lost' && this.#triggers && (0, request_js_1.mayBePending)(this.#request)) {",
-    to: 'if (false) {',
-    shows: /are 0 times in/,
-  },
-  {
-    fault: 'a trigger that is sent again counts as the same, although its first grant may be over',
-    subject: 'jobs',
-    file: ATTEMPT,
-    from: 'if (this.#mayBeAnother(answer, call)) {',
     to: 'if (false) {',
     shows: /are 0 times in/,
   },

@@ -42,4 +42,24 @@ describe('a grant that comes late', () => {
     lease.assertValid()
     expect(world.owners('a')).toEqual([lease.owner])
   })
+
+  it('is asked for once while it is being asked what became of a lease that excludes it', async () => {
+    const { world } = use
+    const operator = world.client().solo
+    const { solo, link } = world.client()
+    const first = await solo.lock('a')
+    const wait = watch(solo.lock('a'))
+    await world.clock.flush()
+    link.next('renew', 'pass', { answersAfterMs: 1_000 })
+    link.fate = method => (method === 'acquire' ? { answersAfterMs: 10 } : 'pass')
+    const before = link.count('acquire')
+    await operator.unlock('a', { force: true })
+    await world.clock.advance(1)
+    await first.release()
+    await world.clock.advance(900)
+    expect(wait.settled).toBe(false)
+    expect(link.count('acquire') - before).toBeLessThan(3)
+    await world.clock.advance(1_000)
+    expect(world.owners('a')).toEqual([wait.value?.owner])
+  })
 })

@@ -388,7 +388,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
     if (!this.#isLate(call)) {
       if (trigger !== null) this.#tell('granted', trigger.seen, trigger)
       this.#hold(fence, call)
-      return GRANTED
+      return this.#doubted ? HEARD : GRANTED // What is doubted is not asked for once more at once.
     }
     // Paused, or the answer took longer than the lease. Who asks again while still holding gets a fresh ttl.
     this.#lateGrants += 1
