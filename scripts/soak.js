@@ -1,6 +1,7 @@
 // Runs the chaos of test/chaos for longer than the suite does:
 //   npm run soak -- --minutes 10                    on Redis with and without persistence, and on SQLite
 //   npm run soak -- --minutes 1 --stores sqlite     on one of them
+//   --stores also takes redis-guarded (no persistence, with restartGuardMs), redis-cluster and redis-sentinel
 //   npm run soak -- --minutes 1 --seed 7            with the faults of that plan
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'

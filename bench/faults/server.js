@@ -1,5 +1,5 @@
 // A redis-server that writes its log at once, so that a restart loses nothing.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -8,6 +8,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const READY_MS = 20_000
+
+/** As the program tells it. @returns {string} */
+export function serverVersion() {
+  const { stdout } = spawnSync('redis-server', ['--version'], { encoding: 'utf8' })
+  return /v=(\S+)/.exec(stdout)?.[1] ?? 'unknown'
+}
 
 export async function startServer() {
   const probe = createServer().listen(0, '127.0.0.1')

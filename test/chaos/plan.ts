@@ -1,10 +1,23 @@
+import type { TopologyStore } from './topologies.js'
+
 /** Where the locks of a run are. */
-export type Store = 'redis' | 'redis-volatile' | 'sqlite'
+export type Store = 'redis' | 'redis-volatile' | 'redis-guarded' | TopologyStore | 'sqlite'
 
 /** One fault, and when it is made. */
 export interface PlannedFault {
   readonly atMs: number
-  readonly kind: 'kill' | 'stop' | 'cut' | 'cut-pushes' | 'delay' | 'half-open' | 'blackhole' | 'restart' | 'writer'
+  readonly kind:
+    | 'kill'
+    | 'stop'
+    | 'cut'
+    | 'cut-pushes'
+    | 'delay'
+    | 'half-open'
+    | 'blackhole'
+    | 'restart'
+    | 'writer'
+    | 'move-slot'
+    | 'failover'
   /** Which of the processes, where it concerns one. */
   readonly process: number
   /** How long it lasts, where it does. */
@@ -26,6 +39,10 @@ const EVERY_MS = 1_000
 const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   redis: ['kill', 'kill', 'stop', 'stop', 'cut', 'cut-pushes', 'delay', 'half-open', 'blackhole', 'restart'],
   'redis-volatile': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
+  // Without persistence, and nothing is granted after a restart until nobody counts on a lease of before.
+  'redis-guarded': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
+  'redis-cluster': ['kill', 'stop', 'stop', 'move-slot', 'move-slot', 'restart'],
+  'redis-sentinel': ['kill', 'kill', 'stop', 'stop', 'failover'],
   sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
 }
 

@@ -1,4 +1,5 @@
-import { Redis, type RedisOptions as RedisClientOptions } from 'ioredis'
+// Guards invariants S1 and S10 of docs/guarantees.md.
+import { Redis } from 'ioredis'
 import { type ConnectOptions, connect, type Lease, type Soloist } from 'soloist'
 import { type RedisBackendOptions, redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
@@ -39,7 +40,7 @@ class Scene implements AsyncDisposable {
     return client
   }
 
-  redis(redis: RedisServer, options: RedisClientOptions = {}): Redis {
+  redis(redis: RedisServer, options: { username?: string; password?: string; enableReadyCheck?: boolean } = {}): Redis {
     const client = new Redis({ port: redis.port, maxRetriesPerRequest: null, retryStrategy: () => 10, ...options })
     // The server is away for a while.
     client.on('error', () => {})
@@ -53,6 +54,8 @@ class Scene implements AsyncDisposable {
     this.#closers.push(() => proxy.close())
     const lease = await this.solo(proxy.url).lock('lock', { ttlMs: TTL_MS })
     proxy.blackhole()
+    // So that it need not be waited for in the end.
+    this.#closers.push(() => proxy.heal())
     await redis.kill()
     meanwhile()
     await redis.restart()

@@ -5,10 +5,10 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, LockTimeoutError } from 'soloist'
 
-const { url, label, seed, ttlMs, log } = JSON.parse(String(process.argv[2]))
+const { url, label, seed, ttlMs, log, options } = JSON.parse(String(process.argv[2]))
 const WORKERS = 3
 const file = openSync(log, 'a')
-const solo = connect(url, { callTimeoutMs: 1_500 })
+const solo = connect(url, { callTimeoutMs: 1_500, ...options })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
 
 let state = seed >>> 0
