@@ -21,19 +21,16 @@ function soloist(url, { ttlMs, waitMs }) {
   const solo = connect(url, { callTimeoutMs: waitMs })
   return {
     hold: (lock, section) =>
-      solo.withLock(
-        lock,
-        lease =>
-          section(() => {
-            try {
-              lease.assertValid()
-              return true
-            } catch {
-              // That is how it says so.
-              return false
-            }
-          }),
-        { ttlMs, waitMs },
+      solo.withLock(lock, { ttlMs, waitMs }, lease =>
+        section(() => {
+          try {
+            lease.assertValid()
+            return true
+          } catch {
+            // That is how it says so.
+            return false
+          }
+        }),
       ),
     close: () => solo.close(),
   }

@@ -52,7 +52,8 @@ const worker = isSoloist
   ? new SingletonWorker('faults', run, /** @type {any} */ ({ ...options, ...LOCK, concurrency: 4 }))
   : new Worker('faults', run, { connection, ...LOCK, concurrency: 4 })
 // What a connection meets with is told by its calls.
-for (const each of [queue, worker]) each.on('error', () => {})
+queue.on('error', () => {})
+worker.on('error', () => {})
 
 async function add() {
   triggers += 1

@@ -25,6 +25,8 @@ const SETTLE_MS = 10_000
  * @property {number} [drainMs] how long after the last fault the processes go on, without beginning anything
  */
 
+/** @typedef {{ label: string, process: import('node:child_process').ChildProcess, ended: boolean }} Child */
+
 /** @param {Course} course @returns {Promise<readonly any[]>} what the processes saw, and what was done to them, by time */
 export async function underFaults(course) {
   const folder = mkdtempSync(join(tmpdir(), 'soloist-bench-faults-'))
@@ -45,7 +47,7 @@ export async function underFaults(course) {
 }
 
 class Run {
-  /** @type {{ label: string, process: import('node:child_process').ChildProcess, ended: boolean }[]} */
+  /** @type {Child[]} */
   #children = []
   #started = 0
   #over = false
@@ -126,7 +128,7 @@ class Run {
   /** @param {import('./plan.js').Fault} fault */
   async #make({ kind, process: place, forMs }) {
     const proxy = this.#proxy
-    const child = /** @type {typeof this.#children[0]} */ (this.#children[place])
+    const child = /** @type {Child} */ (this.#children[place])
     this.#write({ event: 'fault', kind, process: child.label, atMs: now(), forMs })
     switch (kind) {
       case 'kill':

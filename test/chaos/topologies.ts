@@ -126,7 +126,7 @@ async function nodeOf(server: RedisServer): Promise<Node> {
 
 async function ownerOf(nodes: readonly Node[], slot: number): Promise<number> {
   const table = await (nodes[0] as Node).admin.cluster('SLOTS')
-  const port = table.find(([first, last]) => first <= slot && slot <= last)?.[2][1]
+  const port = table.find(([first, last]) => first <= slot && slot <= last)?.[2]?.[1]
   return nodes.findIndex(({ server }) => server.port === port)
 }
 

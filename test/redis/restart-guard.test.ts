@@ -34,8 +34,8 @@ class Scene implements AsyncDisposable {
     return solo
   }
 
-  port(redis: RedisServer, options: RedisBackendOptions = {}): PortClient {
-    const client = portClient(redis.url, 'p:', undefined, options)
+  port(redis: RedisServer, options: RedisBackendOptions = {}, id?: string): PortClient {
+    const client = portClient(redis.url, 'p:', id, options)
     this.#closers.push(() => client.backend.close())
     return client
   }
@@ -187,26 +187,29 @@ describe.concurrent('while nothing is granted', () => {
     expect(answer).toMatchObject({ status: 'met', seen: { pending: { owner: first.owner } } })
   })
 
-  test('a lock that a snapshot brought back is renewed, and neither handed on nor taken over', async () => {
-    await using scene = new Scene()
-    const { redis, client } = await guarded(scene)
-    const before = scene.port(redis)
-    const [first, second] = [before.claim('lock'), before.claim('lock')]
-    await before.take(first)
-    await before.queue(second)
-    await scene.redis(redis).save()
-    await before.give(first)
-    await crash(redis)
-    // As if it was given back twice, for want of an answer.
-    expect(await client.renew(first)).toMatchObject({ status: 'held' })
-    const takeOver = client.claim('lock')
-    expect(await client.acquire(takeOver, { replaces: first.owner })).toMatchObject({ status: 'busy' })
-    expect(await client.run(release(first))).toEqual({
-      ...{ steps: [{ status: 'released', held: true }], handed: [] },
-      ...{ unfinished: expect.anything(), guard: expect.any(Number) },
-    })
-    expect(await client.backend.inspect('lock')).toMatchObject({ holding: 0, waiting: 1 })
-  })
+  test.each(['own', 'other'])(
+    'a lock that a snapshot brought back is renewed, and neither handed on to an %s claim nor taken over',
+    async whose => {
+      await using scene = new Scene()
+      const { redis, client } = await guarded(scene)
+      const before = scene.port(redis, {}, whose === 'own' ? client.id : undefined)
+      const [first, second] = [before.claim('lock'), before.claim('lock')]
+      await before.take(first)
+      await before.queue(second)
+      await scene.redis(redis).save()
+      await before.give(first)
+      await crash(redis)
+      // As if it was given back twice, for want of an answer.
+      expect(await client.renew(first)).toMatchObject({ status: 'held' })
+      const takeOver = client.claim('lock', { owner: 'who takes over' })
+      expect(await client.acquire(takeOver, { replaces: first.owner })).toMatchObject({ status: 'busy' })
+      expect(await client.run(release(first))).toEqual({
+        ...{ steps: [{ status: 'released', held: true }], handed: [] },
+        ...{ unfinished: expect.anything(), guard: expect.any(Number) },
+      })
+      expect(await client.backend.inspect('lock')).toMatchObject({ holding: 0, waiting: 1 })
+    },
+  )
 
   test('of a server with a log nothing is waited for', async () => {
     await using scene = new Scene()
