@@ -1,7 +1,9 @@
 // What went wrong, by what the processes saw. All times are of one clock.
 
-/** A call may settle so long after its deadline: as long as a call to a store that does not answer, and some for a busy machine. */
-const LATE_MS = 3_000
+/** A call that settles longer than this after its deadline is late: so much is allowed for a busy machine. */
+const LATE_MS = 500
+/** One that has not settled so long after its deadline, and whose process still lives, hangs. */
+const HANGS_MS = 8_000
 /** Two things less than this apart are taken for one after the other. */
 const APART_MS = 1
 
@@ -41,9 +43,9 @@ export function judgeLocks(history, { waitMs }) {
     const untilMs = endMs ?? Math.min(ends.get(String(process)) ?? overMs, overMs)
     // A process that was stopped or killed answers for nothing meanwhile.
     const stoppedMs = troubled(String(process), call.calledMs, untilMs)
-    const isLate = untilMs - call.calledMs - stoppedMs > waitMs + LATE_MS
-    if (endMs === null && isLate) hangs += 1
-    else if (isLate) late += 1
+    const lateMs = untilMs - call.calledMs - stoppedMs - waitMs
+    if (endMs === null && lateMs > HANGS_MS) hangs += 1
+    else if (endMs !== null && lateMs > LATE_MS) late += 1
   }
   return {
     grants: all.filter(({ grantedMs }) => grantedMs !== null).length,

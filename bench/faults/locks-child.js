@@ -9,8 +9,8 @@ const write = recorder(log)
 recordCrashes(write)
 const random = randomOf(seed)
 const { hold, close } = await holder(library, url, terms)
-/** How long a section takes: some need to be renewed a few times. */
-const sectionMs = () => 50 + terms.ttlMs * 2 * random() ** 2
+/** How long a section takes: a quarter of them has to be renewed. */
+const sectionMs = () => (random() < 0.25 ? terms.ttlMs * (0.5 + 1.5 * random()) : 20 + 60 * random())
 const ACT_MS = 10
 
 let calls = 0

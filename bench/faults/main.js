@@ -1,7 +1,9 @@
 // Puts Soloist and its peers under the same faults, and counts what goes wrong:
-//   npm run bench:faults [-- --seconds 20 --seed 20261129 --only Soloist,redlock --json FILE]
+//   npm run bench:faults [-- --seconds 24 --seed 20261129 --only Soloist,redlock --json FILE --keep FOLDER]
+// `--keep`: what the processes saw is kept there, a file for each library.
 // It writes nothing into the repository: docs/track-record.md shows a run of it.
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { setUp } from '../report/set-up.js'
 import { HOLDERS } from './holders.js'
@@ -18,10 +20,11 @@ const DRAIN_MS = 12_000
 
 const { values: flags } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '20' },
+    seconds: { type: 'string', default: '24' },
     seed: { type: 'string', default: '20261129' },
     only: { type: 'string', default: [...HOLDERS, ...QUEUES].join(',') },
     json: { type: 'string' },
+    keep: { type: 'string' },
   },
 })
 const wanted = flags.only.split(',')
@@ -37,6 +40,7 @@ for (const library of HOLDERS.filter(name => wanted.includes(name))) {
   const history = await underFaults({
     ...{ library, child: 'locks-child.js', seed, forMs, processes: PROCESSES, plan, more },
   })
+  keep(library, history)
   locks[library] = judgeLocks(history, TERMS)
   console.error(library, JSON.stringify(locks[library]))
 }
@@ -45,6 +49,7 @@ for (const library of QUEUES.filter(name => wanted.includes(name))) {
     ...{ library, child: 'jobs-child.js', seed, forMs, processes: PROCESSES, plan, more: { keys: 5 } },
     drainMs: DRAIN_MS,
   })
+  keep(library, history)
   queues[library] = judgeJobs(history)
   console.error(library, JSON.stringify(queues[library]))
 }
@@ -52,6 +57,14 @@ for (const library of QUEUES.filter(name => wanted.includes(name))) {
 const { date, machine, versions } = setUp(serverVersion(), { ms: 0, rounds: 0 })
 console.log(`${date}, seed ${seed}, ${flags.seconds} s and ${plan.length} faults each, ${machine}`)
 console.log(`${JSON.stringify(versions)}\n`)
+/** @param {string} library @param {readonly object[]} history */
+function keep(library, history) {
+  if (flags.keep === undefined) return
+  mkdirSync(flags.keep, { recursive: true })
+  const lines = history.map(record => `${JSON.stringify(record)}\n`)
+  writeFileSync(join(flags.keep, `${library.replaceAll(/\W+/g, '-')}.jsonl`), lines.join(''))
+}
+
 /** @param {readonly string[]} heads @param {Record<string, Record<string, unknown>>} rows @param {readonly string[]} fields */
 function table(heads, rows, fields) {
   console.log(`| ${heads.join(' | ')} |\n|${heads.map(() => '---').join('|')}|`)

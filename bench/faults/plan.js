@@ -3,14 +3,14 @@
 /**
  * @typedef {object} Fault
  * @property {number} atMs
- * @property {'kill' | 'stop' | 'cut' | 'delay' | 'blackhole' | 'no-replies' | 'restart'} kind
+ * @property {'kill' | 'stop' | 'cut' | 'delay' | 'blackhole' | 'no-replies' | 'readonly' | 'restart'} kind
  * @property {number} process which of the processes, where it concerns one
  * @property {number} forMs how long it lasts, where it does
  */
 
 const EVERY_MS = 1_000
 /** @type {readonly Fault['kind'][]} */
-const KINDS = ['kill', 'stop', 'stop', 'cut', 'delay', 'blackhole', 'no-replies', 'restart']
+const KINDS = ['kill', 'stop', 'stop', 'cut', 'delay', 'blackhole', 'no-replies', 'readonly', 'restart']
 
 /** @param {number} seed @param {number} forMs @param {number} processes @returns {readonly Fault[]} */
 export function makePlan(seed, forMs, processes) {

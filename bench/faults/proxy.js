@@ -1,6 +1,7 @@
 // What stands between a library and its server, and does to its connections what networks do.
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const HOST = '127.0.0.1'
 
@@ -10,15 +11,21 @@ export async function startProxy(targetPort) {
   /** @type {Set<Pair>} */
   const pairs = new Set()
   let delayMs = 0
-  let holds = false
-  /** @type {(() => void)[]} */
-  let held = []
+  /** Resolves when nothing is held back any more; `null`: nothing is. @type {{ readonly healed: Promise<unknown>, readonly heal: () => void } | null} */
+  let hold = null
 
-  /** @param {() => void} forward @param {number} ms */
-  const pass = (forward, ms) => {
-    if (holds) held.push(forward)
-    else if (ms > 0) setTimeout(() => pass(forward, 0), ms)
-    else forward()
+  /** Everything of one direction of a connection keeps its order, as on any network. @param {import('node:net').Socket} to */
+  const pipeTo = to => {
+    let last = Promise.resolve()
+    return (/** @type {Buffer} */ data, /** @type {number} */ laterMs) => {
+      const dueMs = performance.now() + laterMs
+      last = last.then(async () => {
+        const leftMs = dueMs - performance.now()
+        if (leftMs > 0) await sleep(leftMs)
+        while (hold !== null) await hold.healed
+        if (!to.destroyed) to.write(data)
+      })
+    }
   }
 
   const server = createServer(near => {
@@ -31,13 +38,10 @@ export async function startProxy(targetPort) {
       near.destroy()
       far.destroy()
     }
-    /** @param {import('node:net').Socket} to @param {Buffer} data */
-    const write = (to, data) => {
-      if (!to.destroyed) to.write(data)
-    }
-    near.on('data', data => pass(() => write(far, data), 0))
+    const [toFar, toNear] = [pipeTo(far), pipeTo(near)]
+    near.on('data', data => toFar(data, 0))
     far.on('data', data => {
-      if (!pair.mute) pass(() => write(near, data), delayMs)
+      if (!pair.mute) toNear(data, delayMs)
     })
     for (const socket of [near, far]) {
       // What becomes of a connection is seen by its end.
@@ -65,17 +69,21 @@ export async function startProxy(targetPort) {
     },
     /** Holds everything back, in both directions, until `heal`. */
     blackhole() {
-      holds = true
+      /** @type {() => void} */
+      let heal = () => {}
+      const healed = new Promise(resolve => {
+        heal = () => resolve(undefined)
+      })
+      hold ??= { healed, heal }
     },
     /** Requests of the present connections arrive, and nothing comes back. Ended by `cut`. */
     mute() {
       for (const pair of pairs) pair.mute = true
     },
     heal() {
-      holds = false
+      hold?.heal()
+      hold = null
       delayMs = 0
-      for (const forward of held.splice(0)) forward()
-      held = []
     },
     close() {
       cut()

@@ -153,6 +153,8 @@ class Run {
         proxy.mute()
         await sleep(forMs / 2)
         return proxy.cut()
+      case 'readonly':
+        return await this.#server.readonly(forMs / 2)
       default:
         this.#restarted = this.#restarted.then(() => this.#server.restart(forMs / 4))
         return await this.#restarted

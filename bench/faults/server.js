@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 
 const READY_MS = 20_000
 
@@ -38,6 +39,17 @@ export async function startServer() {
       await sleep(downMs)
       server = launch()
       await answers(port)
+    },
+    /** For so long it takes no writes, as a primary that was demoted; its data stays. @param {number} forMs */
+    async readonly(forMs) {
+      const admin = new Redis(port, { maxRetriesPerRequest: null, retryStrategy: () => 20 })
+      // It may be down just now, and is asked when it is back.
+      admin.on('error', () => {})
+      // Nobody listens at this port of its own primary.
+      await admin.replicaof('127.0.0.1', 1)
+      await sleep(forMs)
+      await admin.replicaof('NO', 'ONE')
+      admin.disconnect()
     },
     async stop() {
       process.off('exit', kill)

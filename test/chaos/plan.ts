@@ -35,6 +35,7 @@ export interface Plan {
 }
 
 const EVERY_MS = 1_000
+const many = (kind: PlannedFault['kind'], count: number) => Array.from({ length: count }, () => kind)
 /** Each of these as often as it stands here. */
 const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   redis: ['kill', 'kill', 'stop', 'stop', 'cut', 'cut-pushes', 'delay', 'half-open', 'blackhole', 'restart'],
@@ -42,7 +43,8 @@ const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   // Without persistence, and nothing is granted after a restart until nobody counts on a lease of before.
   'redis-guarded': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
   'redis-cluster': ['kill', 'stop', 'stop', 'move-slot', 'move-slot', 'restart'],
-  'redis-sentinel': ['kill', 'kill', 'stop', 'stop', 'failover'],
+  // A failover takes a while.
+  'redis-sentinel': [...many('kill', 5), ...many('stop', 6), 'failover'],
   sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
 }
 

@@ -36,7 +36,7 @@ export function startTopology(store: TopologyStore): Promise<Topology> {
 /** Three primaries that write their log at once. */
 async function cluster(): Promise<Topology> {
   const started = await startCluster({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
-  const nodes = await Promise.all(started.nodes.map(nodeOf))
+  const nodes = await Promise.all(started.nodes.map(server => nodeOf(server)))
   const ids = await Promise.all(nodes.map(async ({ admin }) => String(await admin.call('CLUSTER', 'MYID'))))
   let [moved, restarted] = [0, 0]
 
@@ -71,6 +71,10 @@ async function cluster(): Promise<Topology> {
       await server.kill()
       await sleep(downMs)
       await server.restart()
+      // For some seconds it takes nothing, and has no slot moved.
+      const deadline = performance.now() + LONGEST_MS
+      const serves = async ({ admin }: Node) => String(await admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok')
+      await until(deadline, async () => (await Promise.all(nodes.map(serves))).every(Boolean))
       return { hits: 1 }
     }),
     async stop() {
@@ -87,7 +91,9 @@ async function sentinel(): Promise<Topology> {
   const { host, port } = started.sentinel
   const asked = new Redis({ host, port, enableReadyCheck: false, maxRetriesPerRequest: null })
   asked.on('error', () => {})
-  const primary = async () => String(await asked.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', started.name))
+  const primary = async () =>
+    Number(((await asked.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', started.name)) as string[])[1])
+  const nodes = await Promise.all(started.nodes.map(server => nodeOf(server, password)))
   const failOver = async (): Promise<Made> => {
     const before = await primary()
     const deadline = performance.now() + LONGEST_MS
@@ -99,12 +105,15 @@ async function sentinel(): Promise<Topology> {
       ),
     )
     await until(deadline, async () => (await primary()) !== before)
+    // The sentinel does so, too, ten seconds later. Until then both take writes.
+    await nodes.find(({ server }) => server.port === before)?.admin.replicaof(host, await primary())
     return { hits: 1, loses: true }
   }
   return {
     url: `redis+sentinel://:${password}@${host}:${port}/${started.name}`,
     make: oneByOne(failOver),
     async stop() {
+      for (const { admin } of nodes) admin.disconnect()
       asked.disconnect()
       await started.stop()
     },
@@ -116,9 +125,10 @@ interface Node {
   readonly admin: Redis
 }
 
-async function nodeOf(server: RedisServer): Promise<Node> {
+async function nodeOf(server: RedisServer, password = ''): Promise<Node> {
   const { host, port } = server
-  const admin = new Redis({ host, port, enableReadyCheck: false, maxRetriesPerRequest: null, retryStrategy: () => 20 })
+  const patient = { enableReadyCheck: false, maxRetriesPerRequest: null, retryStrategy: () => 20 }
+  const admin = new Redis({ host, port, ...patient, ...(password === '' ? {} : { password }) })
   // It is started again now and then.
   admin.on('error', () => {})
   return { server, admin }
