@@ -1,6 +1,6 @@
 // Guards invariants S1 and S10 of docs/guarantees.md.
 import { Redis } from 'ioredis'
-import { type ConnectOptions, connect, type Lease, type Soloist } from 'soloist'
+import { type Claim, type ConnectOptions, connect, type Lease, type Soloist } from 'soloist'
 import { type RedisBackendOptions, redisBackend } from 'soloist/redis'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
@@ -193,9 +193,10 @@ describe.concurrent('while nothing is granted', () => {
       await using scene = new Scene()
       const { redis, client } = await guarded(scene)
       const before = scene.port(redis, {}, whose === 'own' ? client.id : undefined)
-      const [first, second] = [before.claim('lock'), before.claim('lock')]
+      const [first, second, third] = [1, 2, 3].map(() => before.claim('lock')) as [Claim, Claim, Claim]
       await before.take(first)
       await before.queue(second)
+      await before.queue(third)
       await scene.redis(redis).save()
       await before.give(first)
       await crash(redis)
@@ -207,7 +208,7 @@ describe.concurrent('while nothing is granted', () => {
         ...{ steps: [{ status: 'released', held: true }], handed: [] },
         ...{ unfinished: expect.anything(), guard: expect.any(Number) },
       })
-      expect(await client.backend.inspect('lock')).toMatchObject({ holding: 0, waiting: 1 })
+      expect(await client.backend.inspect('lock')).toMatchObject({ holding: 0, waiting: 2 })
     },
   )
 
