@@ -11,7 +11,8 @@ const HELP = `Eight processes, five locks and five jobs, with a fault every seco
                                                    more than a million grants and 100,000 runs of jobs
 
   --minutes   how long the processes run; default 10. The history is judged after that
-  --stores    a list of redis, redis-volatile and sqlite, which are run at one time; default: all of them
+  --stores    a list of redis, redis-volatile and sqlite, which are run at one time; default: all of them.
+              Also redis-guarded (no persistence, with restartGuardMs), redis-cluster and redis-sentinel
   --seed      makes the plan of that number; default: another each time
   --every     how many seconds after a fault the next one is made; default 1, under load 4
   --load      so many callers for locks in each process, and a few for jobs, which keep what they

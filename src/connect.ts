@@ -17,6 +17,8 @@ export interface ConnectOptions extends SoloistOptions {
   readonly prefix?: string | undefined
   /** For a Redis Cluster behind a URL: as `hashTags` of `redisBackend`. */
   readonly hashTags?: number | undefined
+  /** For a Redis behind a URL: as `restartGuardMs` of `redisBackend`. */
+  readonly restartGuardMs?: number | undefined
 }
 
 // Each is loaded when a URL first asks for it, so that an import does not wait for all. Bundlers follow a `require` of a
@@ -25,9 +27,13 @@ const loadRedis = () => require('./backends/redis/backend.js') as typeof import(
 const loadPostgres = () => require('./backends/postgres/backend.js') as typeof import('./backends/postgres/backend.js')
 const loadSqlite = () => require('./backends/sqlite/backend.js') as typeof import('./backends/sqlite/backend.js')
 
+/** What leads to another store than Redis. */
+const OTHERS: ReadonlySet<string> = new Set(['sqlite:', 'memory:', 'postgres:', 'postgresql:'])
+
 const OPTION_NAMES: OptionNames<ConnectOptions> = {
   prefix: true,
   hashTags: true,
+  restartGuardMs: true,
   callTimeoutMs: true,
   clock: true,
   random: true,
@@ -63,11 +69,11 @@ export function connect(target?: string | Backend, options?: ConnectOptions): So
 export function connect(target?: string | Backend, options: ConnectOptions = {}): Soloist {
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
-  const { prefix, hashTags, ...rest } = options
+  const { prefix, hashTags, restartGuardMs, ...rest } = options
   checkSoloistOptions(rest)
   if (prefix !== undefined) checkPrefix(prefix)
   const store = target === undefined ? process.env.SOLOIST_URL || defaultUrl() : target
-  return new Soloist(backendFor(store, prefix, hashTags), rest)
+  return new Soloist(backendFor(store, prefix, { hashTags, restartGuardMs }), rest)
 }
 
 /**
@@ -97,7 +103,11 @@ function homeFolder(): string {
   return home
 }
 
-function backendFor(target: string | Backend, prefix: string | undefined, hashTags: number | undefined): Backend {
+/** What only a Redis takes. */
+type RedisOnly = Pick<ConnectOptions, 'hashTags' | 'restartGuardMs'>
+
+function backendFor(target: string | Backend, prefix: string | undefined, redisOnly: RedisOnly): Backend {
+  const given = Object.entries(redisOnly).find(([, value]) => value !== undefined)?.[0]
   if (typeof target !== 'string') {
     if (typeof (target as Backend | null)?.run !== 'function') {
       throw invalidArgument('the store must be a URL or a backend; wrap a client first: connect(redisBackend(client))')
@@ -105,14 +115,14 @@ function backendFor(target: string | Backend, prefix: string | undefined, hashTa
     if (prefix !== undefined) {
       throw invalidArgument('a backend has its prefix already; give it where the backend is made')
     }
-    if (hashTags !== undefined) {
-      throw invalidArgument('a backend has its hashTags already; give it where the backend is made')
+    if (given !== undefined) {
+      throw invalidArgument(`a backend has its ${given} already; give it where the backend is made`)
     }
     return target
   }
   const scheme = /^[a-z+]+:/.exec(target)?.[0]
-  if (hashTags !== undefined && (scheme === 'sqlite:' || scheme === 'memory:')) {
-    throw invalidArgument('hashTags is an option for Redis alone')
+  if (given !== undefined && scheme !== undefined && OTHERS.has(scheme)) {
+    throw invalidArgument(`${given} is an option for Redis alone`)
   }
   switch (scheme) {
     case 'redis:':
@@ -121,7 +131,7 @@ function backendFor(target: string | Backend, prefix: string | undefined, hashTa
     case 'rediss+sentinel:':
     case 'redis+unix:':
     case 'unix:':
-      return loadRedis().redisBackend(target, { prefix, hashTags })
+      return loadRedis().redisBackend(target, { prefix, ...redisOnly })
     case 'postgres:':
     case 'postgresql:':
       return loadPostgres().postgresBackend(target, { prefix })

@@ -1,3 +1,4 @@
+// Guards invariant J5 of docs/guarantees.md.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type JobsOptions, Queue } from 'bullmq'
 import { jobLockNaming } from 'soloist'

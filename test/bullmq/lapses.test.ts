@@ -1,3 +1,4 @@
+// Guards invariant J6 of docs/guarantees.md.
 import { describe, expect, test } from 'vitest'
 import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
 

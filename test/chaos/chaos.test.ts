@@ -1,3 +1,4 @@
+// Guards invariants S1, S2, L2 and L3 of docs/guarantees.md.
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

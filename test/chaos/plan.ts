@@ -1,10 +1,23 @@
+import type { TopologyStore } from './topologies.js'
+
 /** Where the locks of a run are. */
-export type Store = 'redis' | 'redis-volatile' | 'sqlite'
+export type Store = 'redis' | 'redis-volatile' | 'redis-guarded' | TopologyStore | 'sqlite'
 
 /** One fault, and when it is made. */
 export interface PlannedFault {
   readonly atMs: number
-  readonly kind: 'kill' | 'stop' | 'cut' | 'cut-pushes' | 'delay' | 'half-open' | 'blackhole' | 'restart' | 'writer'
+  readonly kind:
+    | 'kill'
+    | 'stop'
+    | 'cut'
+    | 'cut-pushes'
+    | 'delay'
+    | 'half-open'
+    | 'blackhole'
+    | 'restart'
+    | 'writer'
+    | 'move-slot'
+    | 'failover'
   /** Which of the processes, where it concerns one. */
   readonly process: number
   /** How long it lasts, where it does. */
@@ -28,10 +41,16 @@ const EDGE_MS = 1_000
 /** How long after a fault the next one is made. Under load that is longer, so that something happens in between. */
 const EVERY_MS = 1_000
 const EVERY_UNDER_LOAD_MS = 4_000
+const many = (kind: PlannedFault['kind'], count: number) => Array.from({ length: count }, () => kind)
 /** Each of these as often as it stands here. */
 const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
   redis: ['kill', 'kill', 'stop', 'stop', 'cut', 'cut-pushes', 'delay', 'half-open', 'blackhole', 'restart'],
   'redis-volatile': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
+  // Without persistence, and nothing is granted after a restart until nobody counts on a lease of before.
+  'redis-guarded': ['kill', 'stop', 'cut', 'delay', 'half-open', 'blackhole', 'restart', 'restart'],
+  'redis-cluster': ['kill', 'stop', 'stop', 'move-slot', 'move-slot', 'restart'],
+  // A failover takes a while.
+  'redis-sentinel': [...many('kill', 5), ...many('stop', 6), 'failover'],
   sqlite: ['kill', 'kill', 'stop', 'stop', 'writer'],
 }
 

@@ -12,6 +12,7 @@ import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { historyParts, wholeHistory } from './history-parts.js'
 import type { Plan, PlannedFault } from './plan.js'
 import { timeline } from './timeline.js'
+import { startTopology, type Topology } from './topologies.js'
 
 const CLIENT = fileURLToPath(new URL('./children/client.js', import.meta.url))
 /** After a connection was disturbed its client may take so long to hear of everything again. */
@@ -67,20 +68,34 @@ class Chaos {
   readonly #url: string
   readonly #server: RedisServer | null
   readonly #proxy: RedisProxy | null
+  /** Where the store is several servers. */
+  readonly #topology: Topology | null
   readonly #clients: Client[] = []
   #started = 0
   #restarted: Promise<void> = Promise.resolve()
 
-  private constructor(plan: Plan, folder: string, url: string, server: RedisServer | null, proxy: RedisProxy | null) {
+  private constructor(
+    plan: Plan,
+    folder: string,
+    url: string,
+    server: RedisServer | null,
+    proxy: RedisProxy | null,
+    topology: Topology | null = null,
+  ) {
     this.#plan = plan
     this.#folder = folder
     this.#url = url
     this.#server = server
     this.#proxy = proxy
+    this.#topology = topology
   }
 
   static async start(plan: Plan, folder: string): Promise<Chaos> {
     if (plan.store === 'sqlite') return new Chaos(plan, folder, `sqlite:${join(folder, 'locks.db')}`, null, null)
+    if (plan.store === 'redis-cluster' || plan.store === 'redis-sentinel') {
+      const topology = await startTopology(plan.store)
+      return new Chaos(plan, folder, topology.url, null, null, topology)
+    }
     const keeps = ['--appendonly', 'yes', '--appendfsync', 'always']
     const log = ['--logfile', join(folder, 'redis.log')]
     const server = await startRedis({ args: plan.store === 'redis' ? [...keeps, ...log] : log })
@@ -116,6 +131,7 @@ class Chaos {
     this.#proxy?.heal()
     await this.#proxy?.close()
     await this.#server?.stop()
+    await this.#topology?.stop()
   }
 
   async #spawn(place: number): Promise<void> {
@@ -123,7 +139,9 @@ class Chaos {
     const label = `process ${number}`
     const { seed, ttlMs, load } = this.#plan
     const log = join(this.#folder, String(number).padStart(4, '0'))
-    const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log, load })
+    // The whole seconds of a server's uptime, and a ttl on top.
+    const options = this.#plan.store === 'redis-guarded' ? { restartGuardMs: ttlMs } : {}
+    const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log, load, options })
     const errors = openSync(join(this.#folder, `${number}.log`), 'a')
     const process = fork(CLIENT, [argument], { execArgv: [], stdio: ['ignore', errors, errors, 'ipc'] })
     this.#clients[place] = { label, process }
@@ -134,6 +152,11 @@ class Chaos {
     const { kind, forMs } = fault
     const client = this.#clients[fault.process] as Client
     const atMs = now()
+    const topology = this.#topology
+    if (topology !== null && (kind === 'move-slot' || kind === 'failover' || kind === 'restart')) {
+      const { hits, ...more } = await topology.make(kind, forMs / 4)
+      return this.#fault(fault, atMs, hits, more)
+    }
     switch (kind) {
       case 'kill': {
         const exited = once(client.process, 'exit')

@@ -64,6 +64,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'a pushed grant that nobody confirms stands for': ms(redis('GRANT_MS')),
     'a waiting client that is silent counts as alive for': ms(redis('ALIVE_MS')),
     'keys beside a lock that is idle stay for': ms(redis('IDLE_MS')),
+    '`restartGuardMs`': 'none by default',
     'keys that one `SCAN` of `list` and `clear` looks at': number(
       found('backends/redis/backend.ts', /SCAN_COUNT = '(\d+)'/),
     ),

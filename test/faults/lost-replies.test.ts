@@ -1,3 +1,4 @@
+// Guards invariants S8 and L2 of docs/guarantees.md.
 import { once } from 'node:events'
 import type { Soloist } from 'soloist'
 import { describe, expect, test } from 'vitest'

@@ -1,3 +1,4 @@
+// Guards invariants S5, S7, S10 and L4 of docs/guarantees.md.
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lease, Soloist } from 'soloist'

@@ -1,3 +1,4 @@
+// Guards invariants L5, H1, J1, J4, J8, J9 and J10 of docs/guarantees.md.
 import { type JobFailure, SoloistError } from 'soloist'
 import { describe, expect, test } from 'vitest'
 import { useWorld, watch } from '../support/world.js'

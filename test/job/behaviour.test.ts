@@ -1,3 +1,4 @@
+// Guards invariants J2, J3 and J4 of docs/guarantees.md.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DuplicateJobError, JobFailedError, type JobRun, SoloistError } from 'soloist'
 import { describe, expect, test } from 'vitest'

@@ -1,3 +1,4 @@
+// Guards invariants L5 and H2 of docs/guarantees.md.
 import { expect, test } from 'vitest'
 import { useWorld, watch } from '../support/world.js'
 import { deferred, Journal } from './support.js'

@@ -1,3 +1,4 @@
+// Guards invariants J1, J2 and J7 of docs/guarantees.md.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'vitest'
 import { Crew, type Failure, type Triggered } from './crew.js'

@@ -28,7 +28,7 @@ const around = (body: string) => `
 local call, try = redis.call, redis.pcall
 local mark_key, channels, client = KEYS[1], ARGV[1], ''
 local hears, on_cluster, grant_ms, alive_ms, idle_ms, long_at_most = '0', '0', 5000, 12000, 60000, 32
-local handed, work = {}, 0
+local handed, work, guard_ms = {}, 0, nil
 ${part('_time.lua')}${part('_fences.lua')}${part('_engine.lua')}
 local owner = ARGV[2]
 local l = open_lock(KEYS[2], KEYS[3], KEYS[4], owner)

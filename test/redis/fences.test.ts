@@ -1,3 +1,4 @@
+// Guards invariants S2 and S10 of docs/guarantees.md.
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'

@@ -1,3 +1,4 @@
+// Guards invariant S3 of docs/guarantees.md.
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'soloist'

@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly replicas?: boolean
   /** After how long a silent node is given up, in milliseconds; default 20,000, so that a busy machine loses none. */
   readonly nodeTimeoutMs?: number
+  /** Command line options of every node. */
+  readonly args?: readonly string[]
 }
 
 /** A real Redis Cluster of three primaries. */
@@ -25,7 +27,7 @@ export interface RedisCluster {
 
 /** Starts the nodes, gives each a third of the slots and waits until all of them serve. They end with this process. */
 export async function startCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
-  const { replicas = false, nodeTimeoutMs = 20_000 } = options
+  const { replicas = false, nodeTimeoutMs = 20_000, args = [] } = options
   const config = [
     'cluster-enabled yes',
     `cluster-node-timeout ${nodeTimeoutMs}`,
@@ -35,7 +37,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<RedisC
     'repl-diskless-sync-delay 0',
   ].join('\n')
   const count = replicas ? 2 * PRIMARIES : PRIMARIES
-  const started = await Promise.allSettled(Array.from({ length: count }, () => startRedis({ config })))
+  const started = await Promise.allSettled(Array.from({ length: count }, () => startRedis({ config, args })))
   const nodes = started.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
   const stop = async () => {
     await Promise.all(nodes.map(node => node.stop()))

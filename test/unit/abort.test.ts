@@ -1,3 +1,4 @@
+// Guards invariants L4 and H3 of docs/guarantees.md.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { getEventListeners } from 'node:events'
 import { type Lease, LockTimeoutError } from 'soloist'

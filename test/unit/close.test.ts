@@ -1,3 +1,4 @@
+// Guards invariant H2 of docs/guarantees.md.
 import { getEventListeners } from 'node:events'
 import type { Lease, LockState } from 'soloist'
 import { describe, expect, it } from 'vitest'

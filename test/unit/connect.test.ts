@@ -62,7 +62,7 @@ describe('connect', () => {
   it('takes no option that there is not', () => {
     const error = refusal(() => connect('memory:', { perfix: 'a' } as never))
     expect(error.message).toBe(
-      'there is no option "perfix"; the options are prefix, hashTags, callTimeoutMs, clock, random',
+      'there is no option "perfix"; the options are prefix, hashTags, restartGuardMs, callTimeoutMs, clock, random',
     )
   })
 

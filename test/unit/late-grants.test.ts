@@ -1,3 +1,4 @@
+// Guards invariant S5 of docs/guarantees.md.
 import type { Lease } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'

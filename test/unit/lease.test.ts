@@ -1,3 +1,4 @@
+// Guards invariants S2, S4, S6 and S9 of docs/guarantees.md.
 import { SoloistError } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { record, useWorld, watch } from '../support/world.js'

@@ -1,3 +1,4 @@
+// Guards invariants S1 and L3 of docs/guarantees.md.
 import type { Lease } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'

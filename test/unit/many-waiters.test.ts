@@ -1,3 +1,4 @@
+// Guards invariant H4 of docs/guarantees.md.
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'
 

@@ -1,3 +1,4 @@
+// Guards invariant H1 of docs/guarantees.md.
 import {
   type Answer,
   type Answers,

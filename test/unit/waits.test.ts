@@ -1,3 +1,4 @@
+// Guards invariant L4 of docs/guarantees.md.
 import { type Lease, LockTimeoutError } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { record, useWorld, watch } from '../support/world.js'

@@ -56,7 +56,7 @@ export interface SoloistDynamicModule {
 
 const MODULE_NAMES: OptionNames<SoloistModuleOptions> = {
   ...{ store: true, drainMs: true },
-  ...{ prefix: true, hashTags: true, callTimeoutMs: true, clock: true, random: true },
+  ...{ prefix: true, hashTags: true, restartGuardMs: true, callTimeoutMs: true, clock: true, random: true },
 }
 const ROOT_NAMES: OptionNames<SoloistRootOptions> = { ...MODULE_NAMES, name: true }
 const ASYNC_NAMES: OptionNames<SoloistRootAsyncOptions> = { name: true, imports: true, inject: true, useFactory: true }

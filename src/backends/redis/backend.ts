@@ -10,7 +10,8 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { SoloistError } from '../../errors.js'
-import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { checkMs, checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { RestartGuard } from './guard.js'
 import { hashTagsOf, KeySpace, prefixOf } from './keys.js'
 import type { IoredisOptions } from './link/ioredis.js'
 import type { Send } from './link/library.js'
@@ -33,9 +34,16 @@ export interface RedisBackendOptions {
    * prefix + `{TAG}:` + name then. Every client of a lock must have the same number: with another it is another lock.
    */
   readonly hashTags?: number | undefined
+  /**
+   * A server that keeps no log (`appendonly no`) forgets its locks when it is started again, while their holders still count on
+   * them. With this option no lock is granted until it has run for so long, in milliseconds, at most 24 days: give the longest
+   * `ttlMs` that any client of these locks has. Claims wait meanwhile, also after the first start of a new server; a `fault`
+   * event tells of it. Every client of a lock needs it. Default: nothing waits.
+   */
+  readonly restartGuardMs?: number | undefined
 }
 
-const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true, hashTags: true }
+const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true, hashTags: true, restartGuardMs: true }
 /** As many keep client and server at work at the same time; more would only be in the way of other clients. */
 const CALLS_AT_ONCE = 2
 /** Where a list is many calls, and they go to several servers. */
@@ -60,9 +68,11 @@ export function redisBackend(
   checkOptions(options)
   checkOptionNames(options, OPTION_NAMES)
   const tags = hashTagsOf(options)
+  const { restartGuardMs } = options
+  const guardMs = restartGuardMs === undefined ? null : checkMs('restartGuardMs', restartGuardMs, 1)
   const link = openLink(target)
   const prefix = link.keyPrefix + prefixOf(options)
-  return new RedisBackend(link, prefix, new KeySpace(prefix, tags))
+  return new RedisBackend(link, prefix, new KeySpace(prefix, tags), guardMs)
 }
 
 class RedisBackend implements Backend {
@@ -73,6 +83,7 @@ class RedisBackend implements Backend {
   readonly #keys: KeySpace
   readonly #channels: string
   readonly #link: Link
+  readonly #guard: RestartGuard
   readonly #scripts: Scripts
   #client = ''
   #listener: (event: StoreEvent) => void = () => {}
@@ -81,11 +92,13 @@ class RedisBackend implements Backend {
   #closed = false
 
   /** @param prefix what channels start with */
-  constructor(link: Link, prefix: string, keys: KeySpace) {
+  constructor(link: Link, prefix: string, keys: KeySpace, guardMs: number | null) {
     this.#link = link
     this.#keys = keys
     this.#channels = `${prefix}grants:`
-    this.#scripts = new Scripts(link, this.#keys, error => this.#listener({ type: 'fault', error }))
+    const onFault = (error: unknown) => this.#listener({ type: 'fault', error })
+    this.#guard = new RestartGuard(guardMs, onFault)
+    this.#scripts = new Scripts(link, this.#keys, this.#guard, onFault)
   }
 
   get callsAtOnce(): number {
@@ -109,7 +122,7 @@ class RedisBackend implements Backend {
     const channel = this.#channels + client
     const heard = this.#link.hears(channel)
     const hears = this.#link.hearsNow(channel)
-    const sender = { client, channels: this.#channels, hears, cluster: false }
+    const sender = { client, channels: this.#channels, hears, cluster: false, guardMs: this.#guard.ms }
     return this.#scripts.run(steps, sender).then(answers => {
       answers.steps.forEach((answer, i) => {
         if (answer.status === 'busy' && !isDurable(steps[i] as Step)) this.#onBusy(answer, heard)

@@ -1,6 +1,7 @@
 import type { Answer, Answers, ClaimId, HandedGrant, LockState, Step, WatchReply } from '../../backend.js'
 import { scripts } from '../../internal/generated/redis.js'
 import { claimOf } from '../../internal/step-names.js'
+import type { RestartGuard } from './guard.js'
 import type { KeySpace } from './keys.js'
 import type { Link } from './link/link.js'
 import { isRedirection, isSoon, replyCode } from './link/replies.js'
@@ -13,12 +14,14 @@ import { isAscii, words } from './protocol/words.js'
 export class Scripts {
   readonly #link: Link
   readonly #keys: KeySpace
+  readonly #guard: RestartGuard
   readonly #onFault: (error: unknown) => void
 
   /** @param onFault is told of a failure that no step can be told of */
-  constructor(link: Link, keys: KeySpace, onFault: (error: unknown) => void) {
+  constructor(link: Link, keys: KeySpace, guard: RestartGuard, onFault: (error: unknown) => void) {
     this.#link = link
     this.#keys = keys
+    this.#guard = guard
     this.#onFault = onFault
   }
 
@@ -149,7 +152,11 @@ export class Scripts {
     then: (reply: StepsReply) => T | Promise<T>,
   ): Promise<T> {
     const request = stepsRequest(steps, this.#keys, mark, sender)
-    return this.#evaluate('steps', request, reply => then(stepsReply(steps, reply)))
+    return this.#evaluate('steps', request, reply => {
+      const told = stepsReply(steps, reply)
+      this.#guard.heard(told.guard)
+      return then(told)
+    })
   }
 
   /** Sends all names at once, and what a call left out since it had enough to show once more. */

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
-    sha1: 'ac8152fd08c063947bea4e74731b809979a70cfb',
+    sha1: 'b8ea310f0918873e62e6650a996c0b14ccf18dcf',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -115,7 +115,7 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function fits(l, claim)
+local function has_room(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
 l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
@@ -294,9 +294,23 @@ return 0
 `,
   },
   steps: {
-    sha1: 'c1ce1545d21392224cd1fce0bb995b4476421b5d',
+    sha1: '02380b816af05cb5490385f2e4128d70a5181142',
     source: `local call, try = redis.call, redis.pcall
-if #KEYS == 4 or #KEYS == 5 then
+local guard_ms, guard_note = nil, ''
+if string.byte(ARGV[4]) == 103 then -- 'g'
+local bound = tonumber(string.match(ARGV[4], '^g(%d+)'))
+local info = try('INFO', 'server')
+local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
+if up then
+local left = bound - (up - 1) * 1000
+if left > 0 and not string.find(call('INFO', 'persistence'), 'aof_enabled:1', 1, true) then
+guard_ms, guard_note = left, '!'
+end
+else
+guard_note = '?'
+end
+end
+if guard_note == '' and (#KEYS == 4 or #KEYS == 5) then
 local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
 local kind = string.byte(terms)
 local notes = try('HLEN', details)
@@ -361,7 +375,7 @@ end
 end
 local mark_key, channels, client, idle_ms = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
-string.match(ARGV[4], '^(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
+string.match(ARGV[4], '(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
 grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
 local count = (#KEYS - 1 - results) / 3
 local first_fence, next_fence, marked_up_to
@@ -393,7 +407,8 @@ if #handed > 0 then
 letters[count + 1] = '+'
 all[#all + 1] = handed
 end
-all[2] = table.concat(letters)
+if guard_ms then all[#all + 1] = digits(guard_ms) end
+all[2] = table.concat(letters) .. guard_note
 return all
 end
 local function held(noted, brought)
@@ -482,7 +497,7 @@ end
 elseif holder and not noted[j] then
 letter = '0'
 end
-elseif not holder and not noted[j] then
+elseif not (holder or noted[j] or guard_ms) then
 local ttl, note = terms, nil
 if kind == 116 then
 ttl = string.sub(terms, 2)
@@ -528,7 +543,7 @@ local function usual(j, at)
 local lock, queue, details = KEYS[3 * j - 1], KEYS[3 * j], KEYS[3 * j + 1]
 local owner, terms = ARGV[at], ARGV[at + 1]
 local holder = call('GET', lock)
-if terms == '' and holder == owner then
+if terms == '' and holder == owner and not guard_ms then
 local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
 if not first[3] or tonumber(first[2]) < 1e15 then return nil end
 local head = first[1]
@@ -672,7 +687,7 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function fits(l, claim)
+local function has_room(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
 l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')
@@ -844,6 +859,9 @@ return run and run.owner == owner and run.not_before and math.max(run.not_before
 end
 local function push(to, ...)
 return call('PUBLISH', channels .. to, cjson.encode({ 2, ... }))
+end
+local function fits(l, claim)
+return not guard_ms and has_room(l, claim)
 end
 local function take_out(l, owner)
 local removed = call('ZREM', l.queue, owner)
@@ -1110,6 +1128,7 @@ left = l.left
 else
 holder, left = shared_left(l, false)
 end
+if guard_ms and left ~= -1 then left = math.max(left or 0, guard_ms) end
 local run = l.runs and l.runs.pending
 local early = run and early_ms(l, run.owner) or 0
 if early > 0 then
@@ -1169,7 +1188,7 @@ local more = l.size > 0 and advance(l, j)
 return busy(l, more, '', false)
 end
 if l.holder then
-if replaces == l.holder and claim.mode == 'x' then
+if replaces == l.holder and claim.mode == 'x' and not guard_ms then
 local before = l.holder
 local letter, fence = grant(l, claim)
 forget(l, before)
@@ -1179,7 +1198,7 @@ local requeued = false
 if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
 return busy(l, false, ticket, requeued)
 end
-if l.size == 0 then return grant(l, claim) end
+if l.size == 0 and not guard_ms then return grant(l, claim) end
 return acquire_among(l, j, claim, ticket)
 end
 local function remove(l, owner)
@@ -1357,8 +1376,8 @@ if fence then return granted(l, owner, fence, seen) end
 local letter, told = repeated(l, claim, t, key, seen)
 if letter then return letter, told end
 local pending = l.runs and l.runs.pending
-local free = not first_waiting(l) and fits(l, claim)
-if free and not t.wait then
+local free = not first_waiting(l) and has_room(l, claim)
+if free and not t.wait and not guard_ms then
 _, fence = grant(l, claim)
 if t.begins and not pending then
 become_pending(l, owner, t.note, now)
@@ -1513,7 +1532,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: '0836747f0329f68e1acdf6af9cf378ae9e0f57af',
+    sha1: 'cdcf1825b435d18c4ac24052bd8524758866c7b9',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1630,7 +1649,7 @@ end
 expire(l.queue, in_queue >= 0 and in_queue + idle_ms or nil)
 expire(l.details, in_details >= 0 and in_details + idle_ms or nil)
 end
-local function fits(l, claim)
+local function has_room(l, claim)
 if l.holder then return false end
 if l.size == 0 then return true end
 l.shared = l.shared or call('ZCOUNT', l.queue, '(' .. digits(now), '(1e15')

@@ -6,16 +6,16 @@ import { connect, LockTimeoutError } from 'soloist'
 import { jobsOf } from './jobs.js'
 import { now, randomOf, recorder } from './recorder.js'
 
-const { url, label, seed, ttlMs, log, load } = JSON.parse(String(process.argv[2]))
+const { url, label, seed, ttlMs, log, load, options } = JSON.parse(String(process.argv[2]))
 /** Under load many callers ask for locks and keep them for a moment. */
 const hurries = load !== null
 const CALLERS = hurries ? load : 3
 const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
-const solo = connect(url, { callTimeoutMs: 1_500 })
+const solo = connect(url, { callTimeoutMs: 1_500, ...options })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
 // Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
-const jobsSolo = connect(url, { callTimeoutMs: 1_500 })
+const jobsSolo = connect(url, { callTimeoutMs: 1_500, ...options })
 jobsSolo.on('fault', ({ during, error }) => process.stderr.write(`jobs: ${during}: ${error}\n`))
 const random = randomOf(seed)
 

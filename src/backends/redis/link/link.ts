@@ -3,7 +3,7 @@ import { Calls } from './calls.js'
 import type { Blame, LinkEvents, Send, Source } from './library.js'
 import { Pushes } from './pushes.js'
 import { isWrongServer, replyCode } from './replies.js'
-import { evictionOf } from './server.js'
+import { ServerLook } from './server.js'
 
 /** What of a link is not to be trusted. */
 export type Suspect = 'commands' | 'pushes'
@@ -20,7 +20,9 @@ export class Link {
   readonly #pushes: Pushes
   #events: LinkEvents = { onMessage: () => {}, onGap: () => {}, onFault: () => {} }
   readonly #told = new Set<Suspect>()
-  #looked = false
+  readonly #server = new ServerLook()
+  /** It does not tell this user about itself. */
+  #silentServer = false
   #closed = false
 
   constructor(source: Source) {
@@ -28,7 +30,7 @@ export class Link {
     this.#calls = new Calls(source, {
       onAnswer: () => {
         this.#told.delete('commands')
-        this.#lookOnce()
+        this.#look()
       },
       onSuspicion: (why, replaced) => {
         this.#tell('commands', why, replaced)
@@ -125,20 +127,22 @@ export class Link {
     this.#events.onFault(new SoloistError('BACKEND_UNAVAILABLE', `${which} ${done}${because}`, { cause: why }))
   }
 
-  /** Whether the server is set up to bear locks. Nobody waits for it, and a user who may not ask is not told. */
-  #lookOnce(): void {
-    if (this.#looked) return
-    this.#looked = true
-    this.#look().catch((error: unknown) => {
-      // Asked again with the next connection, unless the server does not tell.
-      this.#looked = replyCode(error) !== undefined
+  /**
+   * Whether the server is set up to bear locks, and still has them: asked on each new connection. Nobody waits for it, and a
+   * user who may not ask is not told.
+   */
+  #look(): void {
+    if (this.#silentServer) return
+    this.#ask().catch((error: unknown) => {
+      this.#silentServer = replyCode(error) !== undefined
     })
   }
 
-  async #look(): Promise<void> {
+  async #ask(): Promise<void> {
     const [first] = await this.primaries()
-    const eviction = evictionOf(String(await first?.(['info'])))
-    if (eviction === null || this.#closed) return
-    this.#events.onFault(eviction)
+    const info = String(await first?.(['info']))
+    if (this.#closed) return
+    // Of a cluster it is the answer of any one of its servers.
+    for (const error of this.#server.look(info, !this.cluster)) this.#events.onFault(error)
   }
 }

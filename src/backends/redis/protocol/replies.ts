@@ -26,6 +26,11 @@ export interface StepsReply extends Answers {
   readonly handed: HandedGrant[]
   /** Releases that left more to grant than one call may: they are to be sent once more. */
   readonly unfinished: readonly Step[]
+  /**
+   * For how long the server grants nothing since it was started, in milliseconds; `'unknown'`: it does not tell this user
+   * when that was; `null`: it grants, or was not asked to wait.
+   */
+  readonly guard: number | 'unknown' | null
 }
 
 const HELD: Answer = { status: 'held', fence: null }
@@ -44,7 +49,7 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
   if (!Array.isArray(reply)) {
     const [step] = steps
     const answer = step?.kind === 'release' ? RELEASED : granted(step, Number(reply))
-    return { steps: [answer], handed: [], unfinished: [] }
+    return { steps: [answer], handed: [], unfinished: [], guard: null }
   }
   const letters = String(reply[1])
   const answers: Answer[] = []
@@ -103,11 +108,10 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
         if (letters[i] === '2' || letters[i] === '3') unfinished.push(step)
     }
   }
-  return {
-    steps: answers,
-    handed: letters.length > steps.length ? handed(steps, reply[next] as Reply) : [],
-    unfinished,
-  }
+  const more = letters.slice(steps.length)
+  const grants = more.startsWith('+') ? handed(steps, reply[next++] as Reply) : []
+  const guard = more.endsWith('!') ? Number(reply[next]) : more.endsWith('?') ? 'unknown' : null
+  return { steps: answers, handed: grants, unfinished, guard }
 }
 
 /**

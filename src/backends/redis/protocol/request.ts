@@ -12,6 +12,8 @@ export interface Sender {
   /** Whether this client is told of its grants: else a push to it may be missed. */
   readonly hears: boolean
   readonly cluster: boolean
+  /** For how long after the server's start a lease of before may count, in milliseconds; `null`: nothing waits for that. */
+  readonly guardMs: number | null
 }
 
 const LIMITS = `${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS}`
@@ -70,7 +72,10 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
   }
   if (results > 0) addLeftKeys(request, steps, keys)
   request.arg(sender.channels).arg(sender.client).arg(String(IDLE_MS))
-  request.arg(`${flag(sender.hears)} ${flag(sender.cluster)} ${LIMITS} ${results}`)
+  // Only a renewal grants nothing.
+  const guarded = sender.guardMs !== null && steps.some(({ kind }) => kind !== 'renew')
+  const guard = guarded ? `g${sender.guardMs} ` : ''
+  request.arg(`${guard}${flag(sender.hears)} ${flag(sender.cluster)} ${LIMITS} ${results}`)
   for (const step of steps) {
     if (step.kind === 'acquire') addAcquire(request, step)
     else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)

@@ -18,6 +18,7 @@ local function busy(l, more, ticket, requeued)
   else
     holder, left = shared_left(l, false)
   end
+  if guard_ms and left ~= -1 then left = math.max(left or 0, guard_ms) end
   local run = l.runs and l.runs.pending
   local early = run and early_ms(l, run.owner) or 0
   if early > 0 then
@@ -82,7 +83,7 @@ local function acquire(l, j, claim, ticket, replaces)
     return busy(l, more, '', false)
   end
   if l.holder then
-    if replaces == l.holder and claim.mode == 'x' then
+    if replaces == l.holder and claim.mode == 'x' and not guard_ms then
       local before = l.holder
       local letter, fence = grant(l, claim)
       forget(l, before)
@@ -92,6 +93,6 @@ local function acquire(l, j, claim, ticket, replaces)
     if ticket ~= '' then ticket, requeued = enqueue(l, claim, ticket) end
     return busy(l, false, ticket, requeued)
   end
-  if l.size == 0 then return grant(l, claim) end
+  if l.size == 0 and not guard_ms then return grant(l, claim) end
   return acquire_among(l, j, claim, ticket)
 end

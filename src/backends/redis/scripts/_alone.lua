@@ -1,6 +1,6 @@
 -- A single step of a lock without details: nobody waits, shares or watches, and nothing is noted. Most steps are such, and
 -- it is for them that the details exist only where they must. Also a release of which nothing is noted but the claim.
-if #KEYS == 4 or #KEYS == 5 then
+if guard_note == '' and (#KEYS == 4 or #KEYS == 5) then
   local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
   local kind = string.byte(terms)
   local notes = try('HLEN', details)

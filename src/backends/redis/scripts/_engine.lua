@@ -8,6 +8,7 @@
 --   grant_ms, alive_ms, idle_ms  how long a pushed grant stands unconfirmed; how long a client counts as alive after it was
 --                                heard of; how long what only waiters need is kept
 --   long_at_most, work           how much a call may do, in steps, and how much it did: 0
+--   guard_ms                     for how many ms nothing is granted, see _guard.lua; nil: it is
 --   handed                       {}: gets {j, owner, fence} in a row of each claim that was granted and not pushed: those of
 --                                this client, and durable ones of anybody
 --

@@ -124,7 +124,7 @@ local function keep(l)
 end
 
 -- The grant rule, apart from who waits.
-local function fits(l, claim)
+local function has_room(l, claim)
   if l.holder then return false end
   if l.size == 0 then return true end
   -- How many shared leases run.

@@ -2,6 +2,11 @@ local function push(to, ...)
   return call('PUBLISH', channels .. to, cjson.encode({ 2, ... }))
 end
 
+-- Whether the claim may be granted now, apart from who waits.
+local function fits(l, claim)
+  return not guard_ms and has_room(l, claim)
+end
+
 -- Takes a claim out of the queue, or a shared holder.
 local function take_out(l, owner)
   local removed = call('ZREM', l.queue, owner)

@@ -11,6 +11,7 @@ local function reply()
     letters[count + 1] = '+'
     all[#all + 1] = handed
   end
-  all[2] = table.concat(letters)
+  if guard_ms then all[#all + 1] = digits(guard_ms) end
+  all[2] = table.concat(letters) .. guard_note
   return all
 end

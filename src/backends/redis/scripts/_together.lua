@@ -69,7 +69,7 @@ else
       elseif holder and not noted[j] then
         letter = '0'
       end
-    elseif not holder and not noted[j] then
+    elseif not (holder or noted[j] or guard_ms) then
       local ttl, note = terms, nil
       if kind == 116 then
         ttl = string.sub(terms, 2)

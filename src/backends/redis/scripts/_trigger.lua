@@ -165,8 +165,8 @@ local function trigger(l, j, claim, t, key)
   if letter then return letter, told end
 
   local pending = l.runs and l.runs.pending
-  local free = not first_waiting(l) and fits(l, claim)
-  if free and not t.wait then
+  local free = not first_waiting(l) and has_room(l, claim)
+  if free and not t.wait and not guard_ms then
     _, fence = grant(l, claim)
     if t.begins and not pending then
       become_pending(l, owner, t.note, now)

@@ -5,7 +5,7 @@ local function usual(j, at)
   local lock, queue, details = KEYS[3 * j - 1], KEYS[3 * j], KEYS[3 * j + 1]
   local owner, terms = ARGV[at], ARGV[at + 1]
   local holder = call('GET', lock)
-  if terms == '' and holder == owner then
+  if terms == '' and holder == owner and not guard_ms then
     -- A ticket is above all ends of shared leases: with one at the head nobody shares.
     local first = call('ZRANGE', queue, 0, 1, 'WITHSCORES')
     if not first[3] or tonumber(first[2]) < 1e15 then return nil end

@@ -54,9 +54,11 @@
 --         a            nothing was done, since the call had too much to do
 --         e error      failed
 --       With '+' behind the letters there is one part more: {step, owner, fence} of each waiting claim of this client
---       that was granted, in a row.
+--       that was granted, in a row. With '!' behind these, one more: for how many ms nothing is granted, see _guard.lua.
+--       With '?': this user may not ask that.
 local call, try = redis.call, redis.pcall
 
+-- @include _guard.lua
 -- @include _alone.lua
 -- @include _time.lua
 -- @include _settings.lua
