@@ -3,11 +3,10 @@ import type { Clock } from '../../internal/clock.js'
 import type { StepCollector } from '../calls/collector.js'
 import type { PendingStep } from '../calls/steps.js'
 import type { HeldLease, LeaseHost } from '../holding/lease.js'
-import type { Attempt } from './attempt.js'
 import type { WaitingRoom } from './room.js'
 
-/** What an attempt needs from the client it belongs to. */
-export interface AttemptHost extends LeaseHost {
+/** What an attempt (`A`) needs from the client it belongs to. */
+export interface HostOf<A> extends LeaseHost {
   readonly clock: Clock
   readonly collector: StepCollector
   readonly waiting: WaitingRoom
@@ -20,10 +19,10 @@ export interface AttemptHost extends LeaseHost {
   /** The caller began to wait at this moment of the monotonic clock. */
   onHeld(lease: HeldLease, sinceMs: number): void
   /** The attempt ended without a lease. */
-  forget(attempt: Attempt): void
-  onQueued(attempt: Attempt, holder: string | null): void
+  forget(attempt: A): void
+  onQueued(attempt: A, holder: string | null): void
   /** What was granted cannot be, by what this client knows. */
-  onContradiction(attempt: Attempt, error: SoloistError): void
+  onContradiction(attempt: A, error: SoloistError): void
   /** Takes back what the backend may have noted of the claim: nobody here stands for it any more. */
-  dequeue(attempt: Attempt): PendingStep | null
+  dequeue(attempt: A): PendingStep | null
 }

@@ -15,11 +15,11 @@ import { besideRivals, bothHeld, fallenFence, rivalsOf } from '../holding/contra
 import { driftMs, HeldLease, type LeaseClaim } from '../holding/lease.js'
 import type { LocalLock } from '../local-locks.js'
 import { type LockRequest, mayBePending, NOTHING_SEEN, seenBeside } from '../request.js'
-import type { AttemptHost } from './attempt-host.js'
+import type { HostOf } from './attempt-host.js'
 import { aborted, type Patience } from './patience.js'
 import type { Asked, Waiter, WaitingQueue } from './room.js'
 
-export type { AttemptHost }
+export type AttemptHost = HostOf<Attempt>
 
 /** A grant that comes too late to be used is asked for again this often before the backend counts as too slow. */
 const LATE_GRANTS = 3
