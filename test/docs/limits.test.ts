@@ -170,7 +170,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'jobs that one fetch puts aside': number(
       found('adapters/bullmq/fused/scripts/fetch.lua', /^local MOST_PARKS = (\d+)$/m),
     ),
-    'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/stalled.lua', /'soloist', (\d+),/)),
+    'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/sweeping.lua', /'soloist', (\d+),/)),
     "other queues that are open to look for jobs (`scope: 'name'`)": number(
       constant('adapters/bullmq/lock/lives.ts', 'MOST_OTHERS'),
     ),

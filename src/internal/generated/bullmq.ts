@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
-export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '8b0ae81707d032efbdea314dd153cd0ed94ab596',
+    sha1: '6819b93929cbf31362976f9ebfe92581896c2fc3',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -20,7 +20,9 @@ state = 'finished'
 elseif job.started then
 state = 'running'
 end
-return owner, age, state, with_stranger(job) and '1' or ''
+local strange = with_stranger(job)
+if strange then call('ZADD', queue .. 'soloist', #terms.prefix, terms.key) end
+return owner, age, state, strange and '1' or ''
 end
 local function reply(course, covering, running, pending, waiting)
 local answer = { '~', tag, course, covering }
@@ -670,8 +672,8 @@ return 1
 `,
   },
   forget: {
-    sha1: '712e87cbff2554ec08bdc3f6eb48759539b25f50',
-    source: `return call('DEL', KEYS[1], KEYS[2])
+    sha1: 'bf361af1abd187d8b3dbe9a329c5422ddb58ad57',
+    source: `return call('DEL', KEYS[1], KEYS[2], KEYS[3])
 `,
   },
   locks: {
@@ -905,15 +907,14 @@ return bull_body(KEYS, ARGV)
 `,
   },
   stalled: {
-    sha1: '28965ec162389338fe6d8303b8b1759591b2bad0',
+    sha1: 'a446079b545738feafcecbe43b9f6b4d8fea24dd',
     source: `local queue = ARGV[2]
 local first = call('SET', queue .. 'soloist-swept', 1, 'NX', 'PX', ARGV[4])
 local answer = bull_body(KEYS, ARGV)
 if first then
-local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')
-for i = 1, #some, 2 do
-sweep(queue, terms_of('!ej,0,0,0,' .. some[i + 1] .. ' ' .. some[i]))
-end
+sweep_some(queue, function(terms)
+sweep(queue, terms)
+end)
 end
 return answer
 `,
@@ -953,7 +954,7 @@ return freed
 `,
   },
   sweeping: {
-    sha1: 'da9cb0bfb9790a4e6384683de83d27b8df12fad7',
+    sha1: 'd2ece0de821b994e78ecfe28b60bba919ff5b237',
     source: `local function sweep(queue, terms)
 local job, holder = live_holder(terms)
 local before = call('ZCARD', terms.queue)
@@ -974,13 +975,66 @@ end
 head = head_of(terms)
 end
 end
-if call('ZCARD', terms.queue) == 0 then call('ZREM', queue .. 'soloist', terms.key) end
+if call('ZCARD', terms.queue) == 0 and not (job and with_stranger(job)) then
+call('ZREM', queue .. 'soloist', terms.key)
+end
+end
+local function sweep_some(queue, with)
+local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')
+for i = 1, #some, 2 do
+with(terms_of('!ej,0,0,0,' .. some[i + 1] .. ' ' .. some[i]))
+end
 end
 `,
   },
   take: {
     sha1: '8182e01cdda67818cd29c52a761964ed343030cf',
     source: `return fetched(taken, KEYS, ARGV)
+`,
+  },
+  tidy: {
+    sha1: '9ee272069f866781eb5a8f2ec26c8bbda76ed6d7',
+    source: `local SEEN_AT_ONCE = 500
+local ENDS_MS = 3600000
+local queue = ARGV[1]
+local given_up = {}
+local function tidy(terms)
+local before = call('GET', terms.key)
+sweep(queue, terms)
+if before and call('GET', terms.key) ~= before then
+local job = job_of(before)
+given_up[#given_up + 1] = terms.key
+given_up[#given_up + 1] = job and job.id or before
+end
+end
+local function terms_at(key, length)
+return terms_of('!ej,0,0,0,' .. length .. ' ' .. key)
+end
+sweep_some(queue, tidy)
+local cursor, next_ms = string.match(ARGV[4] ~= '' and call('GET', KEYS[2]) or '0,0', '^(%d+),(%d+)$')
+if ARGV[4] ~= '' and tonumber(next_ms) <= now_ms() then
+local found = redis.pcall('SCAN', cursor, 'COUNT', SEEN_AT_ONCE)
+if not found.err then
+local owners = 'bullmq:' .. queue
+for _, key in ipairs(found[2]) do
+local lock = string.match(key, '^{(.*)}:q2$')
+local owner
+if string.sub(key, 1, #ARGV[2]) == ARGV[2] then
+owner = call('GET', key)
+elseif lock and string.sub(lock, 1, #ARGV[2]) == ARGV[2] and call('EXISTS', lock) == 0 then
+owner = call('ZRANGE', key, 0, 0)[1]
+end
+if owner and string.sub(owner, 1, #owners) == owners then
+local terms = terms_at(lock or key, ARGV[3])
+local job = look_at(owner, terms.key)
+if job and job.over then tidy(terms) end
+end
+end
+call('SET', KEYS[2], found[1] .. ',' .. digits(now_ms() + ARGV[4]), 'PX', ENDS_MS)
+end
+end
+table.insert(given_up, 1, call('ZCARD', KEYS[1]))
+return given_up
 `,
   },
   wait: {

@@ -41,6 +41,8 @@ export interface ProducerHost<A> extends AddingHow<A> {
   readonly fusible: Promise<boolean>
   /** What the keys of locks on the queue's Redis start with. */
   readonly prefix: string
+  /** A trigger met a job that is run by a worker that knows nothing of locks. */
+  onStranger(lock: string): void
 }
 
 /** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
@@ -336,6 +338,7 @@ export class Producer<A> {
       if (run?.strange !== true) continue
       const { name, lock } = trigger
       const id = parseOwner(run.owner)?.jobId ?? run.owner
+      this.#host.onStranger(lock)
       this.#host.singleton.emit('lapsed', { name, id, lock, action: 'runs' })
     }
   }

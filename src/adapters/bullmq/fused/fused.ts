@@ -127,7 +127,7 @@ export class Fused {
   }
 
   /** Runs a script of our own. */
-  async own(name: 'sweep' | 'folded' | 'stops' | 'forget', args: unknown[]): Promise<unknown> {
+  async own(name: 'sweep' | 'tidy' | 'folded' | 'stops' | 'forget', args: unknown[]): Promise<unknown> {
     const text = this.#texts?.get(name)
     if (this.#client === null || text === undefined) return null
     return await this.#client.runCommand(text.name, args)

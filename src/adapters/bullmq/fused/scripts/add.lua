@@ -32,7 +32,10 @@ local function run_of(owner)
   elseif job.started then
     state = 'running'
   end
-  return owner, age, state, with_stranger(job) and '1' or ''
+  local strange = with_stranger(job)
+  -- Its worker will not give the lock up: somebody has to look.
+  if strange then call('ZADD', queue .. 'soloist', #terms.prefix, terms.key) end
+  return owner, age, state, strange and '1' or ''
 end
 
 local function reply(course, covering, running, pending, waiting)
