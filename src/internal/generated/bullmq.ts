@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '6819b93929cbf31362976f9ebfe92581896c2fc3',
+    sha1: 'b417f6e3fb40749a77d7b5a0a901e77c7471f746',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -251,6 +251,13 @@ return reply('queued', id, holder)
 end
 return decide()
 end
+local function told_again()
+local answer = bull_add(KEYS, ARGV)
+if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+local pending = pending_owner()
+if pending == owner_of(queue, id, terms) then pending = nil end
+return reply('queued', id, call('GET', terms.key), pending)
+end
 local function add_wrapped()
 local own = fresh ~= nil
 local known = own and call('EXISTS', queue .. id) == 1
@@ -259,7 +266,7 @@ todo = { running = running, pending = pending, begins = begins == 'b', notes = n
 if wait ~= '' then
 todo.wait, todo.most = wait, most
 end
-if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
+if not own and call('EXISTS', queue .. id) == 1 then return told_again() end
 if known then
 local answer = decide_known()
 if answer then return answer end

@@ -9,6 +9,7 @@ import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
 import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
+import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
 import { Apart } from './apart.js'
 import { asSoloistError } from './failures.js'
@@ -48,6 +49,7 @@ export interface ProducerHost<A> extends AddingHow<A> {
 /** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
 const CONNECT_MS = 5_000
 const LOOK_MS = 20
+const QUEUED = { course: 'queued', running: null, pending: null, waiting: null, recovered: false } as const
 
 /**
  * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
@@ -352,7 +354,11 @@ export class Producer<A> {
     if (adding === null || adding.sent) {
       try {
         const job = await this.#host.lives.own(trigger.jobId)
-        if (job !== undefined && !trigger.hasOwnId) return job
+        if (job !== undefined && !trigger.hasOwnId) {
+          // Whom it met is not known any more.
+          if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
+          return job
+        }
         if (adding === null) await this.#giveUp(trigger)
       } catch (fault) {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })

@@ -303,6 +303,15 @@ local function look_at_runs()
   return decide()
 end
 
+-- The same call, whose answer was lost.
+local function told_again()
+  local answer = bull_add(KEYS, ARGV)
+  if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+  local pending = pending_owner()
+  if pending == owner_of(queue, id, terms) then pending = nil end
+  return reply('queued', id, call('GET', terms.key), pending)
+end
+
 local function add_wrapped()
   local own = fresh ~= nil
   local known = own and call('EXISTS', queue .. id) == 1
@@ -311,8 +320,7 @@ local function add_wrapped()
   if wait ~= '' then
     todo.wait, todo.most = wait, most
   end
-  -- The same call, whose answer was lost.
-  if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
+  if not own and call('EXISTS', queue .. id) == 1 then return told_again() end
   if known then
     local answer = decide_known()
     if answer then return answer end
