@@ -127,7 +127,7 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
     debounce: { job: { debounce: { waitMs: 100 } }, before: [1], told: 'deferred', ran: [[1], [9]] },
   }
 
-  test.concurrent.for(['alone', 'addBulk'])('is told what is so: %s', async how => {
+  test.each(['alone', 'addBulk'])('is told what is so: %s', async how => {
     for (const [name, { job, before, told, ran }] of Object.entries(situations)) {
       const seen: (readonly number[])[] = []
       const queue = bench.queue(job, {}, `${how}-${name.replaceAll(/\W/g, '')}`)
