@@ -35,7 +35,9 @@ process.on('message', what => {
   if (typeof what === 'number') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, what)
 })
 worker.on('completed', () => process.send?.('completed'))
-worker.on('error', () => {})
-worker.on('failed', () => process.send?.('not taken'))
+worker.on('error', (/** @type {any} */ error) => {
+  // What BullMQ's scripts refuse has a number.
+  if (typeof error.code === 'number') process.send?.('not taken')
+})
 await worker.waitUntilReady()
 process.send?.('ready')
