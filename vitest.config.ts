@@ -6,6 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * server: `npm run test:slow` runs it, and `npm test` all the rest.
  */
 const SLOW = [
+  'test/*/crowds.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
