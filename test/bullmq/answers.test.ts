@@ -173,6 +173,27 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
   })
 })
 
+test.each([
+  ['untilExecuted', {}],
+  ['untilExpired', { mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true }],
+] as const)('an add that is sent again when its job has ended takes no lock for it: %s', async (_, job) => {
+  const queue = lossyQueue(job)
+  await queue.add('sync', data(0, 2))
+  const worker = bench.worker(async ({ data: { value } }) => {
+    if (value === 1) throw new Error('as it should')
+    return 0
+  })
+  const failed = new Promise<void>(resolve => worker.once('failed', () => resolve()))
+  // What was not answered is sent again only when the job has ended.
+  const { hit } = proxy.dropReplyTo(isAdd, 'stall')
+  const added = queue.addUnique('sync', data(1))
+  await Promise.all([hit, failed])
+  proxy.resetAll()
+  expect((await added).outcome.status).toBe('started')
+  expect(Object.values(await bench.held()).filter(owner => !owner.endsWith('#set'))).toEqual([])
+  expect((await bench.queue(job).addUnique('sync', data(2))).outcome.status).toBe('started')
+})
+
 describe("a worker's call that was carried out, whose answer was lost, and which is sent again", () => {
   test.each(
     Object.entries({

@@ -155,7 +155,9 @@ async function lossy(job: SingletonJobOptions<Data>, run: (job: TestJob) => Prom
   void worker.run()
   let calls = 0
   const lose = async (): Promise<void> => {
-    for (;;) await proxy.dropReplyTo(([command = '']) => /^evalsha$/i.test(command) && ++calls % 9 === 0, 'reset').hit
+    // A job whose worker was not told that it had taken it up is recovered after more than a second.
+    for (let lost = 0; lost < 12; lost += 1)
+      await proxy.dropReplyTo(([command = '']) => /^evalsha$/i.test(command) && ++calls % 9 === 0, 'reset').hit
   }
   void lose()
   return { queue, lost: () => Math.floor(calls / 9) }
@@ -202,12 +204,12 @@ describe('limit', () => {
       live -= 1
       return 0
     })
-    for (const part of numbers(10)) {
+    for (const part of numbers(5)) {
       await Promise.all(numbers(20, part * 20).map(value => queue.add('sync', data(value))))
     }
     await untilIdle(bench, bench.queue(delays))
     expect(lost()).toBeGreaterThan(5)
-    expect(ran.toSorted((a, b) => a - b)).toEqual(numbers(200))
+    expect(ran.toSorted((a, b) => a - b)).toEqual(numbers(100))
     expect(most).toBe(2)
   })
 })
