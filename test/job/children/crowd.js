@@ -15,6 +15,8 @@ const { job: options, merges, describes, from, count, gapMs, workMs = 0, hangs =
 const solo = connect(
   kind === 'redis' ? redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix: where }) : sqliteBackend(where),
 )
+// What hangs must not let the process end.
+const alive = setInterval(() => {}, 60_000)
 const now = () => String(process.hrtime.bigint())
 /** @typedef {number[]} Args */
 const job = solo.job(
@@ -51,5 +53,6 @@ const results = await Promise.allSettled(outcomes.map(outcome => outcome.result(
 const codes = results.map(result => (result.status === 'fulfilled' ? 'ok' : result.reason.code))
 process.send?.({ what: 'settled', codes: [...new Set(codes)] })
 await once(process, 'message')
+clearInterval(alive)
 await solo.close()
 process.disconnect()
