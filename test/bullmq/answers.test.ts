@@ -1,4 +1,4 @@
-import type { WorkerOptions } from 'bullmq'
+import type { JobsOptions, WorkerOptions } from 'bullmq'
 import { type SingletonJobOptions, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
@@ -105,6 +105,7 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
     readonly before: readonly number[]
     readonly told: string
     readonly ran: readonly (readonly number[])[]
+    readonly opts?: JobsOptions
   }
   const situations: Record<string, Situation> = {
     'to a free key': { job: {}, before: [], told: 'started', ran: [[9]] },
@@ -129,11 +130,34 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
       ran: [[1], [9]],
     },
     'limit, beyond it': { job: { limit: 1, onDuplicate: 'delay' }, before: [1], told: 'deferred', ran: [[1], [9]] },
+    'with an id of its own, to a free key': {
+      job: {},
+      before: [],
+      told: 'started',
+      ran: [[9]],
+      opts: { jobId: 'mine' },
+    },
+    'with an id of its own, reject': {
+      ...{ job: { onDuplicate: 'reject' }, before: [], told: 'started' },
+      ...{ ran: [[9]], opts: { jobId: 'mine' } },
+    },
+    'with an id of its own, delay behind a running job': {
+      ...{ job: { onDuplicate: 'delay' }, before: [1], told: 'deferred' },
+      ...{ ran: [[1], [9]], opts: { jobId: 'mine' } },
+    },
+    'with an id of its own, the first rerun during a run': {
+      ...{ job: { onDuplicate: 'rerun' }, before: [1], told: 'deferred' },
+      ...{ ran: [[1], [9]], opts: { jobId: 'mine' } },
+    },
+    'with an id of its own, whileExecuting': {
+      ...{ job: { mode: 'whileExecuting', onDuplicate: 'delay' }, before: [1], told: 'deferred' },
+      ...{ ran: [[1], [9]], opts: { jobId: 'mine' } },
+    },
     debounce: { job: { debounce: { waitMs: 100 } }, before: [1], told: 'deferred', ran: [[1], [9]] },
   }
 
   test.each(['alone', 'addBulk'])('is told what is so: %s', async how => {
-    for (const [name, { job, before, told, ran }] of Object.entries(situations)) {
+    for (const [name, { job, before, told, ran, opts = {} }] of Object.entries(situations)) {
       const seen: (readonly number[])[] = []
       const queue = bench.queue(job, {}, `${how}-${name.replaceAll(/\W/g, '')}`)
       const lossy = new SingletonQueue<Data, number, string>(queue.name, {
@@ -162,7 +186,9 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
       await lossy.waitUntilReady()
       const { hit } = proxy.dropReplyTo(words => isAdd(words) && String(words.at(-1)).includes(queue.name), 'reset')
       const added =
-        how === 'alone' ? await lossy.add('sync', data(9)) : (await lossy.addBulk([{ name: 'sync', data: data(9) }]))[0]
+        how === 'alone'
+          ? await lossy.add('sync', data(9), opts)
+          : (await lossy.addBulk([{ name: 'sync', data: data(9), opts: opts as object }]))[0]
       await hit
       expect([name, added?.singleton?.status]).toEqual([name, told])
       letGo()

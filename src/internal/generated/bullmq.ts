@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: 'b417f6e3fb40749a77d7b5a0a901e77c7471f746',
+    sha1: 'e6a055ad3fbf4abc99486aea9e69017c65a63500',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -146,6 +146,9 @@ local job = look_at(holder, terms.key)
 if not job then return LOOK_AT_OTHERS_MS end
 return with_stranger(job) and LOOK_AT_STRANGERS_MS or nil
 end
+local function mark()
+if fresh and fresh ~= '-' and id == given then call('HSET', queue .. id, 'sla', fresh) end
+end
 local function add_claimed(course, owner, seen, look_ms, displaced)
 local answer = bull_add(KEYS, ARGV)
 if not added(answer) then
@@ -153,10 +156,23 @@ release(terms, owner)
 if type(answer) == 'number' then return answer end
 return reply('turned', answer)
 end
+mark()
 if course == 'queued' then wait_in_line(look_ms) end
 if displaced then remove_job(displaced) end
 if course == 'granted' and terms.mode == 'x' then rearm(terms) end
 return reply(course, id, seen[1], seen[3], seen[5])
+end
+local function told_again()
+local answer = bull_add(KEYS, ARGV)
+if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+local pending = pending_owner()
+if pending == owner_of(queue, id, terms) then pending = nil end
+return reply('queued', id, call('GET', terms.key), pending)
+end
+local function is_there()
+local key = queue .. id
+if fresh and id == given then return call('HGET', key, 'sla') == fresh end
+return call('EXISTS', key) == 1
 end
 local function decide()
 local owner = owner_of(queue, id, terms)
@@ -166,6 +182,7 @@ if terms.limit > 0 then live_sharers(terms) end
 local waits, waiting = live_pending()
 if fresh and fresh ~= '-' and id == given and (holder or waits or head_of(terms)) then
 under(fresh)
+if is_there() then return told_again() end
 owner = owner_of(queue, id, terms)
 end
 if holder and holder == waits then job, holder = nil, nil end
@@ -237,7 +254,7 @@ if type(linking) == 'number' then return linking end
 return answer
 end
 under(fresh)
-return nil
+return is_there() and told_again() or nil
 end
 local function look_at_runs()
 local job, holder = live_holder(terms)
@@ -247,16 +264,10 @@ if not busy then return nil end
 if todo.running == 'w' then
 local answer = bull_add(KEYS, ARGV)
 if not added(answer) then return answer end
+mark()
 return reply('queued', id, holder)
 end
 return decide()
-end
-local function told_again()
-local answer = bull_add(KEYS, ARGV)
-if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
-local pending = pending_owner()
-if pending == owner_of(queue, id, terms) then pending = nil end
-return reply('queued', id, call('GET', terms.key), pending)
 end
 local function add_wrapped()
 local own = fresh ~= nil
@@ -266,7 +277,7 @@ todo = { running = running, pending = pending, begins = begins == 'b', notes = n
 if wait ~= '' then
 todo.wait, todo.most = wait, most
 end
-if not own and call('EXISTS', queue .. id) == 1 then return told_again() end
+if is_there() then return told_again() end
 if known then
 local answer = decide_known()
 if answer then return answer end
@@ -276,6 +287,7 @@ local answer = look_at_runs()
 if answer then return answer end
 answer = bull_add(KEYS, ARGV)
 if type(answer) == 'string' and not added(answer) then return reply('turned', answer) end
+if added(answer) then mark() end
 if own and answer ~= given then return reply('granted', answer) end
 return answer
 end
@@ -1001,9 +1013,10 @@ end
 `,
   },
   tidy: {
-    sha1: '9ee272069f866781eb5a8f2ec26c8bbda76ed6d7',
+    sha1: 'f505f67e2c1dcf7006333d560a564a5588dda007',
     source: `local SEEN_AT_ONCE = 500
 local ENDS_MS = 3600000
+local COMES_WITHIN_MS = 60000
 local queue = ARGV[1]
 local given_up = {}
 local function tidy(terms)
@@ -1014,6 +1027,11 @@ local job = job_of(before)
 given_up[#given_up + 1] = terms.key
 given_up[#given_up + 1] = job and job.id or before
 end
+end
+local function may_come(job)
+local start, later = string.match(job.id, '^' .. string.rep('[%w_-]', 8) .. '(' .. string.rep('%w', 8) .. ')%-(%w+)$')
+if job.timestamp or not start then return false end
+return now_ms() - tonumber(start, 36) - tonumber(later, 36) / 32 < COMES_WITHIN_MS
 end
 local function terms_at(key, length)
 return terms_of('!ej,0,0,0,' .. length .. ' ' .. key)
@@ -1028,14 +1046,14 @@ for _, key in ipairs(found[2]) do
 local lock = string.match(key, '^{(.*)}:q2$')
 local owner
 if string.sub(key, 1, #ARGV[2]) == ARGV[2] then
-owner = call('GET', key)
+owner = redis.pcall('GET', key)
 elseif lock and string.sub(lock, 1, #ARGV[2]) == ARGV[2] and call('EXISTS', lock) == 0 then
 owner = call('ZRANGE', key, 0, 0)[1]
 end
-if owner and string.sub(owner, 1, #owners) == owners then
+if type(owner) == 'string' and string.sub(owner, 1, #owners) == owners then
 local terms = terms_at(lock or key, ARGV[3])
 local job = look_at(owner, terms.key)
-if job and job.over then tidy(terms) end
+if job and job.over and not may_come(job) then tidy(terms) end
 end
 end
 call('SET', KEYS[2], found[1] .. ',' .. digits(now_ms() + ARGV[4]), 'PX', ENDS_MS)
