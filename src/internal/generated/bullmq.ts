@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: 'e6a055ad3fbf4abc99486aea9e69017c65a63500',
+    sha1: '82fd56abca6e3573d478986b9cc799c541ffeb1c',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -164,10 +164,11 @@ return reply(course, id, seen[1], seen[3], seen[5])
 end
 local function told_again()
 local answer = bull_add(KEYS, ARGV)
-if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
-local pending = pending_owner()
-if pending == owner_of(queue, id, terms) then pending = nil end
-return reply('queued', id, call('GET', terms.key), pending)
+local own, holder, pending = owner_of(queue, id, terms), call('GET', terms.key), pending_owner()
+if pending == own then pending = nil end
+local follows = terms.mode == 'w' and holder and holder ~= own
+if not added(answer) or not follows and call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+return reply('queued', id, holder, pending)
 end
 local function is_there()
 local key = queue .. id

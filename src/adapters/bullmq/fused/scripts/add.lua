@@ -209,10 +209,12 @@ end
 -- The same call, whose answer was lost.
 local function told_again()
   local answer = bull_add(KEYS, ARGV)
-  if not added(answer) or call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
-  local pending = pending_owner()
-  if pending == owner_of(queue, id, terms) then pending = nil end
-  return reply('queued', id, call('GET', terms.key), pending)
+  local own, holder, pending = owner_of(queue, id, terms), call('GET', terms.key), pending_owner()
+  if pending == own then pending = nil end
+  -- Where only runs exclude each other, it is not parked before it is taken up.
+  local follows = terms.mode == 'w' and holder and holder ~= own
+  if not added(answer) or not follows and call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+  return reply('queued', id, holder, pending)
 end
 
 -- Whether this call has added its job before. Its own id may be that of an earlier trigger: then another mark tells.
