@@ -269,6 +269,8 @@ describe('what a worker that knows nothing of locks has ended keeps no key', () 
     const again = await hand.getNextJob('token')
     expect(again.data).toEqual(data(2))
     await again.moveToCompleted(null, 'token', false)
+    await until(async () => (await lasting()).length === 0)
+    expect(told).toEqual(['runs', 'ended', 'ended'])
     expect((await queue.addUnique('sync', data(3))).outcome.status).toBe('started')
   })
 

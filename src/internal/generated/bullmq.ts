@@ -975,7 +975,7 @@ return freed
 `,
   },
   sweeping: {
-    sha1: 'd2ece0de821b994e78ecfe28b60bba919ff5b237',
+    sha1: '3026e51588d6b91070b387d1e8f20f2d2ca36156',
     source: `local function sweep(queue, terms)
 local job, holder = live_holder(terms)
 local before = call('ZCARD', terms.queue)
@@ -996,9 +996,7 @@ end
 head = head_of(terms)
 end
 end
-if call('ZCARD', terms.queue) == 0 and not (job and with_stranger(job)) then
-call('ZREM', queue .. 'soloist', terms.key)
-end
+if call('EXISTS', terms.key, terms.queue) == 0 then call('ZREM', queue .. 'soloist', terms.key) end
 end
 local function sweep_some(queue, with)
 local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')

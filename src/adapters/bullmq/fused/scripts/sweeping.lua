@@ -21,10 +21,8 @@ local function sweep(queue, terms)
       head = head_of(terms)
     end
   end
-  -- Who ends a job and knows nothing of locks gives none up.
-  if call('ZCARD', terms.queue) == 0 and not (job and with_stranger(job)) then
-    call('ZREM', queue .. 'soloist', terms.key)
-  end
+  -- Who has it may be ended by somebody who knows nothing of locks, and gives none up.
+  if call('EXISTS', terms.key, terms.queue) == 0 then call('ZREM', queue .. 'soloist', terms.key) end
 end
 
 -- Does that with some of the locks that jobs of the queue wait for.
