@@ -23,8 +23,14 @@ export const POSTGRES: readonly string[] = [
   ...['js', 'pgbouncer', 'pglite', 'url'].map(name => `test/conformance/postgres-${name}.test.ts`),
   ...['failover', 'faults', 'rows'].map(name => `test/postgres/${name}.test.ts`),
 ]
+/** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */
+const CROWDS = ['test/*/crowds.test.ts']
 const which = process.env.SOLOIST_TESTS ?? 'all'
-if (!['all', 'quick', 'slow'].includes(which)) throw new Error('SOLOIST_TESTS must be all, quick or slow')
+if (!['all', 'quick', 'slow', 'crowds'].includes(which)) {
+  throw new Error('SOLOIST_TESTS must be all, quick, slow or crowds')
+}
+const INCLUDED: { readonly [which: string]: readonly string[] } = { slow: SLOW, crowds: CROWDS }
+const LEFT_OUT: { readonly [which: string]: readonly string[] } = { quick: [...SLOW, ...CROWDS], slow: CROWDS }
 
 /** What is known to take long comes first, so that no worker is left with it at the end. */
 class LongestFirst extends BaseSequencer {
@@ -38,9 +44,9 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: which === 'slow' ? SLOW : ['test/**/*.test.ts'],
+    include: [...(INCLUDED[which] ?? ['test/**/*.test.ts'])],
     // These have configurations of their own.
-    exclude: ['test/chaos/**', 'test/consumers/**', ...POSTGRES, ...(which === 'quick' ? SLOW : [])],
+    exclude: ['test/chaos/**', 'test/consumers/**', ...POSTGRES, ...(LEFT_OUT[which] ?? [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,

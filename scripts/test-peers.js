@@ -107,6 +107,7 @@ try {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
   const { status } = spawnSync(process.execPath, [vitest, 'run', ...json, ...TESTS], {
     cwd: folder,
+    env: { ...process.env, SOLOIST_TESTS: 'quick' },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   process.exitCode = checkTypes(folder) ? (status ?? 1) : 1

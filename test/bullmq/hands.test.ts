@@ -203,6 +203,124 @@ describe('a worker that knows nothing of locks', () => {
   })
 })
 
+describe('what a worker that knows nothing of locks has ended keeps no key', () => {
+  const modes = {
+    untilExecuted: { onDuplicate: 'rerun' },
+    'untilExecuted, limit': { onDuplicate: 'delay', limit: 2 },
+    untilExecuting: { mode: 'untilExecuting', onDuplicate: 'rerun' },
+    whileExecuting: { mode: 'whileExecuting', onDuplicate: 'delay' },
+    untilAndWhileExecuting: { mode: 'untilAndWhileExecuting', onDuplicate: 'delay' },
+  } as const
+
+  /** Keys of locks that do not expire by themselves. */
+  async function lasting(): Promise<string[]> {
+    const keys = await bench.redis.keys(`*${bench.lockPrefix}*`)
+    const left = await Promise.all(keys.map(key => bench.redis.pttl(key)))
+    return keys.filter((_, i) => left[i] === -1)
+  }
+
+  function lapsesOf({ singleton }: Pick<ReturnType<Bench['queue']>, 'singleton'>): string[] {
+    const actions: string[] = []
+    singleton.on('lapsed', ({ action }) => actions.push(action))
+    return actions
+  }
+
+  test.each(Object.entries(modes))('%s: where a trigger met it, soon', async (name, job) => {
+    const queue = bench.queue(job)
+    const told = lapsesOf(queue)
+    const ran: number[] = []
+    let letGo = () => {}
+    const gate = new Promise<void>(resolve => {
+      letGo = resolve
+    })
+    const worker = new Worker<Data>(
+      'work',
+      async ({ data: { value } }) => {
+        ran.push(value)
+        if (value === 1) await gate
+      },
+      options(),
+    )
+    bench.closeLater(() => worker.close())
+    await queue.add('sync', data(1))
+    await until(() => ran.length === 1)
+    await queue.add('sync', data(2))
+    letGo()
+    await until(() => ran.length === 2)
+    await until(async () => (await lasting()).length === 0)
+    expect(ran).toEqual([1, 2])
+    if (name === 'untilExecuted') expect(told).toEqual(['runs', 'ended', 'ended'])
+  })
+
+  test('by hand: who waits for it is woken, though no worker of this package is there', async () => {
+    const queue = bench.queue({ onDuplicate: 'rerun' })
+    const told = lapsesOf(queue)
+    const hand = new Worker('work', null, options())
+    bench.closeLater(() => hand.close())
+    await queue.add('sync', data(1))
+    const job = await hand.getNextJob('token')
+    const next = await queue.addUnique('sync', data(2))
+    expect(next.outcome).toMatchObject({ status: 'deferred', state: 'running' })
+    await job.moveToCompleted(null, 'token', false)
+    await until(async () => (await next.job?.getState()) === 'waiting')
+    expect(told).toEqual(['runs', 'ended'])
+    const held = Object.values(await bench.held())
+    expect(held).toEqual([`bullmq:${queue.qualifiedName}:${next.job?.id}`])
+    const again = await hand.getNextJob('token')
+    expect(again.data).toEqual(data(2))
+    await again.moveToCompleted(null, 'token', false)
+    await until(async () => (await lasting()).length === 0)
+    expect(told).toEqual(['runs', 'ended', 'ended'])
+    expect((await queue.addUnique('sync', data(3))).outcome.status).toBe('started')
+  })
+
+  test('where nobody met it, by a look at all locks', async () => {
+    const queue = bench.queue({})
+    const limited = bench.queue({ limit: 2 }, {}, 'limited')
+    const keeps = bench.queue({ uniqueOn: ['key', 'value'] })
+    const ran: number[] = []
+    const workers = ['work', 'limited'].map(
+      name => new Worker<Data>(name, async ({ data: { key } }) => ran.push(key), { ...options(), concurrency: 50 }),
+    )
+    for (const worker of workers) bench.closeLater(() => worker.close())
+    const keys = Array.from({ length: 1_200 }, (_, key) => key)
+    // Half of them are gone when they have ended.
+    const gone = (key: number) => (key % 2 === 0 ? { jobId: `own-${key}`, removeOnComplete: true } : {})
+    await queue.addBulk(keys.map(key => ({ name: 'sync', data: data(1, key), opts: gone(key) })))
+    for (const key of [1, 2]) await limited.add('sync', data(1, key))
+    await until(() => ran.length === keys.length + 2)
+    await Promise.all(workers.map(worker => worker.close()))
+    const kept = [await keeps.add('sync', data(2)), await keeps.add('sync', data(3))].map(({ id }) => id)
+    // As where a job is added after its lock was taken: this one may still come.
+    await bench.redis.del(`${bench.prefix}:work:${kept[1]}`)
+    expect((await lasting()).length).toBeGreaterThan(keys.length)
+    const told = [queue, limited].map(({ name }) =>
+      lapsesOf(bench.worker(runs.run, { queueName: name, stalledInterval: 50, autorun: false })),
+    )
+    // What is live keeps its lock.
+    await until(async () => (await lasting()).length <= 2)
+    const owners = kept.map(id => `bullmq:${queue.qualifiedName}:${id}`)
+    expect(Object.values(await bench.held()).toSorted()).toEqual(owners.toSorted())
+    expect(told[0]).toEqual(keys.map(() => 'ended'))
+  })
+
+  test('where lock and job are two steps, soon after a trigger met it', async () => {
+    const solo = { solo: bench.solo }
+    const queue = bench.queue({ onDuplicate: 'rerun' }, solo)
+    const told = lapsesOf(queue)
+    const hand = new Worker('work', null, options())
+    bench.closeLater(() => hand.close())
+    await queue.add('sync', data(1))
+    const job = await hand.getNextJob('token')
+    // A worker of ours has begun the run by then.
+    await bench.redis.hset(`${bench.prefix}:work:${job.id}`, 'processedOn', Date.now() - 60_000)
+    await queue.add('sync', data(2))
+    await job.moveToCompleted(null, 'token', false)
+    await until(() => told.includes('ended'))
+    expect(Object.values(await bench.held())).not.toContain(`bullmq:${queue.qualifiedName}:${job.id}`)
+  })
+})
+
 test('a SingletonWorker by hand begins a run with the merged data, and its end wakes the next', async () => {
   const merging = { onDuplicate: 'rerun' as const, merge: (a: Data, b: Data) => ({ ...b, value: a.value + b.value }) }
   const queue = bench.queue(merging)

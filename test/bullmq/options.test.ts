@@ -162,6 +162,78 @@ test('a processor can ask whether its run may go on', async () => {
   expect(() => singletonRun({} as never)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
 })
 
+describe('a thousand triggers in one tick', () => {
+  const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
+  const thousand = async (queue: ReturnType<Bench['queue']>) => {
+    const counts: Record<string, number> = {}
+    const adds = numbers(1_000).map(value => queue.addUnique('sync', data(value)))
+    for (const { outcome } of await Promise.all(adds)) counts[outcome.status] = (counts[outcome.status] ?? 0) + 1
+    return counts
+  }
+
+  test('limit: as many start as it says, and the others are duplicates', async () => {
+    const queue = bench.queue({ limit: 3 })
+    expect(await thousand(queue)).toEqual({ started: 3, duplicate: 997 })
+  })
+
+  test('releaseOnFailure: one starts; when it fails, one of the next thousand does', async () => {
+    const queue = bench.queue({ mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true })
+    bench.worker(async () => {
+      throw new Error('as it should')
+    })
+    for (const failed of [1, 2]) {
+      expect(await thousand(queue)).toEqual({ started: 1, duplicate: 999 })
+      await until(async () => (await queue.getJobCounts()).failed === failed)
+    }
+  })
+
+  test("scope: 'name': in two queues one starts", async () => {
+    const queues = ['one', 'two'].map(name => bench.queue({ scope: 'name' }, {}, name))
+    const [one = {}, two = {}] = await Promise.all(queues.map(thousand))
+    expect([one.started, two.started].filter(Boolean)).toEqual([1])
+    expect((one.duplicate ?? 0) + (two.duplicate ?? 0)).toBe(1_999)
+  })
+
+  test('debounce: one run, of the last', async () => {
+    const queue = bench.queue({ debounce: { waitMs: 5_000 } })
+    bench.worker(runs.run)
+    // What is added before there is a connection may be sent in another order.
+    await queue.add('sync', data(-1))
+    await thousand(queue)
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([999])
+  })
+
+  test('maxRunMs: what came while a run hangs is run when its time is up', async () => {
+    const queue = bench.queue({ onDuplicate: 'rerun', maxRunMs: 2_500 })
+    let hangs = true
+    bench.worker(async (job, signal) => {
+      if (!hangs) return await runs.run(job, signal)
+      hangs = false
+      return await new Promise<number>(() => {})
+    })
+    await queue.add('sync', data(-1))
+    await until(async () => (await queue.getJobCounts()).active === 1)
+    expect(await thousand(queue)).toEqual({ deferred: 1_000 })
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([999])
+    expect((await queue.getJobCounts()).failed).toBe(1)
+  })
+
+  test('describe: each that waits is shown with its own', async () => {
+    const queue = bench.queue({ onDuplicate: 'delay', describe: ({ value }: Data) => `value ${value}` })
+    await thousand(queue)
+    const [lock = ''] = Object.keys(await bench.held())
+    const state = await bench.solo.jobs.inspect(lock)
+    const shown = [...(state?.holders ?? []), ...(state?.waiters ?? [])].map(
+      ({ meta }) => parseJobMeta(meta)?.description,
+    )
+    expect(shown.length).toBeGreaterThan(1)
+    expect(shown).toEqual(shown.map((_, i) => `value ${i}`))
+    expect(state?.waiting).toBe(999)
+  })
+})
+
 describe('a merge that cannot be relied on is refused before anything is sent', () => {
   const merges: Record<string, (a: Data, b: Data) => unknown> = {
     'that is async': async (_, b) => b,

@@ -171,7 +171,13 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'jobs that one fetch puts aside': number(
       found('adapters/bullmq/fused/scripts/fetch.lua', /^local MOST_PARKS = (\d+)$/m),
     ),
-    'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/stalled.lua', /'soloist', (\d+),/)),
+    'keys that a look for what others left goes through': number(
+      found('adapters/bullmq/fused/scripts/tidy.lua', /^local SEEN_AT_ONCE = (\d+)$/m),
+    ),
+    'a queue whose trigger met a worker that knows nothing of locks looks every': ms(
+      constant('adapters/bullmq/lock/tidying.ts', 'LOOK_MS'),
+    ),
+    'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/sweeping.lua', /'soloist', (\d+),/)),
     "other queues that are open to look for jobs (`scope: 'name'`)": number(
       constant('adapters/bullmq/lock/lives.ts', 'MOST_OTHERS'),
     ),

@@ -1,3 +1,4 @@
+import { parseJobMeta } from 'soloist'
 import { describe, expect, test } from 'vitest'
 import type { Fate } from '../support/scripted-backend.js'
 import { useWorld, watch } from '../support/world.js'
@@ -83,6 +84,107 @@ describe.each(FATES)('an answer that is %s', (_, fate) => {
     await world.clock.advance(3_000)
     expect(result.value).toBe('live')
     expect(l.solo.jobs.counts('j')).toMatchObject({ started: 1, lapsed: 0 })
+  })
+})
+
+describe.each(FATES)('with an option, an answer that is %s', (_, fate) => {
+  const KEY = { uniqueOn: () => 1, ttlMs: 5_000 } as const
+
+  test.each(['trigger', 'release'] as const)('limit, to a %s: never more at once, and all run', async step => {
+    const { world } = use
+    const clients = [world.client(), world.client(), world.client(), world.client()]
+    const ends = clients.map(() => deferred())
+    const ran: number[] = []
+    let [live, most] = [0, 0]
+    const results = []
+    for (const [n, { solo, link }] of clients.entries()) {
+      if (step === 'trigger' || n === 0) link.next(step, fate)
+      const job = solo.job('limit', { ...KEY, limit: 2, onDuplicate: 'delay' }, async (_: undefined) => {
+        ran.push(n)
+        live += 1
+        most = Math.max(most, live)
+        await ends[n]?.promise
+        live -= 1
+        return n
+      })
+      results.push(watch(job()))
+      await world.clock.advance(1_000)
+    }
+    expect(ran).toEqual([0, 1])
+    for (const end of ends) {
+      end.resolve()
+      await world.clock.advance(3_000)
+    }
+    expect(results.map(({ value }) => value)).toEqual([0, 1, 2, 3])
+    expect([ran, most]).toEqual([[0, 1, 2, 3], 2])
+    expect(world.inUse()).toEqual([])
+  })
+
+  test('debounce: one run, with what each brought, once', async () => {
+    const { world } = use
+    const [a, b] = [world.client(), world.client()]
+    const runs = new Runs({ debounce: { waitMs: 5_000, maxWaitMs: 20_000 }, merge, ttlMs: 5_000 })
+    const results = []
+    for (const [i, client] of [a, b, a, b].entries()) {
+      client.link.next('trigger', fate)
+      results.push(watch(runs.in('x', client)(args(`T${i}`))))
+      await world.clock.advance(1_000)
+    }
+    expect(runs.all).toEqual([])
+    await world.clock.advance(15_000)
+    expect(results.map(({ value }) => value)).toEqual(Array(4).fill('T0 T1 T2 T3'))
+    expect(runs.all).toEqual(['x: T0 T1 T2 T3'])
+    expect(world.inUse()).toEqual([])
+  })
+
+  test('maxRunMs, to the release of a run whose time is up: its key is free', async () => {
+    const { world } = use
+    const [a, b] = [world.client(), world.client()]
+    a.link.next('release', fate)
+    const hangs = watch(a.solo.job('hangs', { ...KEY, maxRunMs: 1_000 }, () => new Promise<string>(() => {}))())
+    await world.clock.advance(10)
+    const next = watch(b.solo.job('hangs', { ...KEY, onDuplicate: 'rerun' }, () => 'next')())
+    await world.clock.advance(5_000)
+    expect(hangs.error).toMatchObject({ code: 'RUN_TIMEOUT' })
+    expect(next.value).toBe('next')
+    expect(world.inUse()).toEqual([])
+  })
+
+  test('releaseOnFailure, to the release of a run that failed: its period is over', async () => {
+    const { world } = use
+    const [a, b] = [world.client(), world.client()]
+    const period = { ...KEY, mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true } as const
+    a.link.next('release', fate)
+    const failing = () => {
+      throw new RangeError('as it should')
+    }
+    const failed = watch(a.solo.job('period', period, failing)())
+    await world.clock.advance(5_000)
+    expect(failed.error).toMatchObject({ name: 'RangeError' })
+    const again = watch(b.solo.job('period', period, () => 'done').trigger())
+    await world.clock.advance(1_000)
+    expect(again.value).toMatchObject({ status: 'started' })
+  })
+
+  test('describe, to a trigger: what waits is shown with its own', async () => {
+    const { world } = use
+    const [a, b] = [world.client(), world.client()]
+    const options = { ...KEY, onDuplicate: 'delay', describe: (n: number) => `value ${n}` } as const
+    const end = deferred()
+    const [here, there] = [a, b].map(({ solo }) => solo.job('shown', options, (_: number) => end.promise))
+    a.link.next('trigger', fate)
+    const first = watch(here?.(1) as Promise<void>)
+    await world.clock.advance(1_000)
+    b.link.next('trigger', fate)
+    const second = watch(there?.(2) as Promise<void>)
+    await world.clock.advance(1_000)
+    const state = await a.solo.jobs.inspect(`job:shown:${here?.key(1)}`)
+    const shown = [state?.holders[0], state?.waiters[0]].map(claim => parseJobMeta(claim?.meta ?? null)?.description)
+    expect(shown).toEqual(['value 1', 'value 2'])
+    end.resolve()
+    await world.clock.advance(3_000)
+    expect([first.settled, second.settled]).toEqual([true, true])
+    expect(world.inUse()).toEqual([])
   })
 })
 

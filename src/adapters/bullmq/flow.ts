@@ -57,6 +57,8 @@ export class SingletonFlowProducer extends FlowProducer {
     const producer = new Producer<never>({
       ...{ qualifiedName: '', solo, lives: this.#lives, singleton, definitions: jobs, graceMs },
       ...{ onBackendFault: 'fail', fused, fusible, prefix: prefix ?? '' },
+      // A queue's own clients find it.
+      onStranger: () => {},
       ...{ add: unused, addBulk: unused, answer: () => undefined as never, answerPlain: () => undefined as never },
     })
     this.#triggers = new FlowTriggers({

@@ -7,6 +7,8 @@ import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { openStore, type Store } from './lock/store.js'
 import { sweep } from './lock/sweep.js'
+import { jobNameOf } from './lock/terms.js'
+import { Tidying } from './lock/tidying.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
 import { Waking } from './running/waking.js'
@@ -16,6 +18,9 @@ interface SweepOptions {
 }
 
 const SWEEP_OPTION_NAMES: OptionNames<SweepOptions> = { prefix: true }
+
+/** How often a queue's locks are tidied: as by a worker, by default. */
+const TIDY_MS = 30_000
 
 /** Where a job finds what runs the scripts of its queue within ours. */
 export const fusedOf: WeakMap<object, Fused> = new WeakMap()
@@ -66,6 +71,7 @@ export class QueueSide<A> {
   readonly #lives: Lives
   readonly #fused: Fused | null
   readonly #waking: Waking
+  readonly #tidying: Tidying
   readonly #prefix: string
   readonly #graceMs: number
   #fuses = false
@@ -100,8 +106,20 @@ export class QueueSide<A> {
       },
       () => null,
     )
+    this.#tidying = new Tidying({
+      ...{ queue: qualifiedName, prefix: this.#prefix, locks: solo.jobs, lives: this.#lives, graceMs },
+      everyMs: TIDY_MS,
+      fused: () => (this.#fuses ? this.#fused : null),
+      onLapse: (id, lock) => {
+        const name = jobNameOf({ lock })
+        this.singleton.count(name, 'lapsed')
+        this.singleton.emit('lapsed', { name, id, lock, action: 'ended' })
+      },
+      onFault: error => this.singleton.emit('fault', { during: 'tidy', error }),
+    })
     this.producer = new Producer({
       ...{ qualifiedName, solo, graceMs, onBackendFault, fusible },
+      onStranger: lock => this.#tidying.notice(lock),
       ...{ lives: this.#lives, singleton: this.singleton, definitions: jobs, fused: this.#fused, prefix: this.#prefix },
       ...how,
     })
@@ -135,10 +153,16 @@ export class QueueSide<A> {
   async obliterated(): Promise<void> {
     await this.#sweep(undefined, true)
     const { qualifiedName } = this.#queue
-    if (this.#fuses) await this.#fused?.own('forget', [`${qualifiedName}:soloist`, `${qualifiedName}:soloist-swept`])
+    if (this.#fuses)
+      await this.#fused?.own('forget', [
+        `${qualifiedName}:soloist`,
+        `${qualifiedName}:soloist-swept`,
+        `${qualifiedName}:soloist-tidied`,
+      ])
   }
 
   async close(): Promise<void> {
+    await this.#tidying.close()
     await this.#waking.close()
     await this.#lives.close()
     await this.#store.close()

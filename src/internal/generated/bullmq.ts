@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
-export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'wait', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '8b0ae81707d032efbdea314dd153cd0ed94ab596',
+    sha1: '82fd56abca6e3573d478986b9cc799c541ffeb1c',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -20,7 +20,9 @@ state = 'finished'
 elseif job.started then
 state = 'running'
 end
-return owner, age, state, with_stranger(job) and '1' or ''
+local strange = with_stranger(job)
+if strange then call('ZADD', queue .. 'soloist', #terms.prefix, terms.key) end
+return owner, age, state, strange and '1' or ''
 end
 local function reply(course, covering, running, pending, waiting)
 local answer = { '~', tag, course, covering }
@@ -144,6 +146,9 @@ local job = look_at(holder, terms.key)
 if not job then return LOOK_AT_OTHERS_MS end
 return with_stranger(job) and LOOK_AT_STRANGERS_MS or nil
 end
+local function mark()
+if fresh and fresh ~= '-' and id == given then call('HSET', queue .. id, 'sla', fresh) end
+end
 local function add_claimed(course, owner, seen, look_ms, displaced)
 local answer = bull_add(KEYS, ARGV)
 if not added(answer) then
@@ -151,10 +156,24 @@ release(terms, owner)
 if type(answer) == 'number' then return answer end
 return reply('turned', answer)
 end
+mark()
 if course == 'queued' then wait_in_line(look_ms) end
 if displaced then remove_job(displaced) end
 if course == 'granted' and terms.mode == 'x' then rearm(terms) end
 return reply(course, id, seen[1], seen[3], seen[5])
+end
+local function told_again()
+local answer = bull_add(KEYS, ARGV)
+local own, holder, pending = owner_of(queue, id, terms), call('GET', terms.key), pending_owner()
+if pending == own then pending = nil end
+local follows = terms.mode == 'w' and holder and holder ~= own
+if not added(answer) or not follows and call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+return reply('queued', id, holder, pending)
+end
+local function is_there()
+local key = queue .. id
+if fresh and id == given then return call('HGET', key, 'sla') == fresh end
+return call('EXISTS', key) == 1
 end
 local function decide()
 local owner = owner_of(queue, id, terms)
@@ -164,6 +183,7 @@ if terms.limit > 0 then live_sharers(terms) end
 local waits, waiting = live_pending()
 if fresh and fresh ~= '-' and id == given and (holder or waits or head_of(terms)) then
 under(fresh)
+if is_there() then return told_again() end
 owner = owner_of(queue, id, terms)
 end
 if holder and holder == waits then job, holder = nil, nil end
@@ -235,7 +255,7 @@ if type(linking) == 'number' then return linking end
 return answer
 end
 under(fresh)
-return nil
+return is_there() and told_again() or nil
 end
 local function look_at_runs()
 local job, holder = live_holder(terms)
@@ -245,6 +265,7 @@ if not busy then return nil end
 if todo.running == 'w' then
 local answer = bull_add(KEYS, ARGV)
 if not added(answer) then return answer end
+mark()
 return reply('queued', id, holder)
 end
 return decide()
@@ -257,7 +278,7 @@ todo = { running = running, pending = pending, begins = begins == 'b', notes = n
 if wait ~= '' then
 todo.wait, todo.most = wait, most
 end
-if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
+if is_there() then return told_again() end
 if known then
 local answer = decide_known()
 if answer then return answer end
@@ -267,6 +288,7 @@ local answer = look_at_runs()
 if answer then return answer end
 answer = bull_add(KEYS, ARGV)
 if type(answer) == 'string' and not added(answer) then return reply('turned', answer) end
+if added(answer) then mark() end
 if own and answer ~= given then return reply('granted', answer) end
 return answer
 end
@@ -670,8 +692,8 @@ return 1
 `,
   },
   forget: {
-    sha1: '712e87cbff2554ec08bdc3f6eb48759539b25f50',
-    source: `return call('DEL', KEYS[1], KEYS[2])
+    sha1: 'bf361af1abd187d8b3dbe9a329c5422ddb58ad57',
+    source: `return call('DEL', KEYS[1], KEYS[2], KEYS[3])
 `,
   },
   locks: {
@@ -792,13 +814,14 @@ end
 `,
   },
   quick_add: {
-    sha1: 'fc0417724f2137715ada3904014c5bd08566b0aa',
+    sha1: '0664a29ef99f93f4b215d312f63e25a2ccc88b2c',
     source: `local kind = string.byte(ARGV[5])
 if kind ~= 109 and ARGV[6] == '' then
 local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
-local details = '{' .. key .. '}:d2'
-if redis.call('EXISTS', key, '{' .. key .. '}:q2', details) == 0 then
-local answer, owner = bull_add(KEYS, ARGV), ARGV[7]
+local details, owner = '{' .. key .. '}:d2', ARGV[7]
+local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)
+if redis.call('EXISTS', key, '{' .. key .. '}:q2', details, job) == 0 then
+local answer = bull_add(KEYS, ARGV)
 if type(answer) ~= 'string' then return answer end
 if not string.find(owner, ':' .. answer, -#answer - 5, true) then
 return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
@@ -905,15 +928,14 @@ return bull_body(KEYS, ARGV)
 `,
   },
   stalled: {
-    sha1: '28965ec162389338fe6d8303b8b1759591b2bad0',
+    sha1: 'a446079b545738feafcecbe43b9f6b4d8fea24dd',
     source: `local queue = ARGV[2]
 local first = call('SET', queue .. 'soloist-swept', 1, 'NX', 'PX', ARGV[4])
 local answer = bull_body(KEYS, ARGV)
 if first then
-local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')
-for i = 1, #some, 2 do
-sweep(queue, terms_of('!ej,0,0,0,' .. some[i + 1] .. ' ' .. some[i]))
-end
+sweep_some(queue, function(terms)
+sweep(queue, terms)
+end)
 end
 return answer
 `,
@@ -953,7 +975,7 @@ return freed
 `,
   },
   sweeping: {
-    sha1: 'da9cb0bfb9790a4e6384683de83d27b8df12fad7',
+    sha1: '3026e51588d6b91070b387d1e8f20f2d2ca36156',
     source: `local function sweep(queue, terms)
 local job, holder = live_holder(terms)
 local before = call('ZCARD', terms.queue)
@@ -974,13 +996,70 @@ end
 head = head_of(terms)
 end
 end
-if call('ZCARD', terms.queue) == 0 then call('ZREM', queue .. 'soloist', terms.key) end
+if call('EXISTS', terms.key, terms.queue) == 0 then call('ZREM', queue .. 'soloist', terms.key) end
+end
+local function sweep_some(queue, with)
+local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')
+for i = 1, #some, 2 do
+with(terms_of('!ej,0,0,0,' .. some[i + 1] .. ' ' .. some[i]))
+end
 end
 `,
   },
   take: {
     sha1: '8182e01cdda67818cd29c52a761964ed343030cf',
     source: `return fetched(taken, KEYS, ARGV)
+`,
+  },
+  tidy: {
+    sha1: 'f505f67e2c1dcf7006333d560a564a5588dda007',
+    source: `local SEEN_AT_ONCE = 500
+local ENDS_MS = 3600000
+local COMES_WITHIN_MS = 60000
+local queue = ARGV[1]
+local given_up = {}
+local function tidy(terms)
+local before = call('GET', terms.key)
+sweep(queue, terms)
+if before and call('GET', terms.key) ~= before then
+local job = job_of(before)
+given_up[#given_up + 1] = terms.key
+given_up[#given_up + 1] = job and job.id or before
+end
+end
+local function may_come(job)
+local start, later = string.match(job.id, '^' .. string.rep('[%w_-]', 8) .. '(' .. string.rep('%w', 8) .. ')%-(%w+)$')
+if job.timestamp or not start then return false end
+return now_ms() - tonumber(start, 36) - tonumber(later, 36) / 32 < COMES_WITHIN_MS
+end
+local function terms_at(key, length)
+return terms_of('!ej,0,0,0,' .. length .. ' ' .. key)
+end
+sweep_some(queue, tidy)
+local cursor, next_ms = string.match(ARGV[4] ~= '' and call('GET', KEYS[2]) or '0,0', '^(%d+),(%d+)$')
+if ARGV[4] ~= '' and tonumber(next_ms) <= now_ms() then
+local found = redis.pcall('SCAN', cursor, 'COUNT', SEEN_AT_ONCE)
+if not found.err then
+local owners = 'bullmq:' .. queue
+for _, key in ipairs(found[2]) do
+local lock = string.match(key, '^{(.*)}:q2$')
+local owner
+if string.sub(key, 1, #ARGV[2]) == ARGV[2] then
+owner = redis.pcall('GET', key)
+elseif lock and string.sub(lock, 1, #ARGV[2]) == ARGV[2] and call('EXISTS', lock) == 0 then
+owner = call('ZRANGE', key, 0, 0)[1]
+end
+if type(owner) == 'string' and string.sub(owner, 1, #owners) == owners then
+local terms = terms_at(lock or key, ARGV[3])
+local job = look_at(owner, terms.key)
+if job and job.over and not may_come(job) then tidy(terms) end
+end
+end
+call('SET', KEYS[2], found[1] .. ',' .. digits(now_ms() + ARGV[4]), 'PX', ENDS_MS)
+end
+end
+table.insert(given_up, 1, call('ZCARD', KEYS[1]))
+return given_up
 `,
   },
   wait: {

@@ -9,6 +9,7 @@ import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
 import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
+import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
 import { Apart } from './apart.js'
 import { asSoloistError } from './failures.js'
@@ -41,11 +42,14 @@ export interface ProducerHost<A> extends AddingHow<A> {
   readonly fusible: Promise<boolean>
   /** What the keys of locks on the queue's Redis start with. */
   readonly prefix: string
+  /** A trigger met a job that is run by a worker that knows nothing of locks. */
+  onStranger(lock: string): void
 }
 
 /** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
 const CONNECT_MS = 5_000
 const LOOK_MS = 20
+const QUEUED = { course: 'queued', running: null, pending: null, waiting: null, recovered: false } as const
 
 /**
  * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
@@ -336,6 +340,7 @@ export class Producer<A> {
       if (run?.strange !== true) continue
       const { name, lock } = trigger
       const id = parseOwner(run.owner)?.jobId ?? run.owner
+      this.#host.onStranger(lock)
       this.#host.singleton.emit('lapsed', { name, id, lock, action: 'runs' })
     }
   }
@@ -349,7 +354,11 @@ export class Producer<A> {
     if (adding === null || adding.sent) {
       try {
         const job = await this.#host.lives.own(trigger.jobId)
-        if (job !== undefined && !trigger.hasOwnId) return job
+        if (job !== undefined && !trigger.hasOwnId) {
+          // Whom it met is not known any more.
+          if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
+          return job
+        }
         if (adding === null) await this.#giveUp(trigger)
       } catch (fault) {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })

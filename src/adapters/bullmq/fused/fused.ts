@@ -127,7 +127,7 @@ export class Fused {
   }
 
   /** Runs a script of our own. */
-  async own(name: 'sweep' | 'folded' | 'stops' | 'forget', args: unknown[]): Promise<unknown> {
+  async own(name: 'sweep' | 'tidy' | 'folded' | 'stops' | 'forget', args: unknown[]): Promise<unknown> {
     const text = this.#texts?.get(name)
     if (this.#client === null || text === undefined) return null
     return await this.#client.runCommand(text.name, args)
@@ -170,12 +170,13 @@ export class Fused {
   #exec(runner: Runner, name: string, args: unknown[]): unknown {
     const text = ADDS.has(name) ? undefined : this.#texts?.get(name)
     if (text === undefined || !this.define(runner)) return undefined
+    const sentAtMs = monotonicMs()
     return (runner.runCommand(text.name, args) as Promise<unknown>).then(reply =>
-      this.#told(runner, name, text, args, reply),
+      this.#told(runner, name, text, args, reply, sentAtMs),
     )
   }
 
-  #told(runner: Runner, name: string, { keys }: Text, args: unknown[], reply: unknown): unknown {
+  #told(runner: Runner, name: string, { keys }: Text, args: unknown[], reply: unknown, sentAtMs: number): unknown {
     if (!Array.isArray(reply) || reply.length < 4) return reply
     for (const [what, id, key] of (reply[5] ?? []) as ['lapsed' | 'ended', string, string][]) {
       this.#host.onLapse(id, key, what === 'ended')
@@ -183,11 +184,12 @@ export class Fused {
     if (reply[4] === 'more') {
       const again = nextArgs(name, keys, args)
       const text = this.#texts?.get('moveToActive') as Text
+      const nowMs = monotonicMs()
       return (runner.runCommand(text.name, again) as Promise<unknown>).then(next =>
-        this.#told(runner, 'moveToActive', text, again, next),
+        this.#told(runner, 'moveToActive', text, again, next, nowMs),
       )
     }
-    if (Array.isArray(reply[0])) this.#host.taken(String(reply[1]), takenFrom(reply[0] as string[]))
+    if (Array.isArray(reply[0])) this.#host.taken(String(reply[1]), takenFrom(reply[0] as string[], sentAtMs))
     return reply
   }
 }

@@ -8,10 +8,12 @@ export interface Taken {
   readonly instead: 'drop' | 'fail' | 'replaced' | null
   /** Who is the reason for that. */
   readonly by: string
+  /** When the call that took it up was sent, on the monotonic clock: BullMQ's lock of the job is as old at most. */
+  readonly sentAtMs: number
 }
 
 /** @param fields of the job, names and values by turns; ours are the last */
-export function takenFrom(fields: readonly string[]): Taken {
+export function takenFrom(fields: readonly string[], sentAtMs: number): Taken {
   let [fence, notes, instead, by]: [number | null, readonly string[], Taken['instead'], string] = [null, [], null, '']
   for (let i = fields.length - 2; i >= 0; i -= 2) {
     const value = fields[i + 1] as string
@@ -29,8 +31,8 @@ export function takenFrom(fields: readonly string[]): Taken {
         by = value
         break
       default:
-        return { fence, notes, instead, by }
+        return { fence, notes, instead, by, sentAtMs }
     }
   }
-  return { fence, notes, instead, by }
+  return { fence, notes, instead, by, sentAtMs }
 }

@@ -77,9 +77,10 @@ const AROUND: {
 /** Scripts of our own, with how many keys. */
 const OWN: { readonly [name: string]: { readonly parts: readonly Part[]; readonly keys: number } } = {
   sweep: { parts: ['sweeping', 'sweep'], keys: 1 },
+  tidy: { parts: ['sweeping', 'tidy'], keys: 2 },
   folded: { parts: ['folded'], keys: 1 },
   stops: { parts: ['stops'], keys: 1 },
-  forget: { parts: ['forget'], keys: 2 },
+  forget: { parts: ['forget'], keys: 3 },
 }
 
 /**

@@ -12,8 +12,8 @@ export interface SingletonEvent {
 
 export interface SingletonEvents {
   /**
-   * A job did not hold the lock it should: it came into its queue after its place was taken, or it ended without its
-   * lease. `action` says what was done about it.
+   * A job did not hold the lock it should: it came into its queue after its place was taken, or it ended without its lease; or
+   * it is run, was ended or was removed by somebody who knows nothing of locks. `action` says what was done about it.
    */
   lapsed: [event: SingletonEvent & { readonly action: 'waits' | 'fails' | 'dropped' | 'runs' | 'ended' }]
   /** A job of a scheduler met a live one and was ended without being run, as its strategy says. */

@@ -1,7 +1,7 @@
 import { DelayedError, type Job, type Worker } from 'bullmq'
 import type { JobLocks } from '../../../index.js'
 import { SoloistError } from '../../../index.js'
-import type { Taken } from '../fused/taken.js'
+import type { Taken as TakenByScript } from '../fused/taken.js'
 import type { Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
 import type { Terms } from '../lock/terms.js'
@@ -11,6 +11,9 @@ import { PARKED_MS, wake } from './waking.js'
 const STORE_DOWN_MS = 1_000
 /** How often a job looks that waits for somebody who wakes nobody: an owner that is no job of BullMQ. */
 const LOOK_AT_OTHERS_MS = 5_000
+
+/** As by a script, but that BullMQ took the job up. */
+type Taken = Omit<TakenByScript, 'sentAtMs'>
 
 export interface ApartHost {
   readonly worker: Worker

@@ -1,4 +1,4 @@
-import { type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
+import { DelayedError, type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
 import { SoloistError } from '../../../index.js'
 import { monotonicMs } from '../../../internal/real-time.js'
 import { merged } from '../adding/trigger.js'
@@ -35,6 +35,8 @@ export class Runs {
   /** What the script that took a job up told of it: the lock of such a job is given up by a script, too. */
   readonly #taken = new WeakMap<Job, Taken>()
   readonly #runs = new Map<Job, Run>()
+  /** Jobs whose run has not begun yet, with until when BullMQ's lock of them stands at least. */
+  readonly #starting = new Map<Job, number>()
 
   constructor(host: RunsHost) {
     this.#host = host
@@ -52,26 +54,38 @@ export class Runs {
    */
   start(job: Job, terms: Terms, token: string): Run | Promise<Run | typeof NOT_RUN> {
     const taken = this.#taken.get(job)
+    const untilMs = (taken?.sentAtMs ?? monotonicMs()) + this.#host.lockMs
     // Mostly there is nothing more to do.
-    if (taken !== undefined && taken.instead === null && taken.notes.length === 0) return this.#run(job, terms, taken)
-    return this.#start(job, terms, token, taken)
+    if (taken !== undefined && taken.instead === null && taken.notes.length === 0) {
+      return this.#run(job, terms, taken, untilMs)
+    }
+    this.#starting.set(job, untilMs)
+    return this.#start(job, terms, token, taken).finally(() => this.#starting.delete(job))
   }
 
   async #start(job: Job, terms: Terms, token: string, byScript: Taken | undefined): Promise<Run | typeof NOT_RUN> {
     const taken = byScript ?? (await this.#host.apart.start(job, terms, token))
     if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
     await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
-    return this.#run(job, terms, taken)
+    return this.#run(job, terms, taken, this.#starting.get(job) ?? 0)
   }
 
-  #run(job: Job, terms: Terms, { fence }: Taken): Run {
-    const run = new Run(job, fence ?? 0, terms.maxRunMs, monotonicMs() + this.#host.lockMs)
+  #run(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
+    if (monotonicMs() > validUntilMs) this.#tooLate(job, terms)
+    const run = new Run(job, fence ?? 0, terms.maxRunMs, validUntilMs)
     this.#runs.set(job, run)
     const { singleton } = job.opts as { singleton?: string }
     const told = { terms: singleton, lock: terms.lock, mode: terms.mode, fence: run.fence }
     ;(job.opts as { singleton?: unknown }).singleton = told
     if (terms.flags.stops === true) this.#stops.watch(run, terms, this.#taken.has(job))
     return run
+  }
+
+  /** The answer that the job was taken up came when it may have been running elsewhere already. It is left as it is. */
+  #tooLate(job: Job, terms: Terms): never {
+    this.#host.singleton.count(jobNameOf(terms), 'lapsed')
+    this.#lapsed(job, terms, 'ended')
+    throw new DelayedError()
   }
 
   /** Ends a run: after BullMQ has noted what became of the job, or could not. Never rejects. */
@@ -101,7 +115,9 @@ export class Runs {
   /** BullMQ's own locks of these jobs were extended by a call that left then. */
   extended(jobIds: readonly string[], sentAtMs: number): void {
     const ids = new Set(jobIds)
-    for (const [job, run] of this.#runs) if (ids.has(job.id as string)) run.extended(sentAtMs + this.#host.lockMs)
+    const untilMs = sentAtMs + this.#host.lockMs
+    for (const [job, run] of this.#runs) if (ids.has(job.id as string)) run.extended(untilMs)
+    for (const job of this.#starting.keys()) if (ids.has(job.id as string)) this.#starting.set(job, untilMs)
   }
 
   /** BullMQ's own lock of these jobs was lost: they may be running elsewhere soon. */

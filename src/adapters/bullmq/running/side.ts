@@ -6,6 +6,7 @@ import { Singleton } from '../lock/events.js'
 import { Lives } from '../lock/lives.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
+import { Tidying } from '../lock/tidying.js'
 import { checkWorkerSettings, type SingletonWorkerSettings } from '../options/settings.js'
 import type { BackendFactory } from '../peer-types.js'
 import { fuse, isPlainPrefix, opener } from '../side.js'
@@ -34,6 +35,7 @@ export class WorkerSide {
   readonly #lives: Lives
   readonly #waking: Waking
   readonly #apart: ApartRuns
+  readonly #tidying: Tidying
   /** Of jobs that a script took up, until they are made. */
   readonly #taken = new Map<string, Taken>()
   readonly #sweepMs: number
@@ -72,10 +74,23 @@ export class WorkerSide {
             taken: (jobId, taken) => void this.#taken.set(jobId, taken),
             onLapse: (id, key, ended) => lapsed(id, key.slice(prefix.length), ended),
           })
+    let fuses = false
     if (fused !== null) {
-      // A connection that fails is reported by BullMQ itself.
-      fuse(worker, fused).catch(() => null)
+      fuse(worker, fused).then(
+        can => {
+          fuses = can
+        },
+        // A connection that fails is reported by BullMQ itself.
+        () => null,
+      )
     }
+    this.#tidying = new Tidying({
+      ...{ queue: qualifiedName, prefix: prefix ?? '', locks: solo.jobs, lives: this.#lives, graceMs },
+      everyMs: worker.opts.stalledInterval ?? DEFAULT_STALLED_MS,
+      fused: () => (fuses ? fused : null),
+      onLapse: (id, lock) => lapsed(id, lock, true),
+      onFault: error => singleton.emit('fault', { during: 'tidy', error }),
+    })
     this.#apart = new ApartRuns({
       ...{ worker, locks: solo.jobs, lives: this.#lives, graceMs, onLapsed },
       lapsed: (job, { lock }) => lapsed(job.id as string, lock),
@@ -97,6 +112,7 @@ export class WorkerSide {
     this.#closed = true
     clearTimeout(this.#timer)
     this.runs.close()
+    await this.#tidying.close()
     await this.#waking.close()
     await this.#lives.close()
     await this.#store.close()

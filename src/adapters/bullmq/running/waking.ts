@@ -52,10 +52,14 @@ export class Waking {
   }
 }
 
+/** Whether a job waits for its lock. One with a delay of its own, or between two attempts, does not. */
+export function isParked(job: Job): boolean {
+  return job.delay >= PARKED_MS / 2
+}
+
 /** Lets a job that was parked go on. @returns whether it was */
 export async function wake(job: Job): Promise<boolean> {
-  // One with a delay of its own, or between two attempts, is not parked.
-  if (job.delay < PARKED_MS / 2) return false
+  if (!isParked(job)) return false
   try {
     await job.promote()
     return true

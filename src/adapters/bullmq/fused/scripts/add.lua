@@ -32,7 +32,10 @@ local function run_of(owner)
   elseif job.started then
     state = 'running'
   end
-  return owner, age, state, with_stranger(job) and '1' or ''
+  local strange = with_stranger(job)
+  -- Its worker will not give the lock up: somebody has to look.
+  if strange then call('ZADD', queue .. 'soloist', #terms.prefix, terms.key) end
+  return owner, age, state, strange and '1' or ''
 end
 
 local function reply(course, covering, running, pending, waiting)
@@ -184,6 +187,11 @@ local function look_after(holder, left)
   return with_stranger(job) and LOOK_AT_STRANGERS_MS or nil
 end
 
+-- A job whose id is its caller's: by which call it was added.
+local function mark()
+  if fresh and fresh ~= '-' and id == given then call('HSET', queue .. id, 'sla', fresh) end
+end
+
 local function add_claimed(course, owner, seen, look_ms, displaced)
   local answer = bull_add(KEYS, ARGV)
   if not added(answer) then
@@ -191,10 +199,29 @@ local function add_claimed(course, owner, seen, look_ms, displaced)
     if type(answer) == 'number' then return answer end
     return reply('turned', answer)
   end
+  mark()
   if course == 'queued' then wait_in_line(look_ms) end
   if displaced then remove_job(displaced) end
   if course == 'granted' and terms.mode == 'x' then rearm(terms) end
   return reply(course, id, seen[1], seen[3], seen[5])
+end
+
+-- The same call, whose answer was lost.
+local function told_again()
+  local answer = bull_add(KEYS, ARGV)
+  local own, holder, pending = owner_of(queue, id, terms), call('GET', terms.key), pending_owner()
+  if pending == own then pending = nil end
+  -- Where only runs exclude each other, it is not parked before it is taken up.
+  local follows = terms.mode == 'w' and holder and holder ~= own
+  if not added(answer) or not follows and call('HEXISTS', queue .. id, 'slw') == 0 then return answer end
+  return reply('queued', id, holder, pending)
+end
+
+-- Whether this call has added its job before. Its own id may be that of an earlier trigger: then another mark tells.
+local function is_there()
+  local key = queue .. id
+  if fresh and id == given then return call('HGET', key, 'sla') == fresh end
+  return call('EXISTS', key) == 1
 end
 
 local function decide()
@@ -206,6 +233,7 @@ local function decide()
   if fresh and fresh ~= '-' and id == given and (holder or waits or head_of(terms)) then
     -- What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
     under(fresh)
+    if is_there() then return told_again() end
     owner = owner_of(queue, id, terms)
   end
   if holder and holder == waits then job, holder = nil, nil end
@@ -283,7 +311,7 @@ local function decide_known()
     return answer
   end
   under(fresh)
-  return nil
+  return is_there() and told_again() or nil
 end
 
 -- Runs exclude each other, and any number may be queued: only what runs is in the way, and the one that follows it.
@@ -295,6 +323,7 @@ local function look_at_runs()
   if todo.running == 'w' then
     local answer = bull_add(KEYS, ARGV)
     if not added(answer) then return answer end
+    mark()
     return reply('queued', id, holder)
   end
   return decide()
@@ -308,8 +337,7 @@ local function add_wrapped()
   if wait ~= '' then
     todo.wait, todo.most = wait, most
   end
-  -- The same call, whose answer was lost.
-  if not own and call('EXISTS', queue .. id) == 1 then return bull_add(KEYS, ARGV) end
+  if is_there() then return told_again() end
   if known then
     local answer = decide_known()
     if answer then return answer end
@@ -319,6 +347,7 @@ local function add_wrapped()
     if answer then return answer end
     answer = bull_add(KEYS, ARGV)
     if type(answer) == 'string' and not added(answer) then return reply('turned', answer) end
+    if added(answer) then mark() end
     if own and answer ~= given then return reply('granted', answer) end
     return answer
   end

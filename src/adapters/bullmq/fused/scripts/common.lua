@@ -7,6 +7,7 @@
 --   slb  it has begun, and gave its lock up with that (`untilExecuting`)
 --   slm  how many notes its data holds already
 --   sls  the owner that wants it to stop
+--   sla  by which call it was added, where its id is its caller's
 -- And of a queue: `soloist`, a sorted set of the locks that its jobs wait for; `soloist-swept`, whether a sweep was made lately.
 local call = redis.call
 local FAR = 31536000000

@@ -3,9 +3,11 @@
 local kind = string.byte(ARGV[5])
 if kind ~= 109 and ARGV[6] == '' then
   local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
-  local details = '{' .. key .. '}:d2'
-  if redis.call('EXISTS', key, '{' .. key .. '}:q2', details) == 0 then
-    local answer, owner = bull_add(KEYS, ARGV), ARGV[7]
+  local details, owner = '{' .. key .. '}:d2', ARGV[7]
+  -- The job, as its owner tells: it is there when this call is sent again. By now it may have ended, and must not have the lock.
+  local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)
+  if redis.call('EXISTS', key, '{' .. key .. '}:q2', details, job) == 0 then
+    local answer = bull_add(KEYS, ARGV)
     if type(answer) ~= 'string' then return answer end
     if not string.find(owner, ':' .. answer, -#answer - 5, true) then
       return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }

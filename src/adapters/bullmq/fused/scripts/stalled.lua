@@ -4,9 +4,8 @@ local queue = ARGV[2]
 local first = call('SET', queue .. 'soloist-swept', 1, 'NX', 'PX', ARGV[4])
 local answer = bull_body(KEYS, ARGV)
 if first then
-  local some = call('ZRANDMEMBER', queue .. 'soloist', 500, 'WITHSCORES')
-  for i = 1, #some, 2 do
-    sweep(queue, terms_of('!ej,0,0,0,' .. some[i + 1] .. ' ' .. some[i]))
-  end
+  sweep_some(queue, function(terms)
+    sweep(queue, terms)
+  end)
 end
 return answer

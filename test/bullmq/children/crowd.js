@@ -1,0 +1,73 @@
+// One of several processes that add jobs, or run them. Its settings are the JSON in `CONFIG`. A producer waits until it is told to
+// go, adds its jobs in one tick or one after the other, and tells how many came to what. A worker writes each start and end of a
+// run to a list on Redis, in one order with what others do: [what, pid, key, values, run].
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+
+/**
+ * @type {{ url: string, prefix: string, lockPrefix: string, role: 'producer' | 'worker', queueName?: string, job: any,
+ *   merges?: boolean, describes?: boolean, from: number, count: number, keys: number, gapMs?: number, log: string, workMs: number,
+ *   options: object, hangs: number[], fails: number[] }}
+ */
+const config = JSON.parse(String(process.env.CONFIG))
+const { url, prefix, lockPrefix, queueName = 'work', job } = config
+const { hostname: host, port } = new URL(url)
+const connection = { host, port: Number(port) }
+/** @param {any} data */
+const valuesOf = data => data.all ?? [data.value]
+const definition = {
+  uniqueOn: ['key'],
+  ...job,
+  ...(config.merges
+    ? { merge: (/** @type {any} */ a, /** @type {any} */ b) => ({ ...b, all: [...valuesOf(a), ...valuesOf(b)] }) }
+    : {}),
+  ...(config.describes ? { describe: (/** @type {any} */ data) => `value ${data.value}` } : {}),
+}
+const singleton = { prefix: lockPrefix, jobs: { sync: definition } }
+
+async function produce() {
+  const queue = new SingletonQueue(queueName, { connection, prefix, singleton })
+  await queue.waitUntilReady()
+  process.send?.('ready')
+  await once(process, 'message')
+  const adds = []
+  for (let i = 0; i < config.count; i += 1) {
+    adds.push(queue.addUnique('sync', { key: i % config.keys, value: config.from + i }))
+    if (config.gapMs) await sleep(config.gapMs)
+  }
+  /** @type {Record<string, number>} */
+  const counts = {}
+  for (const { outcome } of await Promise.all(adds)) counts[outcome.status] = (counts[outcome.status] ?? 0) + 1
+  process.send?.(counts)
+  await queue.close()
+  process.disconnect()
+}
+
+async function work() {
+  const redis = new Redis(url)
+  /** @param {unknown[]} entry */
+  const write = (...entry) => redis.rpush(config.log, JSON.stringify(entry))
+  const worker = new SingletonWorker(
+    queueName,
+    async ({ data }) => {
+      const run = randomUUID()
+      await write('start', process.pid, data.key, valuesOf(data), run)
+      if (config.hangs?.includes(data.value)) {
+        process.send?.('hangs')
+        await new Promise(() => {})
+      }
+      await sleep(config.workMs * 2 * Math.random())
+      await write('end', process.pid, data.key, valuesOf(data), run)
+      if (config.fails?.includes(data.value)) throw new Error('as it should')
+    },
+    { connection, prefix, ...config.options, singleton },
+  )
+  worker.on('error', () => {})
+  await worker.waitUntilReady()
+  process.send?.('ready')
+}
+
+await (config.role === 'worker' ? work() : produce())
