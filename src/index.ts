@@ -62,9 +62,9 @@ export type { Clock, Timer } from './internal/clock.js'
 export type { JobMode, JobStrategy } from './internal/job-modes.js'
 export type { Debounce } from './internal/job-terms.js'
 export type { Job, JobArguments, JobCall, JobOutcome } from './job/job.js'
-export { type JobKeyOptions, jobKey, type UniqueOn } from './job/key.js'
 export type { JobClaimOptions, JobHolder, JobLocks, JobTakeOptions, Taken } from './job/locks.js'
-export { type JobMeta, parseJobMeta } from './job/meta.js'
+export { type JobKeyOptions, jobKey, type UniqueOn } from './job/naming/key.js'
+export { type JobMeta, parseJobMeta } from './job/naming/meta.js'
 export {
   type JobLockNames,
   type JobLockPart,
@@ -72,7 +72,7 @@ export {
   jobLockNaming,
   type ParsedJobLock,
   parseJobLock,
-} from './job/names.js'
+} from './job/naming/names.js'
 export type {
   DecideStrategy,
   DuplicateTrigger,

@@ -38,7 +38,7 @@ const MAY_IMPORT = {
     'internal/peers/bullmq',
     'internal/peers/ioredis',
     'internal/real-time',
-    'job/meta',
+    'job/naming/meta',
     'public',
   ],
   // Python's locks are no locks of a backend, but they are on Redis.

@@ -1,8 +1,8 @@
 import type { Locker } from '../lock/locker.js'
+import { Triggers } from './asking/triggers.js'
 import type { JobLocks } from './locks.js'
 import type { JobDefinition } from './options.js'
 import type { JobCounts, TriggerOutcome } from './outcome.js'
-import { Triggers } from './triggers.js'
 import type { ResultOptions } from './waiting.js'
 
 /** What a trigger of a function job is answered with. */

@@ -15,7 +15,7 @@ import { checkMs, checkOptionNames, checkOptions, checkPrefix, checkText, type O
 import type { Lease } from '../lock/holding/lease.js'
 import type { Locker } from '../lock/locker.js'
 import { lockRequest } from '../lock/request.js'
-import { checkJobLock, JOB_PREFIX } from './names.js'
+import { checkJobLock, JOB_PREFIX } from './naming/names.js'
 import { type JobCount, JobCounter, type JobCounts } from './outcome.js'
 
 /** The longest `meta` of a job lock, in bytes of UTF-8. */

@@ -1,5 +1,5 @@
 import { invalidArgument, SoloistError } from '../errors.js'
-import { canonicalJson } from './key.js'
+import { canonicalJson } from './naming/key.js'
 
 /** Makes the arguments of a pending run of those it had and those of a further trigger. */
 export type Merge<A> = (pending: A, newest: A) => A

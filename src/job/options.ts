@@ -2,9 +2,9 @@ import { invalidArgument, type JobState } from '../errors.js'
 import { checkMs, checkOptionNames, checkOptions, type OptionNames } from '../internal/check.js'
 import { checkKeyOptions, checkModes, type JobMode, type JobStrategy } from '../internal/job-modes.js'
 import { checkTerms, type Debounce, type Terms } from '../internal/job-terms.js'
-import type { JobKeyOptions } from './key.js'
 import type { Merge } from './merge.js'
-import { checkJobName } from './names.js'
+import type { JobKeyOptions } from './naming/key.js'
+import { checkJobName } from './naming/names.js'
 
 const DEFAULT_TTL_MS = 30_000
 const DEFAULT_RESULT_TTL_MS = 60_000

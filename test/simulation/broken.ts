@@ -29,7 +29,7 @@ const LEASE = 'lock/holding/lease.js'
 const ATTEMPT = 'lock/waiting/attempt.js'
 const LOCKER = 'lock/locker.js'
 const ROOM = 'lock/waiting/room.js'
-const RUNS = 'job/runs.js'
+const RUNS = 'job/running/runs.js'
 
 const STORE = 'backends/memory/store.js'
 const STORED = 'backends/memory/locks.js'
@@ -212,7 +212,7 @@ export const broken: readonly Broken[] = [
   {
     fault: 'a run that another took the place of, before it began, runs all the same',
     subject: 'jobs',
-    file: 'job/pending.js',
+    file: 'job/running/pending.js',
     from: `if (answer.status === 'displaced')
             return answer;`,
     to: `if (answer.status === 'displaced')
@@ -223,7 +223,7 @@ export const broken: readonly Broken[] = [
     fault: 'of two triggers that one run covers the one is forgotten',
     subject: 'jobs',
     weather: 'calm',
-    file: 'job/triggers.js',
+    file: 'job/asking/triggers.js',
     from: 'return { outcome: besides, settled: this.#covered(each, id, strategy), waits: true, own: false };',
     to: 'return { outcome: besides, settled: new Promise(() => {}), waits: true, own: false };',
     shows: /did not end/,
@@ -240,7 +240,7 @@ export const broken: readonly Broken[] = [
   {
     fault: 'a handler is called although the lease was lost',
     subject: 'jobs',
-    file: 'job/run.js',
+    file: 'job/running/run.js',
     from: `this.#assertValid();
         const args = this.#arguments();
         for (let attempt = 1;; attempt += 1) {
@@ -269,7 +269,7 @@ export const broken: readonly Broken[] = [
     fault: 'of triggers that go together only the arguments of the first are carried',
     subject: 'jobs',
     weather: 'calm',
-    file: 'job/asking.js',
+    file: 'job/asking/asking.js',
     from: '(0, merge_js_1.noteOf)(triggers.map(textOf))',
     to: '(0, merge_js_1.noteOf)(triggers.slice(0, 1).map(textOf))',
     shows: /are 0 times in/,
@@ -296,7 +296,7 @@ export const broken: readonly Broken[] = [
     fault: 'a run is begun twice',
     subject: 'jobs',
     weather: 'calm',
-    file: 'job/triggers.js',
+    file: 'job/asking/triggers.js',
     from: 'const local = this.#runs.start({ claim, triggers: carrying, begins: pending });',
     to: 'this.#runs.start({ claim, triggers: carrying, begins: pending });\n        const local = this.#runs.start({ claim, triggers: carrying, begins: pending });',
     shows: /begun twice/,
@@ -304,7 +304,7 @@ export const broken: readonly Broken[] = [
   {
     fault: 'a trigger that starts anew keeps its id when the answer to that is lost',
     subject: 'jobs',
-    file: 'job/asking.js',
+    file: 'job/asking/asking.js',
     from: 'const id = this.#locker.newOwner();\n            const claim',
     to: 'const id = (trigger.kept ??= this.#locker.newOwner());\n            const claim',
     shows: /are 0 times in|begun twice|did not end/,

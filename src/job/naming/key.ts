@@ -1,7 +1,7 @@
-import { invalidArgument } from '../errors.js'
-import { checkOptionNames, type OptionNames } from '../internal/check.js'
-import { checkKeyOptions } from '../internal/job-modes.js'
-import { called, type JsonStyle, jsonText, shortened } from '../internal/json.js'
+import { invalidArgument } from '../../errors.js'
+import { checkOptionNames, type OptionNames } from '../../internal/check.js'
+import { checkKeyOptions } from '../../internal/job-modes.js'
+import { called, type JsonStyle, jsonText, shortened } from '../../internal/json.js'
 
 /**
  * The part of a job's arguments that makes it unique: some of their fields by name, each of which must be there, or

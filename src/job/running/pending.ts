@@ -1,5 +1,5 @@
-import type { Note } from '../backend.js'
-import type { Locker } from '../lock/locker.js'
+import type { Note } from '../../backend.js'
+import type { Locker } from '../../lock/locker.js'
 import type { Hold, RunClaim } from './claim.js'
 import { throughOutage } from './outage.js'
 

@@ -1,6 +1,6 @@
-import type { JobState } from '../errors.js'
-import type { JobLockNames } from './names.js'
-import type { TriggerOutcome, TriggerStatus } from './outcome.js'
+import type { JobState } from '../../errors.js'
+import type { JobLockNames } from '../naming/names.js'
+import type { TriggerOutcome, TriggerStatus } from '../outcome.js'
 import type { Settled } from './result.js'
 
 /** One trigger, with what was computed of it once. */

@@ -1,4 +1,4 @@
-import { afterEvents } from '../internal/real-time.js'
+import { afterEvents } from '../../internal/real-time.js'
 
 /** What passing a {@link Turnstile} came to. */
 export interface Passed<T> {

@@ -1,5 +1,5 @@
-import { invalidArgument } from '../errors.js'
-import { checkText } from '../internal/check.js'
+import { invalidArgument } from '../../errors.js'
+import { checkText } from '../../internal/check.js'
 import { type JobKeyOptions, jobKeying } from './key.js'
 
 /** The longest job name, in bytes of UTF-8, so that every lock name made of it is one a backend can store. */

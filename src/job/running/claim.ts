@@ -1,6 +1,6 @@
-import { type Decision, isGated } from '../internal/job-decision.js'
-import type { HeldLease } from '../lock/holding/lease.js'
-import type { Locker } from '../lock/locker.js'
+import { type Decision, isGated } from '../../internal/job-decision.js'
+import type { HeldLease } from '../../lock/holding/lease.js'
+import type { Locker } from '../../lock/locker.js'
 import {
   counted,
   exclusive,
@@ -9,11 +9,11 @@ import {
   shared,
   type TriggerTerms,
   type TriggerTold,
-} from '../lock/request.js'
-import type { Attempt } from '../lock/waiting/attempt.js'
-import { jobMeta } from './meta.js'
-import type { JobLockNames } from './names.js'
-import type { JobDefinition } from './options.js'
+} from '../../lock/request.js'
+import type { Attempt } from '../../lock/waiting/attempt.js'
+import { jobMeta } from '../naming/meta.js'
+import type { JobLockNames } from '../naming/names.js'
+import type { JobDefinition } from '../options.js'
 
 /** How long it is told at least by whom a run was displaced, in milliseconds: longer than an outage may last. */
 const DISPLACED_KEPT_MS = 60_000

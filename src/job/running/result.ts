@@ -1,5 +1,5 @@
-import { JobFailedError, SoloistError } from '../errors.js'
-import { canonicalJson } from './key.js'
+import { JobFailedError, SoloistError } from '../../errors.js'
+import { canonicalJson } from '../naming/key.js'
 
 /** How a run or a wait for one ended. Held as a value, so that a result nobody asks for is no unhandled rejection. */
 export type Settled<R> = { readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: unknown }

@@ -1,6 +1,6 @@
-import { SoloistError } from '../errors.js'
-import type { Locker } from '../lock/locker.js'
-import { OUTAGE_MS, RETRY_MS } from '../lock/waiting/outage.js'
+import { SoloistError } from '../../errors.js'
+import type { Locker } from '../../lock/locker.js'
+import { OUTAGE_MS, RETRY_MS } from '../../lock/waiting/outage.js'
 
 /**
  * Repeats work while the store does not answer, for as long as an outage may last.

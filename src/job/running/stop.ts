@@ -1,9 +1,9 @@
-import { SoloistError } from '../errors.js'
-import { onAbort } from '../internal/abort.js'
-import { outsideBlocks } from '../lock/holding/blocks.js'
-import type { HeldLease } from '../lock/holding/lease.js'
-import type { Locker } from '../lock/locker.js'
-import { shared } from '../lock/request.js'
+import { SoloistError } from '../../errors.js'
+import { onAbort } from '../../internal/abort.js'
+import { outsideBlocks } from '../../lock/holding/blocks.js'
+import type { HeldLease } from '../../lock/holding/lease.js'
+import type { Locker } from '../../lock/locker.js'
+import { shared } from '../../lock/request.js'
 import { rest } from './outage.js'
 
 /** A run that cannot be asked to stop yet is asked again after this long, and then after twice as long each time. */

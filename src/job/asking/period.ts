@@ -1,6 +1,6 @@
-import type { Locker } from '../lock/locker.js'
-import type { RunClaim } from './claim.js'
-import { throughOutage } from './outage.js'
+import type { Locker } from '../../lock/locker.js'
+import type { RunClaim } from '../running/claim.js'
+import { throughOutage } from '../running/outage.js'
 
 /**
  * Lets a run take its period from the one before it, as soon as that one's run has ended: it does not wait for the end of the
