@@ -28,7 +28,7 @@ export class Worker {
       this.told.emit(told.step, told)
     })
     // Not given as arguments, which every user of the machine can read.
-    this.#child.send(settings)
+    this.#send(settings)
   }
 
   get pid() {
@@ -43,7 +43,7 @@ export class Worker {
 
   /** @param {Order} order */
   order(order) {
-    this.#child.send(order)
+    this.#send(order)
   }
 
   suspend() {
@@ -58,6 +58,13 @@ export class Worker {
     this.#isToEnd = true
     this.#child.kill('SIGKILL')
     await this.#gone
+  }
+
+  /** @param {import('./worker.js').Settings | Order} message */
+  #send(message) {
+    this.#child.send(message, () => {
+      // One that has ended says so by its exit.
+    })
   }
 
   /** Ends it, softly first. */

@@ -16,6 +16,9 @@ const BATCH = 5
 /** The outbox is looked at again after this long even if nothing was heard of it. */
 const LOOK_MS = 250
 
+// Ctrl-C reaches the parent, too, which ends the others in order.
+process.on('SIGINT', () => {})
+
 /** @param {Told} told */
 const tell = told =>
   process.send?.(told, undefined, undefined, () => {
@@ -31,8 +34,6 @@ process.on('message', (/** @type {Order} */ order) => {
   isToHold = order === 'hold'
   if (order === 'go on') goOn()
 })
-// Ctrl-C reaches the parent, too, which ends the others in order.
-process.on('SIGINT', () => {})
 process.once('SIGTERM', () => stopping.abort())
 process.once('disconnect', () => process.exit(0))
 

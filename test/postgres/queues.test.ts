@@ -110,7 +110,7 @@ test('graphile-worker: the attempt that lost its lock does not commit, and the n
     )
   }
   const runner = await run({
-    pgPool: pool,
+    connectionString: url,
     schema: newSchema(),
     noHandleSignals: true,
     pollInterval: 200,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type pg from 'pg'
+import pg from 'pg'
 import { postgresSchema } from 'soloist/postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js'
