@@ -43,7 +43,8 @@ export function setUpOfPostgres(postgres, { ms, rounds }) {
     command: commandLine(process.argv.slice(2)),
     versions: {
       node: process.version.slice(1),
-      postgres,
+      // Debian adds its own version.
+      postgres: postgres.split(' ')[0],
       ...Object.fromEntries(names.map(name => [name, versionOf('node_modules', name)])),
     },
     rounds,

@@ -91,6 +91,31 @@ test("pg-boss: a transaction of its own can be guarded, and ends with the job's 
   await boss.stop()
 })
 
+test('pg-boss: a lock that goes with a job counts until the job has ended, also by a second attempt', async () => {
+  const boss = new PgBoss({ connectionString: url, schema: newSchema(), supervise: false, schedule: false })
+  await boss.start()
+  await boss.createQueue('refresh', { retryLimit: 3, retryDelay: 0 })
+  const fences: number[] = []
+  await boss.work('refresh', { pollingIntervalSeconds: 0.5 }, async ([job]: Job<{ token: string }>[]) => {
+    await using lease = await solo.attach(String(job?.data.token)).catch(error => {
+      if (error.code === 'LEASE_LOST') return solo.lock('carried')
+      throw error
+    })
+    fences.push(lease.fence)
+    assert.equal(await solo.tryLock('carried'), null)
+    if (fences.length === 1) throw new Error('the first attempt fails')
+  })
+  const sent = await solo.tryLock('carried', { ttlMs: 3_600_000 })
+  const fence = sent?.fence
+  const id = await boss.send('refresh', { token: await sent?.detach() })
+  assert.equal(await solo.tryLock('carried'), null, 'as long as the job waits')
+  await expect.poll(async () => (await boss.getJobById('refresh', String(id)))?.state).toBe('completed')
+  assert.equal(fences[0], fence, 'the first attempt has what was taken when the job was sent')
+  assert.ok(fences.length === 2 && Number(fences[1]) > Number(fence), 'and the second one took it anew')
+  assert.equal(await solo.inspect('carried'), null)
+  await boss.stop()
+})
+
 test('graphile-worker: the attempt that lost its lock does not commit, and the next one does', async () => {
   const { fences, between } = overtaken('graphile')
   const sync: Task = async (_payload, { withPgClient }) => {
