@@ -26,6 +26,8 @@ export async function hotOnPostgres({ url, ms, rounds, progress }, callers) {
     names: [SOLOIST, ...POSTGRES_PEERS],
     urlOf: () => url,
     rounds,
+    // A turn is long enough.
+    warmUps: 1,
     progress,
     turn: async (crew, round) => {
       const [part] = await crew.measure('hot', { callers, ms, lock: `hot:${round}` })
