@@ -18,19 +18,29 @@ const SLOW = [
   'test/redis/link/silence.test.ts',
   'test/simulation/*.test.ts',
 ]
-/** What wants a Postgres, and a machine, for itself: `npm run test:postgres` runs it, one file after the other. */
-export const POSTGRES: readonly string[] = [
-  ...['js', 'pgbouncer', 'pglite', 'url'].map(name => `test/conformance/postgres-${name}.test.ts`),
-  ...['failover', 'faults', 'rows'].map(name => `test/postgres/${name}.test.ts`),
+/** Real time on Postgres takes a minute of nothing but waiting: only `npm run test:postgres` has it. */
+const POSTGRES_BY_HAND = 'test/conformance/postgres-url.test.ts'
+/**
+ * What has Postgres servers of its own, or repeats the conformance suite on one more client. `npm run test:slow` has all but
+ * the one by hand, with the part of the suite that rests on the client; `npm run test:postgres` runs the whole, one after
+ * the other.
+ */
+const POSTGRES_SLOW: readonly string[] = [
+  ...['js', 'pgbouncer', 'pglite'].map(name => `test/conformance/postgres-${name}.test.ts`),
+  ...['failover', 'faults', 'outbox', 'queues', 'rows', 'tls'].map(name => `test/postgres/${name}.test.ts`),
 ]
+export const POSTGRES: readonly string[] = [...POSTGRES_SLOW, POSTGRES_BY_HAND]
 /** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */
 const CROWDS = ['test/*/crowds.test.ts']
 const which = process.env.SOLOIST_TESTS ?? 'all'
 if (!['all', 'quick', 'slow', 'crowds'].includes(which)) {
   throw new Error('SOLOIST_TESTS must be all, quick, slow or crowds')
 }
-const INCLUDED: { readonly [which: string]: readonly string[] } = { slow: SLOW, crowds: CROWDS }
-const LEFT_OUT: { readonly [which: string]: readonly string[] } = { quick: [...SLOW, ...CROWDS], slow: CROWDS }
+const INCLUDED: { readonly [which: string]: readonly string[] } = { slow: [...SLOW, ...POSTGRES_SLOW], crowds: CROWDS }
+const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
+  quick: [...SLOW, ...POSTGRES_SLOW, ...CROWDS],
+  slow: CROWDS,
+}
 
 /** What is known to take long comes first, so that no worker is left with it at the end. */
 class LongestFirst extends BaseSequencer {
@@ -46,7 +56,7 @@ export default defineConfig({
   test: {
     include: [...(INCLUDED[which] ?? ['test/**/*.test.ts'])],
     // These have configurations of their own.
-    exclude: ['test/chaos/**', 'test/consumers/**', ...POSTGRES, ...(LEFT_OUT[which] ?? [])],
+    exclude: ['test/chaos/**', 'test/consumers/**', POSTGRES_BY_HAND, ...(LEFT_OUT[which] ?? [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,

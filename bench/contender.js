@@ -64,7 +64,8 @@ export const JOBS = 'function jobs'
 export const RAW = 'raw commands'
 export const PEERS = ['redlock', '@sesamecare-oss/redlock', 'redis-semaphore', 'redlock-universal', '@verrou/core']
 
-export const POSTGRES_PEERS = ['@verrou/core with kysely', '@verrou/core with knex', 'session advisory lock']
+export const ADVISORY = 'session advisory lock'
+export const POSTGRES_PEERS = ['@verrou/core with kysely', '@verrou/core with knex', ADVISORY]
 
 /** @param {string} name @param {string} url @returns {Promise<Contender>} */
 export async function contender(name, url) {

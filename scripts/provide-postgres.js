@@ -9,8 +9,14 @@ const OLDEST = 14
 /** Where Debian and Red Hat keep `initdb`, which is not on the PATH there. */
 const FOLDERS = ['/usr/lib/postgresql', '/usr/pgsql']
 
-/** The folder with the newest `initdb`; '' where it is on the PATH. @returns {string | null} */
+/**
+ * The folder with the newest `initdb`, or what `SOLOIST_POSTGRES_BIN` names; '' where it is on the PATH.
+ *
+ * @returns {string | null}
+ */
 export function postgresFolder() {
+  const named = process.env.SOLOIST_POSTGRES_BIN
+  if (named) return named
   for (const folder of FOLDERS.filter(existsSync)) {
     const majors = readdirSync(folder).filter(name => existsSync(join(folder, name, 'bin', 'initdb')))
     const newest = majors.sort((a, b) => Number(b) - Number(a))[0]

@@ -26,11 +26,13 @@ export async function hotOnPostgres({ url, ms, rounds, progress }, callers) {
     names: [SOLOIST, ...POSTGRES_PEERS],
     urlOf: () => url,
     rounds,
+    // A turn is long enough.
+    warmUps: 1,
     progress,
     turn: async (crew, round) => {
       const [part] = await crew.measure('hot', { callers, ms, lock: `hot:${round}` })
-      const { handOvers, ms: spentMs, longestMs, overlaps, failures } = part
-      return { perSecond: handOvers / (spentMs / 1_000), longestMs, overlaps, failures }
+      const { handOvers, ms: spentMs, cpuUs, ...rest } = part
+      return { perSecond: handOvers / (spentMs / 1_000), clientUs: cpuUs / handOvers, ...rest }
     },
   })
 }

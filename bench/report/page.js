@@ -1,8 +1,8 @@
 // docs/performance.md and its plots, made from the results of one run.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { PEERS, RAW, SOLOIST } from '../contender.js'
+import { PEERS, POSTGRES_PEERS, RAW, SOLOIST } from '../contender.js'
 import { barsSvg } from './plot.js'
-import { bestPeer, ratio, short } from './summary.js'
+import { bestPeer, ROW_PEERS, ratio, short } from './summary.js'
 
 /** @typedef {import('./summary.js').Table} Table */
 
@@ -32,10 +32,10 @@ function plot(file, svg, text) {
   return `![${text}](performance/${file}.svg)`
 }
 
-/** @param {Table} table @param {string} figure @param {'most' | 'least'} [best] */
-function against(table, figure, best) {
-  const peer = bestPeer(table, figure, best)
-  const times = ratio(table, figure, best)
+/** @param {Table} table @param {string} figure @param {'most' | 'least'} [best] @param {readonly string[]} [peers] */
+function against(table, figure, best, peers) {
+  const peer = bestPeer(table, figure, best, peers)
+  const times = ratio(table, figure, best, peers)
   return peer === null || times === null ? '' : `${times.toFixed(2)} × the best peer (${peer.name})`
 }
 
@@ -61,6 +61,7 @@ least to the most. **Compare ratios, not absolute figures**: another machine giv
   if (results.idle !== undefined) parts.push(idlePart(results.idle))
   if (results.kept !== undefined) parts.push(keptPart(results.kept))
   if (results.stores !== undefined) parts.push(storesPart(results.stores))
+  if (results.postgres !== undefined) parts.push(postgresPart(results.postgres))
   if (results.startUp !== undefined) parts.push(startUpPart(results.startUp))
   if (results.jobs !== undefined) parts.push(jobsPart(results.jobs))
   if (results.bullmq !== undefined) parts.push(bullmqPart(results.bullmq))
@@ -186,6 +187,48 @@ function storesPart(stores) {
 A lock that nobody else wants, on one file and in memory:
 
 ${tableOf(['store', 'callers', 'pairs/s', 'CPU, µs a pair', 'to take it, p99 ms'], rows)}`
+}
+
+/** @param {any} postgres */
+function postgresPart({ date, command, versions, turnMs, rounds, hotMs, hotRounds, free, hot }) {
+  const names = [SOLOIST, ...POSTGRES_PEERS]
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
+  const parts = [
+    `## Postgres
+
+From \`${command}\` on ${date}: ${named.join(', ')}; a server of its own on loopback with its default settings, so what
+grants is on disk when it is answered (\`synchronous_commit = on\`). Turns of ${turnMs} ms in ${rounds} rounds, and of ${hotMs / 1_000} s in ${hotRounds} for one
+lock. The best peer is here the best of those that lock by a row. A session advisory lock writes nothing to disk; it has no lease,
+no fence and no owner that anybody could see, and keeps a connection for as long as it is held.`,
+  ]
+  for (const [callers, table] of Object.entries(free)) {
+    parts.push(`### A lock that nobody else wants, ${callers} caller${callers === '1' ? '' : 's'}
+
+Soloist makes ${against(/** @type {Table} */ (table), 'perSecond', 'most', ROW_PEERS)}.
+
+${figures(/** @type {Table} */ (table), names, {
+  'pairs/s': 'perSecond',
+  'CPU of the client, µs a pair': 'clientUs',
+  'to take it, p50 ms': 'p50Ms',
+  'p99 ms': 'p99Ms',
+})}`)
+  }
+  for (const [callers, table] of Object.entries(hot)) {
+    parts.push(`### One lock that ${callers} callers of one process want
+
+Hand-overs: ${against(/** @type {Table} */ (table), 'perSecond', 'most', ROW_PEERS)}. Longest wait: ${against(/** @type {Table} */ (table), 'longestMs', 'least', ROW_PEERS)}.
+
+${figures(/** @type {Table} */ (table), names, {
+  'hand-overs/s': 'perSecond',
+  'longest wait, ms': 'longestMs',
+  'wait, p50 ms': 'p50Ms',
+  'fewest turns of a caller': 'fewestTurns',
+  'most turns': 'mostTurns',
+  'CPU of the client, µs each': 'clientUs',
+  'calls that failed': 'failures',
+})}`)
+  }
+  return parts.join('\n\n')
 }
 
 /** @param {Record<string, import('./summary.js').Spread>} startUp */

@@ -35,6 +35,23 @@ export function setUp(redis, { ms, rounds }) {
   }
 }
 
+/** The same for what was measured on Postgres. @param {string} postgres @param {{ ms: number, rounds: number }} run */
+export function setUpOfPostgres(postgres, { ms, rounds }) {
+  const names = ['pg', 'kysely', 'knex', '@verrou/core']
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    command: commandLine(process.argv.slice(2)),
+    versions: {
+      node: process.version.slice(1),
+      // Debian adds its own version.
+      postgres: postgres.split(' ')[0],
+      ...Object.fromEntries(names.map(name => [name, versionOf('node_modules', name)])),
+    },
+    rounds,
+    turnMs: ms,
+  }
+}
+
 /** As somebody would type it to get the same figures: without where they are written to. @param {readonly string[]} args */
 function commandLine(args) {
   const files = args.flatMap((arg, i) => (arg === '--json' ? [i, i + 1] : arg === '--write' ? [i] : []))

@@ -1,13 +1,20 @@
-import { PEERS, POSTGRES_PEERS, RAW, SOLOIST } from '../contender.js'
+import { ADVISORY, PEERS, POSTGRES_PEERS, RAW, SOLOIST } from '../contender.js'
 
 /** @typedef {import('../measures/rounds.js').Spread} Spread */
 /** @typedef {Record<string, Record<string, Spread>>} Table by contender and figure */
 
-/** The peer that is best in a figure, and its median. @param {Table} table @param {string} figure @param {'most' | 'least'} [best] */
-export function bestPeer(table, figure, best = 'most') {
+/** What locks by a row, as Soloist does: an advisory lock has no lease and no owner. */
+export const ROW_PEERS = POSTGRES_PEERS.filter(name => name !== ADVISORY)
+
+/**
+ * The peer that is best in a figure, and its median.
+ *
+ * @param {Table} table @param {string} figure @param {'most' | 'least'} [best] @param {readonly string[]} [peers]
+ */
+export function bestPeer(table, figure, best = 'most', peers = PEERS) {
   /** @type {{ name: string, median: number } | null} */
   let found = null
-  for (const name of PEERS) {
+  for (const name of peers) {
     const median = table[name]?.[figure]?.median
     if (median === undefined) continue
     if (found === null || (best === 'most' ? median > found.median : median < found.median)) found = { name, median }
@@ -15,9 +22,13 @@ export function bestPeer(table, figure, best = 'most') {
   return found
 }
 
-/** Soloist's median as a multiple of the best peer's. @param {Table} table @param {string} figure @param {'most' | 'least'} [best] */
-export function ratio(table, figure, best) {
-  const peer = bestPeer(table, figure, best)
+/**
+ * Soloist's median as a multiple of the best peer's.
+ *
+ * @param {Table} table @param {string} figure @param {'most' | 'least'} [best] @param {readonly string[]} [peers]
+ */
+export function ratio(table, figure, best, peers) {
+  const peer = bestPeer(table, figure, best, peers)
   const own = table[SOLOIST]?.[figure]?.median
   return peer === null || own === undefined ? null : own / peer.median
 }
@@ -65,10 +76,14 @@ export function summary(results) {
   for (const [callers, table] of Object.entries(results.postgres?.free ?? {})) {
     lines.push(`\nFree locks on Postgres, ${callers} callers: pairs/s, CPU µs of the client a pair, p50 and p99 ms`)
     lines.push(...rows(table, ['perSecond', 'clientUs', 'p50Ms', 'p99Ms']))
+    lines.push(`  of the best that locks by a row: ${told(ratio(table, 'perSecond', 'most', ROW_PEERS))} in speed`)
   }
   for (const [callers, table] of Object.entries(results.postgres?.hot ?? {})) {
-    lines.push(`\nOne lock on Postgres, ${callers} callers: hand-overs/s, longest wait ms`)
-    lines.push(...rows(table, ['perSecond', 'longestMs']))
+    lines.push(`\nOne lock on Postgres, ${callers} callers: hand-overs/s, p50 and longest wait ms, turns of a caller`)
+    lines.push(...rows(table, ['perSecond', 'p50Ms', 'longestMs', 'fewestTurns', 'mostTurns']))
+    lines.push(
+      `  of the best that locks by a row: ${told(ratio(table, 'perSecond', 'most', ROW_PEERS))} in speed, ${told(ratio(table, 'longestMs', 'least', ROW_PEERS))} in the longest wait`,
+    )
   }
   for (const part of ['kept', 'idle', 'startUp', 'bullmq']) {
     if (results[part] !== undefined) lines.push(`\n${part}: ${JSON.stringify(results[part], null, 1)}`)

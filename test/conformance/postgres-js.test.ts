@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { conformance } from 'soloist/conformance'
-import { afterAll, describe, test } from 'vitest'
+import { afterAll } from 'vitest'
+import { part } from '../support/postgres-part.js'
 import { elapseIn } from '../support/postgres-time.js'
 
 const schema = 'conformance_js'
@@ -8,7 +9,7 @@ const pool = new pg.Pool({ connectionString: String(process.env.SOLOIST_TEST_POS
 
 conformance({
   name: 'Postgres through postgres.js',
-  runner: { describe, test },
+  runner: part,
   store: new URL('../stores/postgres-js.js?schema=conformance_js', import.meta.url),
   elapse: elapseIn(schema, sql => pool.query(sql)),
 })

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { conformance } from 'soloist/conformance'
 import { afterAll, describe, test } from 'vitest'
-import { elapseIn } from '../support/postgres-time.js'
+import { clockIn, elapseIn } from '../support/postgres-time.js'
 
 const schema = 'conformance_pg'
 const pool = new pg.Pool({ connectionString: String(process.env.SOLOIST_TEST_POSTGRES), max: 1 })
@@ -11,6 +11,7 @@ conformance({
   runner: { describe, test },
   store: new URL('../stores/postgres-pg.js?schema=conformance_pg', import.meta.url),
   elapse: elapseIn(schema, sql => pool.query(sql)),
+  stepClock: clockIn(schema, sql => pool.query(sql)),
 })
 
 afterAll(() => pool.end())

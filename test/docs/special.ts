@@ -9,9 +9,16 @@ export const runElsewhere: Readonly<Record<string, string>> = {
   'docs/nest.md': 'test/consumers/nest.test.ts',
 }
 
+/** What makes a worker, of BullMQ, pg-boss or graphile-worker, and what ends it. */
+const WORKERS = [
+  ['new SingletonWorker(', 'worker.close()'],
+  ['boss.work', 'boss.stop()'],
+  ['await run({', 'runner.stop()'],
+] as const
+
 /** A program that makes a worker goes on until somebody ends it. */
 export const servesOn = ({ text }: Block): boolean =>
-  text.includes('new SingletonWorker(') && !text.includes('worker.close()')
+  WORKERS.some(([start, end]) => text.includes(start) && !text.includes(end))
 
 /** Lines of a shell that would change the machine, or start what other tests start; the package's tests install it. */
 const NOT_RUN = /^(npm|npx|mkdir|sudo|apt-get|brew|docker|git|cd) /

@@ -1,24 +1,27 @@
 import assert from 'node:assert/strict'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import pg from 'pg'
+import type { GuardingBackend } from 'soloist'
+import type { PostgresTransaction } from 'soloist/postgres'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js'
-import { Client, claim } from './support.js'
+import { Client, claim, fenceOf } from './support.js'
 
 let primary: PostgresServer
 let standby: PostgresServer
-beforeAll(async () => {
+beforeEach(async () => {
   primary = await startPostgres({ settings: { wal_level: 'replica', max_wal_senders: '4' } })
-  standby = await startPostgres({ standbyOf: primary })
   const admin = new Client(primary.url)
   await admin.acquire(claim('set up', 'mine'))
-  await primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
-  await primary.query('SELECT pg_reload_conf()')
+  standby = await startPostgres({ standbyOf: primary })
 })
-afterAll(async () => {
+afterEach(async () => {
   await standby.stop()
   await primary.stop()
 })
 
 test('a synchronous standby that is promoted has every grant that was answered', async () => {
+  await primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+  await primary.query('SELECT pg_reload_conf()')
   await expect
     .poll(async () => (await primary.query('SELECT sync_state FROM pg_stat_replication')).map(row => row.sync_state))
     .toEqual(['sync'])
@@ -45,4 +48,34 @@ test('a synchronous standby that is promoted has every grant that was answered',
   }
   const [answer] = await after.run({ kind: 'acquire', claim: claim('after', 'mine'), ticket: null, replaces: null })
   assert.ok(answer?.status === 'granted' && answer.fence > Math.max(...granted.values()), 'fences go on rising')
+})
+
+test('a standby that lacks the last grants grants them again, with higher fences, and lets no earlier holder commit', async () => {
+  // It hears of nothing from now on, as one that is behind.
+  await standby.halt('fast')
+  const mine = claim('held twice', 'before the failover', { ttlMs: 600_000 })
+  const client = new Client(primary.url)
+  const fence = fenceOf(await client.acquire(mine))
+  await primary.halt('immediate')
+  await standby.start()
+  await standby.query('SELECT pg_promote()')
+  const after = new Client(standby.url)
+  assert.equal(await after.backend.inspect(mine.name), null, 'the grant is lost')
+  assert.equal((await after.renew(mine)).status, 'lost', 'and its holder is told so when it renews')
+
+  const next = claim(mine.name, 'after the failover')
+  const higher = fenceOf(await after.acquire(next))
+  assert.ok(higher > fence)
+  const tx = new pg.Client(standby.url)
+  await tx.connect()
+  const backend = after.backend as GuardingBackend<PostgresTransaction>
+  for (const [holder, itsFence, holds] of [
+    [mine, fence, false],
+    [next, higher, true],
+  ] as const) {
+    await tx.query('BEGIN')
+    assert.equal(await backend.guard(holder, itsFence, tx), holds)
+    await tx.query('COMMIT')
+  }
+  await tx.end()
 })

@@ -67,7 +67,7 @@ function withResolvers(): { readonly promise: Promise<void>; readonly resolve: (
   return { promise, resolve }
 }
 
-const RACES = 25
+const RACES = Number(process.env.SOLOIST_GUARD_RACES ?? 25)
 const TTL_MS = 80
 
 beforeAll(async () => {

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict'
+import pg from 'pg'
 import { postgresSchema } from 'soloist/postgres'
-import { expect, test } from 'vitest'
-import { Client, claim, fenceOf, newSchema, openPool } from './support.js'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.js'
+import { Client, claim, fenceOf, newSchema } from './support.js'
 
 // Alone on its server: rows are not updated in place while somebody has a snapshot.
-const pool = openPool()
+let server: PostgresServer
+let pool: pg.Pool
+beforeAll(async () => {
+  server = await startPostgres()
+  pool = new pg.Pool({ connectionString: server.url, max: 10 })
+})
+afterAll(async () => {
+  await pool.end()
+  await server.stop()
+})
 
 test('rows of locks that are taken again and again are updated in place', async () => {
   const schema = newSchema()

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -27,6 +27,8 @@ export interface PostgresOptions {
   readonly durable?: boolean
   /** More settings, as in postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The files of a certificate and its key: the server takes connections with TLS, beside those without. */
+  readonly tls?: { readonly cert: string; readonly key: string }
   /** A copy of this server, which follows it. */
   readonly standbyOf?: PostgresServer
 }
@@ -66,9 +68,10 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const initdb = ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync']
   const [program, args] = source === undefined ? ['initdb', initdb] : ['pg_basebackup', copy]
   await run(join(folder, program), args, { ...ids, cwd: dir })
+  const tls = options.tls === undefined ? {} : await tlsSettings(options.tls, dir, ids)
   for (let attempt = 1; ; attempt++) {
     const port = await freePort()
-    const settings = { ...SETTINGS, ...(options.durable ? {} : FAST), ...options.settings, port: String(port) }
+    const settings = { ...SETTINGS, ...(options.durable ? {} : FAST), ...tls, ...options.settings, port: String(port) }
     const all = Object.entries({ ...settings, unix_socket_directories: dir })
     const serverArgs = ['-D', data, ...all.flatMap(([name, value]) => ['-c', `${name}=${value}`])]
     const launch = () => launchServer(join(folder, 'postgres'), serverArgs, port, dir, ids)
@@ -81,6 +84,20 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       throw error
     }
   }
+}
+
+/** The server takes a key only from a file that is its own, and that nobody else can read. */
+async function tlsSettings(
+  files: { readonly cert: string; readonly key: string },
+  dir: string,
+  ids: Ids,
+): Promise<Readonly<Record<string, string>>> {
+  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
+  await copyFile(files.cert, cert)
+  await copyFile(files.key, key)
+  await chmod(key, 0o600)
+  if (ids.uid !== undefined) for (const file of [cert, key]) await chown(file, ids.uid, ids.gid as number)
+  return { ssl: 'on', ssl_cert_file: cert, ssl_key_file: key }
 }
 
 /** A PgBouncer in transaction mode before a server. */

@@ -21,3 +21,15 @@ function olderBy(schema: string, ms: number): string {
     UPDATE ${schema}.result SET ${back('until')};
     UPDATE ${schema}.watcher SET ${back('seen')}`
 }
+
+/** What sets the clock of a schema, for the conformance suite: the server's own plus what was set in all. */
+export function clockIn(schema: string, script: (sql: string) => Promise<unknown>): (ms: number) => Promise<void> {
+  let aheadUs = 0
+  return async ms => {
+    aheadUs += Math.round(ms * 1000)
+    await script(
+      `CREATE OR REPLACE FUNCTION ${schema}.now_1() RETURNS bigint LANGUAGE sql VOLATILE AS
+       $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + ${aheadUs} $$`,
+    )
+  }
+}

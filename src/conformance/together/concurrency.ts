@@ -9,6 +9,8 @@ import { type Recorded, recordSection } from './recorder.js'
 const CLIENTS = 5
 const LOOPS = 2
 const ROUNDS = 10
+/** Where so many cannot hold it together, the test goes on after this long, and fails. */
+const MEETING_MS = 5_000
 
 /** Many clients on one lock, through the locks of the library itself. */
 export function concurrency(suite: Suite): void {
@@ -21,7 +23,14 @@ export function concurrency(suite: Suite): void {
   })
 
   suite.test('of many who use a semaphore, as many as its limit hold it', async trial => {
-    const { violations, counts } = checkHistory(await contend(trial, () => semaphore))
+    const meeting = new Meeting(semaphore.limit)
+    const { violations, counts } = checkHistory(
+      await contend(
+        trial,
+        () => semaphore,
+        () => meeting.section(),
+      ),
+    )
     assert.deepEqual(violations, [])
     assert.equal(counts.granted, CLIENTS * LOOPS * ROUNDS)
     assert.equal(counts.released, counts.granted, 'every grant was released while it was valid')
@@ -42,8 +51,12 @@ const semaphore = { name: 'semaphore', mode: 'shared', limit: 3 } as const
 const reader: Recorded = { name: 'rw', mode: 'shared', limit: null }
 const writer: Recorded = { name: 'rw', mode: 'exclusive', limit: null }
 
-/** Every client runs a few loops of short sections, the i-th of which asks for `claimOf(i)`. */
-async function contend(trial: Trial, claimOf: (i: number) => Recorded): Promise<readonly HistoryRecord[]> {
+/** Every client runs a few loops of sections, the i-th of which asks for `claimOf(i)` and lasts as long as `section(i)`. */
+async function contend(
+  trial: Trial,
+  claimOf: (i: number) => Recorded,
+  section: (i: number) => Promise<void> = pause,
+): Promise<readonly HistoryRecord[]> {
   const history: HistoryRecord[] = []
   const loop = async (solo: Soloist, id: number) => {
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -54,7 +67,7 @@ async function contend(trial: Trial, claimOf: (i: number) => Recorded): Promise<
         claim,
         owner,
         entry => history.push(entry),
-        () => pause(id + round),
+        () => section(id + round),
       )
     }
   }
@@ -72,4 +85,30 @@ async function contend(trial: Trial, claimOf: (i: number) => Recorded): Promise<
 /** Sections of different lengths, so that the loops do not go in step. */
 async function pause(i: number): Promise<void> {
   await (i % 4 === 0 ? sleep(1) : turn())
+}
+
+/** No section ends before so many were together once: short ones might never meet where each grant has a way to go. */
+class Meeting {
+  readonly #wanted: number
+  readonly #met: Promise<void>
+  #meet = () => {}
+  #inside = 0
+  /** Counts from the first of them. */
+  #late: Promise<void> | null = null
+
+  constructor(wanted: number) {
+    this.#wanted = wanted
+    this.#met = new Promise(resolve => {
+      this.#meet = resolve
+    })
+  }
+
+  async section(): Promise<void> {
+    this.#inside += 1
+    if (this.#inside === this.#wanted) this.#meet()
+    this.#late ??= sleep(MEETING_MS, undefined, { ref: false })
+    await Promise.race([this.#met, this.#late])
+    await turn()
+    this.#inside -= 1
+  }
 }

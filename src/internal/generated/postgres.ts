@@ -657,7 +657,7 @@ END $f$;
 CREATE OR REPLACE FUNCTION soloist.news_1(me text) RETURNS TABLE (kind text, name text, owner text, fence text)
 LANGUAGE sql STABLE AS $f$
 SELECT 'g', c.name, c.owner, c.fence::text FROM soloist.claim c
-WHERE c.client = me AND c.pushed AND c.until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+WHERE c.client = me AND c.pushed AND c.until > soloist.now_1()
 UNION ALL SELECT 'e', w.name, w.owner, '0' FROM soloist.watcher w WHERE w.client = me AND w.ended
 $f$;
 CREATE OR REPLACE FUNCTION soloist.guard_1(nm text, ow text, f bigint, mark text) RETURNS boolean LANGUAGE plpgsql AS $f$
@@ -725,7 +725,7 @@ END LOOP;
 RETURN k;
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.look_1(names text[]) RETURNS TABLE (name text, state text) LANGUAGE sql STABLE AS $f$
-WITH now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS n),
+WITH now AS MATERIALIZED (SELECT soloist.now_1() AS n),
 l AS (SELECT l.* FROM soloist.lock l, now WHERE l.name = ANY (names) AND (l.busy OR (l.owner IS NOT NULL AND l.until > n))),
 held AS (
 SELECT l.name, l.owner, false AS shared, NULL::int AS most, l.fence, l.until, l.meta FROM l WHERE NOT l.busy

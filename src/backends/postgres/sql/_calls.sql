@@ -237,7 +237,7 @@ END $f$;
 CREATE OR REPLACE FUNCTION soloist.news_1(me text) RETURNS TABLE (kind text, name text, owner text, fence text)
 LANGUAGE sql STABLE AS $f$
   SELECT 'g', c.name, c.owner, c.fence::text FROM soloist.claim c
-    WHERE c.client = me AND c.pushed AND c.until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    WHERE c.client = me AND c.pushed AND c.until > soloist.now_1()
   UNION ALL SELECT 'e', w.name, w.owner, '0' FROM soloist.watcher w WHERE w.client = me AND w.ended
 $f$;
 
@@ -322,7 +322,7 @@ END $f$;
 
 -- Locks as an operator sees them, at one moment, each as JSON; a name that is not in use is left out. Only reads.
 CREATE OR REPLACE FUNCTION soloist.look_1(names text[]) RETURNS TABLE (name text, state text) LANGUAGE sql STABLE AS $f$
-  WITH now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS n),
+  WITH now AS MATERIALIZED (SELECT soloist.now_1() AS n),
   l AS (SELECT l.* FROM soloist.lock l, now WHERE l.name = ANY (names) AND (l.busy OR (l.owner IS NOT NULL AND l.until > n))),
   held AS (
     SELECT l.name, l.owner, false AS shared, NULL::int AS most, l.fence, l.until, l.meta FROM l WHERE NOT l.busy
