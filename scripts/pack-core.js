@@ -8,16 +8,10 @@ import { absolute } from './checks/tree.js'
 const CORE = 'dist/core.js'
 /** What tsc makes of an import; one that is written as `require` in the source has other quotes, and is loaded later. */
 const AT_ONCE = /^(?:(?:const|var) \w+ = )?require\("(\.[^"]+)"\);$/gm
-const LATER = /\brequire\('(\.[^']+)'\)/g
+const LATER = /\brequire\('\./
 
 /** @param {string} from a file of dist @param {string} to what it requires */
 const fileOf = (from, to) => posix.join(posix.dirname(from), to)
-
-/** @param {string} file of dist */
-function relative(file) {
-  const path = posix.relative('dist', file)
-  return path.startsWith('.') ? path : `./${path}`
-}
 
 /** The files that loading this one loads, those first that others need. @param {string} file @param {Map<string, string>} found */
 function loadedBy(file, found = new Map()) {
@@ -31,21 +25,31 @@ function loadedBy(file, found = new Map()) {
   return found
 }
 
-/** @param {string} file its body @param {string} text */
-function partFor(file, text) {
-  const body = text
-    .replace(/^"use strict";\n/, '')
-    .replace(AT_ONCE, (line, to) => line.replace(`require("${to}")`, `modules['${fileOf(file, to)}']`))
-    .replace(LATER, (_, to) => `require('${relative(fileOf(file, to))}')`)
-  return `modules['${file}'] = (function (exports) {\n${body}\nreturn exports\n})({})\n`
+/**
+ * Whether a module stays a file of its own: one that loads others later, since these need parts of the one file, which would
+ * then need itself; and whoever needs such a module.
+ *
+ * @param {string} file @param {Map<string, string>} files @returns {boolean}
+ */
+function staysApart(file, files) {
+  const text = /** @type {string} */ (files.get(file))
+  if (text.search(LATER) >= 0) return true
+  return [...text.matchAll(AT_ONCE)].some(([, to]) => staysApart(fileOf(file, /** @type {string} */ (to)), files))
 }
 
-/** @param {string} entry the body of `soloist`, which only names what others export */
+/** @param {string} file @param {string} text @param {(needed: string) => string | null} as what stands for a file it needs */
+const needing = (file, text, as) =>
+  text.replace(AT_ONCE, (line, to) => line.replace(`require("${to}")`, as(fileOf(file, to)) ?? `require("${to}")`))
+
+/** @param {string} entry the body of `soloist` */
 export function packCore(entry) {
   const files = loadedBy(entry)
-  const named = /** @type {string} */ (files.get(entry))
-  files.delete(entry)
-  const parts = [...files].map(([file, text]) => partFor(file, text))
+  const packed = new Set([...files.keys()].filter(file => !staysApart(file, files)))
+  const parts = [...packed].map(file => {
+    const text = /** @type {string} */ (files.get(file)).replace(/^"use strict";\n/, '')
+    const body = needing(file, text, needed => `modules['${needed}']`)
+    return `modules['${file}'] = (function (exports) {\n${body}\nreturn exports\n})({})\n`
+  })
   writeFileSync(
     absolute(CORE),
     `"use strict";
@@ -53,13 +57,11 @@ export function packCore(entry) {
 const modules = {}
 ${parts.join('')}module.exports = modules\n`,
   )
-  const core = named.replace(AT_ONCE, (line, to) =>
-    line.replace(`require("${to}")`, `require("./core.js")['${fileOf(entry, to)}']`),
-  )
-  writeFileSync(absolute(entry), core)
-  for (const file of files.keys()) {
+  for (const [file, text] of files) {
     const path = posix.relative(posix.dirname(file), CORE)
-    const from = path.startsWith('.') ? path : `./${path}`
-    writeFileSync(absolute(file), `"use strict";\nmodule.exports = require("${from}")['${file}'];\n`)
+    const core = `require("${path.startsWith('.') ? path : `./${path}`}")`
+    const handsOn = `"use strict";\nmodule.exports = ${core}['${file}'];\n`
+    const apart = needing(file, text, needed => (packed.has(needed) ? `${core}['${needed}']` : null))
+    writeFileSync(absolute(file), packed.has(file) ? handsOn : apart)
   }
 }
