@@ -178,11 +178,19 @@ describe('a thousand triggers in one tick', () => {
 
   test('releaseOnFailure: one starts; when it fails, one of the next thousand does', async () => {
     const queue = bench.queue({ mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true })
+    let fail: (() => void) | null = null
     bench.worker(async () => {
+      // Not before all thousand are told what they are.
+      await new Promise<void>(resolve => {
+        fail = resolve
+      })
       throw new Error('as it should')
     })
     for (const failed of [1, 2]) {
       expect(await thousand(queue)).toEqual({ started: 1, duplicate: 999 })
+      await until(async () => fail !== null)
+      fail?.()
+      fail = null
       await until(async () => (await queue.getJobCounts()).failed === failed)
     }
   })

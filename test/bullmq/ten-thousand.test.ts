@@ -106,12 +106,14 @@ function judge(entries: readonly Entry[]): { uncovered: string[]; overlaps: stri
   /** By key: the place and the data of every run that ended. */
   const covering = new Map<number, { at: number; value: number }[]>()
   const started = new Map<string, number>()
+  const killed = new Set<number>()
   let runs = 0
   for (const [at, entry] of entries.entries()) {
     if (entry[0] === 'start') {
       const [, pid, key, value, run] = entry
       for (const other of open.values()) if (other.key === key) overlaps.push(`key ${key}, value ${value}`)
-      open.set(run, { pid, key })
+      // What a process sent before it was killed may come to the list after that.
+      if (!killed.has(pid)) open.set(run, { pid, key })
       started.set(run, at)
       runs += 1
     } else if (entry[0] === 'end') {
@@ -120,6 +122,7 @@ function judge(entries: readonly Entry[]): { uncovered: string[]; overlaps: stri
       const done = covering.get(key) ?? []
       covering.set(key, [...done, { at: started.get(run) as number, value }])
     } else if (entry[0] === 'killed') {
+      killed.add(entry[1])
       for (const [run, { pid }] of open) if (pid === entry[1]) open.delete(run)
     }
   }
