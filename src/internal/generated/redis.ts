@@ -1532,7 +1532,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: 'cdcf1825b435d18c4ac24052bd8524758866c7b9',
+    sha1: 'e3a9802a1dee26856f19531c0128d4bdd5332c33',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1701,6 +1701,17 @@ end
 local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
+if l.holder ~= owner and score >= FIRST_TICKET then
+local claim = claim_of(owner, l.mine)
+if claim and not claim.durable and claim.client ~= client then
+local alive = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)')
+if not alive or tonumber(alive) <= now then
+call('ZREM', l.queue, owner)
+call('HDEL', l.details, 'o' .. owner, 'j' .. owner)
+return { 'gone' }
+end
+end
+end
 local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
 for other, until_ms in string.gmatch(l.watched or '', '(%S+) (%d+) ') do
 if other ~= client and tonumber(until_ms) > now then watchers = watchers .. other .. ' ' .. until_ms .. ' ' end

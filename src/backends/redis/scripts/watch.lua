@@ -16,6 +16,18 @@ if left then return { 'result', left } end
 local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
 if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
+if l.holder ~= owner and score >= FIRST_TICKET then
+  -- It waits. Nobody but those who watch it may ask about this lock, and so it is they who notice that its client fell silent.
+  local claim = claim_of(owner, l.mine)
+  if claim and not claim.durable and claim.client ~= client then
+    local alive = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)')
+    if not alive or tonumber(alive) <= now then
+      call('ZREM', l.queue, owner)
+      call('HDEL', l.details, 'o' .. owner, 'j' .. owner)
+      return { 'gone' }
+    end
+  end
+end
 
 local watchers = client .. ' ' .. digits(now + alive_ms) .. ' '
 for other, until_ms in string.gmatch(l.watched or '', '(%S+) (%d+) ') do
