@@ -165,6 +165,8 @@ test('a processor can ask whether its run may go on', async () => {
 describe('a thousand triggers in one tick', () => {
   const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
   const thousand = async (queue: ReturnType<Bench['queue']>) => {
+    // What is added before that may come to the store in another order.
+    await queue.waitUntilReady()
     const counts: Record<string, number> = {}
     const adds = numbers(1_000).map(value => queue.addUnique('sync', data(value)))
     for (const { outcome } of await Promise.all(adds)) counts[outcome.status] = (counts[outcome.status] ?? 0) + 1
@@ -178,19 +180,19 @@ describe('a thousand triggers in one tick', () => {
 
   test('releaseOnFailure: one starts; when it fails, one of the next thousand does', async () => {
     const queue = bench.queue({ mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true })
-    let fail: (() => void) | null = null
+    const held: { fail: (() => void) | null } = { fail: null }
     bench.worker(async () => {
       // Not before all thousand are told what they are.
       await new Promise<void>(resolve => {
-        fail = resolve
+        held.fail = resolve
       })
       throw new Error('as it should')
     })
     for (const failed of [1, 2]) {
       expect(await thousand(queue)).toEqual({ started: 1, duplicate: 999 })
-      await until(async () => fail !== null)
-      fail?.()
-      fail = null
+      await until(async () => held.fail !== null)
+      held.fail?.()
+      held.fail = null
       await until(async () => (await queue.getJobCounts()).failed === failed)
     }
   })
