@@ -6,32 +6,25 @@
 // - each subpath gets its face for `import`: `index.mjs` with the names that `index.js` exports, and `index.d.mts`.
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { posix } from 'node:path'
-import { absolute, filesBelow, subpaths } from './checks/tree.js'
+import { absolute, filesBelow, relativeTo, subpaths } from './checks/tree.js'
 import { packCore } from './pack-core.js'
 
 const PEERS = 'dist/internal/peers'
 const require = createRequire(import.meta.url)
 
-/** @param {string} from a file of dist @param {string} to another */
-function relative(from, to) {
-  const path = posix.relative(posix.dirname(from), to)
-  return path.startsWith('.') ? path : `./${path}`
-}
-
 /** @param {string} file @param {string} text what tsc wrote */
 function withoutRequire(file, text) {
   const builtins = text.replace(/\brequire\("(node:[^"]+)"\)/g, 'process.getBuiltinModule("$1")')
   if (file.startsWith(`${PEERS}/`)) return builtins
-  return builtins.replace(/\brequire\("bullmq"\)/g, `require("${relative(file, `${PEERS}/bullmq.js`)}").loadBullmq()`)
+  return builtins.replace(/\brequire\("bullmq"\)/g, `require("${relativeTo(file, `${PEERS}/bullmq.js`)}").loadBullmq()`)
 }
 
 /** @param {string} body the code behind a subpath @param {string} face */
 function faceFor(body, face) {
   const names = Object.keys(require(absolute(body))).sort()
   // First comes what tells the body from where to load peers.
-  return `import '${relative(face, `${PEERS}/base.mjs`)}'
-export { ${names.join(', ')} } from '${relative(face, body)}'
+  return `import '${relativeTo(face, `${PEERS}/base.mjs`)}'
+export { ${names.join(', ')} } from '${relativeTo(face, body)}'
 `
 }
 
@@ -44,5 +37,5 @@ for (const file of filesBelow('dist').filter(path => path.endsWith('.js'))) {
 packCore('dist/index.js')
 for (const { body, face } of subpaths) {
   writeFileSync(absolute(face.code), faceFor(body.code, face.code))
-  writeFileSync(absolute(face.types), `export * from '${relative(face.types, body.code)}'\n`)
+  writeFileSync(absolute(face.types), `export * from '${relativeTo(face.types, body.code)}'\n`)
 }

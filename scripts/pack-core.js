@@ -3,7 +3,7 @@
 // a module by its path, such as another subpath, gets the same one.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
-import { absolute } from './checks/tree.js'
+import { absolute, relativeTo } from './checks/tree.js'
 
 const CORE = 'dist/core.js'
 /** What tsc makes of an import; one that is written as `require` in the source has other quotes, and is loaded later. */
@@ -58,8 +58,7 @@ const modules = {}
 ${parts.join('')}module.exports = modules\n`,
   )
   for (const [file, text] of files) {
-    const path = posix.relative(posix.dirname(file), CORE)
-    const core = `require("${path.startsWith('.') ? path : `./${path}`}")`
+    const core = `require("${relativeTo(file, CORE)}")`
     const handsOn = `"use strict";\nmodule.exports = ${core}['${file}'];\n`
     const apart = needing(file, text, needed => (packed.has(needed) ? `${core}['${needed}']` : null))
     writeFileSync(absolute(file), packed.has(file) ? handsOn : apart)

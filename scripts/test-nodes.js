@@ -23,10 +23,12 @@ const TESTS = [
   'test/sqlite',
   'test/conformance/sqlite',
   'test/conformance/memory',
+  // Sockets, TLS and child processes beneath the libraries of others: each client once, and BullMQ with its sandboxes.
+  'test/conformance/redis-ioredis',
+  'test/conformance/redis-node-redis',
   'test/redis/clients',
+  'test/bullmq/whole-queue',
 ]
-/** Sockets, TLS and child processes beneath the libraries of others: each client once, and BullMQ with its sandboxes. */
-const ON_THE_NEWEST = ['test/conformance/redis-ioredis', 'test/conformance/redis-node-redis', 'test/bullmq/whole-queue']
 // Not run, since no version of Node changes it: scripts that run within Redis and what they answer (the rest of test/redis,
 // clusters, faults), what is made of BullMQ's and celery's data (the rest of test/bullmq and test/celery), the model tests
 // (test/simulation), and the programs of the docs.
@@ -50,10 +52,10 @@ function provide(major) {
   return node
 }
 
-/** Whether they passed. @param {string} node @param {readonly string[]} tests @param {readonly string[]} reporters */
-function test(node, tests, reporters) {
+/** Whether they passed. @param {string} node @param {string[]} reporters */
+function test(node, reporters) {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-  const { status } = spawnSync(node, [vitest, 'run', ...reporters, ...tests], {
+  const { status } = spawnSync(node, [vitest, 'run', ...reporters, ...TESTS], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: {
@@ -83,8 +85,7 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
       `--outputFile.json=${join(results, `${version}.json`)}`,
     ]
     const startedAt = performance.now()
-    const tests = major === MAJORS.at(-1) ? [...TESTS, ...ON_THE_NEWEST] : TESTS
-    const passed = test(node, tests, json || [])
+    const passed = test(node, json || [])
     if (!passed) process.exitCode = 1
     summary.push(
       `${version} ${passed ? 'passed' : 'FAILED'} in ${Math.round((performance.now() - startedAt) / 1000)} s`,

@@ -1,5 +1,6 @@
 // The repository as the checks see it. Paths are relative to its root, with forward slashes.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = new URL('../../', import.meta.url)
@@ -26,6 +27,12 @@ export function filesBelow(folder) {
 export function foldersIn(folder) {
   const entries = readdirSync(new URL(`${folder}/`, root), { withFileTypes: true })
   return entries.filter(entry => entry.isDirectory()).map(entry => entry.name)
+}
+
+/** How one file names another that it loads. @param {string} from @param {string} to */
+export function relativeTo(from, to) {
+  const path = posix.relative(posix.dirname(from), to)
+  return path.startsWith('.') ? path : `./${path}`
 }
 
 /** @typedef {{ types: string, default: string }} Target */
