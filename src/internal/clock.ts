@@ -3,6 +3,11 @@ import { clearTimeout, monotonicMs, setTimeout, wallMs } from './real-time.js'
 /** A pending timer. */
 export interface Timer {
   cancel(): void
+  /**
+   * Whether the process is to live until it has fired, from now on; at first as `background` says. A clock whose timers
+   * keep no process alive has none.
+   */
+  keepAlive?(keep: boolean): void
 }
 
 /** Where core gets its time from; tests give their own. */
@@ -27,7 +32,13 @@ export const systemClock: Clock = {
   setTimer(delayMs, run, options) {
     const handle = setTimeout(run, Math.min(Math.max(Math.ceil(delayMs), 0), LONGEST_TIMER_MS))
     if (options?.background) handle.unref()
-    return { cancel: () => clearTimeout(handle) }
+    return {
+      cancel: () => clearTimeout(handle),
+      keepAlive(keep) {
+        if (keep) handle.ref()
+        else handle.unref()
+      },
+    }
   },
 }
 

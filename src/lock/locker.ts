@@ -291,7 +291,11 @@ export class Locker
     this.#renewer.stop()
     this.collector.cut(closedError())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
-    await this.#calls.run('close', backend => backend.close())
+    try {
+      await this.#calls.run('close', backend => backend.close())
+    } finally {
+      this.collector.cut(closedError())
+    }
   }
 
   #attempt(request: LockRequest, patience: Patience, sinceMs: number): Attempt {

@@ -340,8 +340,10 @@ describe('who observes', () => {
 
   it('leaves nothing when it stops, and ends when its client is closed', async () => {
     await two()
-    const before = use.world.clock.pending
     const { solo } = use.world.client()
+    // The timer of its calls stays until it is closed.
+    await solo.leader('main').current()
+    const before = use.world.clock.pending
     const one = observed(solo.leader('main'))
     const other = observed(solo.leader('main'))
     await use.world.clock.flush()
@@ -362,6 +364,8 @@ describe('who observes', () => {
   it('may return while it waits for the next term', async () => {
     await two()
     const { solo } = use.world.client()
+    // The timer of its calls stays until it is closed.
+    await solo.leader('main').current()
     const before = use.world.clock.pending
     const terms = solo.leader('main').observe()
     expect((await terms.next()).value).toMatchObject({ value: 'first' })

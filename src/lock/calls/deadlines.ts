@@ -20,7 +20,10 @@ export abstract class Bounded {
   abstract cut(reason: SoloistError): void
 }
 
-/** Everything that has the same time to end: so the first to come is the first that is due, and one timer serves all. */
+/**
+ * Everything that has the same time to end: so the first to come is the first that is due, and one timer serves all. The
+ * timer stays when there is nothing to end, since what comes next needs it, and then does not keep the process alive.
+ */
 export class Deadlines {
   readonly afterMs: number
   readonly #clock: Clock
@@ -32,10 +35,7 @@ export class Deadlines {
   /** Whether it was held up when the time of some was up, and their answers are being read now. */
   #reading = false
 
-  /**
-   * @param background whether the process may end before: then the timer also stays when there is nothing to end, since
-   *   what comes next needs it
-   */
+  /** @param background whether the process may end before */
   constructor(clock: Clock, afterMs: number, background = false) {
     this.#clock = clock
     this.#background = background
@@ -44,13 +44,15 @@ export class Deadlines {
 
   add(bounded: Bounded, nowMs: number): void {
     bounded.dueMs = nowMs + this.afterMs
-    if (!this.#firing && this.#timer === null) this.#arm(this.afterMs)
+    if (this.#timer !== null) {
+      if (!this.#background && this.#ring.alone) this.#timer.keepAlive?.(true)
+    } else if (!this.#firing) this.#arm(this.afterMs)
     this.#ring.append(bounded.link)
   }
 
   remove(bounded: Bounded): void {
     bounded.link.leave()
-    if (!this.#background && this.#ring.alone) this.#disarm()
+    if (!this.#background && this.#ring.alone) this.#timer?.keepAlive?.(false)
   }
 
   /** Ends everything now. */
