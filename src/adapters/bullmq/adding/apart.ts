@@ -5,6 +5,7 @@ import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
+import { isStranger, noteStranger } from '../lock/strangers.js'
 import type { Actions } from './actions.js'
 import type { Trigger } from './trigger.js'
 
@@ -37,6 +38,8 @@ export interface ApartHost {
  */
 export class Apart {
   readonly #host: ApartHost
+  /** By owner: whether a run begins that a worker has in hand. */
+  readonly #beginning = new Map<string, Promise<boolean>>()
 
   constructor(host: ApartHost) {
     this.#host = host
@@ -56,10 +59,8 @@ export class Apart {
       const look = await this.#once(trigger, strategy, actions, without)
       if (!('over' in look)) {
         const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
-        if (look.course !== 'noted' || look.pending?.strange !== true) return told
-        // What was left with a run that has begun is lost. It is noted that it has, and another run is to follow.
-        const { status } = await this.#host.locks.begin(trigger.lock, look.pending.owner)
-        if (status !== 'begun') return told
+        if (look.course !== 'noted' || (await this.#tellsRun(trigger.lock, look.pending as Life | null))) return told
+        // What was left with that run is lost: another one is to follow.
         trigger = trigger.underFreshId()
         continue
       }
@@ -75,6 +76,35 @@ export class Apart {
         const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
         throw new LockTimeoutError({ lockName: trigger.lock, holder: null, waitedMs, bound })
       }
+      await sleep(pauseMs * (0.5 + Math.random()))
+    }
+  }
+
+  /**
+   * Whether a run begins that a note was left with. One of our workers begins it as soon as it has the job in hand. A job that a
+   * worker has in hand which knows nothing of locks is noted to have begun without.
+   */
+  async #tellsRun(lock: string, run: Life | null): Promise<boolean> {
+    if (run === null || !run.active) return true
+    let beginning = this.#beginning.get(run.owner)
+    if (beginning === undefined) {
+      beginning = this.#begins(lock, run).finally(() => this.#beginning.delete(run.owner))
+      this.#beginning.set(run.owner, beginning)
+    }
+    return await beginning
+  }
+
+  async #begins(lock: string, { owner }: Life): Promise<boolean> {
+    const { locks, lives } = this.#host
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const state = await locks.inspect(lock)
+      if (state?.pending?.owner !== owner) return !(await isStranger(locks, lock, owner))
+      const life = await lives.of(lock, owner, null)
+      if (life.over || life.strange) {
+        await noteStranger(locks, lock, owner)
+        const { status } = await locks.begin(lock, owner)
+        if (status === 'begun') return false
+      } else if (!life.active) return true
       await sleep(pauseMs * (0.5 + Math.random()))
     }
   }
@@ -111,6 +141,10 @@ export class Apart {
     const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
+      // With a limit there may have been room for both.
+      if (definition.limit !== null && !told.pending) {
+        return { course: 'granted', id: jobId, ...seen, pending: null, recovered: false }
+      }
       await this.#displaced(pending, before.pending === 'displace')
       return { course: 'granted', id: jobId, ...seen, recovered: false }
     }
@@ -123,6 +157,7 @@ export class Apart {
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
+      if (life === pending && life.job !== null) await noteStranger(locks, lock, life.owner)
       return { over: life.owner, gone: life.job === null }
     }
     if (told.status === 'busy') {
@@ -190,10 +225,14 @@ export class Apart {
     if (strategy !== 'replace') return as
     const state = await locks.inspect(lock)
     const [holder] = state?.holders ?? []
-    if (holder === undefined || holder.owner === owner || holder.owner === state?.pending?.owner) {
+    const isPending = state?.pending != null && holder?.owner === state.pending.owner
+    if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it; what a worker has in hand that knows nothing of locks has begun.
       if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
+      const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
+      if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
       return as
     }
     const life = await lives.of(lock, holder.owner, null)

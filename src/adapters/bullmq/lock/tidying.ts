@@ -2,6 +2,7 @@ import type { JobLocks } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
 import type { Lives } from './lives.js'
+import { noteStranger } from './strangers.js'
 
 /** How often the locks are looked at that a worker was seen to have which knows nothing of locks, and for how long. */
 const LOOK_MS = 1_000
@@ -102,8 +103,12 @@ export class Tidying {
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await lives.of(lock, owner, ageMs)
-        if (!life.over || (life.job === null && (ageMs ?? graceMs) < graceMs)) live = true
-        else if (await locks.release(lock, owner)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
+        if (!life.over || (life.job === null && (ageMs ?? graceMs) < graceMs)) {
+          live = true
+          continue
+        }
+        if (state?.pending?.owner === owner) await noteStranger(locks, lock, owner)
+        if (await locks.release(lock, owner)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
       }
       if (!live || untilMs < nowMs) this.#noticed.delete(lock)
     }

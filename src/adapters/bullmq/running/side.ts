@@ -59,7 +59,9 @@ export class WorkerSide {
     const { qualifiedName } = worker
     const queue = worker as unknown as MinimalQueue
     this.#lives = new Lives({ qualifiedName, queue, open: opener(worker.opts, backendFactory, onError) })
-    this.#waking = new Waking(solo, this.#lives, (error, id) => singleton.emit('fault', { during: 'wake', error, id }))
+    this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
+      singleton.emit('fault', { during: 'wake', error, id }),
+    )
     const action = ({ snooze: 'waits', fail: 'fails', drop: 'dropped' } as const)[onLapsed]
     const lapsed = (id: string, lock: string, ended = false): void => {
       const name = jobNameOf({ lock })

@@ -1,7 +1,9 @@
 import type { Job } from 'bullmq'
-import type { ClaimId, Soloist } from '../../../index.js'
+import type { ClaimId, JobLocks, Soloist } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import type { Definition } from '../options/definition.js'
+import { folded, toFold } from './folding.js'
 
 /** For how long a job that waits for its lock is delayed: it is woken. */
 export const PARKED_MS: number = 365 * 24 * 60 * 60 * 1000
@@ -12,14 +14,23 @@ const hearing = new WeakMap<Soloist, Set<Waking>>()
 /** Wakes the jobs that were granted their locks by steps of this client. */
 export class Waking {
   readonly #lives: Lives
+  readonly #locks: JobLocks
+  readonly #definitions: ReadonlyMap<string, Definition>
   readonly #hearing: Set<Waking>
   readonly #onFault: (error: unknown, jobId: string) => void
   readonly #stop: () => void
   /** By lock: those of one are woken in their order. */
   readonly #underWay = new Map<string, Promise<void>>()
 
-  constructor(solo: Soloist, lives: Lives, onFault: (error: unknown, jobId: string) => void) {
+  constructor(
+    solo: Soloist,
+    lives: Lives,
+    definitions: ReadonlyMap<string, Definition>,
+    onFault: (error: unknown, jobId: string) => void,
+  ) {
     this.#lives = lives
+    this.#locks = solo.jobs
+    this.#definitions = definitions
     this.#onFault = onFault
     this.#hearing = hearing.get(solo) ?? new Set()
     hearing.set(solo, this.#hearing.add(this))
@@ -41,6 +52,7 @@ export class Waking {
     const waking = (this.#underWay.get(name) ?? Promise.resolve()).then(async () => {
       try {
         const job = await this.#lives.find(parsed)
+        if (job !== null && parsed.period && isParked(job)) await this.#beginPeriod(job, name, owner)
         if (job !== null) await wake(job)
       } catch (error) {
         // A sweep finds it.
@@ -49,6 +61,21 @@ export class Waking {
       if (this.#underWay.get(name) === waking) this.#underWay.delete(name)
     })
     this.#underWay.set(name, waking)
+  }
+
+  /** A period may be over before a worker takes its job up, so what was left with that becomes its data now. */
+  async #beginPeriod(job: Job, lock: string, owner: string): Promise<void> {
+    const definition = this.#definitions.get(job.name)
+    // Then the worker that runs it does that.
+    if (definition === undefined) return
+    try {
+      const begun = await this.#locks.begin(lock, owner)
+      const notes = begun.status === 'begun' ? toFold(job, owner, begun.notes) : []
+      if (notes.length > 0) await job.updateData(folded(job, lock, definition, notes, false))
+    } catch (error) {
+      // The worker tries again, and tells why its attempt fails.
+      this.#onFault(error, job.id as string)
+    }
   }
 }
 
