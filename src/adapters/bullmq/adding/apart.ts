@@ -141,12 +141,12 @@ export class Apart {
     const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
-      // With a limit there may have been room for both.
-      if (definition.limit !== null && !told.pending) {
-        return { course: 'granted', id: jobId, ...seen, pending: null, recovered: false }
-      }
-      await this.#displaced(pending, before.pending === 'displace')
-      return { course: 'granted', id: jobId, ...seen, recovered: false }
+      // With a limit there may have been room beside others.
+      const beside = definition.limit !== null
+      const taken = beside && !told.pending ? null : pending
+      await this.#displaced(taken, before.pending === 'displace')
+      const running = beside ? null : seen.running
+      return { course: 'granted', id: jobId, ...seen, running, pending: taken, recovered: false }
     }
     for (const life of [running, pending]) {
       if (life?.over !== true) continue

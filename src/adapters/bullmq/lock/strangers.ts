@@ -1,7 +1,7 @@
 import type { JobLocks } from '../../../index.js'
 
 /** How long it is kept that a run is none of ours, in milliseconds: longer than a trigger waits to see whether it is. */
-const KEPT_MS = 60_000
+const KEPT_MS = 15_000
 const MOST_AT_ONCE = 1_000
 
 // Where the steps of locks are calls of their own, a run that a worker has in hand which knows nothing of locks is never begun by

@@ -108,6 +108,8 @@ export class Tidying {
           continue
         }
         if (state?.pending?.owner === owner) await noteStranger(locks, lock, owner)
+        // Who is granted it by that is looked at the next time.
+        live ||= (state?.waiting ?? 0) > 0
         if (await locks.release(lock, owner)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
       }
       if (!live || untilMs < nowMs) this.#noticed.delete(lock)

@@ -1,6 +1,7 @@
 import type { Job } from 'bullmq'
 import { type Note, SoloistError } from '../../../index.js'
 import { merged } from '../adding/trigger.js'
+import { parseOwner } from '../lock/owner.js'
 import type { Definition } from '../options/definition.js'
 
 /**
@@ -27,11 +28,12 @@ export function folded(
 }
 
 /**
- * What is to be folded into the data that a job has now, where that is a step of its own: nothing if an earlier attempt has done
- * it. Then its data is not what it was added with any more.
+ * What is to be folded into the data that a job has now, where that is a step of its own: nothing if it was done before, by an
+ * earlier attempt, or with a period when that was granted. Then its data is not what it was added with any more.
  */
 export function toFold(job: Job, owner: string, notes: readonly Note[]): readonly string[] {
   const own = notes.find(note => note.owner === owner)
-  if (own !== undefined && job.attemptsStarted > 1 && JSON.stringify(job.data) !== own.text) return []
+  const mayBeDone = job.attemptsStarted > 1 || parseOwner(owner)?.period === true
+  if (own !== undefined && mayBeDone && JSON.stringify(job.data) !== own.text) return []
   return notes.filter(note => note !== own).map(({ text }) => text)
 }

@@ -52,7 +52,8 @@ export class Waking {
     const waking = (this.#underWay.get(name) ?? Promise.resolve()).then(async () => {
       try {
         const job = await this.#lives.find(parsed)
-        if (job !== null && parsed.period && isParked(job)) await this.#beginPeriod(job, name, owner)
+        if (job !== null && parsed.period && !job.finishedOn && !(await job.isActive()))
+          await this.#beginPeriod(job, name, owner)
         if (job !== null) await wake(job)
       } catch (error) {
         // A sweep finds it.
