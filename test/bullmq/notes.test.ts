@@ -1,6 +1,6 @@
 import { type Job, Worker } from 'bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Data, type Recorder, type TestQueue, until, useBench } from './support.js'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // What triggers leave with a run for `merge`: whatever becomes of that run, it is in one run that starts after it.
 
@@ -17,17 +17,6 @@ const listed = (value: number) => ({ key: 1, value, values: [value] }) as Data
 const merge = (a: Data, b: Data) => ({ ...b, values: [...(a as Listed).values, ...(b as Listed).values] })
 const valuesOf = (of: Data) => (of as Listed).values
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
-/** Resolves when nothing is left to be done, and no lock stands for a job. */
-async function untilDone(queue: TestQueue): Promise<void> {
-  await until(async () => {
-    const { active, waiting, delayed, prioritized } = await queue.getJobCounts()
-    const locks = Object.entries(await bench.held()).filter(
-      ([name, owner]) => !/:run$/.test(name) && !/#set$/.test(owner),
-    )
-    return !active && !waiting && !delayed && !prioritized && locks.length === 0
-  })
-}
-
 const rerun = { onDuplicate: 'rerun', merge } as const
 const jobs = { sync: { uniqueOn: ['key'], ...rerun } } as never
 
@@ -50,7 +39,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
         },
         { singleton: singleton() },
       )
-      await untilDone(queue)
+      await untilIdle(bench, queue)
       const each = (values: string) => numbers(3).map(attempt => `${attempt}: ${values}`)
       expect(seen.toSorted()).toEqual(
         (mode === 'whileExecuting' ? ['0', '1', '2'].flatMap(each) : each('0,1,2')).toSorted(),
@@ -72,7 +61,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
       },
       { singleton: singleton() },
     )
-    await untilDone(queue)
+    await untilIdle(bench, queue)
     expect(seen).toEqual([[0, 1], [7]])
   })
 
@@ -88,7 +77,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
       // The period of the follow-up may be over, too, before anybody takes it up.
       if (late) await over()
       bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
-      await untilDone(queue)
+      await untilIdle(bench, queue)
       expect(seen.flat().toSorted()).toEqual([0, 1, 2, 3])
       expect(seen).toContainEqual([0])
     },
@@ -124,7 +113,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     await closed
     const seen: (readonly number[])[] = []
     bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
-    await untilDone(queue)
+    await untilIdle(bench, queue)
     expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(100, 1)])
   })
 
@@ -141,7 +130,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     await adding
     const seen: (readonly number[])[] = []
     bench.worker(async next => seen.push(valuesOf(next.data)), { singleton: singleton() })
-    await untilDone(queue)
+    await untilIdle(bench, queue)
     expect(seen.flat().toSorted()).toEqual([1, 2, 3])
   })
 })
@@ -164,7 +153,7 @@ test('a run that fails before it has its data has it at the next attempt, also w
   worker.once('failed', () => {
     fails = false
   })
-  await untilDone(queue)
+  await untilIdle(bench, queue)
   expect(seen).toEqual([[0, 1]])
   expect(runs.started).toEqual([])
 })

@@ -70,8 +70,12 @@ for (const mode of ['untilExecuted', 'untilExecuting', 'untilAndWhileExecuting']
     haltingWorker(halt, solo)
     await queue.add('sync', data(1))
     await halt.reached
-    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('duplicate')
+    const adding = queue.addUnique('sync', data(2))
+    const lefts = async () =>
+      (await bench.solo.jobs.inspect(Object.keys(await bench.held())[0] as string))?.pending?.notes
+    await until(async () => (await lefts()) === 2)
     halt.open()
+    expect((await adding).outcome.status).toBe('duplicate')
     await runs.untilStarted(1)
     await untilIdle(bench, queue)
     expect(runs.started).toEqual([2])

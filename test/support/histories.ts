@@ -141,11 +141,11 @@ export class History {
   async go(steps: number): Promise<void> {
     for (let left = steps; left > 0; left -= 1) {
       const kind = this.#below(10)
-      if (kind < 4) await this.#add()
-      else if (kind < 5) await this.#burst()
-      else if (kind < 8) this.#underWay[0]?.end()
-      else if (kind < 9) await this.#world.period(this.key)
-      for (let looks = this.#below(4); looks > 0; looks -= 1) await this.#world.look()
+      if (kind < 6) await this.#add()
+      else if (kind < 7) await this.#burst()
+      else if (kind < 9) this.#underWay[0]?.end()
+      else await this.#world.period(this.key)
+      for (let looks = this.#below(10); looks > 0; looks -= 1) await this.#world.look()
     }
   }
 

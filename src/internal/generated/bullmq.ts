@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '3858137b8df2fb134307ead3ab5280256b606755',
+    sha1: '5cb03ec943e95a1474fa9cf69344f826165b7d96',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -213,9 +213,8 @@ for i = 1, 6 do
 seen[i] = told[(letter == 'q' and 4 or 1) + i]
 end
 local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
-if letter == 't' and terms.limit > 0 then
-if displaced and holds(terms, displaced) then displaced, seen[3] = nil, '' end
-seen[1] = ''
+if letter == 't' and displaced and holds(terms, displaced) then
+displaced, seen[3] = nil, ''
 end
 if without then seen[1] = without end
 if letter == 'q' and terms.strategy == 'p' and has(terms, 'o') then

@@ -5,7 +5,7 @@ import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
-import { isStranger, noteStranger } from '../lock/strangers.js'
+import { neverBegan, releaseNeverBegun } from '../lock/never-begun.js'
 import type { Actions } from './actions.js'
 import type { Trigger } from './trigger.js'
 
@@ -13,6 +13,8 @@ const FIRST_PAUSE_MS = 5
 const LONGEST_PAUSE_MS = 100
 /** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
 const PATIENCE_MS = 30_000
+/** A worker of ours begins a run when it takes a job up, within this time; others note that it has begun some seconds later. */
+const BEGUN_BY_ITSELF_MS = 3_000
 const NOBODY = { running: null, pending: null, waiting: null }
 
 /** The trigger is to be made again. */
@@ -97,14 +99,21 @@ export class Apart {
   async #begins(lock: string, { owner }: Life): Promise<boolean> {
     const { locks, lives } = this.#host
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const state = await locks.inspect(lock)
-      if (state?.pending?.owner !== owner) return !(await isStranger(locks, lock, owner))
       const life = await lives.of(lock, owner, null)
-      if (life.over || life.strange) {
-        await noteStranger(locks, lock, owner)
-        const { status } = await locks.begin(lock, owner)
-        if (status === 'begun') return false
-      } else if (!life.active) return true
+      const state = await locks.inspect(lock)
+      const takenAtMs = life.job?.processedOn ?? 0
+      if (state?.pending?.owner !== owner) {
+        if (life.over) return !(await neverBegan(locks, lock, owner))
+        // After so long it was rather another trigger that noted it to have begun.
+        return Date.now() - takenAtMs < BEGUN_BY_ITSELF_MS
+      }
+      // It has ended, and never begun.
+      if (life.over) return false
+      if (!life.active) return true
+      if (life.strange) {
+        await locks.begin(lock, owner)
+        return false
+      }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
   }
@@ -141,12 +150,10 @@ export class Apart {
     const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
-      // With a limit there may have been room beside others.
-      const beside = definition.limit !== null
-      const taken = beside && !told.pending ? null : pending
-      await this.#displaced(taken, before.pending === 'displace')
-      const running = beside ? null : seen.running
-      return { course: 'granted', id: jobId, ...seen, running, pending: taken, recovered: false }
+      // With a limit there may have been room beside it.
+      const displaced = definition.limit !== null && !told.pending ? null : pending
+      await this.#displaced(displaced, before.pending === 'displace')
+      return { course: 'granted', id: jobId, ...seen, pending: displaced, recovered: false }
     }
     for (const life of [running, pending]) {
       if (life?.over !== true) continue
@@ -157,7 +164,13 @@ export class Apart {
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
-      if (life === pending && life.job !== null) await noteStranger(locks, lock, life.owner)
+      if (life === pending && life.job !== null) {
+        // It has ended. With a worker of ours it had begun before, with what was left with it.
+        const unbegun = (await locks.inspect(lock))?.pending?.owner === life.owner
+        if (unbegun) await releaseNeverBegun(locks, lock, life.owner)
+        const noted = told.status === 'met' && told.noted === life.owner
+        if (noted && !unbegun && !(await neverBegan(locks, lock, life.owner))) break
+      }
       return { over: life.owner, gone: life.job === null }
     }
     if (told.status === 'busy') {

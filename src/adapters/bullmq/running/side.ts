@@ -4,6 +4,7 @@ import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import { Singleton } from '../lock/events.js'
 import { Lives } from '../lock/lives.js'
+import { releaseNeverBegun } from '../lock/never-begun.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
 import { Tidying } from '../lock/tidying.js'
@@ -178,7 +179,9 @@ export class WorkerSide {
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
-        if (life.over && (life.job !== null || (ageMs ?? 0) > this.#sweepMs)) await jobs.release(terms.lock, owner)
+        if (!life.over || (life.job === null && (ageMs ?? 0) <= this.#sweepMs)) continue
+        if (state?.pending?.owner === owner) await releaseNeverBegun(jobs, terms.lock, owner)
+        else await jobs.release(terms.lock, owner)
       }
     }
   }

@@ -267,10 +267,9 @@ local function decide()
     seen[i] = told[(letter == 'q' and 4 or 1) + i]
   end
   local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
-  if letter == 't' and terms.limit > 0 then
-    -- Beside others, where there was room.
-    if displaced and holds(terms, displaced) then displaced, seen[3] = nil, '' end
-    seen[1] = ''
+  if letter == 't' and displaced and holds(terms, displaced) then
+    -- There was room for both.
+    displaced, seen[3] = nil, ''
   end
   if without then seen[1] = without end
   if letter == 'q' and terms.strategy == 'p' and has(terms, 'o') then
