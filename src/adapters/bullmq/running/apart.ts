@@ -131,8 +131,9 @@ export class ApartRuns {
       const asked = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
       if (asked.status === 'granted') {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
-        const notes = begun.status === 'begun' ? told(begun.notes) : []
-        return { fence: fenceOf(asked.fence, job), notes, instead: null, by: '' }
+        // Until then another may have taken its place.
+        if (begun.status !== 'begun') continue
+        return { fence: fenceOf(asked.fence, job), notes: told(begun.notes), instead: null, by: '' }
       }
       // Another trigger may have taken its place since it was looked at first: then this made a new one.
       if (flags.inLine === true) {
