@@ -10,7 +10,7 @@ useBench('must not fail', fresh => {
   bench = fresh
 })
 
-const KEYS = Array.from({ length: 10 }, (_, i) => i + 1)
+const KEYS = Array.from({ length: 12 }, (_, i) => i + 1)
 const EXPIRY_MS = 150
 
 async function trigger(queue: TestQueue, data: Data): Promise<string> {

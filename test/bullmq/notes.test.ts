@@ -83,6 +83,36 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     },
   )
 
+  test('untilExpired: a thousand in one tick after the period, while the follow-up waits, are each in one run', async () => {
+    const queue = bench.queue({ mode: 'untilExpired', expiryMs: 1_000, ...rerun }, solo())
+    for (const value of [0, 1]) await queue.add('sync', listed(value))
+    await until(async () => Object.keys(await bench.held()).length === 0)
+    await Promise.all(numbers(1_000, 2).map(value => queue.add('sync', listed(value))))
+    const seen: (readonly number[])[] = []
+    bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
+    await untilIdle(bench, queue)
+    expect(seen.flat().toSorted((a, b) => a - b)).toEqual(numbers(1_002))
+    expect(seen.length).toBeLessThan(10)
+  })
+
+  test('a thousand in one tick: the second attempt has them all, once', async () => {
+    const queue = bench.queue(rerun, solo())
+    await queue.add('sync', listed(0), { attempts: 2 })
+    await Promise.all(numbers(1_000, 1).map(value => queue.add('sync', listed(value))))
+    const seen: (readonly number[])[] = []
+    bench.worker(
+      async job => {
+        seen.push(valuesOf(job.data))
+        if (job.attemptsMade === 0) throw new Error('as it should')
+        return 0
+      },
+      { singleton: singleton() },
+    )
+    await untilIdle(bench, queue)
+    expect(seen.length).toBe(2)
+    for (const values of seen) expect(values.toSorted((a, b) => a - b)).toEqual(numbers(1_001))
+  })
+
   test('a worker that knows nothing of locks: what is triggered during its run is run after it', async () => {
     const queue = bench.queue(rerun, solo())
     const lapses: unknown[] = []
@@ -102,7 +132,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     )
     const { id } = await queue.add('sync', listed(0))
     await until(() => taken.length === 1)
-    const added = await Promise.all(numbers(100, 1).map(value => queue.addUnique('sync', listed(value))))
+    const added = await Promise.all(numbers(1_000, 1).map(value => queue.addUnique('sync', listed(value))))
     expect(lapses).toContain(`runs ${id}`)
     const statuses = new Set(added.map(({ outcome }) => outcome.status))
     expect([...statuses].filter(status => status !== 'deferred' && status !== 'duplicate')).toEqual([])
@@ -114,7 +144,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     const seen: (readonly number[])[] = []
     bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
     await untilIdle(bench, queue)
-    expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(100, 1)])
+    expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(1_000, 1)])
   })
 
   test('by hand: what is triggered between getNextJob and moveToCompleted is run after it', async () => {
