@@ -8,7 +8,7 @@ import { type Kind, Store } from './support.js'
 
 const KINDS = ['memory', 'sqlite', 'redis'] as const satisfies readonly Kind[]
 const KEYS = Array.from({ length: 10 }, (_, i) => i + 1)
-const EXPIRY_MS = 150
+const EXPIRY_MS = 500
 
 describe.each(KINDS)('on %s', kind => {
   test.each(cells.map(cell => [nameOf(cell), cell] as const))('%s', async (_, cell) => {
