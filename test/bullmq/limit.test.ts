@@ -1,5 +1,6 @@
+import { Worker } from 'bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // What a limit comes to with the strategies, and what becomes of a thousand triggers in one tick.
 
@@ -156,4 +157,37 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     const { outcome } = await queue.addUnique('sync', data(1))
     expect(outcome).toMatchObject({ status: 'replaced', state: 'queued', ageMs: expect.any(Number) })
   })
+})
+
+test('limit 2, replace: while a worker that knows nothing of locks runs two, one waits', async () => {
+  const queue = bench.queue({ limit: 2, onDuplicate: 'replace' })
+  let letGo = () => {}
+  const gate = new Promise<void>(resolve => {
+    letGo = resolve
+  })
+  const taken: number[] = []
+  const plain = new Worker<Data>(
+    'work',
+    async job => {
+      taken.push(job.data.value)
+      await gate
+    },
+    { connection: connectionTo(bench.url), prefix: bench.prefix, concurrency: 2 },
+  )
+  for (const value of [0, 1]) await queue.add('sync', data(value))
+  await until(() => taken.length === 2)
+  // It takes up no other.
+  const closed = plain.close()
+  expect(
+    await statuses(
+      queue,
+      numbers(3, 2).map(value => data(value)),
+    ),
+  ).toEqual(Array(3).fill('replaced'))
+  bench.worker(runs.run)
+  expect(await queue.getActiveCount()).toBe(2)
+  letGo()
+  await closed
+  await untilIdle(bench, queue)
+  expect([runs.started, await forEver()]).toEqual([[4], []])
 })
