@@ -178,12 +178,9 @@ test('limit 2, replace: while a worker that knows nothing of locks runs two, one
   await until(() => taken.length === 2)
   // It takes up no other.
   const closed = plain.close()
-  expect(
-    await statuses(
-      queue,
-      numbers(3, 2).map(value => data(value)),
-    ),
-  ).toEqual(Array(3).fill('replaced'))
+  for (const value of [2, 3, 4]) {
+    expect((await queue.addUnique('sync', data(value))).outcome.status).toBe('replaced')
+  }
   bench.worker(runs.run)
   expect(await queue.getActiveCount()).toBe(2)
   letGo()

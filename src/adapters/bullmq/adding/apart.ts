@@ -103,9 +103,9 @@ export class Apart {
       const state = await locks.inspect(lock)
       const takenAtMs = life.job?.processedOn ?? 0
       if (state?.pending?.owner !== owner) {
-        if (life.over) return !(await neverBegan(locks, lock, owner))
+        if (await neverBegan(locks, lock, owner)) return false
         // After so long it was rather another trigger that noted it to have begun.
-        return Date.now() - takenAtMs < BEGUN_BY_ITSELF_MS
+        return life.over || Date.now() - takenAtMs < BEGUN_BY_ITSELF_MS
       }
       // It has ended, and never begun.
       if (life.over) return false
