@@ -15,6 +15,7 @@ const LONGEST_PAUSE_MS = 100
 const PATIENCE_MS = 30_000
 /** A worker of ours begins a run when it takes a job up, within this time; others note that it has begun some seconds later. */
 const BEGUN_BY_ITSELF_MS = 3_000
+const MOST_STRANGE = 1_000
 const NOBODY = { running: null, pending: null, waiting: null }
 
 /** The trigger is to be made again. */
@@ -42,6 +43,8 @@ export class Apart {
   readonly #host: ApartHost
   /** By owner: whether a run begins that a worker has in hand. */
   readonly #beginning = new Map<string, Promise<boolean>>()
+  /** Owners whose jobs are run by a worker that knows nothing of locks. */
+  readonly #strange = new Set<string>()
 
   constructor(host: ApartHost) {
     this.#host = host
@@ -111,11 +114,18 @@ export class Apart {
       if (life.over) return false
       if (!life.active) return true
       if (life.strange) {
-        await locks.begin(lock, owner)
+        await this.#beginStrange(lock, owner)
         return false
       }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
+  }
+
+  /** A worker that knows nothing of locks runs the job: its run is noted to have begun. */
+  async #beginStrange(lock: string, owner: string): Promise<void> {
+    if (this.#strange.size >= MOST_STRANGE) this.#strange.clear()
+    this.#strange.add(owner)
+    await this.#host.locks.begin(lock, owner)
   }
 
   /** Gives up the claim of a job that was not added. */
@@ -198,7 +208,10 @@ export class Apart {
     if (running === null && pending === null && waiting === null) return [null, null, null]
     const lifeOf = (run: SeenRun | null) =>
       run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs)
-    return await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    const [live, ...others] = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    // A run that takes long is one of ours, unless it was seen not to begin.
+    const strange = live?.strange === true && this.#strange.has(live.owner)
+    return [live && { ...live, strange }, ...others]
   }
 
   /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
@@ -242,7 +255,8 @@ export class Apart {
     if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it; what a worker has in hand that knows nothing of locks has begun.
-      if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      if (life?.active && life.strange) await this.#beginStrange(lock, life.owner)
+      else if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
       const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
       const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
       if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
@@ -251,10 +265,12 @@ export class Apart {
     const life = await lives.of(lock, holder.owner, null)
     if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
       if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
-      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
+      return definition.mode === 'untilExpired'
+        ? { ...as, without: holder.owner, replaced: { ...life, strange: false } }
+        : as
     }
     if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
-    return { ...as, without: holder.owner, replaced: life }
+    return { ...as, without: holder.owner, replaced: { ...life, strange: false } }
   }
 
   /** A pending job whose place was taken. */
