@@ -36,6 +36,25 @@ describe('a lapse', () => {
     await bench.solo.jobs.release(trigger, 'intruder')
   })
 
+  test.each(['join', 'rerun', 'replace', 'delay'] as const)(
+    'is not a run of ours that takes long, where lock and job are two steps: %s',
+    async onDuplicate => {
+      const solo = { solo: bench.solo }
+      const queue = bench.queue({ onDuplicate }, solo)
+      const lapsed: unknown[] = []
+      queue.singleton.on('lapsed', event => lapsed.push(event))
+      runs.hold()
+      bench.worker(runs.run, { singleton: solo })
+      const { id } = await queue.add('sync', data(1))
+      await runs.untilStarted(1)
+      await bench.redis.hset(`${bench.prefix}:work:${id}`, 'processedOn', Date.now() - 60_000)
+      for (const value of [2, 3]) await queue.add('sync', data(value))
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect(lapsed).toEqual([])
+    },
+  )
+
   test('is not that the next job takes over the key of one that has just ended', async () => {
     const queue = bench.queue({})
     const lapsed = lapsesOf(bench.worker(runs.run))

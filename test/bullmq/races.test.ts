@@ -1,4 +1,5 @@
-import { Job } from 'bullmq'
+import { Job, Worker } from 'bullmq'
+import type { Soloist } from 'soloist'
 import { SingletonWorker } from 'soloist/bullmq'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
@@ -70,13 +71,80 @@ for (const mode of ['untilExecuted', 'untilExecuting', 'untilAndWhileExecuting']
     haltingWorker(halt, solo)
     await queue.add('sync', data(1))
     await halt.reached
-    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('duplicate')
+    const adding = queue.addUnique('sync', data(2))
+    const lefts = async () =>
+      (await bench.solo.jobs.inspect(Object.keys(await bench.held())[0] as string))?.pending?.notes
+    await until(async () => (await lefts()) === 2)
     halt.open()
+    expect((await adding).outcome.status).toBe('duplicate')
     await runs.untilStarted(1)
     await untilIdle(bench, queue)
     expect(runs.started).toEqual([2])
   })
 }
+
+/** Calls of this method come to a halt: before they are made, or with their answer. */
+function halting(solo: Soloist, method: 'begin' | 'inspect' | 'queue' | 'trigger', when: 'before' | 'after'): Gate {
+  const gate = new Gate()
+  const jobs = solo.jobs as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>
+  const call = (jobs[method] as (...args: unknown[]) => Promise<unknown>).bind(solo.jobs)
+  jobs[method] = async (...args) => {
+    const answer = when === 'after' ? await call(...args) : null
+    gate.reach()
+    await gate.opened
+    return when === 'after' ? answer : await call(...args)
+  }
+  return gate
+}
+
+test('two steps: a job whose place is taken after its grant, and before it begins, is not run', async () => {
+  const [triggering, running] = [bench.client(), bench.client()]
+  const first = bench.queue({ onDuplicate: 'replace' }, { solo: bench.solo })
+  const second = bench.queue({ onDuplicate: 'replace' }, { solo: triggering })
+  runs.hold()
+  bench.worker(runs.run, { singleton: { solo: running } })
+  await first.add('sync', data(1))
+  await runs.untilStarted(1)
+  const claims = halting(running, 'queue', 'before')
+  const { id } = await first.add('sync', data(2))
+  // A worker has seen that it has not got its lock, and is about to claim it.
+  await claims.reached
+  const triggers = halting(triggering, 'trigger', 'before')
+  const adding = second.addUnique('sync', data(3))
+  await triggers.reached
+  const begins = halting(running, 'begin', 'before')
+  runs.letGo()
+  await until(async () => Object.values(await bench.held()).some(owner => owner.endsWith(`:${id}`)))
+  claims.open()
+  await begins.reached
+  triggers.open()
+  expect((await adding).outcome.status).toBe('replaced')
+  begins.open()
+  await untilIdle(bench, first)
+  expect([runs.started, runs.mostAtOnce]).toEqual([[1, 3], 1])
+})
+
+test('two steps: a run that a plain worker ended is known not to have begun, whoever gives its lock up', async () => {
+  const waiting = bench.client()
+  const first = bench.queue({ onDuplicate: 'rerun' }, { solo: waiting })
+  const second = bench.queue({ onDuplicate: 'rerun' }, { solo: bench.solo })
+  const plain = new Worker('work', null, { connection: connectionTo(bench.url), prefix: bench.prefix })
+  bench.closeLater(() => plain.close())
+  await first.add('sync', data(1))
+  const job = await plain.getNextJob('by-hand')
+  const looks = halting(waiting, 'inspect', 'before')
+  const adding = first.addUnique('sync', data(2))
+  await looks.reached
+  await job.moveToCompleted(0, 'by-hand', false)
+  expect((await second.addUnique('sync', data(3))).outcome.status).toBe('started')
+  const next = await plain.getNextJob('by-hand')
+  await next.moveToCompleted(0, 'by-hand', false)
+  looks.open()
+  expect((await adding).job?.id).not.toBe(job.id)
+  bench.worker(runs.run, { singleton: { solo: bench.solo } })
+  await untilIdle(bench, first)
+  expect(runs.started).toEqual([2])
+})
 
 describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
   const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })

@@ -49,7 +49,9 @@ export class SingletonFlowProducer extends FlowProducer {
     // Every job is looked for in its own queue.
     const open = opener(opts, backendFactory, onError)
     this.#lives = new Lives({ qualifiedName: '', queue: null as unknown as MinimalQueue, open })
-    this.#waking = new Waking(solo, this.#lives, (error, id) => singleton.emit('fault', { during: 'wake', error, id }))
+    this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
+      singleton.emit('fault', { during: 'wake', error, id }),
+    )
     const fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
     const fusible = fused === null ? Promise.resolve(false) : fuse(this, fused)
     if (fused !== null) fuseNodes(this, fused)

@@ -123,7 +123,7 @@ export class QueueSide<A> {
       ...{ lives: this.#lives, singleton: this.singleton, definitions: jobs, fused: this.#fused, prefix: this.#prefix },
       ...how,
     })
-    this.#waking = new Waking(solo, this.#lives, (error, id) =>
+    this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
       this.singleton.emit('fault', { during: 'wake', error, id }),
     )
   }

@@ -164,4 +164,21 @@ export function pendingRun(suite: Suite): void {
     await b.begins(second, [[second, 'second']])
     await a.assertHeldBy('lock', first, second, third)
   })
+
+  suite.test('what is left with the pending run later does not reach a run that was granted beside it', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [first, second, adding] = [a.shared('lock', 2), b.shared('lock', 2), a.shared('lock', 2)]
+    const follow = { running: 'follow', pending: 'follow' } as const
+    await a.starts(first, { ...follow, begins: true, note: 'first' })
+    await b.starts(second, { ...follow, begins: true, note: 'second' })
+    await a.meets(adding, { ...follow, note: 'adding' }, first)
+    await b.begins(second, [[second, 'second']])
+    const notes = [
+      [first, 'first'],
+      [adding, 'adding'],
+    ] as const
+    await a.begins(first, notes)
+    await b.give(second)
+    await a.begins(first, notes)
+  })
 }

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '82fd56abca6e3573d478986b9cc799c541ffeb1c',
+    sha1: '5cb03ec943e95a1474fa9cf69344f826165b7d96',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -9,8 +9,10 @@ local terms = ARGV[4] ~= '' and terms_of(ARGV[4]) or nil
 local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
 local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
+local removed = {}
 local function run_of(owner)
 if not owner or owner == '' then return '', '', '', '' end
+if removed[owner] then return unpack(removed[owner]) end
 local job = look_at(owner, terms.key)
 if not job then return owner, '', 'running', '' end
 local age = job.timestamp and digits(math.max(now_ms() - job.timestamp, 0)) or ''
@@ -75,6 +77,7 @@ return call('HEXISTS', job.key, 'parentKey') == 1 or call('EXISTS', job.key .. '
 end
 local function remove_job(owner)
 local job = job_of(owner)
+if job then removed[owner] = { run_of(owner) } end
 if job then bull_remove({ job.key, job.queue .. 'repeat' }, { job.id, 0, job.queue }) end
 end
 local function is_active(job)
@@ -93,9 +96,7 @@ local job = look_at(owner, terms.key)
 if not job then return owner end
 if job.over or job.period and not job.timestamp then
 release(terms, owner)
-elseif is_active(job) and call('GET', terms.key) == owner then
-step(terms, owner, { '*' }, true)
-elseif terms.strategy == 'p' and is_bound(job) and call('GET', terms.key) == owner then
+elseif (is_active(job) or terms.strategy == 'p' and is_bound(job)) and holds(terms, owner) then
 step(terms, owner, { '*' }, true)
 else
 return owner, job
@@ -200,8 +201,6 @@ if queued then remove_job(holder) end
 elseif not is_active(job) and not is_bound(job) then
 without = holder
 remove_job(holder)
-elseif has(terms, 'o') then
-call('HSET', job.key, 'sls', owner)
 end
 end
 if args[5] and waiting and (pending == 'f') and waiting.queue ~= queue then pending = 'w' end
@@ -213,9 +212,15 @@ local seen = {}
 for i = 1, 6 do
 seen[i] = told[(letter == 'q' and 4 or 1) + i]
 end
-local met = seen[3] ~= '' and pending or running
-local displaced = met == 'd' and seen[3] ~= '' and seen[3] or nil
+local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
+if letter == 't' and displaced and holds(terms, displaced) then
+displaced, seen[3] = nil, ''
+end
 if without then seen[1] = without end
+if letter == 'q' and terms.strategy == 'p' and has(terms, 'o') then
+local first = seen[1] ~= '' and look_at(seen[1], terms.key)
+if first and first.started and not first.over then call('HSET', first.key, 'sls', owner) end
+end
 if letter == 't' then return add_claimed('granted', owner, seen, nil, displaced) end
 if letter == 'q' then
 return add_claimed('queued', owner, seen, look_after(told[1] ~= '' and told[1], told[2]), displaced)
@@ -490,7 +495,7 @@ return fetched(bull_body(KEYS, ARGV), keys, { ARGV[1], ARGV[2], ARGV[9] })
 `,
   },
   fetch: {
-    sha1: 'c59bfdfcdc3e7face465c2dd9c46e7c5aab55a39',
+    sha1: 'd0b23d850a544be6d11713f7fb0235130ed75889',
     source: `local MOST_PARKS = 50
 local news = {}
 local waited_for = {}
@@ -526,16 +531,6 @@ if job and with_stranger(job) then return nil, LOOK_AT_STRANGERS_MS end
 if extra[1] ~= '' and not job then return nil, LOOK_AT_OTHERS_MS end
 return nil, left
 end
-local function begin(terms, owner)
-if call('EXISTS', terms.details) == 0 then return nil end
-local letter, notes = step(terms, owner, { '*' }, true)
-if letter ~= 'B' or #notes == 0 then return nil end
-local texts = {}
-for i = 1, #notes, 2 do
-if notes[i] ~= owner then texts[#texts + 1] = notes[i + 1] end
-end
-return #texts > 0 and cjson.encode(texts) or nil
-end
 local function tick(terms, owner)
 local strategy = terms.strategy
 local _, holder = live_holder(terms)
@@ -544,7 +539,8 @@ if terms.limit > 0 then met = live_sharers(terms) >= terms.limit and 'others' or
 if not met or met == owner or strategy == 'd' then return nil end
 if strategy == 'r' then return 'fail', met end
 if strategy == 'j' or strategy == 's' then return 'drop', met end
-local letter, told, granted = step(terms, owner, { '>x,' .. terms.ttl .. ',db,fm,60000,,,' }, true)
+local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
+local letter, told, granted = step(terms, owner, { '>' .. kind .. ',' .. terms.ttl .. ',db,fm,60000,,,' }, true)
 settle(terms, granted)
 if letter == 'm' then return 'drop', told[4] ~= '' and told[4] or met end
 return nil
@@ -607,19 +603,19 @@ end
 elseif waits then
 call('HDEL', queue .. id, 'slw')
 end
-if terms.limit == 0 and (terms.mode ~= 'x' or waits) then notes = begin(terms, owner) end
-end
-if notes then
-if field(fields, 'slm') then
-notes = nil
+if terms.mode == 'x' then
+notes = begin_period(terms, owner, queue .. id)
 else
-add_field(fields, 'slnotes', notes)
+notes = begin(terms, owner)
 end
 end
+notes = notes or field(fields, 'sln')
+if notes and field(fields, 'slm') then notes = nil end
+if notes then add_field(fields, 'slnotes', notes) end
 note_token(queue, id, token)
-if terms.mode == 'q' and alone then
+if terms.mode == 'q' and alone and not notes then
 call('HSET', queue .. id, 'slb', 1)
-if not notes then release(terms, owner) end
+release(terms, owner)
 end
 if stopped then
 add_field(fields, 'slthen', 'replaced')
@@ -682,12 +678,15 @@ return fetched(answer, keys, { queue, ARGV[2], ARGV[8] })
 `,
   },
   folded: {
-    sha1: '2bda874e44ca09466070bcd9e45c8f979bf2ab06',
+    sha1: '6f6d5d942e5417e0863459be931b27fb8c5cbb94',
     source: `local queue, id = ARGV[1], ARGV[2]
 if call('GET', queue .. id .. ':lock') ~= ARGV[3] then return 0 end
 call('HSET', queue .. id, 'data', ARGV[4], 'slm', ARGV[5])
 local terms = terms_in(call('HGET', queue .. id, 'opts'))
-if terms and terms.mode == 'q' then release(terms, owner_of(queue, id, terms)) end
+if terms and terms.mode == 'q' then
+call('HSET', queue .. id, 'slb', 1)
+release(terms, owner_of(queue, id, terms))
+end
 return 1
 `,
   },
@@ -697,7 +696,7 @@ return 1
 `,
   },
   locks: {
-    sha1: '2901cdf69e7b24d917fa6108b6d821adcf73851b',
+    sha1: '6214082648ee30a0ddd91d04a3fd630c2fee9cf0',
     source: `local QUEUE_OWNER = 'bullmq'
 local function step(terms, owner, words, leaves)
 local keys = { '{' .. terms.prefix .. '}:f2', terms.key, terms.queue, terms.details }
@@ -726,6 +725,26 @@ if letter ~= 'a' then return letter, letter == 'g' and reply[1] or reply[3], gra
 end
 end
 local MOST_GONE = 50
+local function holds(terms, owner)
+if call('GET', terms.key) == owner then return true end
+local ends = terms.limit > 0 and tonumber(call('ZSCORE', terms.queue, owner) or nil)
+return ends and ends > now_ms() and ends < 1000000000000000
+end
+local function begin(terms, owner)
+if call('EXISTS', terms.details) == 0 then return nil end
+local letter, notes = step(terms, owner, { '*' }, true)
+if letter ~= 'B' or #notes == 0 then return nil end
+local texts = {}
+for i = 1, #notes, 2 do
+if notes[i] ~= owner then texts[#texts + 1] = notes[i + 1] end
+end
+return #texts > 0 and cjson.encode(texts) or nil
+end
+local function begin_period(terms, owner, job_key)
+local notes = begin(terms, owner)
+if notes then call('HSET', job_key, 'sln', notes) end
+return notes
+end
 local settle
 local function release_one(terms, owner, granted)
 local letter, others, held
@@ -758,6 +777,7 @@ else
 release_one(terms, owner, granted)
 end
 elseif job then
+if job.period then begin_period(terms, owner, job.key) end
 wake(job)
 end
 next = next + 1

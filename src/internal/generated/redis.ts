@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
-    sha1: 'b8ea310f0918873e62e6650a996c0b14ccf18dcf',
+    sha1: '2351d5b87947f701e9bd9a9c23d1f99c4f91738d',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -19,8 +19,9 @@ end
 end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
+local NOTES_OF_A_RUN = 1000000000
 local function runs_of(text)
-local runs, at = { begun = {}, next_note = 0 }, 1
+local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
 string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
@@ -36,7 +37,7 @@ runs.pending = run
 else
 runs.begun[#runs.begun + 1] = run
 end
-runs.next_note = math.max(runs.next_note, run.from + run.count)
+runs.taken[math.floor(run.from / NOTES_OF_A_RUN)] = true
 at = start + length
 end
 return runs
@@ -294,7 +295,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '02380b816af05cb5490385f2e4128d70a5181142',
+    sha1: '659a24b4a5e1e9c64fe8c6fe39c55b009efe3217',
     source: `local call, try = redis.call, redis.pcall
 local guard_ms, guard_note = nil, ''
 if string.byte(ARGV[4]) == 103 then -- 'g'
@@ -591,8 +592,9 @@ end
 if not long[next_long] then return reply() end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
+local NOTES_OF_A_RUN = 1000000000
 local function runs_of(text)
-local runs, at = { begun = {}, next_note = 0 }, 1
+local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
 string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
@@ -608,7 +610,7 @@ runs.pending = run
 else
 runs.begun[#runs.begun + 1] = run
 end
-runs.next_note = math.max(runs.next_note, run.from + run.count)
+runs.taken[math.floor(run.from / NOTES_OF_A_RUN)] = true
 at = start + length
 end
 return runs
@@ -741,7 +743,7 @@ local runs, text = l.runs, ''
 if runs then
 local function add(kind, run)
 local times = digits(run.first or 0) .. ',' .. (run.not_before and digits(run.not_before) or '')
-text = text .. kind .. run.from .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
+text = text .. kind .. digits(run.from) .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
 end
 if runs.pending then add('p', runs.pending) end
 for _, run in ipairs(runs.begun) do
@@ -767,7 +769,7 @@ end
 end
 local function runs_change(l)
 if not l.runs then
-l.runs, l.to_keep = { begun = {}, next_note = 0 }, true
+l.runs, l.to_keep = { begun = {}, taken = {} }, true
 end
 l.runs_changed, l.write_runs = true, write_runs
 return l.runs
@@ -776,15 +778,23 @@ local function count_durable(l, by)
 l.durable = math.max(l.durable + by, 0)
 l.durable_changed, l.write_runs, l.to_keep = true, write_runs, true
 end
+local function first_note(runs)
+local multiple = 0
+while runs.taken[multiple] do
+multiple = multiple + 1
+end
+runs.taken[multiple] = true
+return multiple * NOTES_OF_A_RUN
+end
 local function add_note(l, run, owner, text)
-local number = run.from + run.count
+local number = digits(run.from + run.count)
 local fields = { 'm' .. number, #owner .. ':' .. owner .. text }
 if owner ~= run.owner then
 fields[3], fields[4] = 'n' .. owner, number
 end
 call('HSET', l.details, unpack(fields))
 run.count = run.count + 1
-runs_change(l).next_note = run.from + run.count
+runs_change(l)
 l.detailed = true
 end
 local function notes_with(l, run)
@@ -792,7 +802,7 @@ local notes = {}
 for from = 0, run.count - 1, 500 do
 local fields = {}
 for i = from, math.min(from + 500, run.count) - 1 do
-fields[#fields + 1] = 'm' .. (run.from + i)
+fields[#fields + 1] = 'm' .. digits(run.from + i)
 end
 for _, note in ipairs(call('HMGET', l.details, unpack(fields))) do
 local length, start = string.match(note or '', '^(%d+):()')
@@ -811,19 +821,19 @@ for i = 1, #notes, 2 do
 l.over[#l.over + 1] = 'n' .. notes[i]
 end
 for i = run.from, run.from + run.count - 1 do
-l.over[#l.over + 1] = 'm' .. i
+l.over[#l.over + 1] = 'm' .. digits(i)
 end
 work = work + run.count / 200
 end
 local function become_pending(l, owner, note, first, not_before)
 local runs = runs_change(l)
-runs.pending = { owner = owner, from = runs.next_note, count = 0, first = first, not_before = not_before }
+runs.pending = { owner = owner, from = first_note(runs), count = 0, first = first, not_before = not_before }
 if note then add_note(l, runs.pending, owner, note) end
 end
 local function begin_alone(l, owner, note)
 if not note then return end
 local runs = runs_change(l)
-local run = { owner = owner, from = runs.next_note, count = 0 }
+local run = { owner = owner, from = first_note(runs), count = 0 }
 runs.begun[#runs.begun + 1] = run
 add_note(l, run, owner, note)
 end
@@ -1532,7 +1542,7 @@ return reply()
 `,
   },
   watch: {
-    sha1: 'e3a9802a1dee26856f19531c0128d4bdd5332c33',
+    sha1: 'd95eede363a4eae0ec2a9528d30ab7070f7fd2de',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
@@ -1553,8 +1563,9 @@ end
 end
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
+local NOTES_OF_A_RUN = 1000000000
 local function runs_of(text)
-local runs, at = { begun = {}, next_note = 0 }, 1
+local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
 string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
@@ -1570,7 +1581,7 @@ runs.pending = run
 else
 runs.begun[#runs.begun + 1] = run
 end
-runs.next_note = math.max(runs.next_note, run.from + run.count)
+runs.taken[math.floor(run.from / NOTES_OF_A_RUN)] = true
 at = start + length
 end
 return runs

@@ -5,6 +5,7 @@ import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
+import { neverBegan, releaseNeverBegun } from '../lock/never-begun.js'
 import type { Actions } from './actions.js'
 import type { Trigger } from './trigger.js'
 
@@ -12,6 +13,9 @@ const FIRST_PAUSE_MS = 5
 const LONGEST_PAUSE_MS = 100
 /** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
 const PATIENCE_MS = 30_000
+/** A worker of ours begins a run when it takes a job up, within this time; others note that it has begun some seconds later. */
+const BEGUN_BY_ITSELF_MS = 3_000
+const MOST_STRANGE = 1_000
 const NOBODY = { running: null, pending: null, waiting: null }
 
 /** The trigger is to be made again. */
@@ -37,6 +41,10 @@ export interface ApartHost {
  */
 export class Apart {
   readonly #host: ApartHost
+  /** By owner: whether a run begins that a worker has in hand. */
+  readonly #beginning = new Map<string, Promise<boolean>>()
+  /** Owners whose jobs are run by a worker that knows nothing of locks. */
+  readonly #strange = new Set<string>()
 
   constructor(host: ApartHost) {
     this.#host = host
@@ -56,10 +64,8 @@ export class Apart {
       const look = await this.#once(trigger, strategy, actions, without)
       if (!('over' in look)) {
         const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
-        if (look.course !== 'noted' || look.pending?.strange !== true) return told
-        // What was left with a run that has begun is lost. It is noted that it has, and another run is to follow.
-        const { status } = await this.#host.locks.begin(trigger.lock, look.pending.owner)
-        if (status !== 'begun') return told
+        if (look.course !== 'noted' || (await this.#tellsRun(trigger.lock, look.pending as Life | null))) return told
+        // What was left with that run is lost: another one is to follow.
         trigger = trigger.underFreshId()
         continue
       }
@@ -77,6 +83,49 @@ export class Apart {
       }
       await sleep(pauseMs * (0.5 + Math.random()))
     }
+  }
+
+  /**
+   * Whether a run begins that a note was left with. One of our workers begins it as soon as it has the job in hand. A job that a
+   * worker has in hand which knows nothing of locks is noted to have begun without.
+   */
+  async #tellsRun(lock: string, run: Life | null): Promise<boolean> {
+    if (run === null || !run.active) return true
+    let beginning = this.#beginning.get(run.owner)
+    if (beginning === undefined) {
+      beginning = this.#begins(lock, run).finally(() => this.#beginning.delete(run.owner))
+      this.#beginning.set(run.owner, beginning)
+    }
+    return await beginning
+  }
+
+  async #begins(lock: string, { owner }: Life): Promise<boolean> {
+    const { locks, lives } = this.#host
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const life = await lives.of(lock, owner, null)
+      const state = await locks.inspect(lock)
+      const takenAtMs = life.job?.processedOn ?? 0
+      if (state?.pending?.owner !== owner) {
+        if (await neverBegan(locks, lock, owner)) return false
+        // After so long it was rather another trigger that noted it to have begun.
+        return life.over || Date.now() - takenAtMs < BEGUN_BY_ITSELF_MS
+      }
+      // It has ended, and never begun.
+      if (life.over) return false
+      if (!life.active) return true
+      if (life.strange) {
+        await this.#beginStrange(lock, owner)
+        return false
+      }
+      await sleep(pauseMs * (0.5 + Math.random()))
+    }
+  }
+
+  /** A worker that knows nothing of locks runs the job: its run is noted to have begun. */
+  async #beginStrange(lock: string, owner: string): Promise<void> {
+    if (this.#strange.size >= MOST_STRANGE) this.#strange.clear()
+    this.#strange.add(owner)
+    await this.#host.locks.begin(lock, owner)
   }
 
   /** Gives up the claim of a job that was not added. */
@@ -111,8 +160,10 @@ export class Apart {
     const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
-      await this.#displaced(pending, before.pending === 'displace')
-      return { course: 'granted', id: jobId, ...seen, recovered: false }
+      // With a limit there may have been room beside it.
+      const displaced = definition.limit !== null && !told.pending ? null : pending
+      await this.#displaced(displaced, before.pending === 'displace')
+      return { course: 'granted', id: jobId, ...seen, pending: displaced, recovered: false }
     }
     for (const life of [running, pending]) {
       if (life?.over !== true) continue
@@ -123,6 +174,13 @@ export class Apart {
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
+      if (life === pending && life.job !== null) {
+        // It has ended. With a worker of ours it had begun before, with what was left with it.
+        const unbegun = (await locks.inspect(lock))?.pending?.owner === life.owner
+        if (unbegun) await releaseNeverBegun(locks, lock, life.owner)
+        const noted = told.status === 'met' && told.noted === life.owner
+        if (noted && !unbegun && !(await neverBegan(locks, lock, life.owner))) break
+      }
       return { over: life.owner, gone: life.job === null }
     }
     if (told.status === 'busy') {
@@ -150,7 +208,10 @@ export class Apart {
     if (running === null && pending === null && waiting === null) return [null, null, null]
     const lifeOf = (run: SeenRun | null) =>
       run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs)
-    return await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    const [live, ...others] = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    // A run that takes long is one of ours, unless it was seen not to begin.
+    const strange = live?.strange === true && this.#strange.has(live.owner)
+    return [live && { ...live, strange }, ...others]
   }
 
   /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
@@ -190,19 +251,26 @@ export class Apart {
     if (strategy !== 'replace') return as
     const state = await locks.inspect(lock)
     const [holder] = state?.holders ?? []
-    if (holder === undefined || holder.owner === owner || holder.owner === state?.pending?.owner) {
+    const isPending = state?.pending != null && holder?.owner === state.pending.owner
+    if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it; what a worker has in hand that knows nothing of locks has begun.
-      if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      if (life?.active && life.strange) await this.#beginStrange(lock, life.owner)
+      else if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
+      const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
+      if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
       return as
     }
     const life = await lives.of(lock, holder.owner, null)
     if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
       if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
-      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
+      return definition.mode === 'untilExpired'
+        ? { ...as, without: holder.owner, replaced: { ...life, strange: false } }
+        : as
     }
     if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
-    return { ...as, without: holder.owner, replaced: life }
+    return { ...as, without: holder.owner, replaced: { ...life, strange: false } }
   }
 
   /** A pending job whose place was taken. */

@@ -54,7 +54,9 @@ export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer
     return { outcome: tell('duplicate', id, met), of: strategy === 'skip' ? '' : of, strange: null }
   }
   if (course === 'granted') {
-    const taken = strategy === 'replace' ? (seen.pending ?? seen.running) : null
+    // With a limit it is beside those that run.
+    const running = trigger.definition.limit === null ? seen.running : null
+    const taken = strategy === 'replace' ? (seen.pending ?? running) : null
     if (taken !== null) return { outcome: tell('replaced', id, taken), of: null, strange }
     return { outcome: tell(recovered ? 'recovered' : 'started', id, null), of: null, strange }
   }

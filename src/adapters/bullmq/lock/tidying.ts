@@ -2,6 +2,7 @@ import type { JobLocks } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
 import type { Lives } from './lives.js'
+import { releaseNeverBegun } from './never-begun.js'
 
 /** How often the locks are looked at that a worker was seen to have which knows nothing of locks, and for how long. */
 const LOOK_MS = 1_000
@@ -102,8 +103,15 @@ export class Tidying {
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await lives.of(lock, owner, ageMs)
-        if (!life.over || (life.job === null && (ageMs ?? graceMs) < graceMs)) live = true
-        else if (await locks.release(lock, owner)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
+        if (!life.over || (life.job === null && (ageMs ?? graceMs) < graceMs)) {
+          live = true
+          continue
+        }
+        // Who is granted it by that is looked at the next time.
+        live ||= (state?.waiting ?? 0) > 0
+        const unbegun = state?.pending?.owner === owner
+        const held = await (unbegun ? releaseNeverBegun(locks, lock, owner) : locks.release(lock, owner))
+        if (held) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
       }
       if (!live || untilMs < nowMs) this.#noticed.delete(lock)
     }

@@ -1,10 +1,11 @@
 import { DelayedError, type Job, type Worker } from 'bullmq'
-import type { JobLocks } from '../../../index.js'
+import type { JobLocks, Note } from '../../../index.js'
 import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
 import type { Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
 import type { Terms } from '../lock/terms.js'
+import { toFold } from './folding.js'
 import { PARKED_MS, wake } from './waking.js'
 
 /** For how long a job is put back whose locks' store does not answer. */
@@ -108,9 +109,15 @@ export class ApartRuns {
     const { locks } = this.#host
     const owner = this.#ownerOf(job, terms)
     const free: Taken = { fence: fenceOf(Date.now() * 1000, job), notes: [], instead: null, by: '' }
+    const told = (notes: readonly Note[]) => toFold(job, owner, notes)
     const overlaps = mode === 'untilExecuting' && job.attemptsStarted > 1
-    if (overlaps) return free
-    if (mode === 'untilExpired' && flags.tick !== true) {
+    const ofPeriod = mode === 'untilExpired' && flags.tick !== true
+    if (overlaps || ofPeriod) {
+      // An attempt before may have ended before it had its data; and who waited for a period may have it.
+      const begun = await locks.begin(lock, owner)
+      if (begun.status === 'displaced') return { fence: null, notes: [], instead: 'replaced', by: begun.by }
+      if (begun.status === 'begun') return { ...free, notes: told(begun.notes) }
+      if (overlaps) return free
       const state = await locks.inspect(lock)
       if (state?.waiters.every(waiter => waiter.owner !== owner) !== false) return free
     }
@@ -121,11 +128,12 @@ export class ApartRuns {
     let begun = await locks.begin(lock, owner)
     for (;;) {
       if (begun.status === 'displaced') return { fence: null, notes: [], instead: 'replaced', by: begun.by }
-      const told = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
-      if (told.status === 'granted') {
+      const asked = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
+      if (asked.status === 'granted') {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
-        const notes = begun.status === 'begun' ? begun.notes.filter(note => note.owner !== owner) : []
-        return { fence: fenceOf(told.fence, job), notes: notes.map(({ text }) => text), instead: null, by: '' }
+        // Until then another may have taken its place.
+        if (begun.status !== 'begun') continue
+        return { fence: fenceOf(asked.fence, job), notes: told(begun.notes), instead: null, by: '' }
       }
       // Another trigger may have taken its place since it was looked at first: then this made a new one.
       if (flags.inLine === true) {
@@ -133,7 +141,7 @@ export class ApartRuns {
         if (begun.status === 'displaced') await locks.release(lock, owner)
         if (begun.status !== 'lost') continue
       }
-      const { holder, retryAfterMs } = told
+      const { holder, retryAfterMs } = asked
       if (mode === 'untilExpired') return retryAfterMs ?? LOOK_AT_OTHERS_MS
       if (holder === null) return retryAfterMs
       const life = await this.#host.lives.of(lock, holder, null)

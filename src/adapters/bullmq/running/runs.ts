@@ -1,13 +1,13 @@
 import { DelayedError, type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
 import { SoloistError } from '../../../index.js'
 import { monotonicMs } from '../../../internal/real-time.js'
-import { merged } from '../adding/trigger.js'
 import type { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import type { Singleton, SingletonEvents } from '../lock/events.js'
 import { jobNameOf, type Terms } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import type { ApartRuns } from './apart.js'
+import { folded } from './folding.js'
 import { Run } from './run.js'
 import { Stops } from './stops.js'
 
@@ -165,20 +165,7 @@ export class Runs {
    */
   async #fold(job: Job, terms: Terms, token: string, notes: readonly string[], byScript: boolean): Promise<void> {
     if (notes.length > 0) {
-      const definition = this.#host.definitions.get(job.name)
-      const newer = notes.map(text => JSON.parse(text) as unknown)
-      let data: unknown = newer.at(-1)
-      if (byScript || definition?.merge != null) {
-        if (definition?.merge == null) {
-          throw new SoloistError(
-            'INVALID_ARGUMENT',
-            `the worker of ${this.#host.qualifiedName} needs the option merge of job ${JSON.stringify(job.name)}: singleton.jobs`,
-          )
-        }
-        const { qualifiedName } = this.#host
-        data = job.data
-        for (const one of newer) data = merged(definition, qualifiedName, terms.lock, data, one)
-      }
+      const data = folded(job, terms.lock, this.#host.definitions.get(job.name), notes, byScript)
       if (byScript) {
         const args = [`${this.#host.qualifiedName}:${job.id}`, `${this.#host.qualifiedName}:`, job.id, token]
         const done = await this.#host.fused?.own('folded', [...args, JSON.stringify(data ?? {}), notes.length])

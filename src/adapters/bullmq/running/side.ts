@@ -4,6 +4,7 @@ import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import { Singleton } from '../lock/events.js'
 import { Lives } from '../lock/lives.js'
+import { releaseNeverBegun } from '../lock/never-begun.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
 import { Tidying } from '../lock/tidying.js'
@@ -59,7 +60,9 @@ export class WorkerSide {
     const { qualifiedName } = worker
     const queue = worker as unknown as MinimalQueue
     this.#lives = new Lives({ qualifiedName, queue, open: opener(worker.opts, backendFactory, onError) })
-    this.#waking = new Waking(solo, this.#lives, (error, id) => singleton.emit('fault', { during: 'wake', error, id }))
+    this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
+      singleton.emit('fault', { during: 'wake', error, id }),
+    )
     const action = ({ snooze: 'waits', fail: 'fails', drop: 'dropped' } as const)[onLapsed]
     const lapsed = (id: string, lock: string, ended = false): void => {
       const name = jobNameOf({ lock })
@@ -176,7 +179,9 @@ export class WorkerSide {
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
-        if (life.over && (life.job !== null || (ageMs ?? 0) > this.#sweepMs)) await jobs.release(terms.lock, owner)
+        if (!life.over || (life.job === null && (ageMs ?? 0) <= this.#sweepMs)) continue
+        if (state?.pending?.owner === owner) await releaseNeverBegun(jobs, terms.lock, owner)
+        else await jobs.release(terms.lock, owner)
       }
     }
   }

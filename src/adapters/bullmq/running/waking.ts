@@ -1,7 +1,10 @@
 import type { Job } from 'bullmq'
-import type { ClaimId, Soloist } from '../../../index.js'
+import type { ClaimId, JobLocks, Note, Soloist } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import { jobNameOf } from '../lock/terms.js'
+import type { Definition } from '../options/definition.js'
+import { folded, toFold } from './folding.js'
 
 /** For how long a job that waits for its lock is delayed: it is woken. */
 export const PARKED_MS: number = 365 * 24 * 60 * 60 * 1000
@@ -12,14 +15,23 @@ const hearing = new WeakMap<Soloist, Set<Waking>>()
 /** Wakes the jobs that were granted their locks by steps of this client. */
 export class Waking {
   readonly #lives: Lives
+  readonly #locks: JobLocks
+  readonly #definitions: ReadonlyMap<string, Definition>
   readonly #hearing: Set<Waking>
   readonly #onFault: (error: unknown, jobId: string) => void
   readonly #stop: () => void
   /** By lock: those of one are woken in their order. */
   readonly #underWay = new Map<string, Promise<void>>()
 
-  constructor(solo: Soloist, lives: Lives, onFault: (error: unknown, jobId: string) => void) {
+  constructor(
+    solo: Soloist,
+    lives: Lives,
+    definitions: ReadonlyMap<string, Definition>,
+    onFault: (error: unknown, jobId: string) => void,
+  ) {
     this.#lives = lives
+    this.#locks = solo.jobs
+    this.#definitions = definitions
     this.#onFault = onFault
     this.#hearing = hearing.get(solo) ?? new Set()
     hearing.set(solo, this.#hearing.add(this))
@@ -38,9 +50,12 @@ export class Waking {
     if (parsed === null) return
     const all = [...this.#hearing]
     if ((all.find(waking => waking.#lives.queue === parsed.queue) ?? all[0]) !== this) return
+    // At once: the period may be over before a worker takes the job up.
+    const notes = parsed.period ? this.#beginPeriod(name, owner) : null
     const waking = (this.#underWay.get(name) ?? Promise.resolve()).then(async () => {
       try {
         const job = await this.#lives.find(parsed)
+        if (job !== null && notes !== null) await this.#fold(job, name, owner, await notes)
         if (job !== null) await wake(job)
       } catch (error) {
         // A sweep finds it.
@@ -49,6 +64,32 @@ export class Waking {
       if (this.#underWay.get(name) === waking) this.#underWay.delete(name)
     })
     this.#underWay.set(name, waking)
+  }
+
+  /** @returns what was left with the run that was granted its period */
+  async #beginPeriod(lock: string, owner: string): Promise<readonly Note[]> {
+    const { strategy } = this.#definitions.get(jobNameOf({ lock })) ?? { strategy: null }
+    // Where it is not known here, the worker does that.
+    if (strategy !== 'rerun' && typeof strategy !== 'function') return []
+    try {
+      const begun = await this.#locks.begin(lock, owner)
+      return begun.status === 'begun' ? begun.notes : []
+    } catch (error) {
+      this.#onFault(error, owner)
+      return []
+    }
+  }
+
+  /** What was left with it becomes its data. */
+  async #fold(job: Job, lock: string, owner: string, notes: readonly Note[]): Promise<void> {
+    const more = toFold(job, owner, notes)
+    if (more.length === 0 || job.finishedOn || (await job.isActive())) return
+    try {
+      await job.updateData(folded(job, lock, this.#definitions.get(job.name), more, false))
+    } catch (error) {
+      // The worker tries again, and tells why its attempt fails.
+      this.#onFault(error, job.id as string)
+    }
   }
 }
 

@@ -4,10 +4,13 @@
 local FIRST_TICKET = 1e15 -- in the queue, what is below is the end of a shared lease
 local FOREVER = 9e14
 
--- The runs that field p tells of: the pending one, and those that have begun and were told something; and the number of the
--- next note.
+-- The notes of a run have numbers from a multiple of this on: no two runs have the same. So each may get more while it is there.
+local NOTES_OF_A_RUN = 1000000000
+
+-- The runs that field p tells of: the pending one, and those that have begun and were told something; and which multiples are
+-- taken, those of runs that ended in this step too.
 local function runs_of(text)
-  local runs, at = { begun = {}, next_note = 0 }, 1
+  local runs, at = { begun = {}, taken = {} }, 1
   while at <= #text do
     local kind, from, count, first, not_before, length, start =
       string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
@@ -23,7 +26,7 @@ local function runs_of(text)
     else
       runs.begun[#runs.begun + 1] = run
     end
-    runs.next_note = math.max(runs.next_note, run.from + run.count)
+    runs.taken[math.floor(run.from / NOTES_OF_A_RUN)] = true
     at = start + length
   end
   return runs

@@ -7,7 +7,7 @@ local function write_runs(l)
   if runs then
     local function add(kind, run)
       local times = digits(run.first or 0) .. ',' .. (run.not_before and digits(run.not_before) or '')
-      text = text .. kind .. run.from .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
+      text = text .. kind .. digits(run.from) .. ',' .. run.count .. ',' .. times .. ',' .. #run.owner .. ':' .. run.owner
     end
     if runs.pending then add('p', runs.pending) end
     for _, run in ipairs(runs.begun) do
@@ -34,7 +34,7 @@ end
 
 local function runs_change(l)
   if not l.runs then
-    l.runs, l.to_keep = { begun = {}, next_note = 0 }, true
+    l.runs, l.to_keep = { begun = {}, taken = {} }, true
   end
   l.runs_changed, l.write_runs = true, write_runs
   return l.runs
@@ -46,15 +46,25 @@ local function count_durable(l, by)
   l.durable_changed, l.write_runs, l.to_keep = true, write_runs, true
 end
 
+-- The number of the first note of a run that is new.
+local function first_note(runs)
+  local multiple = 0
+  while runs.taken[multiple] do
+    multiple = multiple + 1
+  end
+  runs.taken[multiple] = true
+  return multiple * NOTES_OF_A_RUN
+end
+
 local function add_note(l, run, owner, text)
-  local number = run.from + run.count
+  local number = digits(run.from + run.count)
   local fields = { 'm' .. number, #owner .. ':' .. owner .. text }
   if owner ~= run.owner then
     fields[3], fields[4] = 'n' .. owner, number
   end
   call('HSET', l.details, unpack(fields))
   run.count = run.count + 1
-  runs_change(l).next_note = run.from + run.count
+  runs_change(l)
   l.detailed = true
 end
 
@@ -64,7 +74,7 @@ local function notes_with(l, run)
   for from = 0, run.count - 1, 500 do
     local fields = {}
     for i = from, math.min(from + 500, run.count) - 1 do
-      fields[#fields + 1] = 'm' .. (run.from + i)
+      fields[#fields + 1] = 'm' .. digits(run.from + i)
     end
     for _, note in ipairs(call('HMGET', l.details, unpack(fields))) do
       local length, start = string.match(note or '', '^(%d+):()')
@@ -84,7 +94,7 @@ local function drop_notes(l, run)
     l.over[#l.over + 1] = 'n' .. notes[i]
   end
   for i = run.from, run.from + run.count - 1 do
-    l.over[#l.over + 1] = 'm' .. i
+    l.over[#l.over + 1] = 'm' .. digits(i)
   end
   work = work + run.count / 200
 end
@@ -92,7 +102,7 @@ end
 -- A claim becomes the pending run, with its note, which may be nil.
 local function become_pending(l, owner, note, first, not_before)
   local runs = runs_change(l)
-  runs.pending = { owner = owner, from = runs.next_note, count = 0, first = first, not_before = not_before }
+  runs.pending = { owner = owner, from = first_note(runs), count = 0, first = first, not_before = not_before }
   if note then add_note(l, runs.pending, owner, note) end
 end
 
@@ -100,7 +110,7 @@ end
 local function begin_alone(l, owner, note)
   if not note then return end
   local runs = runs_change(l)
-  local run = { owner = owner, from = runs.next_note, count = 0 }
+  local run = { owner = owner, from = first_note(runs), count = 0 }
   runs.begun[#runs.begun + 1] = run
   add_note(l, run, owner, note)
 end

@@ -21,8 +21,12 @@ local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
 local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
 
+-- What was seen of jobs that this call removed.
+local removed = {}
+
 local function run_of(owner)
   if not owner or owner == '' then return '', '', '', '' end
+  if removed[owner] then return unpack(removed[owner]) end
   local job = look_at(owner, terms.key)
   if not job then return owner, '', 'running', '' end
   local age = job.timestamp and digits(math.max(now_ms() - job.timestamp, 0)) or ''
@@ -100,6 +104,7 @@ end
 
 local function remove_job(owner)
   local job = job_of(owner)
+  if job then removed[owner] = { run_of(owner) } end
   if job then bull_remove({ job.key, job.queue .. 'repeat' }, { job.id, 0, job.queue }) end
 end
 
@@ -122,9 +127,7 @@ local function live_pending()
     if not job then return owner end
     if job.over or job.period and not job.timestamp then
       release(terms, owner)
-    elseif is_active(job) and call('GET', terms.key) == owner then
-      step(terms, owner, { '*' }, true)
-    elseif terms.strategy == 'p' and is_bound(job) and call('GET', terms.key) == owner then
+    elseif (is_active(job) or terms.strategy == 'p' and is_bound(job)) and holds(terms, owner) then
       step(terms, owner, { '*' }, true)
     else
       return owner, job
@@ -251,8 +254,6 @@ local function decide()
       -- Between two attempts.
       without = holder
       remove_job(holder)
-    elseif has(terms, 'o') then
-      call('HSET', job.key, 'sls', owner)
     end
   end
   if args[5] and waiting and (pending == 'f') and waiting.queue ~= queue then pending = 'w' end
@@ -265,9 +266,16 @@ local function decide()
   for i = 1, 6 do
     seen[i] = told[(letter == 'q' and 4 or 1) + i]
   end
-  local met = seen[3] ~= '' and pending or running
-  local displaced = met == 'd' and seen[3] ~= '' and seen[3] or nil
+  local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
+  if letter == 't' and displaced and holds(terms, displaced) then
+    -- There was room for both.
+    displaced, seen[3] = nil, ''
+  end
   if without then seen[1] = without end
+  if letter == 'q' and terms.strategy == 'p' and has(terms, 'o') then
+    local first = seen[1] ~= '' and look_at(seen[1], terms.key)
+    if first and first.started and not first.over then call('HSET', first.key, 'sls', owner) end
+  end
   if letter == 't' then return add_claimed('granted', owner, seen, nil, displaced) end
   if letter == 'q' then
     return add_claimed('queued', owner, seen, look_after(told[1] ~= '' and told[1], told[2]), displaced)

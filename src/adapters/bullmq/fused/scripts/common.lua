@@ -5,6 +5,7 @@
 --   slw  it waits for its lock, in `delayed`, far away; the ms before which its own delay does not let it start, or 0
 --   slt  the token with which it was taken up last by a worker of ours whose tokens do not begin with 'soloist-'
 --   slb  it has begun, and gave its lock up with that (`untilExecuting`)
+--   sln  the notes that were left with it, as a JSON list, once it had its period
 --   slm  how many notes its data holds already
 --   sls  the owner that wants it to stop
 --   sla  by which call it was added, where its id is its caller's

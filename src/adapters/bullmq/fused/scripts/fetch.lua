@@ -49,19 +49,6 @@ local function claim(terms, owner)
   return nil, left
 end
 
--- The notes that were left with a job, as a JSON list; nil when there are none.
-local function begin(terms, owner)
-  if call('EXISTS', terms.details) == 0 then return nil end
-  local letter, notes = step(terms, owner, { '*' }, true)
-  if letter ~= 'B' or #notes == 0 then return nil end
-  local texts = {}
-  for i = 1, #notes, 2 do
-    -- What it was added with is its data.
-    if notes[i] ~= owner then texts[#texts + 1] = notes[i + 1] end
-  end
-  return #texts > 0 and cjson.encode(texts) or nil
-end
-
 -- A job that a scheduler made. Answers what becomes of it where it meets a live one, and by whom.
 local function tick(terms, owner)
   local strategy = terms.strategy
@@ -72,7 +59,8 @@ local function tick(terms, owner)
   if strategy == 'r' then return 'fail', met end
   if strategy == 'j' or strategy == 's' then return 'drop', met end
   -- One follows, and no more.
-  local letter, told, granted = step(terms, owner, { '>x,' .. terms.ttl .. ',db,fm,60000,,,' }, true)
+  local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
+  local letter, told, granted = step(terms, owner, { '>' .. kind .. ',' .. terms.ttl .. ',db,fm,60000,,,' }, true)
   settle(terms, granted)
   if letter == 'm' then return 'drop', told[4] ~= '' and told[4] or met end
   return nil
@@ -140,19 +128,20 @@ local function start(fields, id, queue, token, ahead)
     elseif waits then
       call('HDEL', queue .. id, 'slw')
     end
-    if terms.limit == 0 and (terms.mode ~= 'x' or waits) then notes = begin(terms, owner) end
-  end
-  if notes then
-    if field(fields, 'slm') then
-      notes = nil
+    if terms.mode == 'x' then
+      notes = begin_period(terms, owner, queue .. id)
     else
-      add_field(fields, 'slnotes', notes)
+      notes = begin(terms, owner)
     end
   end
+  notes = notes or field(fields, 'sln')
+  -- Its data holds them already.
+  if notes and field(fields, 'slm') then notes = nil end
+  if notes then add_field(fields, 'slnotes', notes) end
   note_token(queue, id, token)
-  if terms.mode == 'q' and alone then
+  if terms.mode == 'q' and alone and not notes then
     call('HSET', queue .. id, 'slb', 1)
-    if not notes then release(terms, owner) end
+    release(terms, owner)
   end
   if stopped then
     add_field(fields, 'slthen', 'replaced')

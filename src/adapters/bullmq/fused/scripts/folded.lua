@@ -7,5 +7,8 @@ local queue, id = ARGV[1], ARGV[2]
 if call('GET', queue .. id .. ':lock') ~= ARGV[3] then return 0 end
 call('HSET', queue .. id, 'data', ARGV[4], 'slm', ARGV[5])
 local terms = terms_in(call('HGET', queue .. id, 'opts'))
-if terms and terms.mode == 'q' then release(terms, owner_of(queue, id, terms)) end
+if terms and terms.mode == 'q' then
+  call('HSET', queue .. id, 'slb', 1)
+  release(terms, owner_of(queue, id, terms))
+end
 return 1

@@ -35,6 +35,33 @@ end
 -- How many that are gone one call passes over. The sweep goes on.
 local MOST_GONE = 50
 
+-- Whether the owner has the lock, alone or with others.
+local function holds(terms, owner)
+  if call('GET', terms.key) == owner then return true end
+  local ends = terms.limit > 0 and tonumber(call('ZSCORE', terms.queue, owner) or nil)
+  return ends and ends > now_ms() and ends < 1000000000000000
+end
+
+-- Begins the run of who has the lock. Answers the notes that were left with it, as a JSON list; nil when there are none.
+local function begin(terms, owner)
+  if call('EXISTS', terms.details) == 0 then return nil end
+  local letter, notes = step(terms, owner, { '*' }, true)
+  if letter ~= 'B' or #notes == 0 then return nil end
+  local texts = {}
+  for i = 1, #notes, 2 do
+    -- What it was added with is its data.
+    if notes[i] ~= owner then texts[#texts + 1] = notes[i + 1] end
+  end
+  return #texts > 0 and cjson.encode(texts) or nil
+end
+
+-- Begins the run of who has a period. That may be over before a worker takes the job up, so the notes go to the job.
+local function begin_period(terms, owner, job_key)
+  local notes = begin(terms, owner)
+  if notes then call('HSET', job_key, 'sln', notes) end
+  return notes
+end
+
 -- Gives up a claim, and whatever that grants to jobs that are gone; wakes the others. Answers whether the owner held the lock.
 local settle
 local function release_one(terms, owner, granted)
@@ -72,6 +99,7 @@ settle = function(terms, granted)
         release_one(terms, owner, granted)
       end
     elseif job then
+      if job.period then begin_period(terms, owner, job.key) end
       wake(job)
     end
     next = next + 1

@@ -1,0 +1,189 @@
+import { type Job, Worker } from 'bullmq'
+import { describe, expect, test } from 'vitest'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+
+// What triggers leave with a run for `merge`: whatever becomes of that run, it is in one run that starts after it.
+
+let bench: Bench
+let runs: Recorder
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
+})
+
+interface Listed extends Data {
+  readonly values: readonly number[]
+}
+const listed = (value: number) => ({ key: 1, value, values: [value] }) as Data
+const merge = (a: Data, b: Data) => ({ ...b, values: [...(a as Listed).values, ...(b as Listed).values] })
+const valuesOf = (of: Data) => (of as Listed).values
+const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
+const rerun = { onDuplicate: 'rerun', merge } as const
+const jobs = { sync: { uniqueOn: ['key'], ...rerun } } as never
+
+describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
+  const singleton = () => ({ ...solo(), jobs })
+
+  test.each(['untilExecuted', 'untilExecuting', 'whileExecuting', 'untilAndWhileExecuting'] as const)(
+    '%s: the second attempt has the data of the first',
+    async mode => {
+      const queue = bench.queue({ mode, ...rerun }, solo())
+      await queue.add('sync', listed(0), { attempts: 3 })
+      for (const value of [1, 2]) await queue.add('sync', listed(value), { attempts: 3 })
+      const seen: string[] = []
+      bench.worker(
+        async job => {
+          seen.push(`${job.attemptsMade}: ${valuesOf(job.data)}`)
+          if (job.attemptsMade < 2) throw new Error('as it should')
+          return 0
+        },
+        { singleton: singleton() },
+      )
+      await untilIdle(bench, queue)
+      const each = (values: string) => numbers(3).map(attempt => `${attempt}: ${values}`)
+      expect(seen.toSorted()).toEqual(
+        (mode === 'whileExecuting' ? ['0', '1', '2'].flatMap(each) : each('0,1,2')).toSorted(),
+      )
+    },
+  )
+
+  test('the second attempt has what the first made of its data', async () => {
+    const queue = bench.queue(rerun, solo())
+    await queue.add('sync', listed(0), { attempts: 2 })
+    await queue.add('sync', listed(1))
+    const seen: (readonly number[])[] = []
+    bench.worker(
+      async job => {
+        seen.push(valuesOf(job.data))
+        if (job.attemptsMade > 0) return 0
+        await job.updateData({ ...job.data, values: [7] } as Data)
+        throw new Error('as it should')
+      },
+      { singleton: singleton() },
+    )
+    await untilIdle(bench, queue)
+    expect(seen).toEqual([[0, 1], [7]])
+  })
+
+  test.each([0, 1])(
+    'untilExpired: what comes after the period while the follow-up waits is in that, %i',
+    async late => {
+      const queue = bench.queue({ mode: 'untilExpired', expiryMs: 200, ...rerun }, solo())
+      const over = async () => until(async () => Object.keys(await bench.held()).length === 0)
+      const seen: (readonly number[])[] = []
+      for (const value of [0, 1]) await queue.add('sync', listed(value))
+      await over()
+      for (const value of [2, 3]) await queue.add('sync', listed(value))
+      // The period of the follow-up may be over, too, before anybody takes it up.
+      if (late) await over()
+      bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
+      await untilIdle(bench, queue)
+      expect(seen.flat().toSorted()).toEqual([0, 1, 2, 3])
+      expect(seen).toContainEqual([0])
+    },
+  )
+
+  test('untilExpired: a thousand in one tick after the period, while the follow-up waits, are each in one run', async () => {
+    const queue = bench.queue({ mode: 'untilExpired', expiryMs: 1_000, ...rerun }, solo())
+    for (const value of [0, 1]) await queue.add('sync', listed(value))
+    await until(async () => Object.keys(await bench.held()).length === 0)
+    await Promise.all(numbers(1_000, 2).map(value => queue.add('sync', listed(value))))
+    const seen: (readonly number[])[] = []
+    bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
+    await untilIdle(bench, queue)
+    expect(seen.flat().toSorted((a, b) => a - b)).toEqual(numbers(1_002))
+    expect(seen.length).toBeLessThan(10)
+  })
+
+  test('a thousand in one tick: the second attempt has them all, once', async () => {
+    const queue = bench.queue(rerun, solo())
+    await queue.add('sync', listed(0), { attempts: 2 })
+    await Promise.all(numbers(1_000, 1).map(value => queue.add('sync', listed(value))))
+    const seen: (readonly number[])[] = []
+    bench.worker(
+      async job => {
+        seen.push(valuesOf(job.data))
+        if (job.attemptsMade === 0) throw new Error('as it should')
+        return 0
+      },
+      { singleton: singleton() },
+    )
+    await untilIdle(bench, queue)
+    expect(seen.length).toBe(2)
+    for (const values of seen) expect(values.toSorted((a, b) => a - b)).toEqual(numbers(1_001))
+  })
+
+  test('a worker that knows nothing of locks: what is triggered during its run is run after it', async () => {
+    const queue = bench.queue(rerun, solo())
+    const lapses: unknown[] = []
+    queue.singleton.on('lapsed', ({ id, action }) => lapses.push(`${action} ${id}`))
+    let letGo = () => {}
+    const gate = new Promise<void>(resolve => {
+      letGo = resolve
+    })
+    const taken: Job[] = []
+    const plain = new Worker(
+      'work',
+      async job => {
+        taken.push(job)
+        await gate
+      },
+      { connection: connectionTo(bench.url), prefix: bench.prefix },
+    )
+    const { id } = await queue.add('sync', listed(0))
+    await until(() => taken.length === 1)
+    const added = await Promise.all(numbers(1_000, 1).map(value => queue.addUnique('sync', listed(value))))
+    expect(lapses).toContain(`runs ${id}`)
+    const statuses = new Set(added.map(({ outcome }) => outcome.status))
+    expect([...statuses].filter(status => status !== 'deferred' && status !== 'duplicate')).toEqual([])
+    expect(new Set(added.map(({ job }) => job?.id)).has(id)).toBe(false)
+    // It takes up no other.
+    const closed = plain.close()
+    letGo()
+    await closed
+    const seen: (readonly number[])[] = []
+    bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
+    await untilIdle(bench, queue)
+    expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(1_000, 1)])
+  })
+
+  test('by hand: what is triggered between getNextJob and moveToCompleted is run after it', async () => {
+    const queue = bench.queue(rerun, solo())
+    const plain = new Worker('work', null, { connection: connectionTo(bench.url), prefix: bench.prefix })
+    bench.closeLater(() => plain.close())
+    await queue.add('sync', listed(0))
+    const job = await plain.getNextJob('by-hand')
+    const adding = Promise.all(numbers(3, 1).map(value => queue.addUnique('sync', listed(value))))
+    // Where lock and job are two steps it is not known yet whether this run begins.
+    if (steps === 'one step') await adding
+    await job?.moveToCompleted(0, 'by-hand', false)
+    await adding
+    const seen: (readonly number[])[] = []
+    bench.worker(async next => seen.push(valuesOf(next.data)), { singleton: singleton() })
+    await untilIdle(bench, queue)
+    expect(seen.flat().toSorted()).toEqual([1, 2, 3])
+  })
+})
+
+test('a run that fails before it has its data has it at the next attempt, also where its lock is given up then', async () => {
+  const queue = bench.queue({ mode: 'untilExecuting', ...rerun })
+  let fails = true
+  const failing = (a: Data, b: Data) => {
+    if (fails) throw new TypeError('as it should')
+    return merge(a, b)
+  }
+  await queue.add('sync', listed(0), { attempts: 2 })
+  await queue.add('sync', listed(1))
+  const seen: (readonly number[])[] = []
+  const worker = bench.worker(async job => seen.push(valuesOf(job.data)), {
+    singleton: {
+      jobs: { sync: { uniqueOn: ['key'], onDuplicate: 'rerun', mode: 'untilExecuting', merge: failing } } as never,
+    },
+  })
+  worker.once('failed', () => {
+    fails = false
+  })
+  await untilIdle(bench, queue)
+  expect(seen).toEqual([[0, 1]])
+  expect(runs.started).toEqual([])
+})
