@@ -51,12 +51,11 @@ export class Lives {
   /** What is known of who has `lock`. */
   async of(lock: string, owner: string, ageMs: number | null): Promise<Life> {
     const parsed = parseOwner(owner)
-    const job = parsed === null ? null : await this.find(parsed)
+    const { job, active } = parsed === null ? { job: null, active: false } : await this.#look(parsed)
     const none = { owner, parsed, job, ageMs, strange: false, active: false }
     if (parsed === null) return { ...none, state: 'running', over: false }
     if (job === null) return { ...none, state: parsed.period ? 'finished' : 'queued', over: !parsed.period }
     const finished = Boolean(job.finishedOn)
-    const active = !finished && Boolean(job.processedOn) && (await job.isActive())
     const other = termsOf(job)?.lock !== lock
     return {
       ...none,
@@ -66,6 +65,15 @@ export class Lives {
       active,
       strange: active && Date.now() - (job.processedOn ?? 0) > BEGINS_WITHIN_MS,
     }
+  }
+
+  /** The owner's job, and whether a worker has it in hand. */
+  async #look(owner: Owner): Promise<{ readonly job: Job | null; readonly active: boolean }> {
+    const job = await this.find(owner)
+    if (job === null || job.finishedOn || !job.processedOn) return { job, active: false }
+    if (await job.isActive()) return { job, active: true }
+    // It is between two attempts, or has ended since it was read.
+    return { job: await this.find(owner), active: false }
   }
 
   /** The owner's job; `null` when there is none. */
