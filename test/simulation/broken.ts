@@ -220,6 +220,15 @@ export const broken: readonly Broken[] = [
     shows: /counts on its lock|started with fence/,
   },
   {
+    fault: 'a trigger whose run was displaced while its answer was lost is not told so, and asks again and again',
+    subject: 'jobs',
+    weather: 'lossy',
+    file: ATTEMPT,
+    from: "if (answer.status === 'displaced') {",
+    to: 'if (false) {',
+    shows: /did not end/,
+  },
+  {
     fault: 'of two triggers that one run covers the one is forgotten',
     subject: 'jobs',
     weather: 'calm',
