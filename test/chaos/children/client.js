@@ -1,9 +1,10 @@
 // One process of a chaos run: takes five locks in turn and keeps them for a while, triggers five jobs, and writes down what it
-// sees.
+// sees. Last it tells what its clients left behind in it.
 import process from 'node:process'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { connect, LockTimeoutError } from 'soloist'
 import { jobsOf } from './jobs.js'
+import { watchLeft } from './left.js'
 import { now, randomOf, recorder } from './recorder.js'
 
 const { url, label, seed, ttlMs, log, load, options } = JSON.parse(String(process.argv[2]))
@@ -12,6 +13,7 @@ const hurries = load !== null
 const CALLERS = hurries ? load : 3
 const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
+const left = watchLeft()
 const solo = connect(url, { callTimeoutMs: 1_500, ...options })
 solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
 // Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
@@ -116,10 +118,12 @@ async function section() {
 }
 
 let over = false
-process.on('message', () => {
+const onMessage = () => {
   over = true
-})
-process.once('disconnect', () => process.exit(1))
+}
+const onDisconnect = () => process.exit(1)
+process.on('message', onMessage)
+process.once('disconnect', onDisconnect)
 
 /** @param {() => Promise<unknown>} act */
 async function work(act) {
@@ -137,5 +141,8 @@ await Promise.all([
   ...Array.from({ length: TRIGGERERS }, () => work(trigger)),
 ])
 await Promise.all([solo.close(), jobsSolo.close()])
-process.removeAllListeners('disconnect')
-process.disconnect()
+process.off('message', onMessage)
+process.off('disconnect', onDisconnect)
+// What was closed in this turn of the event loop is gone in the next.
+await sleep(50)
+process.send?.({ left: left() }, () => process.disconnect())
