@@ -254,8 +254,11 @@ class Chaos {
         this.#killed.add(client.process)
         client.process.kill('SIGKILL')
         await client.ended
-        this.#fault(fault, atMs, client.process.signalCode === 'SIGKILL' ? 1 : 0, { processes: [client.label] })
-        return await this.#spawn(fault.process)
+        const hits = client.process.signalCode === 'SIGKILL' ? 1 : 0
+        await this.#spawn(fault.process)
+        // The one in its place does not hear all from the start.
+        const processes = [client, this.#clients[fault.process] as Client].map(({ label }) => label)
+        return this.#fault(fault, atMs, hits, { processes })
       }
       case 'stop': {
         client.process.kill('SIGSTOP')

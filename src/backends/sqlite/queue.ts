@@ -154,6 +154,21 @@ export function dropSilentRun(db: Database, { key, nowMs }: Subject): void {
   if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
 }
 
+/** Removes a claim that waits and whose client fell silent, unless that is the client who asks. */
+export function dropSilentClaim(
+  db: Database,
+  { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>,
+  owner: string,
+  asking: string,
+): void {
+  const row = db.get(
+    `SELECT client, seen_ms FROM soloist_waiting LEFT JOIN soloist_client USING (client)
+     WHERE name = ? AND owner = ? AND client <> ? AND durable = 0`,
+    ...[key, toBytes(owner), toBytes(asking)],
+  )
+  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
+}
+
 function isSilent({ seen_ms }: Row, nowMs: number): boolean {
   return seen_ms === null || nowMs - (seen_ms as number) > ALIVE_MS
 }

@@ -52,7 +52,7 @@ solo.on('waiting', ({ owner }) => queued.get(owner)?.())
 
 /** For how long a lock is kept: now and then for longer than its ttl. */
 function holdMs() {
-  if (random() < (hurries ? 0.0005 : 0.04)) return 1_500 * random()
+  if (random() < (hurries ? 0.0005 : 0.04)) return 2 * ttlMs * random()
   return hurries ? 0 : 40 * random()
 }
 
