@@ -1,4 +1,4 @@
-// Guards invariants S1, S2, L2 and L3 of docs/guarantees.md.
+// Guards invariants S1, S2, L2, L3, H1, H2, J1, J2, J4 and J8 of docs/guarantees.md.
 import { rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// Guards invariants S8 and L2 of docs/guarantees.md.
+// Guards invariants S8, L2 and L3 of docs/guarantees.md.
 import type { Lease, PushedGrant, StoreEvent } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'

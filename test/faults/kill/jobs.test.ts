@@ -1,3 +1,4 @@
+// Guards invariants L1, J1, J4 and J8 of docs/guarantees.md.
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// Guards invariants L5 and J1 of docs/guarantees.md.
+// Guards invariants L5, J1 and J8 of docs/guarantees.md.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
