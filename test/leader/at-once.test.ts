@@ -45,8 +45,8 @@ describe.each(['redis', 'sqlite'] as const)('a thousand candidates in each of fo
     await using solo = connect(url)
     await crowd.ask('stand', Array(CANDIDATES).fill('main'))
     const waiting = async () => (await solo.inspect('leader:main'))?.waiting
-    // So many that each of the processes has some.
-    await expect.poll(waiting, { timeout: 60_000 }).toBeGreaterThan((PROCESSES - 1) * CANDIDATES)
+    // On a busy machine some are silent for so long that the store drops them: they go back to their places.
+    await expect.poll(waiting, { timeout: 60_000 }).toBe(PROCESSES * CANDIDATES - 1)
     const leading = await crowd.ask<number[]>('leading')
     expect(leading.flat()).toHaveLength(1)
 
