@@ -79,7 +79,9 @@ async function section() {
   } finally {
     queued.delete(ours)
   }
-  if (lease === null) return write({ event: 'refused', ...about, busy: true, atMs: now() })
+  // A server that grants nothing since it has just started does not tell that the lock is held.
+  const busy = options.restartGuardMs === undefined
+  if (lease === null) return write({ event: 'refused', ...about, busy, atMs: now() })
   if (lease.owner !== ours) throw new Error(`asked as ${ours} and granted to ${lease.owner}`)
   let untilMs = untilOf(lease)
   const grantedMs = now()
