@@ -2,22 +2,39 @@
 // sees. Last it tells what its clients left behind in it.
 import process from 'node:process'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { connect, LockTimeoutError } from 'soloist'
+import { connect, LockTimeoutError, SoloistError } from 'soloist'
 import { jobsOf } from './jobs.js'
 import { watchLeft } from './left.js'
 import { now, randomOf, recorder } from './recorder.js'
 
 const { url, label, seed, ttlMs, log, load, options } = JSON.parse(String(process.argv[2]))
+/** How long a call may take. */
+const CALL_MS = 1_500
+/** Who got no answer in time may so long hear of a grant too late, and has lost its turn then. */
+const RECOVERY_MS = 3_000
+
+let lateUntilMs = 0
+
+/** Notes that a busy machine is a fault, too; about once a second. */
+function late() {
+  const [atMs, untilMs] = [now() - CALL_MS, now() + RECOVERY_MS]
+  if (untilMs < lateUntilMs + 1_000) return
+  lateUntilMs = untilMs
+  write({ name: 'late', event: 'fault', kind: 'late answer', atMs, untilMs, hits: 1, processes: [label] })
+}
 /** Under load many callers ask for locks and keep them for a moment. */
 const hurries = load !== null
 const CALLERS = hurries ? load : 3
 const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
 const left = watchLeft()
-const solo = connect(url, { callTimeoutMs: 1_500, ...options })
-solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
+const solo = connect(url, { callTimeoutMs: CALL_MS, ...options })
+solo.on('fault', ({ during, error }) => {
+  process.stderr.write(`${during}: ${error}\n`)
+  if (during === 'wait' && error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE') late()
+})
 // Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
-const jobsSolo = connect(url, { callTimeoutMs: 1_500, ...options })
+const jobsSolo = connect(url, { callTimeoutMs: CALL_MS, ...options })
 jobsSolo.on('fault', ({ during, error }) => process.stderr.write(`jobs: ${during}: ${error}\n`))
 const random = randomOf(seed)
 
