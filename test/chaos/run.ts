@@ -155,15 +155,25 @@ class Chaos {
       // It is awaited later.
       void Promise.allSettled([made])
     }
-    await Promise.all(left)
+    try {
+      await Promise.all(left)
+    } catch (error) {
+      // A fault for a process that has ended by itself.
+      this.#checkCrashes(error)
+      throw error
+    }
     await sleep(Math.max(startMs + forMs - now(), 0))
     const exits = this.#clients.map(async ({ process, label, ended }) => {
       if (process.connected) process.send('end')
       if ((await Promise.race([ended, sleep(30_000, 'late')])) === 'late') this.#crashed.push(`${label} still runs`)
     })
     await Promise.all(exits)
-    // One with an unhandled rejection is among them.
-    if (this.#crashed.length > 0) throw new Error(`${this.#crashed.join(', ')}: see ${this.#folder}`)
+    this.#checkCrashes()
+  }
+
+  /** A process ends by itself by a rejection that nobody handles. */
+  #checkCrashes(cause?: unknown): void {
+    if (this.#crashed.length > 0) throw new Error(`${this.#crashed.join(', ')}: see ${this.#folder}`, { cause })
   }
 
   /** What is there of clients that were closed. */
