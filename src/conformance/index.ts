@@ -11,6 +11,7 @@ import { renewal } from './claims/renewal.js'
 import { replaces } from './claims/replaces.js'
 import { replay } from './claims/replay.js'
 import { results } from './leaving/results.js'
+import { silentWaiters } from './leaving/silent.js'
 import { watching } from './leaving/watching.js'
 import { actions } from './runs/actions.js'
 import { beginning } from './runs/beginning.js'
@@ -100,6 +101,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('replaces', replaces)
     suite.guarantee('results', results)
     suite.guarantee('watching', watching)
+    suite.guarantee('silent waiters', silentWaiters)
     suite.guarantee('limits', limits)
     suite.guarantee('inspect', inspect)
     suite.guarantee('list', list)

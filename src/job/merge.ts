@@ -68,14 +68,14 @@ function checkMerged<A>(merged: A, keyOf: (args: A) => string, key: string): voi
   if (mergedKey !== key) throw invalidArgument('merge must not change what the key is made of')
 }
 
-/** One note of all these arguments, as they are carried. */
-export function noteOf(texts: readonly string[]): string {
-  return `[${texts.join(',')}]`
+/** One note of all these triggers: each the id of the trigger and its arguments, as they are carried. */
+export function noteOf(entries: readonly string[]): string {
+  return `[${entries.join(',')}]`
 }
 
-/** The arguments in a note. */
-export function argumentsIn<A>(note: string): readonly A[] {
-  return JSON.parse(note) as readonly A[]
+/** The arguments in these notes, in their order. Those of one trigger are there once, however often it left them. */
+export function argumentsIn<A>(notes: readonly string[]): readonly A[] {
+  return [...new Map(notes.flatMap(note => JSON.parse(note) as readonly (readonly [id: string, args: A])[])).values()]
 }
 
 /** Cuts a list where its texts get too long for one note. */

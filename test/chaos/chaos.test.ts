@@ -1,5 +1,5 @@
-// Guards invariants S1, S2, L2 and L3 of docs/guarantees.md.
-import { rm } from 'node:fs/promises'
+// Guards invariants S1, S2, L2, L3, H1, H2, J1, J2, J4 and J8 of docs/guarantees.md.
+import { rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,8 +7,9 @@ import { describe, expect, it, vi } from 'vitest'
 import { makePlan, type Store } from './plan.js'
 import { keep, run } from './run.js'
 
-const { SOLOIST_SOAK_MINUTES, SOLOIST_SOAK_STORES, SOLOIST_SOAK_LOAD, SOLOIST_SOAK_EVERY, SOLOIST_TEST_SEED } =
+const { SOLOIST_SOAK_MINUTES, SOLOIST_SOAK_STORES, SOLOIST_SOAK_LOAD, SOLOIST_SOAK_EVERY, SOLOIST_SOAK_RESULT } =
   process.env
+const { SOLOIST_TEST_SEED } = process.env
 /** Set it to a seed that was printed to make the same plan. What comes of it is not the same: the processes are real. */
 const seed = Number(SOLOIST_TEST_SEED ?? Date.now() % 2 ** 31)
 const forMs = SOLOIST_SOAK_MINUTES === undefined ? 9_000 : Number(SOLOIST_SOAK_MINUTES) * 60_000
@@ -30,10 +31,20 @@ describe.concurrent('eight processes, five locks and five jobs, with a fault eve
     const plan = makePlan(store, seed, forMs, load, everyMs)
     let failed = true
     try {
-      const { report } = await run(plan, folder)
-      console.log(`${store}: seed ${seed}, ${forMs / 1_000} s`, JSON.stringify(report.counts))
-      expect(report.violations.slice(0, 20)).toEqual([])
-      expect(Object.keys(report.counts.told).filter(code => !MAY_BE_TOLD.includes(code))).toEqual([])
+      const { report, left, version } = await run(plan, folder, line => console.log(`${store}: ${line}`))
+      const { violations, counts } = report
+      console.log(`${store}: seed ${seed}, ${forMs / 1_000} s, ${version}`, JSON.stringify(counts))
+      if (SOLOIST_SOAK_RESULT !== undefined) {
+        const kinds = violations.map(({ kind }) => kind)
+        const { version: node } = process
+        await writeFile(
+          SOLOIST_SOAK_RESULT,
+          JSON.stringify({ store, seed, forMs, load, version, node, counts, kinds, left }),
+        )
+      }
+      expect(violations.slice(0, 20)).toEqual([])
+      expect(Object.keys(counts.told).filter(code => !MAY_BE_TOLD.includes(code))).toEqual([])
+      expect(left).toEqual([])
       failed = false
     } finally {
       if (failed) {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 
 const CHUNK_BYTES = 256 * 1024
-/** What concerns everybody. */
-const COMMON = 'faults.jsonl'
+/** What concerns all locks and jobs: the faults that were made, and the answers that came too late for a process. */
+const COMMON = /^faults\.jsonl$|\.late\.jsonl$/
 
 /** @typedef {import('soloist/conformance').HistoryRecord} HistoryRecord */
 
@@ -19,13 +19,13 @@ export function historyParts(folder) {
   /** @type {Map<string, string[]>} */
   const parts = new Map()
   for (const file of filesOf(folder)) {
-    if (file === COMMON) continue
+    if (COMMON.test(file)) continue
     // The process, a dot, and the lock or the job.
     const name = file.slice(file.indexOf('.'))
     parts.set(name, [...(parts.get(name) ?? []), join(folder, file)])
   }
   return {
-    common: [...recordsOf(filesOf(folder).includes(COMMON) ? [join(folder, COMMON)] : [])],
+    common: [...recordsOf(filesOf(folder).flatMap(file => (COMMON.test(file) ? [join(folder, file)] : [])))],
     parts: [...parts.values()].map(paths => () => recordsOf(paths)),
   }
 }

@@ -41,6 +41,9 @@ const EDGE_MS = 1_000
 /** How long after a fault the next one is made. Under load that is longer, so that something happens in between. */
 const EVERY_MS = 1_000
 const EVERY_UNDER_LOAD_MS = 4_000
+/** A lease is longer than answers take on a machine that is busy: who hears of its grant later has lost its turn. */
+const TTL_MS = 800
+const TTL_UNDER_LOAD_MS = 2_000
 const many = (kind: PlannedFault['kind'], count: number) => Array.from({ length: count }, () => kind)
 /** Each of these as often as it stands here. */
 const KINDS: Readonly<Record<Store, readonly PlannedFault['kind'][]>> = {
@@ -63,6 +66,7 @@ export function makePlan(
 ): Plan {
   const random = randomOf(seed)
   const processes = 8
+  const ttlMs = load === null ? TTL_MS : TTL_UNDER_LOAD_MS
   const faults: PlannedFault[] = []
   let kinds: PlannedFault['kind'][] = []
   for (let atMs = EDGE_MS; atMs < forMs - EDGE_MS; atMs += everyMs) {
@@ -71,9 +75,9 @@ export function makePlan(
     const [kind] = kinds.splice(Math.floor(random() * kinds.length), 1)
     // One after the other, so that what one process meets with is over before its turn comes again.
     const process = faults.length % processes
-    faults.push({ atMs, kind: kind as PlannedFault['kind'], process, forMs: Math.round(400 + 1_600 * random()) })
+    faults.push({ atMs, kind: kind as PlannedFault['kind'], process, forMs: Math.round(ttlMs * (0.5 + 2 * random())) })
   }
-  return { seed, store, processes, ttlMs: 800, forMs, load, faults }
+  return { seed, store, processes, ttlMs, forMs, load, faults }
 }
 
 /** Numbers from 0 to below 1, the same for the same seed (mulberry32). */

@@ -1,11 +1,13 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, openSync } from 'node:fs'
+import { appendFileSync, openSync, readdirSync, statSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
 import Database from 'libsql'
+import { connect } from 'soloist'
 import { checkHistoryParts, type HistoryReport } from 'soloist/conformance'
 import { type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
@@ -15,6 +17,7 @@ import { timeline } from './timeline.js'
 import { startTopology, type Topology } from './topologies.js'
 
 const CLIENT = fileURLToPath(new URL('./children/client.js', import.meta.url))
+const LEFT = new URL('./children/left.js', import.meta.url).href
 /** After a connection was disturbed its client may take so long to hear of everything again. */
 const RECOVERY_MS = 3_000
 /** How long a free lock may stay unnoticed by who waits: a beat, and the lease of a grant to somebody dead. */
@@ -23,9 +26,17 @@ const WAKE_UP_MS = 8_000
 const LONGEST_SHOWN_BYTES = 16 * 1024 * 1024
 /** How long a fault may take to show that it is there. */
 const LONGEST_MS = 10_000
+/** How long what the killed left in a database may take to be gone: until they count as silent, and what is granted to them ends. */
+const GONE_MS = 30_000
+/** How often it is told how far a run is. */
+const TOLD_EVERY_MS = 30_000
 
 export interface Ran {
   readonly report: HistoryReport
+  /** What was there when all clients were closed and should not have been: timers, sockets, listeners, keys without expiry. */
+  readonly left: readonly string[]
+  /** The version of the store. */
+  readonly version: string
   readonly folder: string
 }
 
@@ -34,20 +45,40 @@ const now = () => Number(process.hrtime.bigint()) / 1e6
 interface Client {
   readonly label: string
   readonly process: ChildProcess
+  readonly ended: Promise<void>
 }
 
-/** A run as its plan says, in a folder that holds everything that is needed to judge it again. */
-export async function run(plan: Plan, folder: string): Promise<Ran> {
+/**
+ * A run as its plan says, in a folder that holds everything that is needed to judge it again.
+ *
+ * @param tell is told how far it is
+ */
+export async function run(plan: Plan, folder: string, tell: (line: string) => void = () => {}): Promise<Ran> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'plan.json'), JSON.stringify(plan, null, 2))
   const chaos = await Chaos.start(plan, folder)
+  let [left, version]: [readonly string[], string] = [[], '']
+  const startMs = now()
+  const telling = setInterval(() => {
+    const [seconds, all] = [now() - startMs, plan.forMs].map(ms => Math.round(ms / 1_000))
+    tell(`${seconds} of ${all} s, ${chaos.made} of ${plan.faults.length} faults, ${megabytesOf(folder)} MB of history`)
+  }, TOLD_EVERY_MS)
   try {
     await chaos.run()
+    left = await chaos.left()
+    version = await chaos.version()
   } finally {
+    clearInterval(telling)
     await chaos.end()
   }
-  return { report: await judge(folder), folder }
+  tell('is being judged')
+  return { report: await judge(folder), left, version, folder }
+}
+
+function megabytesOf(folder: string): number {
+  const sizes = readdirSync(folder).map(file => (file.endsWith('.jsonl') ? statSync(join(folder, file)).size : 0))
+  return Math.round(sizes.reduce((sum, size) => sum + size, 0) / 1e6)
 }
 
 /** Judges a run again by what its folder holds. */
@@ -71,6 +102,15 @@ class Chaos {
   /** Where the store is several servers. */
   readonly #topology: Topology | null
   readonly #clients: Client[] = []
+  /** The processes that are or were ended by a fault. */
+  readonly #killed = new Set<ChildProcess>()
+  #admin: Redis | null = null
+  /** What clients left behind in their processes. */
+  readonly #left: string[] = []
+  /** The processes that ended without being told to, or otherwise than they should. */
+  readonly #crashed: string[] = []
+  /** How many faults were made. */
+  made = 0
   #started = 0
   #restarted: Promise<void> = Promise.resolve()
 
@@ -115,19 +155,67 @@ class Chaos {
       // It is awaited later.
       void Promise.allSettled([made])
     }
-    await Promise.all(left)
+    try {
+      await Promise.all(left)
+    } catch (error) {
+      // A fault for a process that has ended by itself.
+      this.#checkCrashes(error)
+      throw error
+    }
     await sleep(Math.max(startMs + forMs - now(), 0))
-    const exits = this.#clients.map(async ({ process, label }) => {
-      const exited = once(process, 'exit')
-      process.send('end')
-      const [code] = (await Promise.race([exited, sleep(30_000, ['still runs'])])) as [unknown]
-      if (code !== 0) throw new Error(`${label} ended with ${code}: see ${this.#folder}`)
+    const exits = this.#clients.map(async ({ process, label, ended }) => {
+      if (process.connected) process.send('end')
+      if ((await Promise.race([ended, sleep(30_000, 'late')])) === 'late') this.#crashed.push(`${label} still runs`)
     })
     await Promise.all(exits)
+    this.#checkCrashes()
+  }
+
+  /** A process ends by itself by a rejection that nobody handles. */
+  #checkCrashes(cause?: unknown): void {
+    if (this.#crashed.length > 0) throw new Error(`${this.#crashed.join(', ')}: see ${this.#folder}`, { cause })
+  }
+
+  /** What is there of clients that were closed. */
+  async left(): Promise<readonly string[]> {
+    const keys = await Promise.all((await this.#servers()).map(admin => keysForEver(admin)))
+    const left = [...this.#left, ...keys.flat().map(key => `the key ${key}, which does not expire`)]
+    return this.#server === null && this.#topology === null ? [...left, ...(await this.#inUse())] : left
+  }
+
+  /** Of the store. */
+  async version(): Promise<string> {
+    const [admin] = await this.#servers()
+    if (admin !== undefined) return `Redis ${/redis_version:(\S+)/.exec(await admin.info('server'))?.[1]}`
+    const database = new Database(':memory:')
+    try {
+      const row = database.prepare('SELECT sqlite_version() AS version').get() as { readonly version: string }
+      return `SQLite ${row.version}`
+    } finally {
+      database.close()
+    }
+  }
+
+  async #servers(): Promise<readonly Redis[]> {
+    if (this.#topology !== null) return this.#topology.admins
+    if (this.#server === null) return []
+    this.#admin ??= new Redis(this.#server.port, this.#server.host, { maxRetriesPerRequest: null })
+    return [this.#admin]
+  }
+
+  /** The locks of a database that stay in use. */
+  async #inUse(): Promise<readonly string[]> {
+    await using solo = connect(this.#url)
+    for (const untilMs = now() + GONE_MS; ; await sleep(500)) {
+      const inUse: string[] = []
+      for await (const { name } of solo.list()) inUse.push(`the lock ${name}, which stays in use`)
+      if (inUse.length === 0 || now() > untilMs) return inUse
+    }
   }
 
   async end(): Promise<void> {
     for (const { process } of this.#clients) process.kill('SIGKILL')
+    this.#admin?.disconnect()
     this.#proxy?.heal()
     await this.#proxy?.close()
     await this.#server?.stop()
@@ -143,9 +231,22 @@ class Chaos {
     const options = this.#plan.store === 'redis-guarded' ? { restartGuardMs: ttlMs } : {}
     const argument = JSON.stringify({ url: this.#url, label, seed: seed + number, ttlMs, log, load, options })
     const errors = openSync(join(this.#folder, `${number}.log`), 'a')
-    const process = fork(CLIENT, [argument], { execArgv: [], stdio: ['ignore', errors, errors, 'ipc'] })
-    this.#clients[place] = { label, process }
-    await once(process, 'message')
+    const stdio: StdioOptions = ['ignore', errors, errors, 'ipc']
+    const process = fork(CLIENT, [argument], { execArgv: ['--import', LEFT], stdio })
+    let told: readonly string[] | null = null
+    const ready = new Promise<void>(resolve => {
+      process.on('message', (message: 'ready' | { readonly left: readonly string[] }) => {
+        if (message === 'ready') resolve()
+        else told = message.left
+      })
+    })
+    const ended = once(process, 'exit').then(([code, signal]) => {
+      if (this.#killed.has(process)) return
+      if (code !== 0 || told === null) this.#crashed.push(`${label} ended with ${signal ?? code}`)
+      else this.#left.push(...told.map(what => `in ${label}: ${what}`))
+    })
+    this.#clients[place] = { label, process, ended }
+    await Promise.race([ready, ended])
   }
 
   async #make(fault: PlannedFault): Promise<void> {
@@ -159,12 +260,15 @@ class Chaos {
     }
     switch (kind) {
       case 'kill': {
-        const exited = once(client.process, 'exit')
         this.#write({ event: 'ended', process: client.label, atMs })
+        this.#killed.add(client.process)
         client.process.kill('SIGKILL')
-        const [, signal] = await exited
-        this.#fault(fault, atMs, signal === 'SIGKILL' ? 1 : 0, { processes: [client.label] })
-        return await this.#spawn(fault.process)
+        await client.ended
+        const hits = client.process.signalCode === 'SIGKILL' ? 1 : 0
+        await this.#spawn(fault.process)
+        // The one in its place does not hear all from the start.
+        const processes = [client, this.#clients[fault.process] as Client].map(({ label }) => label)
+        return this.#fault(fault, atMs, hits, { processes })
       }
       case 'stop': {
         client.process.kill('SIGSTOP')
@@ -234,12 +338,26 @@ class Chaos {
   }
 
   #fault({ kind }: PlannedFault, atMs: number, hits: number, more: object, longerMs = RECOVERY_MS): void {
+    this.made += 1
     this.#write({ event: 'fault', kind, atMs, untilMs: now() + longerMs, hits, ...more })
   }
 
   #write(record: object): void {
     appendFileSync(join(this.#folder, 'faults.jsonl'), `${JSON.stringify(record)}\n`)
   }
+}
+
+/** All keys that this server has for ever. */
+async function keysForEver(redis: Redis): Promise<readonly string[]> {
+  const found: string[] = []
+  let cursor = '0'
+  do {
+    const [next, keys] = await redis.scan(cursor, 'COUNT', 1_000)
+    const lives = await Promise.all(keys.map(key => redis.pttl(key)))
+    found.push(...keys.filter((_, i) => lives[i] === -1))
+    cursor = next
+  } while (cursor !== '0')
+  return found
 }
 
 /** Whether the kernel says that this process is stopped. */

@@ -17,6 +17,8 @@ export interface Made {
 export interface Topology {
   /** By which a client reaches all of it. */
   readonly url: string
+  /** A client of each of its servers that has data. */
+  readonly admins: readonly Redis[]
   /** One after the other, whoever calls. */
   make(kind: 'move-slot' | 'failover' | 'restart', downMs: number): Promise<Made>
   stop(): Promise<void>
@@ -65,6 +67,7 @@ async function cluster(): Promise<Topology> {
 
   return {
     url: (started.nodes[0] as RedisServer).url,
+    admins: nodes.map(({ admin }) => admin),
     make: oneByOne(async (kind, downMs) => {
       if (kind === 'move-slot') return await moveSlot()
       const { server } = nodes[restarted++ % nodes.length] as Node
@@ -111,6 +114,7 @@ async function sentinel(): Promise<Topology> {
   }
   return {
     url: `redis+sentinel://:${password}@${host}:${port}/${started.name}`,
+    admins: nodes.map(({ admin }) => admin),
     make: oneByOne(failOver),
     async stop() {
       for (const { admin } of nodes) admin.disconnect()

@@ -20,18 +20,26 @@ async function aborted(lease: Lease): Promise<unknown> {
   return lease.signal.reason
 }
 
+/** Resolves once the call waits in the queue. Where it is refused instead, as when the machine is too busy to connect, that is told. */
+async function queued(solo: Soloist, ask: () => Promise<Lease>): Promise<{ readonly lease: Promise<Lease> }> {
+  const waiting = once(solo, 'waiting')
+  const lease = ask()
+  await Promise.race([waiting, lease.then(() => expect.unreachable('the lock was free'))])
+  return { lease }
+}
+
 /** Queues `count` claims one after the other; each notes its number when granted and gives the lock back. */
 async function queue(solo: Soloist, name: string, count: number) {
   const granted: number[] = []
   const served: Promise<void>[] = []
   for (let i = 0; i < count; i++) {
-    const waiting = once(solo, 'waiting')
-    const one = solo.lock(name).then(async lease => {
+    const { lease: granting } = await queued(solo, () => solo.lock(name))
+    const serve = async () => {
+      const lease = await granting
       granted.push(i)
       await lease.release()
-    })
-    served.push(one)
-    await waiting
+    }
+    served.push(serve())
   }
   return { granted, served: Promise.all(served) }
 }
@@ -143,8 +151,9 @@ describe('the server', () => {
     const [solo, waiter] = [stage.direct(), stage.direct()]
     const held = await solo.lock('lock', { ttlMs: 60_000, meta: 'why' })
     const shared = await solo.semaphore('shared', 2).lock({ ttlMs: 60_000 })
-    const waiting = waiter.lock('lock', { ttlMs: 60_000 })
-    await once(waiter, 'waiting')
+    const { lease: waiting } = await queued(waiter, () => waiter.lock('lock', { ttlMs: 60_000 }))
+    // One that pushes do not reach loses its place, and would have to take a new lock.
+    await stage.hears(waiter, 'lock')
     await stage.admin.config('SET', 'maxmemory-policy', 'noeviction', 'maxmemory', '1')
     await expect(solo.lock('new')).rejects.toMatchObject({
       code: 'BACKEND_UNAVAILABLE',

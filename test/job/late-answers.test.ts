@@ -102,3 +102,25 @@ test('a trigger is sent again after its run was granted and lost: who left argum
   expect(values[1]).toContain('X')
   expect(world.inUse()).toEqual([])
 })
+
+test('neither the answer of who starts anew comes nor that of the repetition: its arguments are once in the run that has them', async () => {
+  const { world } = use
+  const [l, a, b] = [world.client(), world.client(), world.client({ callTimeoutMs: 1_000 })]
+  const runs = new Runs({ onDuplicate: 'rerun', merge, ttlMs: 60_000 })
+  const [inA, inB] = [runs.in('a', a), runs.in('b', b)]
+  const live = await runs.live(l)
+  const first = await inA.trigger(args('T1'))
+  const [second, third] = await Promise.all([inB.trigger(args('X')), inB.trigger(args('Y'))])
+  const results = [first, second, third].map(outcome => watch(outcome.result()))
+  await world.clock.advance(1)
+  const lock = jobLockNames('j', inA.key(args())).trigger
+  const [pending] = world.waiters(lock)
+  b.link.next('trigger', 'swallow', 'swallow', 'swallow', 'swallow')
+  await l.solo.jobs.release(lock, String(pending))
+  for (let i = 0; i < 10; i++) await world.clock.advance(1_000)
+  live.end()
+  for (let i = 0; i < 10; i++) await world.clock.advance(2_000)
+  const values = results.map(({ value }) => value?.split(' ').sort())
+  expect(values).toEqual(results.map(() => ['T1', 'X', 'Y']))
+  expect(world.inUse()).toEqual([])
+})

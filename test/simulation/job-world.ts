@@ -71,8 +71,14 @@ class RunError extends Error {
   }
 }
 
-/** How often half a second passes until all has to be over: the longest outage, and a period and a beat for each trigger. */
-const MOST_WAITS = 500
+/**
+ * How long all may take to be over once everything works again: until a client that is gone counts as silent, a grant to it has
+ * run out, and who waits has asked again. It is shorter than it is told for that a run was displaced: who asks for a run of
+ * which the store has only that to tell must not go on until that is over.
+ */
+const OVER_WITHIN_MS = 30_000
+/** And for each trigger that may have to wait for a period of its own. */
+const PERIOD_WITHIN_MS = 2_500
 
 /** How long after `close()` a trigger may take to end. */
 const CLOSED_MS = CALL_MS + 100
@@ -368,7 +374,9 @@ export class JobWorld extends Stage<JobSchedule, Process> {
   async #settle(): Promise<void> {
     this.note('all works again', 'world')
     this.healed = true
-    for (let i = 0; i < MOST_WAITS && !this.#isOver(); i++) {
+    const periods = this.#triggers.filter(({ kind }) => kind === 'period').length
+    const untilMs = this.nowMs + OVER_WITHIN_MS + periods * PERIOD_WITHIN_MS
+    while (this.nowMs < untilMs && !this.#isOver()) {
       this.#finishAll()
       await this.pass(500)
     }

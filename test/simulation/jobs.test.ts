@@ -1,3 +1,4 @@
+// Guards invariants L5, H1, H2, J1, J2, J4, J8, J9 and J10 of docs/guarantees.md.
 import { connect } from 'soloist'
 import { describe, expect, it, vi } from 'vitest'
 import { simulate, type Weather, weathers } from './simulate.js'

@@ -1,3 +1,4 @@
+// Guards invariants S1, S2, S5, S6, S7, S8, L2, L4, H1, H2 and H3 of docs/guarantees.md.
 import { connect } from 'soloist'
 import { describe, expect, it, vi } from 'vitest'
 import { simulate, type Weather, weathers } from './simulate.js'

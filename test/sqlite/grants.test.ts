@@ -130,6 +130,34 @@ describe.each(drivers)('grants, through %s', driver => {
     expect(rowCounts(path, driver)).toEqual(noRows)
   })
 
+  test('a sweep takes all that a silent client waits with for a lock, or nothing: it asks after its oldest claim alone', async () => {
+    const path = newPath(folder)
+    const [a, b] = [open(path, 'silent'), open(path)]
+    const names = ['one', 'two', 'three']
+    for (const name of names) {
+      await b.acquire(claim(name, 'holder'))
+      await b.acquire(claim(name, 'first'), { ticket: 1 })
+      // Those that came back to their places: the oldest last.
+      for (let i = 101; i > 1; i -= 1) await a.acquire(claim(name, `waiter ${i}`), { ticket: i })
+    }
+    const raw = openRaw(path, driver)
+    raw.run(
+      'UPDATE soloist_client SET seen_ms = seen_ms - ? WHERE client = ?',
+      3 * a.backend.beatMs + 1,
+      Buffer.from('silent'),
+    )
+    raw.close()
+    const store = new Store('soloist:')
+    const db = openRaw(path, driver)
+    for (let sweeps = 0; sweeps < 5; sweeps += 1) {
+      store.sweep(db)
+      const waiting = db.all('SELECT count(*) AS count FROM soloist_waiting GROUP BY name')
+      for (const { count } of waiting) expect([1, 101]).toContain(count)
+    }
+    db.close()
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, alone: 3, waiting: 3, client: 1 })
+  })
+
   test('a sweep goes on where the last one stopped, whatever lies before it', async () => {
     const path = newPath(folder)
     const a = open(path)

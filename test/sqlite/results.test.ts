@@ -75,6 +75,27 @@ describe.each(drivers)('what an owner leaves, through %s', driver => {
     expect(rowCounts(path, driver)).toEqual({ ...noRows, outcome: 1 })
   })
 
+  test('a claim that waits is gone for who watches it once its client fell silent, although nobody sweeps', async () => {
+    const path = newPath(folder)
+    const [a, b, watching] = [open(path), open(path, { client: 'silent' }), open(path)]
+    await a.acquire(claim('job', 'holder', { ttlMs: null }))
+    await a.acquire(claim('job', 'first', { durable: true }), { ticket: 'new' })
+    for (const owner of ['second', 'third']) await b.acquire(claim('job', owner), { ticket: 'new' })
+    expect(await watching.watch('job', 'third')).toEqual({ status: 'live' })
+    const raw = openRaw(path, driver)
+    raw.run(
+      'UPDATE soloist_client SET seen_ms = seen_ms - ? WHERE client = ?',
+      3 * a.backend.beatMs + 1,
+      Buffer.from('silent'),
+    )
+    raw.close()
+    // It asks about its own claim, so it is there.
+    expect(await b.watch('job', 'second')).toEqual({ status: 'live' })
+    expect(await watching.watch('job', 'third')).toEqual({ status: 'gone' })
+    expect(await watching.watch('job', 'first')).toEqual({ status: 'live' })
+    expect(rowCounts(path, driver)).toMatchObject({ waiting: 1, client: 0 })
+  })
+
   test('results that come faster than anybody sweeps do not pile up', async () => {
     const path = newPath(folder)
     const client = open(path)

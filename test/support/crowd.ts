@@ -36,6 +36,11 @@ export class Crowd implements AsyncDisposable {
     return (await this.#answers()).map(line => JSON.parse(line))
   }
 
+  /** Sends one of them a signal. */
+  signal(index: number, signal: NodeJS.Signals): void {
+    this.#members[index]?.child.kill(signal)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(
       this.#members.map(async ({ child }) => {

@@ -4,7 +4,7 @@ import { describe, test } from 'vitest'
 /** The guarantees whose tests mostly wait, for leases to run out or for processes. */
 const WAITING: ReadonlySet<string> = new Set([
   ...['replay', 'push', 'expiry and takeover', 'processes'],
-  ...['debounce', 'durable claims', 'silent runs'],
+  ...['debounce', 'durable claims', 'silent waiters', 'silent runs'],
 ])
 
 /**

@@ -1,4 +1,4 @@
-// Guards invariants S8 and L2 of docs/guarantees.md.
+// Guards invariants S8, L2 and L3 of docs/guarantees.md.
 import type { Lease, PushedGrant, StoreEvent } from 'soloist'
 import { describe, expect, it } from 'vitest'
 import { useWorld, watch } from '../support/world.js'
@@ -285,4 +285,46 @@ describe('a gap in the pushes', () => {
     expect(waits[0]?.value?.owner).toBe(places[0])
     expect(late.settled).toBe(false)
   })
+})
+
+describe('claims that the store dropped while their client was silent', () => {
+  /** Three wait, and none of them is in the queue any more. */
+  async function dropped(world: typeof use.world) {
+    await world.client().solo.lock('a', { ttlMs: 600_000 })
+    const { solo, link } = world.client()
+    const waits = [1, 2, 3].map(() => watch(solo.lock('a')))
+    await world.clock.flush()
+    const owners = world.waiters('a')
+    link.fate = 'refuse'
+    await world.clock.advance(12_500)
+    expect(world.waiters('a')).toEqual([])
+    link.fate = 'pass'
+    return { waits, link, owners }
+  }
+
+  it('go back to their places once it is heard of', async () => {
+    const { world } = use
+    const { owners } = await dropped(world)
+    await world.clock.advance(4_000)
+    expect(owners).toHaveLength(3)
+    expect(world.waiters('a')).toEqual(owners)
+  })
+
+  it.each(['refuse', 'lose', 'swallow'] as const)(
+    'go back within a beat also when the question for those behind the first fails (%s)',
+    async fate => {
+      const { world } = use
+      const { owners, link } = await dropped(world)
+      const [first] = owners
+      let failed = 0
+      link.fate = (_, step) => {
+        if (step?.kind !== 'acquire' || step.claim.owner === first || failed >= 4) return 'pass'
+        failed += 1
+        return fate
+      }
+      await world.clock.advance(20_000)
+      expect(failed).toBe(4)
+      expect(world.waiters('a')).toEqual(owners)
+    },
+  )
 })

@@ -79,8 +79,7 @@ export class Locks {
   /** Removes holders whose time is up, and a pending run whose client fell silent, wherever it waits. */
   expire(lock: Lock): void {
     const { pending } = lock.runs
-    const waiting = pending === null ? undefined : lock.queue.get(pending.owner)
-    if (waiting !== undefined && !this.#stays(lock, waiting)) this.#dequeue(lock, waiting.claim.owner)
+    if (pending !== null) this.dropSilent(lock, pending.owner)
     const now = this.nowMs()
     if (now < lock.soonestExpiryMs) return
     lock.soonestExpiryMs = Infinity
@@ -90,6 +89,12 @@ export class Locks {
         this.#over(lock, held.owner)
       } else lock.soonestExpiryMs = Math.min(lock.soonestExpiryMs, held.expiresAtMs)
     }
+  }
+
+  /** Removes a claim whose client fell silent, wherever it waits. `asking`: a client that is there, whatever it waits for. */
+  dropSilent(lock: Lock, owner: string, asking: string | null = null): void {
+    const waiting = lock.queue.get(owner)
+    if (waiting !== undefined && waiting.client !== asking && !this.#stays(lock, waiting)) this.#dequeue(lock, owner)
   }
 
   hold(lock: Lock, claim: Claim, ttlMs: number | null): Granted {

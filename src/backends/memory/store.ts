@@ -48,7 +48,11 @@ export class MemoryStore {
     const left = results.kept(claim)
     if (left !== null) return left
     const lock = this.#locks.get(claim.name)
-    if (lock !== undefined) this.#locks.catchUp(lock, null)
+    if (lock !== undefined) {
+      // Perhaps nobody asks about this lock but who watches.
+      this.#locks.dropSilent(lock, claim.owner, client)
+      this.#locks.catchUp(lock, null)
+    }
     if (lock?.holders.has(claim.owner) || lock?.queue.has(claim.owner)) {
       results.watched(claim, client)
       return { status: 'live' }

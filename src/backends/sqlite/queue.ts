@@ -154,6 +154,21 @@ export function dropSilentRun(db: Database, { key, nowMs }: Subject): void {
   if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
 }
 
+/** Removes a claim that waits and whose client fell silent, unless that is the client who asks. */
+export function dropSilentClaim(
+  db: Database,
+  { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>,
+  owner: string,
+  asking: string,
+): void {
+  const row = db.get(
+    `SELECT client, seen_ms FROM soloist_waiting LEFT JOIN soloist_client USING (client)
+     WHERE name = ? AND owner = ? AND client <> ? AND durable = 0`,
+    ...[key, toBytes(owner), toBytes(asking)],
+  )
+  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
+}
+
 function isSilent({ seen_ms }: Row, nowMs: number): boolean {
   return seen_ms === null || nowMs - (seen_ms as number) > ALIVE_MS
 }
@@ -179,19 +194,19 @@ export function forgetClient(db: Database, client: Uint8Array): void {
   )
 }
 
-/** Removes what clients wait with that fell silent: of each so many claims. @returns the locks they waited for */
+/**
+ * Removes what clients wait with that fell silent: of so many clients, for so many locks each. Of a lock that is all: a client
+ * that comes back asks after its oldest claim, and takes the others to be there if that one is.
+ *
+ * @returns the locks they waited for
+ */
 export function dropSilentClients(db: Database, nowMs: number, atMost: number): readonly Uint8Array[] {
   const silent = db.all('SELECT client FROM soloist_client WHERE seen_ms < ? LIMIT ?', nowMs - ALIVE_MS, atMost)
   const keys: Uint8Array[] = []
   for (const { client } of silent) {
-    const claims = db.all(
-      `DELETE FROM soloist_waiting WHERE id IN
-         (SELECT id FROM soloist_waiting WHERE client = ? AND durable = 0 LIMIT ?) RETURNING name, owner`,
-      bytes(client),
-      atMost,
-    )
-    for (const { name, owner } of claims) {
-      forgetRun(db, bytes(name), bytes(owner))
+    const sql = 'SELECT DISTINCT name FROM soloist_waiting WHERE client = ? AND durable = 0 LIMIT ?'
+    for (const { name } of db.all(sql, bytes(client), atMost)) {
+      dropClient(db, bytes(name), bytes(client))
       keys.push(bytes(name))
     }
     forgetClient(db, bytes(client))

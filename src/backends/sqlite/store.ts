@@ -21,6 +21,7 @@ import { dueLocks } from './pending.js'
 import {
   advance,
   dequeue,
+  dropSilentClaim,
   dropSilentClients,
   enqueue,
   isWaitedFor,
@@ -90,7 +91,11 @@ export class Store {
     const subject = { name, key: toBytes(this.#prefix + name), nowMs: wallMs() }
     const left = kept(db, subject, owner)
     // Who watches them finds out by looking, as of whatever other clients end.
-    if (left === null) dropGone(db, subject)
+    if (left === null) {
+      dropGone(db, subject)
+      // Perhaps nobody takes a step, so that nobody sweeps.
+      dropSilentClaim(db, subject, owner, client)
+    }
     if (left === null && isLive(db, subject, owner)) {
       addWatcher(db, subject, owner, client)
       return { status: 'live' }

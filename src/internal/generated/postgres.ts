@@ -99,16 +99,18 @@ BEGIN
 IF w.durable OR w.since >= n - 12000000 THEN RETURN true; END IF;
 RETURN EXISTS (SELECT FROM soloist.client WHERE client = w.client AND seen >= n - 12000000);
 END $f$;
-CREATE OR REPLACE FUNCTION soloist.expire_1(l soloist.lock, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
-DECLARE w soloist.claim; ow text;
+CREATE OR REPLACE FUNCTION soloist.drop_silent_1(l soloist.lock, ow text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE w soloist.claim;
 BEGIN
-IF l.pending IS NOT NULL THEN
-SELECT * INTO w FROM soloist.claim WHERE id = l.id AND owner = l.pending AND fence IS NULL;
-IF w.id IS NOT NULL AND NOT soloist.stays_1(w, n) THEN
-DELETE FROM soloist.claim WHERE id = l.id AND owner = w.owner;
-PERFORM soloist.over_1(l, w.owner, n);
-END IF;
-END IF;
+SELECT * INTO w FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NULL;
+IF w.id IS NULL OR soloist.stays_1(w, n) THEN RETURN; END IF;
+DELETE FROM soloist.claim WHERE id = l.id AND owner = ow;
+PERFORM soloist.over_1(l, ow, n);
+END $f$;
+CREATE OR REPLACE FUNCTION soloist.expire_1(l soloist.lock, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE ow text;
+BEGIN
+IF l.pending IS NOT NULL THEN PERFORM soloist.drop_silent_1(l, l.pending, n); END IF;
 FOR ow IN DELETE FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL AND until <= n RETURNING owner LOOP
 PERFORM soloist.over_1(l, ow, n);
 END LOOP;
@@ -641,6 +643,9 @@ IF kind = 'g' AND l.owner = ow AND l.until > n THEN l := soloist.open_1(nm, n); 
 IF NOT l.busy THEN RETURN; END IF;
 DELETE FROM soloist.watcher WHERE id = l.id AND owner = ow AND client = me;
 IF kind = 'g' THEN
+IF NOT EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND client = me) THEN
+PERFORM soloist.drop_silent_1(l, ow, n);
+END IF;
 PERFORM soloist.expire_1(l, n);
 grants := soloist.advance_1(nm, NULL, NULL, n);
 FOR i IN 1 .. cardinality(grants) BY 4 LOOP

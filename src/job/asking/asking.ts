@@ -97,8 +97,9 @@ export class Asking<A, R> {
   }
 }
 
-export function textOf({ text }: { readonly text: string }): string {
-  return text
+/** What a trigger is in a note. */
+export function entryOf({ id, text }: Pick<Trigger<unknown>, 'id' | 'text'>): string {
+  return `[${JSON.stringify(id)},${text}]`
 }
 
 /** What these triggers leave with the pending run. */
@@ -106,7 +107,7 @@ export function noteFor<A>(
   triggers: readonly Trigger<A>[],
   { merge }: Pick<JobDefinition<A, unknown>, 'merge'>,
 ): string | null {
-  return merge === null ? null : noteOf(triggers.map(textOf))
+  return merge === null ? null : noteOf(triggers.map(entryOf))
 }
 
 export function metBy({ owner, state, ageMs }: MetRun): Met {

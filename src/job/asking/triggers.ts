@@ -18,7 +18,7 @@ import { type LocalRun, Runs } from '../running/runs.js'
 import { askToStop } from '../running/stop.js'
 import { type Entered, type Met, outcomeOf, type Trigger } from '../running/trigger.js'
 import { checkResultOptions, type ResultOptions, unlessClosed, waitFor } from '../waiting.js'
-import { Asking, type Meeting, metBy, noteFor, textOf, unseen } from './asking.js'
+import { Asking, entryOf, type Meeting, metBy, noteFor, unseen } from './asking.js'
 import { takePeriod } from './period.js'
 import { Gathering, Turnstile } from './sharing.js'
 
@@ -101,7 +101,8 @@ export class Triggers<A, R> {
     if (merge !== null) tryMerge(merge, this.#keyOf, text, key)
     const description = describe === null ? null : described(describe, args)
     this.#count += 1
-    const trigger = { args, order: this.#count, key, names: jobLockNames(name, key), text, description }
+    const id = merge === null ? '' : this.#locker.newOwner()
+    const trigger = { args, id, order: this.#count, key, names: jobLockNames(name, key), text, description }
     this.#locker.assertTakesWork()
     try {
       const entered = await this.#enter(trigger, onDuplicate)
@@ -182,7 +183,7 @@ export class Triggers<A, R> {
     const triggers = group.map(({ trigger }) => trigger).sort((a, b) => a.order - b.order)
     const follows = decision.running === 'follow'
     // Each of those that wait has a run of its own. Of others one goes, and covers those before it.
-    const parts = strategy === 'delay' ? triggers.map(one => [one]) : follows ? chunks(triggers, textOf) : [triggers]
+    const parts = strategy === 'delay' ? triggers.map(one => [one]) : follows ? chunks(triggers, entryOf) : [triggers]
     const first = (part: readonly Trigger<A>[]) => (follows ? 0 : part.length - 1)
     const entered = await Promise.all(parts.map(part => this.#addPart(part, first(part), decision, strategy, after)))
     const all = new Map(entered.flat().map((each, i) => [triggers[i], each]))

@@ -187,5 +187,5 @@ function allOf<A>(triggers: readonly Trigger<A>[], notes: readonly Note[] | null
   const [only] = triggers
   if (only !== undefined && triggers.length === 1 && (notes === null || notes.length === 1)) return [only.args]
   if (notes === null) return triggers.map(({ text }) => JSON.parse(text) as A)
-  return [...new Map(notes.map(({ owner, text }) => [owner, text])).values()].flatMap(text => argumentsIn<A>(text))
+  return argumentsIn(notes.map(({ text }) => text))
 }

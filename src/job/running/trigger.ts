@@ -8,6 +8,8 @@ export interface Trigger<A> {
   readonly args: A
   /** In which order this process's triggers came: higher is later. */
   readonly order: number
+  /** What its arguments are known by where they are carried: they may be left with a run more than once. Empty without `merge`. */
+  readonly id: string
   readonly key: string
   readonly names: JobLockNames
   /** The arguments as they are carried for `merge`; empty without it. */

@@ -118,22 +118,38 @@ export class WaitingRoom {
     queue.failingSinceMs = null
     if (asked.status === 'granted') return
     if (asked.status === 'ended') return queue.plan(this.#delay(null), this.#beat)
-    if (asked.requeued) {
-      // The datastore lost its queue, so the others are missing too: each goes back to its place.
-      for (const other of queue.all()) if (other !== waiter) other.ask(() => {})
-    }
+    // The datastore lost its queue, so the others are missing too: each goes back to its place.
+    if (asked.requeued) for (const other of queue.all()) if (other !== waiter) queue.missing.add(other)
+    this.#askMissing(queue)
     queue.plan(this.#delay(asked.retryAfterMs), this.#beat)
   }
 
+  /** Asks for what may be missing in the datastore's queue. What fails is asked again, once the oldest was answered. */
+  #askMissing(queue: WaitingQueue): void {
+    const missing = [...queue.missing]
+    queue.missing.clear()
+    for (const waiter of missing) {
+      waiter.ask(asked => {
+        if (asked.status !== 'fault' || waiter.queue !== queue) return
+        queue.missing.add(waiter)
+        this.#host.onWaitFault(waiter, asked.error)
+        queue.plan(this.#retryMs(), this.#beat)
+      })
+    }
+  }
+
   #fault(queue: WaitingQueue, waiter: Waiter, { error, askedAtMs }: Asked & { status: 'fault' }): void {
-    const { clock, random } = this.#host
     queue.failingSinceMs ??= askedAtMs
-    if (clock.monotonicMs() - queue.failingSinceMs >= OUTAGE_MS) {
+    if (this.#host.clock.monotonicMs() - queue.failingSinceMs >= OUTAGE_MS) {
       for (const waiting of queue.all()) waiting.fail(error)
     } else {
       this.#host.onWaitFault(waiter, error)
-      queue.plan(RETRY_MS * (0.5 + random() / 2), this.#beat)
+      queue.plan(this.#retryMs(), this.#beat)
     }
+  }
+
+  #retryMs(): number {
+    return RETRY_MS * (0.5 + this.#host.random() / 2)
   }
 
   #delay(retryAfterMs: number | null): number {
@@ -150,6 +166,8 @@ export class WaitingQueue {
   again = false
   /** When the first of the questions was asked that have all failed since, on the monotonic clock. */
   failingSinceMs: number | null = null
+  /** Those that may have no place in the datastore's queue any more, and are to be asked for. */
+  readonly missing: Set<Waiter> = new Set()
 
   readonly #clock: Clock
   readonly #waiters = new TicketQueue<Waiter>()
@@ -169,6 +187,7 @@ export class WaitingQueue {
   /** @returns whether nobody waits here any more */
   remove(waiter: Waiter): boolean {
     waiter.queue = null
+    this.missing.delete(waiter)
     this.#waiters.delete(waiter.owner)
     if (this.#waiters.size > 0) return false
     this.#timer?.cancel()

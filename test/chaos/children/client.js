@@ -1,21 +1,40 @@
 // One process of a chaos run: takes five locks in turn and keeps them for a while, triggers five jobs, and writes down what it
-// sees.
+// sees. Last it tells what its clients left behind in it.
 import process from 'node:process'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
-import { connect, LockTimeoutError } from 'soloist'
+import { connect, LockTimeoutError, SoloistError } from 'soloist'
 import { jobsOf } from './jobs.js'
+import { watchLeft } from './left.js'
 import { now, randomOf, recorder } from './recorder.js'
 
 const { url, label, seed, ttlMs, log, load, options } = JSON.parse(String(process.argv[2]))
+/** How long a call may take. */
+const CALL_MS = 1_500
+/** Who got no answer in time may so long hear of a grant too late, and has lost its turn then. */
+const RECOVERY_MS = 3_000
+
+let lateUntilMs = 0
+
+/** Notes that a busy machine is a fault, too; about once a second. */
+function late() {
+  const [atMs, untilMs] = [now() - CALL_MS, now() + RECOVERY_MS]
+  if (untilMs < lateUntilMs + 1_000) return
+  lateUntilMs = untilMs
+  write({ name: 'late', event: 'fault', kind: 'late answer', atMs, untilMs, hits: 1, processes: [label] })
+}
 /** Under load many callers ask for locks and keep them for a moment. */
 const hurries = load !== null
 const CALLERS = hurries ? load : 3
 const TRIGGERERS = hurries ? Math.ceil(load / 12) : 2
 const write = recorder(log)
-const solo = connect(url, { callTimeoutMs: 1_500, ...options })
-solo.on('fault', ({ during, error }) => process.stderr.write(`${during}: ${error}\n`))
+const left = watchLeft()
+const solo = connect(url, { callTimeoutMs: CALL_MS, ...options })
+solo.on('fault', ({ during, error }) => {
+  process.stderr.write(`${during}: ${error}\n`)
+  if (during === 'wait' && error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE') late()
+})
 // Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
-const jobsSolo = connect(url, { callTimeoutMs: 1_500, ...options })
+const jobsSolo = connect(url, { callTimeoutMs: CALL_MS, ...options })
 jobsSolo.on('fault', ({ during, error }) => process.stderr.write(`jobs: ${during}: ${error}\n`))
 const random = randomOf(seed)
 
@@ -50,7 +69,7 @@ solo.on('waiting', ({ owner }) => queued.get(owner)?.())
 
 /** For how long a lock is kept: now and then for longer than its ttl. */
 function holdMs() {
-  if (random() < (hurries ? 0.0005 : 0.04)) return 1_500 * random()
+  if (random() < (hurries ? 0.0005 : 0.04)) return 2 * ttlMs * random()
   return hurries ? 0 : 40 * random()
 }
 
@@ -77,7 +96,9 @@ async function section() {
   } finally {
     queued.delete(ours)
   }
-  if (lease === null) return write({ event: 'refused', ...about, busy: true, atMs: now() })
+  // A server that grants nothing since it has just started does not tell that the lock is held.
+  const busy = options.restartGuardMs === undefined
+  if (lease === null) return write({ event: 'refused', ...about, busy, atMs: now() })
   if (lease.owner !== ours) throw new Error(`asked as ${ours} and granted to ${lease.owner}`)
   let untilMs = untilOf(lease)
   const grantedMs = now()
@@ -116,10 +137,12 @@ async function section() {
 }
 
 let over = false
-process.on('message', () => {
+const onMessage = () => {
   over = true
-})
-process.once('disconnect', () => process.exit(1))
+}
+const onDisconnect = () => process.exit(1)
+process.on('message', onMessage)
+process.once('disconnect', onDisconnect)
 
 /** @param {() => Promise<unknown>} act */
 async function work(act) {
@@ -137,5 +160,8 @@ await Promise.all([
   ...Array.from({ length: TRIGGERERS }, () => work(trigger)),
 ])
 await Promise.all([solo.close(), jobsSolo.close()])
-process.removeAllListeners('disconnect')
-process.disconnect()
+process.off('message', onMessage)
+process.off('disconnect', onDisconnect)
+// What was closed in this turn of the event loop is gone in the next.
+await sleep(50)
+process.send?.({ left: left() }, () => process.disconnect())

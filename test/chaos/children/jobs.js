@@ -69,7 +69,7 @@ export function jobsOf({ solo, label, ttlMs, hurries, copies, random, write }) {
     await rest(
       about,
       run,
-      hurries ? (random() < 0.002 ? 1_500 * random() : 0) : random() < 0.1 ? 1_500 * random() : 30 * random(),
+      hurries ? (random() < 0.002 ? 2 * ttlMs * random() : 0) : random() < 0.1 ? 2 * ttlMs * random() : 30 * random(),
     )
     const endMs = now()
     write({ event: 'finished', ...about, valid: isValid(run), atMs: endMs })

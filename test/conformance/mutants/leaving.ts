@@ -166,11 +166,43 @@ const faults: readonly Omit<Mutant, 'caughtBy'>[] = [
   },
 ]
 
+/** Backends that are wrong about claims that wait and whose client is not there any more. */
+const silent: readonly Omit<Mutant, 'caughtBy'>[] = [
+  {
+    fault: 'a claim that waits is live until somebody else asks about its lock',
+    change: (right, { results }) => ({
+      watch: async claim => {
+        const before = await right.inspect(claim.name)
+        if (before?.waiters.some(({ owner }) => owner === claim.owner)) results.set(place(claim), 'waits')
+        const reply = await right.watch(claim)
+        return reply.status === 'gone' && results.has(place(claim)) ? { status: 'live' } : reply
+      },
+    }),
+  },
+  {
+    fault: 'a claim that waits is gone when its client has not asked for it since it is watched',
+    change: (right, { results }) => ({
+      acquire: (claim, how) => {
+        results.delete(place(claim))
+        return right.acquire(claim, how)
+      },
+      watch: async claim => {
+        const reply = await right.watch(claim)
+        const waits = (await right.inspect(claim.name))?.waiters.some(({ owner }) => owner === claim.owner)
+        if (reply.status !== 'live' || !waits) return reply
+        if (results.has(place(claim))) return { status: 'gone' }
+        results.set(place(claim), 'watched')
+        return reply
+      },
+    }),
+  },
+]
+
 /** Backends that are wrong about what an owner leaves, or about who is told of its end. */
-export const leaving: readonly Mutant[] = faults.map(mutant => ({
-  ...mutant,
-  caughtBy: /\btold\b/.test(mutant.fault) ? 'watching' : 'results',
-}))
+export const leaving: readonly Mutant[] = [
+  ...faults.map(mutant => ({ ...mutant, caughtBy: /\btold\b/.test(mutant.fault) ? 'watching' : 'results' })),
+  ...silent.map(mutant => ({ ...mutant, caughtBy: 'silent waiters' })),
+]
 
 function keeps(right: Stepwise, change: (result: KeptResult) => KeptResult): Partial<Stepwise> {
   return { release: (claim, result) => right.release(claim, result && change(result)) }

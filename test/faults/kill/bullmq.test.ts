@@ -1,3 +1,4 @@
+// Guards invariants J1, J2 and J7 of docs/guarantees.md.
 import { describe, expect, it, vi } from 'vitest'
 import { Bench, Recorder, untilIdle } from '../../bullmq/support.js'
 import { all, assertAllExpires, Doomed, killAtEach } from './support.js'

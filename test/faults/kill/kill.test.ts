@@ -1,3 +1,4 @@
+// Guards invariants S2, L1 and H2 of docs/guarantees.md.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

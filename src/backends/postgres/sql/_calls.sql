@@ -219,6 +219,10 @@ BEGIN
   IF NOT l.busy THEN RETURN; END IF;
   DELETE FROM soloist.watcher WHERE id = l.id AND owner = ow AND client = me;
   IF kind = 'g' THEN
+    -- Perhaps nobody asks about this lock but who watches.
+    IF NOT EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND client = me) THEN
+      PERFORM soloist.drop_silent_1(l, ow, n);
+    END IF;
     PERFORM soloist.expire_1(l, n);
     grants := soloist.advance_1(nm, NULL, NULL, n);
     FOR i IN 1 .. cardinality(grants) BY 4 LOOP

@@ -127,17 +127,21 @@ BEGIN
   RETURN EXISTS (SELECT FROM soloist.client WHERE client = w.client AND seen >= n - 12000000);
 END $f$;
 
+-- Removes a claim whose client fell silent, wherever it waits.
+CREATE OR REPLACE FUNCTION soloist.drop_silent_1(l soloist.lock, ow text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE w soloist.claim;
+BEGIN
+  SELECT * INTO w FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NULL;
+  IF w.id IS NULL OR soloist.stays_1(w, n) THEN RETURN; END IF;
+  DELETE FROM soloist.claim WHERE id = l.id AND owner = ow;
+  PERFORM soloist.over_1(l, ow, n);
+END $f$;
+
 -- Removes holders whose time is up, and a pending run whose client fell silent, wherever it waits.
 CREATE OR REPLACE FUNCTION soloist.expire_1(l soloist.lock, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
-DECLARE w soloist.claim; ow text;
+DECLARE ow text;
 BEGIN
-  IF l.pending IS NOT NULL THEN
-    SELECT * INTO w FROM soloist.claim WHERE id = l.id AND owner = l.pending AND fence IS NULL;
-    IF w.id IS NOT NULL AND NOT soloist.stays_1(w, n) THEN
-      DELETE FROM soloist.claim WHERE id = l.id AND owner = w.owner;
-      PERFORM soloist.over_1(l, w.owner, n);
-    END IF;
-  END IF;
+  IF l.pending IS NOT NULL THEN PERFORM soloist.drop_silent_1(l, l.pending, n); END IF;
   FOR ow IN DELETE FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL AND until <= n RETURNING owner LOOP
     PERFORM soloist.over_1(l, ow, n);
   END LOOP;
