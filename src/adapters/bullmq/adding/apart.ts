@@ -5,6 +5,7 @@ import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
+import { parseOwner } from '../lock/owner.js'
 import type { Actions } from './actions.js'
 import type { Trigger } from './trigger.js'
 
@@ -22,6 +23,23 @@ interface Again {
   readonly gone?: boolean
   /** Under another id. */
   readonly fresh?: boolean
+}
+
+/** It depends on others what the trigger comes to: it is to be made again once the other jobs of its call are in the queue. */
+export const LATER: unique symbol = Symbol('later')
+
+/** One of several jobs that are added by one call. */
+export interface Beside {
+  /** The owners of all that have asked for a lock: their jobs will come into the queue together. */
+  readonly coming: Set<string>
+  /** How many before it in the call have the same lock. */
+  readonly before: number
+}
+
+/** What a trigger came to, and under which id. */
+export interface Triggered {
+  readonly trigger: Trigger
+  readonly answer: Answer
 }
 
 export interface ApartHost {
@@ -42,18 +60,30 @@ export class Apart {
     this.#host = host
   }
 
-  /** @returns what is to be done with the job: with `granted` and `queued` it is to be added */
+  /**
+   * @param beside where it is one of several jobs of a call: it never waits then
+   * @returns what is to be done with the job: with `granted` and `queued` it is to be added
+   */
+  async trigger(first: Trigger, strategy: JobStrategy, actions: Actions): Promise<Triggered>
   async trigger(
     first: Trigger,
     strategy: JobStrategy,
     actions: Actions,
-  ): Promise<{ readonly trigger: Trigger; readonly answer: Answer }> {
+    beside: Beside | null,
+  ): Promise<Triggered | typeof LATER>
+  async trigger(
+    first: Trigger,
+    strategy: JobStrategy,
+    actions: Actions,
+    beside: Beside | null = null,
+  ): Promise<Triggered | typeof LATER> {
     let trigger = first
     const longestMs = this.#host.graceMs + PATIENCE_MS
     let recovered = false
     let without: string | null = null
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const look = await this.#once(trigger, strategy, actions, without)
+      const look = await this.#once(trigger, strategy, actions, without, beside)
+      if (look === LATER) return LATER
       if (!('over' in look)) {
         const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
         if (look.course !== 'noted' || look.pending?.strange !== true) return told
@@ -70,6 +100,7 @@ export class Apart {
       }
       if (look.gone) recovered = true
       if (without !== null) continue
+      if (beside !== null) return LATER
       const waitedMs = monotonicMs() - trigger.sinceMs
       if (waitedMs > longestMs) {
         const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
@@ -89,11 +120,15 @@ export class Apart {
     strategy: JobStrategy,
     actions: Actions,
     without: string | null,
-  ): Promise<Answer | Again> {
+    beside: Beside | null,
+  ): Promise<Answer | Again | typeof LATER> {
     const { definition, lock, owner, jobId, data, meta } = trigger
     const { locks } = this.#host
     const before = await this.#before(trigger, strategy, actions)
     if ('course' in before || 'over' in before) return before
+    // It takes the place of a job that has to be in the queue first.
+    if (strategy === 'replace' && beside !== null && beside.before > 0) return LATER
+    beside?.coming.add(owner)
     const told = await locks.trigger(lock, owner, {
       running: before.running,
       pending: before.pending,
@@ -108,7 +143,7 @@ export class Apart {
     // An earlier trigger with this id was, perhaps. This one is another.
     if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
-    const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
+    const [running, pending, waiting] = await this.#livesOf(trigger, told.seen, beside)
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
       await this.#displaced(pending, before.pending === 'displace')
@@ -118,8 +153,10 @@ export class Apart {
       if (life?.over !== true) continue
       const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
       if (young && told.status === 'met' && told.noted === life.owner) {
-        if (await this.#comes(lock, life.owner, life.ageMs ?? 0)) break
-        return { over: life.owner, gone: true }
+        if (beside !== null) return LATER
+        const came = await this.#comes(lock, life.owner, life.ageMs ?? 0)
+        if (came === true) break
+        return came === null ? { over: null } : { over: life.owner, gone: true }
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
@@ -146,20 +183,29 @@ export class Apart {
   async #livesOf(
     { lock, owner }: Trigger,
     { running, pending, waiting }: Seen,
+    beside: Beside | null,
   ): Promise<readonly [Life | null, Life | null, Life | null]> {
     if (running === null && pending === null && waiting === null) return [null, null, null]
-    const lifeOf = (run: SeenRun | null) =>
-      run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs)
+    const lifeOf = (run: SeenRun | null) => {
+      if (run === null || run.owner === owner) return null
+      return beside?.coming.has(run.owner) ? lifeToCome(run) : this.#host.lives.of(lock, run.owner, run.ageMs)
+    }
     return await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
   }
 
-  /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
-  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean> {
+  /**
+   * Waits for the job of a pending run, within the grace time.
+   *
+   * @returns whether it came, or has begun; `null` when it is pending no more, and there is no telling why: others may have
+   *   given it up, with all that was left with it
+   */
+  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean | null> {
     const untilMs = monotonicMs() + this.#host.graceMs - ageMs
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       await sleep(pauseMs * (0.5 + Math.random()))
       if ((await this.#host.lives.of(lock, owner, null)).job !== null) return true
-      if ((await this.#host.locks.inspect(lock))?.pending?.owner !== owner) return true
+      const state = await this.#host.locks.inspect(lock)
+      if (state?.pending?.owner !== owner) return state?.holders.some(holder => holder.owner === owner) === true || null
       if (monotonicMs() > untilMs) return false
     }
   }
@@ -209,6 +255,12 @@ export class Apart {
   async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
     if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
   }
+}
+
+/** Of a job that will come into the queue. */
+function lifeToCome({ owner, ageMs }: SeenRun): Life {
+  const none = { job: null, strange: false, over: false, active: false }
+  return { owner, ageMs, parsed: parseOwner(owner), state: 'queued', ...none }
 }
 
 function metBy(

@@ -11,7 +11,7 @@ import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
-import { Apart } from './apart.js'
+import { Apart, type Beside, LATER } from './apart.js'
 import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { Recipes } from './recipes.js'
@@ -90,8 +90,7 @@ export class Producer<A> {
   /** @throws SoloistError at once for what cannot be taken; what it returns rejects with all else */
   add(item: Item): Promise<A> {
     const trigger = this.trigger(item)
-    const { strategy } = trigger.definition
-    const fixed = typeof strategy === 'function' ? null : strategy
+    const fixed = fixedStrategy(trigger.definition)
     if (this.#fuses !== true || this.#host.fused?.answers(trigger.sinceMs) !== true || !trigger.isPlain) {
       return this.#add(item, trigger, fixed)
     }
@@ -109,20 +108,15 @@ export class Producer<A> {
     )
   }
 
-  /** All by one call of BullMQ's, in their order. What one item fails with is thrown after the others were added. */
+  /**
+   * All by one call of BullMQ's, in their order, but for those that have to wait for others: they are added behind these. What one
+   * item fails with is thrown after the others were added.
+   */
   async addBulk(items: readonly Item[]): Promise<A[]> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
     const fused = await this.#ready()
-    const prepared: (Prepared | null)[] = []
-    for (const trigger of triggers) {
-      if (trigger === null) prepared.push(null)
-      else {
-        const { strategy } = trigger.definition
-        const fixed = typeof strategy === 'function' ? null : strategy
-        prepared.push(fused && trigger.isPlain ? this.#fusedly(trigger, fixed) : await this.#apartly(trigger, fixed))
-      }
-    }
-    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one.item))
+    const prepared = await this.#prepareAll(triggers, fused)
+    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one === LATER ? null : one.item))
     const kept = adds.flatMap((item, i) => (item === null ? [] : [{ item, i }]))
     let jobs: Job[]
     try {
@@ -137,7 +131,10 @@ export class Producer<A> {
       const job = byPlace.get(i) ?? null
       try {
         if (one === null) answers.push(this.#host.answerPlain(job as Job))
-        else if (one.error !== null) throw one.error
+        else if (one === LATER) {
+          const trigger = triggers[i] as Trigger
+          answers.push(await this.#add(items[i] as Item, trigger, fixedStrategy(trigger.definition)))
+        } else if (one.error !== null) throw one.error
         else answers.push(await this.#conclude(items[i] as Item, one, job))
       } catch (error) {
         refusals.push(error)
@@ -145,6 +142,39 @@ export class Producer<A> {
     }
     if (refusals.length > 0) throw refusals[0]
     return answers
+  }
+
+  /**
+   * Where locks are taken before the jobs are added, that is one call for all of them. An equal job that is before another in
+   * the call counts as live.
+   *
+   * @returns `null` for what is no singleton
+   */
+  async #prepareAll(
+    triggers: readonly (Trigger | null)[],
+    fused: boolean,
+  ): Promise<readonly (Prepared | typeof LATER | null)[]> {
+    const isFused = (trigger: Trigger) => fused && trigger.isPlain
+    const looks = await Promise.all(
+      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : this.#look(trigger))),
+    )
+    const coming = new Set<string>()
+    const locks = new Map<string, number>()
+    const ids = new Set<string>()
+    return await Promise.all(
+      triggers.map((trigger, i) => {
+        if (trigger === null) return null
+        const strategy = fixedStrategy(trigger.definition)
+        if (isFused(trigger)) return this.#fusedly(trigger, strategy)
+        const { lock, jobId } = trigger
+        const before = locks.get(lock) ?? 0
+        locks.set(lock, before + 1)
+        const look = looks[i] as Look
+        const again = ids.has(jobId)
+        ids.add(jobId)
+        return this.#apartly(trigger, strategy, again ? { ...look, known: 'soon' } : look, { coming, before })
+      }),
+    )
   }
 
   trigger(item: Item): Trigger {
@@ -227,7 +257,7 @@ export class Producer<A> {
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
-    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartly(trigger, strategy)
+    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartAlone(trigger, strategy)
     if (one.error !== null) throw one.error
     let job: Job | null = null
     if (one.item !== null) {
@@ -258,15 +288,46 @@ export class Producer<A> {
     return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
   }
 
+  /** What has to be known of a job whose id is its caller's before its lock is taken by a step of its own. Never rejects. */
+  async #look({ definition, hasOwnId, jobId, lock }: Trigger): Promise<Look> {
+    if (!hasOwnId) return NOTHING_KNOWN
+    try {
+      const { strategy, limit } = definition
+      const known = (await this.#host.lives.own(jobId)) !== undefined
+      // These answer what is known.
+      const meets = strategy === 'join' || strategy === 'skip' || strategy === 'reject'
+      const state = known || meets ? null : await this.#host.solo.jobs.inspect(lock)
+      const room = limit !== null && state !== null && state.holding < limit
+      const busy = state !== null && !(room && state.pending === null && state.waiting === 0)
+      return { known, busy, holding: state?.holding ?? 0, error: null }
+    } catch (error) {
+      return { ...NOTHING_KNOWN, error }
+    }
+  }
+
   /** Takes the lock, or a place in its queue, by a step of its own. */
-  async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
+  async #apartAlone(trigger: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
+    const look = await this.#look(trigger)
+    const one = await this.#apartly(trigger, strategy, look, null)
+    if (one === LATER) throw new SoloistError('LOCK_TIMEOUT', 'a job that is alone waits for no other of its call')
+    return one
+  }
+
+  /** @param beside where it is one of several jobs of a call */
+  async #apartly(
+    first: Trigger,
+    strategy: JobStrategy | null,
+    { known, busy, holding, error }: Look,
+    beside: Beside | null,
+  ): Promise<Prepared | typeof LATER> {
     const { actions, apart } = this.#recipes.of(first.definition, strategy)
     const terms = apart + first.lock
     const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null } as const
     try {
-      const known = first.hasOwnId ? await this.#host.lives.own(first.jobId) : undefined
+      if (error !== null) throw error
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
-      if (known !== undefined && !follows) {
+      if (known && !follows) {
+        if (known === 'soon') return LATER
         const life = await this.#host.lives.of(first.lock, first.owner, null)
         const seen = { running: life, pending: null, waiting: null }
         const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
@@ -274,16 +335,23 @@ export class Producer<A> {
         return { ...base, answer, item, guaranteed: true, error: null }
       }
       // What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
-      const met = first.hasOwnId && (known !== undefined || (await this.#host.solo.jobs.inspect(first.lock)) !== null)
+      const { mode, limit } = first.definition
+      const behind = mode !== 'whileExecuting' && (beside?.before ?? 0) > 0
+      const full = limit === null || actions.begins || holding + (beside?.before ?? 0) >= limit
+      const met = first.hasOwnId && (known !== false || busy || (behind && full))
       const fresh = met && follows ? first.underFreshId() : first
-      const { trigger, answer } = await this.#apart.trigger(fresh, strategy ?? 'join', actions)
+      const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside)
+      if (told === LATER) return LATER
+      const { trigger, answer } = told
       const { course } = answer
       const inLine = course === 'queued' ? terms.replace(/^!../, '$&l') : terms
       const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
       return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {
       const down = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
-      if (!down || this.#host.onBackendFault === 'fail') return { ...base, guaranteed: true, error }
+      if (!down || this.#host.onBackendFault === 'fail') {
+        return { ...base, guaranteed: true, error: asSoloistError(error, true) }
+      }
       this.#host.singleton.emit('fault', { during: 'trigger', error, id: first.jobId })
       return { ...base, item: this.#itemOf(first, terms, null), guaranteed: false, error: null }
     }
@@ -367,9 +435,9 @@ export class Producer<A> {
     throw asSoloistError(error, adding === null || adding.sent)
   }
 
-  async #afterFailure(error: unknown, prepared: readonly (Prepared | null)[]): Promise<unknown> {
+  async #afterFailure(error: unknown, prepared: readonly (Prepared | typeof LATER | null)[]): Promise<unknown> {
     for (const one of prepared) {
-      if (one === null || one.adding !== null || one.item === null) continue
+      if (one === null || one === LATER || one.adding !== null || one.item === null) continue
       try {
         if ((await this.#host.lives.own(one.trigger.jobId)) === undefined) await this.#giveUp(one.trigger)
       } catch (fault) {
@@ -409,6 +477,25 @@ export class Producer<A> {
     if (adding !== null) added[ADDING] = adding
     return { name, data, opts: added as JobsOptions }
   }
+}
+
+/** What is known of a job whose id is its caller's. */
+interface Look {
+  /** Whether there is a job of this id; `soon`: another one of the same call has it. */
+  readonly known: boolean | 'soon'
+  /** Whether others are in the way of its lock. */
+  readonly busy: boolean
+  /** How many hold it. */
+  readonly holding: number
+  /** `null`: it was found out. */
+  readonly error: unknown
+}
+
+const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, error: null }
+
+/** `null`: it is decided when a live job is met. */
+function fixedStrategy({ strategy }: Definition): JobStrategy | null {
+  return typeof strategy === 'function' ? null : strategy
 }
 
 /** A job that is to be added, or that another one stands for. */
