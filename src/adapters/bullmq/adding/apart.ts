@@ -190,7 +190,8 @@ export class Apart {
       if (run === null || run.owner === owner) return null
       return beside?.coming.has(run.owner) ? lifeToCome(run) : this.#host.lives.of(lock, run.owner, run.ageMs)
     }
-    return await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    const lives = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    return [lives[0], notBegun(lives[1]), notBegun(lives[2])]
   }
 
   /**
@@ -255,6 +256,11 @@ export class Apart {
   async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
     if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
   }
+}
+
+/** A run that waits has not begun, also where a worker took its job up and is about to put it back. */
+function notBegun(life: Life | null): Life | null {
+  return life?.state === 'running' && !life.strange ? { ...life, state: 'queued' } : life
 }
 
 /** Of a job that will come into the queue. */

@@ -292,11 +292,9 @@ export class Producer<A> {
   async #look({ definition, hasOwnId, jobId, lock }: Trigger): Promise<Look> {
     if (!hasOwnId) return NOTHING_KNOWN
     try {
-      const { strategy, limit } = definition
+      const { limit } = definition
       const known = (await this.#host.lives.own(jobId)) !== undefined
-      // These answer what is known.
-      const meets = strategy === 'join' || strategy === 'skip' || strategy === 'reject'
-      const state = known || meets ? null : await this.#host.solo.jobs.inspect(lock)
+      const state = known ? null : await this.#host.solo.jobs.inspect(lock)
       const room = limit !== null && state !== null && state.holding < limit
       const busy = state !== null && !(room && state.pending === null && state.waiting === 0)
       return { known, busy, holding: state?.holding ?? 0, error: null }
@@ -338,8 +336,10 @@ export class Producer<A> {
       const { mode, limit } = first.definition
       const behind = mode !== 'whileExecuting' && (beside?.before ?? 0) > 0
       const full = limit === null || actions.begins || holding + (beside?.before ?? 0) >= limit
-      const met = first.hasOwnId && (known !== false || busy || (behind && full))
-      const fresh = met && follows ? first.underFreshId() : first
+      // Where only runs exclude each other it is told by its id alone, and claims nothing yet.
+      const claims = mode !== 'whileExecuting' || actions.running !== 'wait'
+      const met = first.hasOwnId && (known !== false || (busy && claims) || (behind && full))
+      const fresh = met ? first.underFreshId() : first
       const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside)
       if (told === LATER) return LATER
       const { trigger, answer } = told
