@@ -156,7 +156,8 @@ describe('in two steps', () => {
       bench.closeLater(() => locks.close())
       const expiry = mode === 'untilExpired' ? { expiryMs: NEVER_MS } : {}
       const queue = bench.queue({ mode, ...expiry }, { solo: locks }, mode)
-      await queue.add('sync', data(-1, -1))
+      // From now on the server has the scripts.
+      await queue.add('sync', data(-1, -1), { jobId: `first-${mode}` })
       let steps = 0
       // Each matches nothing, and counts.
       proxy.dropReplyTo(([command = '', , , key = '']) => {

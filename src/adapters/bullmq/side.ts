@@ -1,5 +1,6 @@
 import { type Job, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { asSoloistError } from './adding/failures.js'
 import type { AddingHow } from './adding/producer.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
@@ -139,8 +140,13 @@ export class QueueSide<A> {
     }
   }
 
+  /** @throws SoloistError */
   async own(jobId: string): Promise<Job | undefined> {
-    return await this.#lives.own(jobId)
+    try {
+      return await this.#lives.own(jobId)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
   }
 
   async sweep(options: SweepOptions): Promise<number> {
@@ -177,7 +183,11 @@ export class QueueSide<A> {
       prefix: this.#prefix,
       graceMs: this.#graceMs,
     }
-    return await sweep(host, prefix, vanished)
+    try {
+      return await sweep(host, prefix, vanished)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
   }
 }
 

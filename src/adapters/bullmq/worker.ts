@@ -1,4 +1,5 @@
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
+import { asSoloistError } from './adding/failures.js'
 import { jobClassFor } from './job.js'
 import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
@@ -84,7 +85,12 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     const job = await super.getNextJob(token, options)
     // BullMQ does not say so, but there may be none.
     const terms = job === undefined ? null : termsOf(job)
-    if (terms !== null) await this.#side.runs.fetched(job as unknown as Job, terms, token)
+    if (terms === null) return job
+    try {
+      await this.#side.runs.fetched(job as unknown as Job, terms, token)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
     return job
   }
 

@@ -110,11 +110,6 @@ export class Apart {
     }
   }
 
-  /** Gives up the claim of a job that was not added. */
-  async giveUp(trigger: Trigger): Promise<void> {
-    await this.#host.locks.release(trigger.lock, trigger.owner)
-  }
-
   async #once(
     trigger: Trigger,
     strategy: JobStrategy,

@@ -4,6 +4,7 @@ import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import { type Definition, invalid } from '../options/definition.js'
+import { asSoloistError } from './failures.js'
 import { conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
 import type { Producer } from './producer.js'
 import { Trigger } from './trigger.js'
@@ -70,7 +71,7 @@ export class FlowTriggers {
       }
     } catch (error) {
       await this.giveBack(all)
-      throw error
+      throw asSoloistError(error, true)
     }
     this.#tell(all, token, checks)
     return all
@@ -85,13 +86,7 @@ export class FlowTriggers {
   async giveBack(flows: readonly PlacedFlow[]): Promise<void> {
     for (const { jobs } of flows) {
       for (const { trigger, adding } of jobs.values()) {
-        if (adding !== null) continue
-        try {
-          await this.#host.producer.giveUp(trigger)
-        } catch (error) {
-          // It is taken over after the grace time, since its job is not there.
-          this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
-        }
+        if (adding === null) await this.#host.producer.giveUp(trigger)
       }
     }
   }

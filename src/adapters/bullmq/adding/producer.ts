@@ -6,7 +6,7 @@ import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
-import { parseOwner } from '../lock/owner.js'
+import { type Owner, parseOwner } from '../lock/owner.js'
 import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
@@ -212,8 +212,9 @@ export class Producer<A> {
     return { answer, terms: answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms }
   }
 
+  /** Gives up the claim of a job that was not added. Never rejects. */
   async giveUp(trigger: Trigger): Promise<void> {
-    await this.#apart.giveUp(trigger)
+    await this.#giveUp(trigger)
   }
 
   /** Whether the scripts of the queue can be run within ours, once that is known. */
@@ -224,10 +225,18 @@ export class Producer<A> {
   /**
    * Takes the lock of a finished job again that is about to be retried by hand, where that is a step of its own.
    *
-   * @returns gives it back
-   * @throws SoloistError `DUPLICATE_JOB` when another one is live
+   * @returns gives it back; never rejects
+   * @throws SoloistError `DUPLICATE_JOB` when another one is live; `BACKEND_UNAVAILABLE`
    */
   async retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
+    try {
+      return await this.#retake(job, terms)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
+  }
+
+  async #retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
     const { solo, lives, qualifiedName } = this.#host
     const nothing = async () => {}
     if (terms.mode === 'whileExecuting' || terms.mode === 'untilExpired' || terms.flags.apart !== true) return nothing
@@ -240,7 +249,7 @@ export class Producer<A> {
         without,
         limit: terms.limit,
       })
-      if (told.status === 'granted') return async () => void (await solo.jobs.release(terms.lock, owner))
+      if (told.status === 'granted') return () => this.#giveBack(terms.lock, owner, job.id)
       if (told.status !== 'met') return nothing
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
       if (met === null) return nothing
@@ -382,8 +391,18 @@ export class Producer<A> {
     if (of === null) return this.#answer(item, trigger, job, outcome)
     if (of === '') return this.#answer(item, trigger, null, outcome)
     const parsed = parseOwner(of)
-    const live = parsed === null ? null : await this.#host.lives.find(parsed)
+    const live = parsed === null ? null : await this.#found(parsed, trigger)
     return this.#answer(item, trigger, live, outcome)
+  }
+
+  /** The job that stands for one that was not added. That it does is so, whether or not it can be read. */
+  async #found(owner: Owner, { jobId: id }: Trigger): Promise<Job | null> {
+    try {
+      return await this.#host.lives.find(owner)
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'add', error, id })
+      return null
+    }
   }
 
   /** What met a live job is decided by the function that its definition has for that. */
@@ -393,8 +412,14 @@ export class Producer<A> {
     if (typeof strategy !== 'function') throw invalid('no strategy')
     const { id, state = 'queued', ageMs = null } = outcome
     const met = { name, id, state, ageMs, data: trigger.data }
-    const chosen = checkStrategy('what onDuplicate returned', await strategy(met))
-    return await this.#add(item, new Trigger(trigger.definition, trigger.queue, item), chosen)
+    let chosen: unknown
+    try {
+      chosen = await strategy(met)
+    } catch (cause) {
+      throw new SoloistError('INVALID_ARGUMENT', 'onDuplicate threw', { cause })
+    }
+    checkStrategy('what onDuplicate returned', chosen)
+    return await this.#add(item, new Trigger(trigger.definition, trigger.queue, item), chosen as JobStrategy)
   }
 
   /** Counts what became of a trigger, and answers it. */
@@ -448,11 +473,15 @@ export class Producer<A> {
   }
 
   async #giveUp(trigger: Trigger): Promise<void> {
+    await this.#giveBack(trigger.lock, trigger.owner, trigger.jobId)
+  }
+
+  async #giveBack(lock: string, owner: string, id: string | undefined): Promise<void> {
     try {
-      await this.#apart.giveUp(trigger)
+      await this.#host.solo.jobs.release(lock, owner)
     } catch (error) {
-      // It is taken over after the grace time, since its job is not there.
-      this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
+      // It is taken over: its job is not there after the grace time, or has finished.
+      this.#host.singleton.emit('fault', { during: 'add', error, id })
     }
   }
 
