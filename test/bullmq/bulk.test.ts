@@ -1,6 +1,11 @@
 import type { JobsOptions } from 'bullmq'
 import { connect } from 'soloist'
-import type { SingletonJobOptions, SingletonMode, SingletonStrategy } from 'soloist/bullmq'
+import {
+  SingletonFlowProducer,
+  type SingletonJobOptions,
+  type SingletonMode,
+  type SingletonStrategy,
+} from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { type Bench, connectionTo, type Data, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
@@ -143,6 +148,27 @@ describe('addBulk comes to the same in two steps as in one, in each mode with ea
         expect([which, live, two]).toEqual([which, live, one])
       }
     }
+  })
+})
+
+describe.each(['one step', 'two steps'] as const)('flows of one call, lock and job in %s', steps => {
+  test.each(['join', 'reject'] as const)('those of one key run one after the other: %s', async onDuplicate => {
+    const queue = bench.queue({ onDuplicate }, { ...solo(steps), graceMs: NEVER_MS })
+    const flows = new SingletonFlowProducer({
+      ...{ connection: connectionTo(bench.url), prefix: bench.prefix },
+      singleton: {
+        ...(steps === 'one step' ? { prefix: bench.lockPrefix } : solo(steps)),
+        ...{ graceMs: NEVER_MS, jobs: { sync: { uniqueOn: ['key'], onDuplicate } } },
+      },
+    })
+    bench.closeLater(() => flows.close())
+    const flow = (value: number, key = 1) => ({ name: 'sync', queueName: 'work', data: data(value, key) })
+    const added = await flows.addBulk([flow(1), { ...flow(2, 2), children: [flow(3)] }, flow(4)])
+    const statuses = added.map(({ job }) => (job as { singleton?: { status: string } }).singleton?.status)
+    expect(statuses).toEqual(['started', 'started', 'deferred'])
+    bench.worker(runs.run, { singleton: solo(steps) })
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([1, 2, 3, 4])
   })
 })
 

@@ -59,6 +59,7 @@ export class FlowTriggers {
   async place(flows: readonly FlowJob[]): Promise<PlacedFlow[]> {
     const fused = await this.#host.producer.ready()
     const all: PlacedFlow[] = []
+    const locks = new Set<string>()
     const checks: NonNullable<FlowToken['checks']>[number][] = []
     const token = this.#host.flags + this.#host.token()
     try {
@@ -66,7 +67,7 @@ export class FlowTriggers {
         const placed: PlacedFlow = { flow, root: this.#trigger(flow), jobs: new Map(), others: [], live: null }
         all.push(placed)
         const flags: FlowToken = { flags: [token, `${token}:${i}`] }
-        const copy = await this.#place(flow, placed, [], fused, flags, checks, true)
+        const copy = await this.#place(flow, placed, [], fused, flags, checks, locks, true)
         all[i] = { ...placed, flow: copy, live: placed.live }
       }
     } catch (error) {
@@ -144,6 +145,7 @@ export class FlowTriggers {
     fused: boolean,
     token: FlowToken,
     checks: { terms: string; flag: string; index: string }[],
+    locks: Set<string>,
     isRoot: boolean,
   ): Promise<FlowJob> {
     const trigger = isRoot ? placed.root : this.#trigger(node)
@@ -178,30 +180,35 @@ export class FlowTriggers {
         else if (isRoot && WHOLE.has(definition.strategy))
           checks.push({ terms, flag: token.flags[1] as string, index: jobId })
       } else {
-        const { answer, terms } = await this.#apartly(trigger, placed, isRoot)
+        const { answer, terms } = await this.#apartly(trigger, placed, isRoot, locks.has(lock))
         if (answer === null) return node
+        locks.add(lock)
         placed.jobs.set(jobId, { trigger, adding: null, answer })
         opts = { ...opts, jobId, singleton: terms }
       }
     }
     const children: NonNullable<FlowJob['children']> = []
     for (const child of node.children ?? []) {
-      const copy = await this.#place(child as FlowJob, placed, around, fused, token, checks, false)
+      const copy = await this.#place(child as FlowJob, placed, around, fused, token, checks, locks, false)
       children.push(copy as (typeof children)[number])
     }
     const changed = opts === undefined ? {} : { opts }
     return { ...node, ...changed, ...(node.children === undefined ? {} : { children }) } as FlowJob
   }
 
-  /** @returns no answer when the live job stands for the whole flow */
+  /**
+   * @param again whether a job of these flows has this lock: it is not there yet, and this one is to follow it
+   * @returns no answer when the live job stands for the whole flow
+   */
   async #apartly(
     trigger: Trigger,
     placed: PlacedFlow,
     isRoot: boolean,
+    again: boolean,
   ): Promise<{ readonly answer: Answer | null; readonly terms: string }> {
     const { strategy } = trigger.definition
     const whole = isRoot && WHOLE.has(strategy)
-    const told = await this.#host.producer.inFlowApart(trigger, strategy === 'reject' || whole)
+    const told = await this.#host.producer.inFlowApart(trigger, !again && (strategy === 'reject' || whole))
     const { course } = told.answer
     if (course === 'granted' || course === 'queued') return told
     const { outcome } = conclude(trigger, strategy as JobStrategy, told.answer)
