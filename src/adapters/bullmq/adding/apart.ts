@@ -138,7 +138,11 @@ export class Apart {
     // An earlier trigger with this id was, perhaps. This one is another.
     if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
-    const [running, pending, waiting] = await this.#livesOf(trigger, told.seen, beside)
+    const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
+    // An answer that was lost has told whose place it took; the next does not.
+    const taken = told.status === 'granted' || told.status === 'busy'
+    const unseen = taken && seenPending === null && before.waits !== null && before.waits !== owner
+    const pending = unseen ? await this.#displacedBefore(lock, before.waits) : seenPending
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
       await this.#displaced(pending, before.pending === 'displace')
@@ -212,11 +216,18 @@ export class Apart {
     strategy: JobStrategy,
     { running, pending }: Actions,
   ): Promise<
-    | { running: TriggerAction; pending: TriggerAction; without: string | null; replaced: SeenJob | null }
+    | {
+        running: TriggerAction
+        pending: TriggerAction
+        without: string | null
+        replaced: SeenJob | null
+        /** Whose place it may take. */
+        waits: string | null
+      }
     | Answer
     | Again
   > {
-    const as = { running, pending, without: null, replaced: null }
+    let as = { running, pending, without: null, replaced: null, waits: null as string | null }
     const { locks, lives } = this.#host
     if (definition.mode === 'whileExecuting') {
       // Any number may be queued: only what runs is in the way, and the one that follows it.
@@ -231,6 +242,7 @@ export class Apart {
     }
     if (strategy !== 'replace') return as
     const state = await locks.inspect(lock)
+    as = { ...as, waits: state?.pending?.owner ?? null }
     const [holder] = state?.holders ?? []
     if (holder === undefined || holder.owner === owner || holder.owner === state?.pending?.owner) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
@@ -245,6 +257,17 @@ export class Apart {
     }
     if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
     return { ...as, without: holder.owner, replaced: life }
+  }
+
+  /** @returns a job that was pending when it was looked at, and has no place any more; `null`: it has, or has begun */
+  async #displacedBefore(lock: string, owner: string | null): Promise<Life | null> {
+    if (owner === null) return null
+    const state = await this.#host.locks.inspect(lock)
+    const has = [...(state?.holders ?? []), ...(state?.waiters ?? [])].some(claim => claim.owner === owner)
+    // Of many that wait not all are shown. A sweep finds it then.
+    if (has || (state?.waiting ?? 0) > (state?.waiters.length ?? 0)) return null
+    const life = await this.#host.lives.of(lock, owner, null)
+    return life.over || life.active ? null : life
   }
 
   /** A pending job whose place was taken. */
