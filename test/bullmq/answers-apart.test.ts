@@ -3,7 +3,16 @@ import { connect, parseJobMeta, type Soloist } from 'soloist'
 import { type SingletonJobOptions, SingletonQueue } from 'soloist/bullmq'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
-import { type Bench, connectionTo, type Data, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
+import {
+  type Bench,
+  connectionTo,
+  type Data,
+  type Recorder,
+  type TestQueue,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
 
 // Adds whose answers are lost, so that they are sent again, or come late, where lock and job are two steps; and, in both ways,
 // what operators and other queues see of them. For one step see `answers.test.ts`.
@@ -51,9 +60,14 @@ async function lossyQueue(job: SingletonJobOptions<Data>, name: string, steps: s
 
 const isScript: Match = ([command = '']) => /^eval(sha)?$/i.test(command)
 /** The step of the lock, and that of the job, by what they name. */
-const ofLock = (queue: string): Match => words =>
-  isScript(words) && !ofJob(queue)(words) && words.some(word => word.startsWith(`bullmq:${bench.prefix}:${queue}:`))
-const ofJob = (queue: string): Match => words => isScript(words) && (words[3] ?? '').startsWith(`${bench.prefix}:${queue}:`)
+const ofLock =
+  (queue: string): Match =>
+  words =>
+    isScript(words) && !ofJob(queue)(words) && words.some(word => word.startsWith(`bullmq:${bench.prefix}:${queue}:`))
+const ofJob =
+  (queue: string): Match =>
+  words =>
+    isScript(words) && (words[3] ?? '').startsWith(`${bench.prefix}:${queue}:`)
 
 interface Situation {
   readonly job: SingletonJobOptions<Data>
@@ -72,13 +86,27 @@ const situations: Record<string, Situation> = {
   'delay behind others': { job: { onDuplicate: 'delay' }, before: [1, 2], told: 'deferred', ran: [[1], [2], [9]] },
   'the first rerun during a run': { job: { onDuplicate: 'rerun' }, before: [1], told: 'deferred', ran: [[1], [9]] },
   'a later rerun': { job: { onDuplicate: 'rerun' }, before: [1, 2], told: 'deferred', ran: [[1], [9]], own: false },
-  'a later rerun, merged': { ...{ job: merging as never, before: [1, 2], told: 'deferred' }, ran: [[1], [2, 9]], own: false },
-  'replace behind a running job': { job: { onDuplicate: 'replace' }, before: [1, 2], told: 'replaced', ran: [[1], [9]] },
+  'a later rerun, merged': {
+    ...{ job: merging as never, before: [1, 2], told: 'deferred' },
+    ran: [[1], [2, 9]],
+    own: false,
+  },
+  'replace behind a running job': {
+    job: { onDuplicate: 'replace' },
+    before: [1, 2],
+    told: 'replaced',
+    ran: [[1], [9]],
+  },
   'untilAndWhileExecuting, behind a running job': {
     ...{ job: { mode: 'untilAndWhileExecuting' }, before: [1], told: 'deferred' },
     ran: [[1], [9]],
   },
-  'untilExpired, to a free key': { job: { mode: 'untilExpired', expiryMs: 600_000 }, before: [], told: 'started', ran: [[9]] },
+  'untilExpired, to a free key': {
+    job: { mode: 'untilExpired', expiryMs: 600_000 },
+    before: [],
+    told: 'started',
+    ran: [[9]],
+  },
   'limit, beyond it': { job: { limit: 1, onDuplicate: 'delay' }, before: [1], told: 'deferred', ran: [[1], [9]] },
   'with an id of its own, to a free key': { job: {}, before: [], told: 'started', ran: [[9]], opts: { jobId: 'mine' } },
   'with an id of its own, the first rerun during a run': {
@@ -146,7 +174,8 @@ test('an add in two steps whose answers come late is told what it would have bee
 })
 
 describe.each(['one step', 'two steps'])('an add whose answer was lost, lock and job in %s', steps => {
-  const match = (queue: string): Match => (steps === 'one step' ? words => isScript(words) && words.at(-1)?.startsWith('bullmq:') === true : ofLock(queue))
+  const match = (queue: string): Match =>
+    steps === 'one step' ? words => isScript(words) && words.at(-1)?.startsWith('bullmq:') === true : ofLock(queue)
 
   test('is shown to operators with what it was described by, once', async () => {
     const describe = ({ value }: Data) => `value ${value}`
@@ -157,7 +186,9 @@ describe.each(['one step', 'two steps'])('an add whose answer was lost, lock and
     await hit
     const [lock = ''] = Object.keys(await bench.held())
     const state = await bench.solo.jobs.inspect(lock)
-    const shown = [...(state?.holders ?? []), ...(state?.waiters ?? [])].map(({ meta }) => parseJobMeta(meta)?.description)
+    const shown = [...(state?.holders ?? []), ...(state?.waiters ?? [])].map(
+      ({ meta }) => parseJobMeta(meta)?.description,
+    )
     expect(shown).toEqual(['value 1', 'value 2'])
   })
 

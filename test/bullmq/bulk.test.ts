@@ -8,7 +8,7 @@ import {
 } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
-import { type Bench, connectionTo, type Data, type Recorder, type TestQueue, until, untilIdle, useBench } from './support.js'
+import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // Jobs of one key in one `addBulk`, and what else is added at the same time.
 
@@ -144,7 +144,10 @@ describe('addBulk comes to the same in two steps as in one, in each mode with ea
     for (const which of Object.keys(items)) {
       for (const live of ends ? [0] : [0, 1, 2]) {
         const job = { mode, onDuplicate, ...expiry }
-        const [one, two] = [await outcomeOf('one step', job, live, which), await outcomeOf('two steps', job, live, which)]
+        const [one, two] = [
+          await outcomeOf('one step', job, live, which),
+          await outcomeOf('two steps', job, live, which),
+        ]
         expect([which, live, two]).toEqual([which, live, one])
       }
     }
@@ -174,7 +177,13 @@ describe.each(['one step', 'two steps'] as const)('flows of one call, lock and j
 
 describe('in two steps', () => {
   test('what nothing is in the way of is one call for the locks and one for the jobs, in their order, with their ids', async () => {
-    const modes = ['untilExecuted', 'untilExecuting', 'whileExecuting', 'untilAndWhileExecuting', 'untilExpired'] as const
+    const modes = [
+      'untilExecuted',
+      'untilExecuting',
+      'whileExecuting',
+      'untilAndWhileExecuting',
+      'untilExpired',
+    ] as const
     for (const mode of modes) {
       const proxy = await startProxy(connectionTo(bench.url).port)
       bench.closeLater(() => proxy.close())

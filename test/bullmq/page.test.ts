@@ -15,18 +15,21 @@ const data = (value: number, key = 1) => ({ key, value })
 describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
   const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
 
-  test.each(['rerun', 'replace', 'delay'] as const)('%s: under a known id the job gets another one', async onDuplicate => {
-    const queue = bench.queue({ onDuplicate }, solo())
-    bench.worker(runs.run, { singleton: solo() })
-    await queue.add('sync', data(1), { jobId: 'mine' })
-    await untilIdle(bench, queue)
-    // The job of this id has ended: nothing is in the way.
-    const { job, outcome } = await queue.addUnique('sync', data(2), { jobId: 'mine' })
-    expect(outcome.status).toBe('started')
-    expect(job?.id).not.toBe('mine')
-    await untilIdle(bench, queue)
-    expect(runs.started).toEqual([1, 2])
-  })
+  test.each(['rerun', 'replace', 'delay'] as const)(
+    '%s: under a known id the job gets another one',
+    async onDuplicate => {
+      const queue = bench.queue({ onDuplicate }, solo())
+      bench.worker(runs.run, { singleton: solo() })
+      await queue.add('sync', data(1), { jobId: 'mine' })
+      await untilIdle(bench, queue)
+      // The job of this id has ended: nothing is in the way.
+      const { job, outcome } = await queue.addUnique('sync', data(2), { jobId: 'mine' })
+      expect(outcome.status).toBe('started')
+      expect(job?.id).not.toBe('mine')
+      await untilIdle(bench, queue)
+      expect(runs.started).toEqual([1, 2])
+    },
+  )
 
   test('a job between two attempts is told to be running', async () => {
     const queue = bench.queue({}, solo())
@@ -40,7 +43,11 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     const { id } = await queue.add('sync', data(1), { attempts: 2, backoff: 600_000 })
     await failed
     expect(await (await queue.getJob(id as string))?.getState()).toBe('delayed')
-    expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'duplicate', id, state: 'running' })
+    expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({
+      status: 'duplicate',
+      id,
+      state: 'running',
+    })
   })
 
   test('untilExecuting: the run may overlap the next', async () => {
@@ -78,7 +85,12 @@ test('what the keys of a queue are, and that what a job leaves goes by itself', 
   await queue.add('sync', data(2))
   const keys = (await bench.redis.keys(`*${bench.lockPrefix}*`)).map(key => key.replace(/job:sync:.*?(?=$|})/, 'KEY'))
   expect(keys.map(key => key.replace(/:[0-9a-f]{40}:/, ':SHA:')).toSorted()).toEqual(
-    [`${bench.lockPrefix}KEY`, `{${bench.lockPrefix}KEY}:SHA:r2`, `{${bench.lockPrefix}KEY}:d2`, `{${bench.lockPrefix}}:f2`].toSorted(),
+    [
+      `${bench.lockPrefix}KEY`,
+      `{${bench.lockPrefix}KEY}:SHA:r2`,
+      `{${bench.lockPrefix}KEY}:d2`,
+      `{${bench.lockPrefix}}:f2`,
+    ].toSorted(),
   )
   const [left = ''] = await bench.redis.keys(`*${bench.lockPrefix}*:r2`)
   expect(await bench.redis.pttl(left)).toBeGreaterThan(0)

@@ -149,7 +149,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * trigger.
    */
   override async drain(delayed = false): Promise<void> {
-    const giveUp = await this.#side.removing(delayed ? ['waiting', 'prioritized', 'delayed'] : ['waiting', 'prioritized'])
+    const giveUp = await this.#side.removing(
+      delayed ? ['waiting', 'prioritized', 'delayed'] : ['waiting', 'prioritized'],
+    )
     try {
       await super.drain(delayed)
     } finally {

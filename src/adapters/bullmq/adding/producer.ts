@@ -1,5 +1,5 @@
 import type { Job, JobsOptions } from 'bullmq'
-import { DuplicateJobError, type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
+import { type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
 import { checkStrategy } from '../../../internal/job-modes.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
@@ -7,14 +7,16 @@ import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
-import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
+import { isPlain, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
 import { Apart, type Beside, LATER } from './apart.js'
 import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
+import { type Look, lookAt } from './own-id.js'
 import { Recipes } from './recipes.js'
+import { giveBack, retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
 
 /** How BullMQ itself adds to a queue, and what the caller is answered. */
@@ -156,7 +158,7 @@ export class Producer<A> {
   ): Promise<readonly (Prepared | typeof LATER | null)[]> {
     const isFused = (trigger: Trigger) => fused && trigger.isPlain
     const looks = await Promise.all(
-      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : this.#look(trigger))),
+      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : lookAt(this.#host, trigger))),
     )
     const coming = new Set<string>()
     const locks = new Map<string, number>()
@@ -222,45 +224,9 @@ export class Producer<A> {
     return this.#ready()
   }
 
-  /**
-   * Takes the lock of a finished job again that is about to be retried by hand, where that is a step of its own.
-   *
-   * @returns gives it back; never rejects
-   * @throws SoloistError `DUPLICATE_JOB` when another one is live; `BACKEND_UNAVAILABLE`
-   */
+  /** As {@link retake}. */
   async retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
-    try {
-      return await this.#retake(job, terms)
-    } catch (error) {
-      throw asSoloistError(error, true)
-    }
-  }
-
-  async #retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
-    const { solo, lives, qualifiedName } = this.#host
-    const nothing = async () => {}
-    if (terms.mode === 'whileExecuting' || terms.mode === 'untilExpired' || terms.flags.apart !== true) return nothing
-    const owner = `bullmq:${qualifiedName}:${(job.id as string).replace(/[%:#]/g, encodeURIComponent)}`
-    let without: string | null = null
-    for (let looks = 0; looks < 10; looks += 1) {
-      const told = await solo.jobs.trigger(terms.lock, owner, {
-        running: 'meet',
-        pending: 'meet',
-        without,
-        limit: terms.limit,
-      })
-      if (told.status === 'granted') return () => this.#giveBack(terms.lock, owner, job.id)
-      if (told.status !== 'met') return nothing
-      const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
-      if (met === null) return nothing
-      const life = await lives.of(terms.lock, met.owner, met.ageMs)
-      if (!life.over) {
-        const { state, ageMs } = life
-        throw new DuplicateJobError({ job: jobNameOf(terms), id: life.parsed?.jobId ?? met.owner, state, ageMs })
-      }
-      without = met.owner
-    }
-    return nothing
+    return await retake(this.#host, job, terms)
   }
 
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
@@ -297,27 +263,11 @@ export class Producer<A> {
     return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
   }
 
-  /** What has to be known of a job whose id is its caller's before its lock is taken by a step of its own. Never rejects. */
-  async #look({ definition, hasOwnId, jobId, lock }: Trigger): Promise<Look> {
-    if (!hasOwnId) return NOTHING_KNOWN
-    try {
-      const { limit } = definition
-      const known = (await this.#host.lives.own(jobId)) !== undefined
-      const state = known ? null : await this.#host.solo.jobs.inspect(lock)
-      const room = limit !== null && state !== null && state.holding < limit
-      const busy = state !== null && !(room && state.pending === null && state.waiting === 0)
-      return { known, busy, holding: state?.holding ?? 0, error: null }
-    } catch (error) {
-      return { ...NOTHING_KNOWN, error }
-    }
-  }
-
   /** Takes the lock, or a place in its queue, by a step of its own. */
   async #apartAlone(trigger: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
-    const look = await this.#look(trigger)
-    const one = await this.#apartly(trigger, strategy, look, null)
-    if (one === LATER) throw new SoloistError('LOCK_TIMEOUT', 'a job that is alone waits for no other of its call')
-    return one
+    const look = await lookAt(this.#host, trigger)
+    // With nothing beside it, it waits here and is not put off.
+    return (await this.#apartly(trigger, strategy, look, null)) as Prepared
   }
 
   /** @param beside where it is one of several jobs of a call */
@@ -472,17 +422,8 @@ export class Producer<A> {
     return asSoloistError(error, true)
   }
 
-  async #giveUp(trigger: Trigger): Promise<void> {
-    await this.#giveBack(trigger.lock, trigger.owner, trigger.jobId)
-  }
-
-  async #giveBack(lock: string, owner: string, id: string | undefined): Promise<void> {
-    try {
-      await this.#host.solo.jobs.release(lock, owner)
-    } catch (error) {
-      // It is taken over: its job is not there after the grace time, or has finished.
-      this.#host.singleton.emit('fault', { during: 'add', error, id })
-    }
+  async #giveUp({ lock, owner, jobId }: Trigger): Promise<void> {
+    await giveBack(this.#host, 'add', lock, owner, jobId)
   }
 
   /** Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever. */
@@ -507,20 +448,6 @@ export class Producer<A> {
     return { name, data, opts: added as JobsOptions }
   }
 }
-
-/** What is known of a job whose id is its caller's. */
-interface Look {
-  /** Whether there is a job of this id; `soon`: another one of the same call has it. */
-  readonly known: boolean | 'soon'
-  /** Whether others are in the way of its lock. */
-  readonly busy: boolean
-  /** How many hold it. */
-  readonly holding: number
-  /** `null`: it was found out. */
-  readonly error: unknown
-}
-
-const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, error: null }
 
 /** `null`: it is decided when a live job is met. */
 function fixedStrategy({ strategy }: Definition): JobStrategy | null {
