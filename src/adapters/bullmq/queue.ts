@@ -98,8 +98,8 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   }
 
   /**
-   * As BullMQ's, with {@link SingletonQueue.add}'s rules for each job. It is not all or nothing: what one job fails with,
-   * such as `DUPLICATE_JOB`, is thrown after the others were added.
+   * As BullMQ's, with {@link SingletonQueue.add}'s rules for each job: an equal one before it in the call counts as live. It is not
+   * all or nothing: what one job fails with, such as `DUPLICATE_JOB`, is thrown after the others were added.
    *
    * Held after abort or rejection: the locks of the jobs that were added. Of the others as after {@link
    * SingletonQueue.add}.
