@@ -290,10 +290,14 @@ test('by default each queue has keys of its own, also one of the same name with 
   }
 })
 
-test('a sandboxed processor gets the fence and is stopped by the signal', async () => {
+test.each([
+  ['a process', false],
+  ['a thread', true],
+])('a sandboxed processor in %s gets the fence and is stopped by the signal, with its reason', async (_, threads) => {
   const queue = bench.queue({ onDuplicate: 'replace', onRunning: 'stop' })
   const file = fileURLToPath(new URL('./children/sandboxed.cjs', import.meta.url))
   const worker = new SingletonWorker('work', file, {
+    useWorkerThreads: threads,
     connection: connectionTo(bench.url),
     prefix: bench.prefix,
     singleton: { prefix: bench.lockPrefix },
@@ -307,7 +311,7 @@ test('a sandboxed processor gets the fence and is stopped by the signal', async 
   await queue.add('sync', data(2))
   await until(() => results.length === 2)
   expect(results).toEqual([
-    { value: 1, fence: expect.any(Number), aborted: true },
+    { value: 1, fence: expect.any(Number), aborted: true, code: 'JOB_REPLACED', message: expect.any(String) },
     { value: 2, fence: expect.any(Number), aborted: false },
   ])
 })

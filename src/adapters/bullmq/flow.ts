@@ -134,7 +134,13 @@ export class SingletonFlowProducer extends FlowProducer {
   /** The live job that stands for a flow. */
   async #liveRoot({ flow }: PlacedFlow, outcome: SingletonOutcome, node: JobNode | null): Promise<JobNode> {
     const owner = parseOwner(outcome.owner ?? '')
-    const job = owner === null ? null : await this.#lives.find(owner)
+    let job: Job | null = null
+    try {
+      if (owner !== null) job = await this.#lives.find(owner)
+    } catch (error) {
+      if (node === null) throw asSoloistError(error, true)
+      this.singleton.emit('fault', { during: 'add', error, id: outcome.id })
+    }
     const stands = job ?? node?.job
     if (stands === undefined)
       throw asSoloistError(new Error(`the job ${outcome.id} of flow ${flow.name} is gone`), false)

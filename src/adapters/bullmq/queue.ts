@@ -98,8 +98,8 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   }
 
   /**
-   * As BullMQ's, with {@link SingletonQueue.add}'s rules for each job. It is not all or nothing: what one job fails with,
-   * such as `DUPLICATE_JOB`, is thrown after the others were added.
+   * As BullMQ's, with {@link SingletonQueue.add}'s rules for each job: an equal one before it in the call counts as live. It is not
+   * all or nothing: what one job fails with, such as `DUPLICATE_JOB`, is thrown after the others were added.
    *
    * Held after abort or rejection: the locks of the jobs that were added. Of the others as after {@link
    * SingletonQueue.add}.
@@ -140,6 +140,41 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     const removed = await super.remove(jobId, options)
     if (removed === 1 && job !== undefined) await gaveUp(job)
     return removed
+  }
+
+  /**
+   * As BullMQ's; what the jobs have that it removes is given up, too. With a `solo` they are read before.
+   *
+   * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are free to the next
+   * trigger.
+   */
+  override async drain(delayed = false): Promise<void> {
+    const giveUp = await this.#side.removing(
+      delayed ? ['waiting', 'prioritized', 'delayed'] : ['waiting', 'prioritized'],
+    )
+    try {
+      await super.drain(delayed)
+    } finally {
+      await giveUp()
+    }
+  }
+
+  /**
+   * As BullMQ's; what the jobs have that it removes is given up, too. With a `solo` those of other states than `completed` and
+   * `failed` are read before.
+   *
+   * Held after abort or rejection: as after {@link SingletonQueue.drain}.
+   */
+  override async clean(...args: Parameters<Queue['clean']>): Promise<string[]> {
+    const type = args[2] ?? 'completed'
+    const ended = type === 'completed' || type === 'failed'
+    // Those of a paused queue wait, too.
+    const giveUp = ended ? null : await this.#side.removing([type === 'wait' || type === 'paused' ? 'waiting' : type])
+    try {
+      return await super.clean(...args)
+    } finally {
+      await giveUp?.()
+    }
   }
 
   /**

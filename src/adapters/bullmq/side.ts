@@ -1,13 +1,15 @@
-import { type Job, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
+import { type Job, type JobType, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
+import { asSoloistError } from './adding/failures.js'
 import type { AddingHow } from './adding/producer.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
+import { ownerOf } from './lock/owner.js'
 import { openStore, type Store } from './lock/store.js'
 import { sweep } from './lock/sweep.js'
-import { jobNameOf } from './lock/terms.js'
+import { jobNameOf, termsOf } from './lock/terms.js'
 import { Tidying } from './lock/tidying.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
@@ -18,6 +20,9 @@ interface SweepOptions {
 }
 
 const SWEEP_OPTION_NAMES: OptionNames<SweepOptions> = { prefix: true }
+
+/** How many jobs that are to be removed are looked at in one call. */
+const REMOVED_AT_ONCE = 500
 
 /** How often a queue's locks are tidied: as by a worker, by default. */
 const TIDY_MS = 30_000
@@ -139,8 +144,52 @@ export class QueueSide<A> {
     }
   }
 
+  /** @throws SoloistError */
   async own(jobId: string): Promise<Job | undefined> {
-    return await this.#lives.own(jobId)
+    try {
+      return await this.#lives.own(jobId)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
+  }
+
+  /**
+   * To be called before jobs of these states are removed.
+   *
+   * @returns gives up what those had that are gone by then. Never rejects
+   * @throws SoloistError
+   */
+  async removing(states: readonly JobType[]): Promise<() => Promise<void>> {
+    if (this.#fuses) return () => this.#tidying.removed()
+    const claims: { readonly id: string; readonly lock: string; readonly owner: string }[] = []
+    try {
+      for (let from = 0; states.length > 0; from += REMOVED_AT_ONCE) {
+        const jobs = await this.#queue.getJobs([...states], from, from + REMOVED_AT_ONCE - 1)
+        for (const job of jobs) {
+          const terms = termsOf(job ?? {})
+          if (terms === null || terms.mode === 'untilExpired') continue
+          const id = job.id as string
+          claims.push({ id, lock: terms.lock, owner: ownerOf(this.#queue.qualifiedName, id, false) })
+        }
+        if (jobs.length === 0) break
+      }
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
+    return async () => {
+      for (let from = 0; from < claims.length; from += REMOVED_AT_ONCE) {
+        await Promise.all(claims.slice(from, from + REMOVED_AT_ONCE).map(claim => this.#gone(claim)))
+      }
+    }
+  }
+
+  async #gone({ id, lock, owner }: { id: string; lock: string; owner: string }): Promise<void> {
+    try {
+      if ((await this.#lives.own(id)) === undefined) await this.#store.solo.jobs.release(lock, owner)
+    } catch (error) {
+      // It is taken over, since its job is not there.
+      this.singleton.emit('fault', { during: 'remove', error, id })
+    }
   }
 
   async sweep(options: SweepOptions): Promise<number> {
@@ -177,7 +226,11 @@ export class QueueSide<A> {
       prefix: this.#prefix,
       graceMs: this.#graceMs,
     }
-    return await sweep(host, prefix, vanished)
+    try {
+      return await sweep(host, prefix, vanished)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
   }
 }
 

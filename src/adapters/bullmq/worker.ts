@@ -1,10 +1,12 @@
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
+import { asSoloistError } from './adding/failures.js'
 import { jobClassFor } from './job.js'
 import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { termsOf } from './lock/terms.js'
 import { checkWorkerSettings, type SingletonWorkerSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
+import { crossing } from './running/crossing.js'
 import type { Run } from './running/run.js'
 import { NOT_RUN } from './running/runs.js'
 import { WorkerSide } from './running/side.js'
@@ -18,7 +20,8 @@ export interface SingletonWorkerOptions extends WorkerOptions {
  *
  * The processor's third argument is a signal that aborts when the run can no longer be sure to be alone: BullMQ's own lock of
  * the job was lost, a newer job takes its place, it took too long, or BullMQ cancelled it. `job.opts.singleton.fence` is a number
- * that rises with each run of a key; `singletonRun(job)` has both, and `assertValid()`.
+ * that rises with each run of a key; `singletonRun(job)` has both, and `assertValid()`. In a sandboxed processor the reason of
+ * the signal is an object with the `name`, `code` and `message` of the error.
  */
 // biome-ignore lint/suspicious/noExplicitAny: BullMQ's own defaults
 export class SingletonWorker<DataType = any, ResultType = any, NameType extends string = string> extends Worker<
@@ -28,6 +31,8 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
 > {
   readonly singleton: Singleton
   readonly #side: WorkerSide
+  /** The processor is a file. */
+  readonly #sandboxed: boolean
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
   constructor(
@@ -42,6 +47,7 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     super(name, processor, opts, backendFactory as undefined)
     this.#side = new WorkerSide(this as unknown as Worker, settings, backendFactory, prefix)
     this.singleton = this.#side.singleton
+    this.#sandboxed = typeof processor === 'string' || processor instanceof URL
   }
 
   protected override get Job(): typeof Job {
@@ -84,7 +90,12 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     const job = await super.getNextJob(token, options)
     // BullMQ does not say so, but there may be none.
     const terms = job === undefined ? null : termsOf(job)
-    if (terms !== null) await this.#side.runs.fetched(job as unknown as Job, terms, token)
+    if (terms === null) return job
+    try {
+      await this.#side.runs.fetched(job as unknown as Job, terms, token)
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
     return job
   }
 
@@ -110,7 +121,8 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
       // A processor that takes no signal is given none.
       if (signal === undefined) return started.of(() => super.callProcessJob(job, token))
       started.abortWith(signal)
-      return started.of(() => super.callProcessJob(job, token, started.signal))
+      const given = this.#sandboxed ? crossing(started.signal) : started.signal
+      return started.of(() => super.callProcessJob(job, token, given))
     }
     const started = this.#side.runs.start(job as unknown as Job, terms, token)
     return started instanceof Promise ? started.then(run) : run(started)

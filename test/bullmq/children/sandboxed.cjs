@@ -1,4 +1,4 @@
-// A processor in a process of its own: waits until it is told to stop, or a moment, and tells what it was given.
+// A processor in a process or a thread of its own: waits until it is told to stop, or a moment, and tells what it was given.
 module.exports = async (job, _token, signal) => {
   const { value } = job.data
   if (value === 1) {
@@ -12,5 +12,6 @@ module.exports = async (job, _token, signal) => {
       else signal.addEventListener('abort', stop)
     })
   }
-  return { value, fence: job.opts.singleton.fence, aborted: signal.aborted }
+  const { code, message } = signal.reason ?? {}
+  return { value, fence: job.opts.singleton.fence, aborted: signal.aborted, code, message }
 }

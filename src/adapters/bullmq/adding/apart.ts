@@ -6,6 +6,7 @@ import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import type { Life, Lives } from '../lock/lives.js'
 import { neverBegan, releaseNeverBegun } from '../lock/never-begun.js'
+import { parseOwner } from '../lock/owner.js'
 import type { Actions } from './actions.js'
 import type { Trigger } from './trigger.js'
 
@@ -26,6 +27,23 @@ interface Again {
   readonly gone?: boolean
   /** Under another id. */
   readonly fresh?: boolean
+}
+
+/** It depends on others what the trigger comes to: it is to be made again once the other jobs of its call are in the queue. */
+export const LATER: unique symbol = Symbol('later')
+
+/** One of several jobs that are added by one call. */
+export interface Beside {
+  /** The owners of all that have asked for a lock: their jobs will come into the queue together. */
+  readonly coming: Set<string>
+  /** How many before it in the call have the same lock. */
+  readonly before: number
+}
+
+/** What a trigger came to, and under which id. */
+export interface Triggered {
+  readonly trigger: Trigger
+  readonly answer: Answer
 }
 
 export interface ApartHost {
@@ -50,18 +68,30 @@ export class Apart {
     this.#host = host
   }
 
-  /** @returns what is to be done with the job: with `granted` and `queued` it is to be added */
+  /**
+   * @param beside where it is one of several jobs of a call: it never waits then
+   * @returns what is to be done with the job: with `granted` and `queued` it is to be added
+   */
+  async trigger(first: Trigger, strategy: JobStrategy, actions: Actions): Promise<Triggered>
   async trigger(
     first: Trigger,
     strategy: JobStrategy,
     actions: Actions,
-  ): Promise<{ readonly trigger: Trigger; readonly answer: Answer }> {
+    beside: Beside | null,
+  ): Promise<Triggered | typeof LATER>
+  async trigger(
+    first: Trigger,
+    strategy: JobStrategy,
+    actions: Actions,
+    beside: Beside | null = null,
+  ): Promise<Triggered | typeof LATER> {
     let trigger = first
     const longestMs = this.#host.graceMs + PATIENCE_MS
     let recovered = false
     let without: string | null = null
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const look = await this.#once(trigger, strategy, actions, without)
+      const look = await this.#once(trigger, strategy, actions, without, beside)
+      if (look === LATER) return LATER
       if (!('over' in look)) {
         const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
         if (look.course !== 'noted' || (await this.#tellsRun(trigger.lock, look.pending as Life | null))) return told
@@ -76,6 +106,7 @@ export class Apart {
       }
       if (look.gone) recovered = true
       if (without !== null) continue
+      if (beside !== null) return LATER
       const waitedMs = monotonicMs() - trigger.sinceMs
       if (waitedMs > longestMs) {
         const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
@@ -128,21 +159,20 @@ export class Apart {
     await this.#host.locks.begin(lock, owner)
   }
 
-  /** Gives up the claim of a job that was not added. */
-  async giveUp(trigger: Trigger): Promise<void> {
-    await this.#host.locks.release(trigger.lock, trigger.owner)
-  }
-
   async #once(
     trigger: Trigger,
     strategy: JobStrategy,
     actions: Actions,
     without: string | null,
-  ): Promise<Answer | Again> {
+    beside: Beside | null,
+  ): Promise<Answer | Again | typeof LATER> {
     const { definition, lock, owner, jobId, data, meta } = trigger
     const { locks } = this.#host
     const before = await this.#before(trigger, strategy, actions)
     if ('course' in before || 'over' in before) return before
+    // It takes the place of a job that has to be in the queue first.
+    if (strategy === 'replace' && beside !== null && beside.before > 0) return LATER
+    beside?.coming.add(owner)
     const told = await locks.trigger(lock, owner, {
       running: before.running,
       pending: before.pending,
@@ -157,7 +187,11 @@ export class Apart {
     // An earlier trigger with this id was, perhaps. This one is another.
     if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
-    const [running, pending, waiting] = await this.#livesOf(trigger, told.seen)
+    const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
+    // An answer that was lost has told whose place it took; the next does not.
+    const taken = told.status === 'granted' || told.status === 'busy'
+    const unseen = taken && seenPending === null && before.waits !== null && before.waits !== owner
+    const pending = unseen ? await this.#displacedBefore(lock, before.waits) : seenPending
     const seen = { running: before.replaced ?? running, pending, waiting }
     if (told.status === 'granted') {
       // With a limit there may have been room beside it.
@@ -169,8 +203,10 @@ export class Apart {
       if (life?.over !== true) continue
       const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
       if (young && told.status === 'met' && told.noted === life.owner) {
-        if (await this.#comes(lock, life.owner, life.ageMs ?? 0)) break
-        return { over: life.owner, gone: true }
+        if (beside !== null) return LATER
+        const came = await this.#comes(lock, life.owner, life.ageMs ?? 0)
+        if (came === true) break
+        return came === null ? { over: null } : { over: life.owner, gone: true }
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
@@ -204,23 +240,32 @@ export class Apart {
   async #livesOf(
     { lock, owner }: Trigger,
     { running, pending, waiting }: Seen,
+    beside: Beside | null,
   ): Promise<readonly [Life | null, Life | null, Life | null]> {
     if (running === null && pending === null && waiting === null) return [null, null, null]
-    const lifeOf = (run: SeenRun | null) =>
-      run === null || run.owner === owner ? null : this.#host.lives.of(lock, run.owner, run.ageMs)
-    const [live, ...others] = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
+    const lifeOf = (run: SeenRun | null) => {
+      if (run === null || run.owner === owner) return null
+      return beside?.coming.has(run.owner) ? lifeToCome(run) : this.#host.lives.of(lock, run.owner, run.ageMs)
+    }
+    const [runs, waits, next] = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
     // A run that takes long is one of ours, unless it was seen not to begin.
-    const strange = live?.strange === true && this.#strange.has(live.owner)
-    return [live && { ...live, strange }, ...others]
+    const strange = runs?.strange === true && this.#strange.has(runs.owner)
+    return [runs && { ...runs, strange }, notBegun(waits), notBegun(next)]
   }
 
-  /** Waits for the job of a pending run, within the grace time. @returns whether it came, or has begun */
-  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean> {
+  /**
+   * Waits for the job of a pending run, within the grace time.
+   *
+   * @returns whether it came, or has begun; `null` when it is pending no more, and there is no telling why: others may have
+   *   given it up, with all that was left with it
+   */
+  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean | null> {
     const untilMs = monotonicMs() + this.#host.graceMs - ageMs
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       await sleep(pauseMs * (0.5 + Math.random()))
       if ((await this.#host.lives.of(lock, owner, null)).job !== null) return true
-      if ((await this.#host.locks.inspect(lock))?.pending?.owner !== owner) return true
+      const state = await this.#host.locks.inspect(lock)
+      if (state?.pending?.owner !== owner) return state?.holders.some(holder => holder.owner === owner) === true || null
       if (monotonicMs() > untilMs) return false
     }
   }
@@ -231,11 +276,18 @@ export class Apart {
     strategy: JobStrategy,
     { running, pending }: Actions,
   ): Promise<
-    | { running: TriggerAction; pending: TriggerAction; without: string | null; replaced: SeenJob | null }
+    | {
+        running: TriggerAction
+        pending: TriggerAction
+        without: string | null
+        replaced: SeenJob | null
+        /** Whose place it may take. */
+        waits: string | null
+      }
     | Answer
     | Again
   > {
-    const as = { running, pending, without: null, replaced: null }
+    let as = { running, pending, without: null, replaced: null, waits: null as string | null }
     const { locks, lives } = this.#host
     if (definition.mode === 'whileExecuting') {
       // Any number may be queued: only what runs is in the way, and the one that follows it.
@@ -250,6 +302,7 @@ export class Apart {
     }
     if (strategy !== 'replace') return as
     const state = await locks.inspect(lock)
+    as = { ...as, waits: state?.pending?.owner ?? null }
     const [holder] = state?.holders ?? []
     const isPending = state?.pending != null && holder?.owner === state.pending.owner
     if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
@@ -273,10 +326,32 @@ export class Apart {
     return { ...as, without: holder.owner, replaced: { ...life, strange: false } }
   }
 
+  /** @returns a job that was pending when it was looked at, and has no place any more; `null`: it has, or has begun */
+  async #displacedBefore(lock: string, owner: string | null): Promise<Life | null> {
+    if (owner === null) return null
+    const state = await this.#host.locks.inspect(lock)
+    const has = [...(state?.holders ?? []), ...(state?.waiters ?? [])].some(claim => claim.owner === owner)
+    // Of many that wait not all are shown. A sweep finds it then.
+    if (has || (state?.waiting ?? 0) > (state?.waiters.length ?? 0)) return null
+    const life = await this.#host.lives.of(lock, owner, null)
+    return life.over || life.active ? null : life
+  }
+
   /** A pending job whose place was taken. */
   async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
     if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
   }
+}
+
+/** A run that waits has not begun, also where a worker took its job up and is about to put it back. */
+function notBegun(life: Life | null): Life | null {
+  return life?.state === 'running' && !life.strange ? { ...life, state: 'queued' } : life
+}
+
+/** Of a job that will come into the queue. */
+function lifeToCome({ owner, ageMs }: SeenRun): Life {
+  const none = { job: null, strange: false, over: false, active: false }
+  return { owner, ageMs, parsed: parseOwner(owner), state: 'queued', ...none }
 }
 
 function metBy(

@@ -4,6 +4,7 @@ import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import { type Definition, invalid } from '../options/definition.js'
+import { asSoloistError } from './failures.js'
 import { conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
 import type { Producer } from './producer.js'
 import { Trigger } from './trigger.js'
@@ -58,6 +59,7 @@ export class FlowTriggers {
   async place(flows: readonly FlowJob[]): Promise<PlacedFlow[]> {
     const fused = await this.#host.producer.ready()
     const all: PlacedFlow[] = []
+    const locks = new Set<string>()
     const checks: NonNullable<FlowToken['checks']>[number][] = []
     const token = this.#host.flags + this.#host.token()
     try {
@@ -65,12 +67,12 @@ export class FlowTriggers {
         const placed: PlacedFlow = { flow, root: this.#trigger(flow), jobs: new Map(), others: [], live: null }
         all.push(placed)
         const flags: FlowToken = { flags: [token, `${token}:${i}`] }
-        const copy = await this.#place(flow, placed, [], fused, flags, checks, true)
+        const copy = await this.#place(flow, placed, [], fused, flags, checks, locks, true)
         all[i] = { ...placed, flow: copy, live: placed.live }
       }
     } catch (error) {
       await this.giveBack(all)
-      throw error
+      throw asSoloistError(error, true)
     }
     this.#tell(all, token, checks)
     return all
@@ -85,13 +87,7 @@ export class FlowTriggers {
   async giveBack(flows: readonly PlacedFlow[]): Promise<void> {
     for (const { jobs } of flows) {
       for (const { trigger, adding } of jobs.values()) {
-        if (adding !== null) continue
-        try {
-          await this.#host.producer.giveUp(trigger)
-        } catch (error) {
-          // It is taken over after the grace time, since its job is not there.
-          this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
-        }
+        if (adding === null) await this.#host.producer.giveUp(trigger)
       }
     }
   }
@@ -149,6 +145,7 @@ export class FlowTriggers {
     fused: boolean,
     token: FlowToken,
     checks: { terms: string; flag: string; index: string }[],
+    locks: Set<string>,
     isRoot: boolean,
   ): Promise<FlowJob> {
     const trigger = isRoot ? placed.root : this.#trigger(node)
@@ -183,30 +180,35 @@ export class FlowTriggers {
         else if (isRoot && WHOLE.has(definition.strategy))
           checks.push({ terms, flag: token.flags[1] as string, index: jobId })
       } else {
-        const { answer, terms } = await this.#apartly(trigger, placed, isRoot)
+        const { answer, terms } = await this.#apartly(trigger, placed, isRoot, locks.has(lock))
         if (answer === null) return node
+        locks.add(lock)
         placed.jobs.set(jobId, { trigger, adding: null, answer })
         opts = { ...opts, jobId, singleton: terms }
       }
     }
     const children: NonNullable<FlowJob['children']> = []
     for (const child of node.children ?? []) {
-      const copy = await this.#place(child as FlowJob, placed, around, fused, token, checks, false)
+      const copy = await this.#place(child as FlowJob, placed, around, fused, token, checks, locks, false)
       children.push(copy as (typeof children)[number])
     }
     const changed = opts === undefined ? {} : { opts }
     return { ...node, ...changed, ...(node.children === undefined ? {} : { children }) } as FlowJob
   }
 
-  /** @returns no answer when the live job stands for the whole flow */
+  /**
+   * @param again whether a job of these flows has this lock: it is not there yet, and this one is to follow it
+   * @returns no answer when the live job stands for the whole flow
+   */
   async #apartly(
     trigger: Trigger,
     placed: PlacedFlow,
     isRoot: boolean,
+    again: boolean,
   ): Promise<{ readonly answer: Answer | null; readonly terms: string }> {
     const { strategy } = trigger.definition
     const whole = isRoot && WHOLE.has(strategy)
-    const told = await this.#host.producer.inFlowApart(trigger, strategy === 'reject' || whole)
+    const told = await this.#host.producer.inFlowApart(trigger, !again && (strategy === 'reject' || whole))
     const { course } = told.answer
     if (course === 'granted' || course === 'queued') return told
     const { outcome } = conclude(trigger, strategy as JobStrategy, told.answer)

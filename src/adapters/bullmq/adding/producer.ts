@@ -1,20 +1,22 @@
 import type { Job, JobsOptions } from 'bullmq'
-import { DuplicateJobError, type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
+import { type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
 import { checkStrategy } from '../../../internal/job-modes.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
-import { parseOwner } from '../lock/owner.js'
-import { isPlain, jobNameOf, type Terms } from '../lock/terms.js'
+import { type Owner, parseOwner } from '../lock/owner.js'
+import { isPlain, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
-import { Apart } from './apart.js'
+import { Apart, type Beside, LATER } from './apart.js'
 import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
+import { type Look, lookAt } from './own-id.js'
 import { Recipes } from './recipes.js'
+import { giveBack, retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
 
 /** How BullMQ itself adds to a queue, and what the caller is answered. */
@@ -90,8 +92,7 @@ export class Producer<A> {
   /** @throws SoloistError at once for what cannot be taken; what it returns rejects with all else */
   add(item: Item): Promise<A> {
     const trigger = this.trigger(item)
-    const { strategy } = trigger.definition
-    const fixed = typeof strategy === 'function' ? null : strategy
+    const fixed = fixedStrategy(trigger.definition)
     if (this.#fuses !== true || this.#host.fused?.answers(trigger.sinceMs) !== true || !trigger.isPlain) {
       return this.#add(item, trigger, fixed)
     }
@@ -109,20 +110,15 @@ export class Producer<A> {
     )
   }
 
-  /** All by one call of BullMQ's, in their order. What one item fails with is thrown after the others were added. */
+  /**
+   * All by one call of BullMQ's, in their order, but for those that have to wait for others: they are added behind these. What one
+   * item fails with is thrown after the others were added.
+   */
   async addBulk(items: readonly Item[]): Promise<A[]> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
     const fused = await this.#ready()
-    const prepared: (Prepared | null)[] = []
-    for (const trigger of triggers) {
-      if (trigger === null) prepared.push(null)
-      else {
-        const { strategy } = trigger.definition
-        const fixed = typeof strategy === 'function' ? null : strategy
-        prepared.push(fused && trigger.isPlain ? this.#fusedly(trigger, fixed) : await this.#apartly(trigger, fixed))
-      }
-    }
-    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one.item))
+    const prepared = await this.#prepareAll(triggers, fused)
+    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one === LATER ? null : one.item))
     const kept = adds.flatMap((item, i) => (item === null ? [] : [{ item, i }]))
     let jobs: Job[]
     try {
@@ -137,7 +133,10 @@ export class Producer<A> {
       const job = byPlace.get(i) ?? null
       try {
         if (one === null) answers.push(this.#host.answerPlain(job as Job))
-        else if (one.error !== null) throw one.error
+        else if (one === LATER) {
+          const trigger = triggers[i] as Trigger
+          answers.push(await this.#add(items[i] as Item, trigger, fixedStrategy(trigger.definition)))
+        } else if (one.error !== null) throw one.error
         else answers.push(await this.#conclude(items[i] as Item, one, job))
       } catch (error) {
         refusals.push(error)
@@ -145,6 +144,39 @@ export class Producer<A> {
     }
     if (refusals.length > 0) throw refusals[0]
     return answers
+  }
+
+  /**
+   * Where locks are taken before the jobs are added, that is one call for all of them. An equal job that is before another in
+   * the call counts as live.
+   *
+   * @returns `null` for what is no singleton
+   */
+  async #prepareAll(
+    triggers: readonly (Trigger | null)[],
+    fused: boolean,
+  ): Promise<readonly (Prepared | typeof LATER | null)[]> {
+    const isFused = (trigger: Trigger) => fused && trigger.isPlain
+    const looks = await Promise.all(
+      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : lookAt(this.#host, trigger))),
+    )
+    const coming = new Set<string>()
+    const locks = new Map<string, number>()
+    const ids = new Set<string>()
+    return await Promise.all(
+      triggers.map((trigger, i) => {
+        if (trigger === null) return null
+        const strategy = fixedStrategy(trigger.definition)
+        if (isFused(trigger)) return this.#fusedly(trigger, strategy)
+        const { lock, jobId } = trigger
+        const before = locks.get(lock) ?? 0
+        locks.set(lock, before + 1)
+        const look = looks[i] as Look
+        const again = ids.has(jobId)
+        ids.add(jobId)
+        return this.#apartly(trigger, strategy, again ? { ...look, known: 'soon' } : look, { coming, before })
+      }),
+    )
   }
 
   trigger(item: Item): Trigger {
@@ -182,8 +214,9 @@ export class Producer<A> {
     return { answer, terms: answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms }
   }
 
+  /** Gives up the claim of a job that was not added. Never rejects. */
   async giveUp(trigger: Trigger): Promise<void> {
-    await this.#apart.giveUp(trigger)
+    await this.#giveUp(trigger)
   }
 
   /** Whether the scripts of the queue can be run within ours, once that is known. */
@@ -191,43 +224,15 @@ export class Producer<A> {
     return this.#ready()
   }
 
-  /**
-   * Takes the lock of a finished job again that is about to be retried by hand, where that is a step of its own.
-   *
-   * @returns gives it back
-   * @throws SoloistError `DUPLICATE_JOB` when another one is live
-   */
+  /** As {@link retake}. */
   async retake(job: Job, terms: Terms): Promise<() => Promise<void>> {
-    const { solo, lives, qualifiedName } = this.#host
-    const nothing = async () => {}
-    if (terms.mode === 'whileExecuting' || terms.mode === 'untilExpired' || terms.flags.apart !== true) return nothing
-    const owner = `bullmq:${qualifiedName}:${(job.id as string).replace(/[%:#]/g, encodeURIComponent)}`
-    let without: string | null = null
-    for (let looks = 0; looks < 10; looks += 1) {
-      const told = await solo.jobs.trigger(terms.lock, owner, {
-        running: 'meet',
-        pending: 'meet',
-        without,
-        limit: terms.limit,
-      })
-      if (told.status === 'granted') return async () => void (await solo.jobs.release(terms.lock, owner))
-      if (told.status !== 'met') return nothing
-      const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
-      if (met === null) return nothing
-      const life = await lives.of(terms.lock, met.owner, met.ageMs)
-      if (!life.over) {
-        const { state, ageMs } = life
-        throw new DuplicateJobError({ job: jobNameOf(terms), id: life.parsed?.jobId ?? met.owner, state, ageMs })
-      }
-      without = met.owner
-    }
-    return nothing
+    return await retake(this.#host, job, terms)
   }
 
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
-    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartly(trigger, strategy)
+    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartAlone(trigger, strategy)
     if (one.error !== null) throw one.error
     let job: Job | null = null
     if (one.item !== null) {
@@ -259,14 +264,27 @@ export class Producer<A> {
   }
 
   /** Takes the lock, or a place in its queue, by a step of its own. */
-  async #apartly(first: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
+  async #apartAlone(trigger: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
+    const look = await lookAt(this.#host, trigger)
+    // With nothing beside it, it waits here and is not put off.
+    return (await this.#apartly(trigger, strategy, look, null)) as Prepared
+  }
+
+  /** @param beside where it is one of several jobs of a call */
+  async #apartly(
+    first: Trigger,
+    strategy: JobStrategy | null,
+    { known, busy, holding, error }: Look,
+    beside: Beside | null,
+  ): Promise<Prepared | typeof LATER> {
     const { actions, apart } = this.#recipes.of(first.definition, strategy)
     const terms = apart + first.lock
     const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null } as const
     try {
-      const known = first.hasOwnId ? await this.#host.lives.own(first.jobId) : undefined
+      if (error !== null) throw error
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
-      if (known !== undefined && !follows) {
+      if (known && !follows) {
+        if (known === 'soon') return LATER
         const life = await this.#host.lives.of(first.lock, first.owner, null)
         const seen = { running: life, pending: null, waiting: null }
         const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
@@ -274,16 +292,25 @@ export class Producer<A> {
         return { ...base, answer, item, guaranteed: true, error: null }
       }
       // What follows another job has an id of its own: with that of its caller it could not be told from an earlier trigger.
-      const met = first.hasOwnId && (known !== undefined || (await this.#host.solo.jobs.inspect(first.lock)) !== null)
-      const fresh = met && follows ? first.underFreshId() : first
-      const { trigger, answer } = await this.#apart.trigger(fresh, strategy ?? 'join', actions)
+      const { mode, limit } = first.definition
+      const behind = mode !== 'whileExecuting' && (beside?.before ?? 0) > 0
+      const full = limit === null || actions.begins || holding + (beside?.before ?? 0) >= limit
+      // Where only runs exclude each other it is told by its id alone, and claims nothing yet.
+      const claims = mode !== 'whileExecuting' || actions.running !== 'wait'
+      const met = first.hasOwnId && (known !== false || (busy && claims) || (behind && full))
+      const fresh = met ? first.underFreshId() : first
+      const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside)
+      if (told === LATER) return LATER
+      const { trigger, answer } = told
       const { course } = answer
       const inLine = course === 'queued' ? terms.replace(/^!../, '$&l') : terms
       const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
       return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {
       const down = error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE'
-      if (!down || this.#host.onBackendFault === 'fail') return { ...base, guaranteed: true, error }
+      if (!down || this.#host.onBackendFault === 'fail') {
+        return { ...base, guaranteed: true, error: asSoloistError(error, true) }
+      }
       this.#host.singleton.emit('fault', { during: 'trigger', error, id: first.jobId })
       return { ...base, item: this.#itemOf(first, terms, null), guaranteed: false, error: null }
     }
@@ -314,8 +341,18 @@ export class Producer<A> {
     if (of === null) return this.#answer(item, trigger, job, outcome)
     if (of === '') return this.#answer(item, trigger, null, outcome)
     const parsed = parseOwner(of)
-    const live = parsed === null ? null : await this.#host.lives.find(parsed)
+    const live = parsed === null ? null : await this.#found(parsed, trigger)
     return this.#answer(item, trigger, live, outcome)
+  }
+
+  /** The job that stands for one that was not added. That it does is so, whether or not it can be read. */
+  async #found(owner: Owner, { jobId: id }: Trigger): Promise<Job | null> {
+    try {
+      return await this.#host.lives.find(owner)
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'add', error, id })
+      return null
+    }
   }
 
   /** What met a live job is decided by the function that its definition has for that. */
@@ -325,8 +362,14 @@ export class Producer<A> {
     if (typeof strategy !== 'function') throw invalid('no strategy')
     const { id, state = 'queued', ageMs = null } = outcome
     const met = { name, id, state, ageMs, data: trigger.data }
-    const chosen = checkStrategy('what onDuplicate returned', await strategy(met))
-    return await this.#add(item, new Trigger(trigger.definition, trigger.queue, item), chosen)
+    let chosen: unknown
+    try {
+      chosen = await strategy(met)
+    } catch (cause) {
+      throw new SoloistError('INVALID_ARGUMENT', 'onDuplicate threw', { cause })
+    }
+    checkStrategy('what onDuplicate returned', chosen)
+    return await this.#add(item, new Trigger(trigger.definition, trigger.queue, item), chosen as JobStrategy)
   }
 
   /** Counts what became of a trigger, and answers it. */
@@ -367,9 +410,9 @@ export class Producer<A> {
     throw asSoloistError(error, adding === null || adding.sent)
   }
 
-  async #afterFailure(error: unknown, prepared: readonly (Prepared | null)[]): Promise<unknown> {
+  async #afterFailure(error: unknown, prepared: readonly (Prepared | typeof LATER | null)[]): Promise<unknown> {
     for (const one of prepared) {
-      if (one === null || one.adding !== null || one.item === null) continue
+      if (one === null || one === LATER || one.adding !== null || one.item === null) continue
       try {
         if ((await this.#host.lives.own(one.trigger.jobId)) === undefined) await this.#giveUp(one.trigger)
       } catch (fault) {
@@ -379,13 +422,8 @@ export class Producer<A> {
     return asSoloistError(error, true)
   }
 
-  async #giveUp(trigger: Trigger): Promise<void> {
-    try {
-      await this.#apart.giveUp(trigger)
-    } catch (error) {
-      // It is taken over after the grace time, since its job is not there.
-      this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
-    }
+  async #giveUp({ lock, owner, jobId }: Trigger): Promise<void> {
+    await giveBack(this.#host, 'add', lock, owner, jobId)
   }
 
   /** Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever. */
@@ -409,6 +447,11 @@ export class Producer<A> {
     if (adding !== null) added[ADDING] = adding
     return { name, data, opts: added as JobsOptions }
   }
+}
+
+/** `null`: it is decided when a live job is met. */
+function fixedStrategy({ strategy }: Definition): JobStrategy | null {
+  return typeof strategy === 'function' ? null : strategy
 }
 
 /** A job that is to be added, or that another one stands for. */

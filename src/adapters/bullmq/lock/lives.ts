@@ -1,6 +1,7 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq'
 import type { JobState } from '../../../index.js'
 import type { SeenJob } from '../fused/answer.js'
+import { isParked } from '../running/waking.js'
 import { type Owner, parseOwner } from './owner.js'
 import { termsOf } from './terms.js'
 
@@ -118,5 +119,6 @@ export class Lives {
 }
 
 function stateOf(job: Job): JobState {
-  return job.processedOn ? 'running' : 'queued'
+  // One that waits for its lock may have been taken up, and put back.
+  return job.processedOn && !isParked(job) ? 'running' : 'queued'
 }

@@ -1,4 +1,4 @@
-import type { Soloist } from '../../../index.js'
+import type { LockState, Soloist } from '../../../index.js'
 import type { Fused } from '../fused/fused.js'
 import type { Lives } from './lives.js'
 import { parseOwner } from './owner.js'
@@ -43,16 +43,40 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
     const owners = [...holders, ...waiters].map(({ owner }) => owner)
     if (!owners.some(owner => parseOwner(owner)?.queue === queue)) continue
     if (fused === null) {
-      for (const { owner, acquiredAtMs } of holders) {
-        if (parseOwner(owner)?.queue !== queue) continue
-        const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : Date.now() - acquiredAtMs)
-        const may = vanished || life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
-        if (life.over && may && (await solo.jobs.release(name, owner))) released += 1
-      }
+      released += await (vanished ? freeApart(host, name) : sweepApart(host, name, holders))
       continue
     }
     if (locks.push(name) >= AT_ONCE) await flush()
   }
   if (locks.length > 0) await flush()
+  return released
+}
+
+/** @returns how many of these jobs had the lock, and are over */
+async function sweepApart(host: SweepHost, name: string, holders: LockState['holders']): Promise<number> {
+  let released = 0
+  for (const { owner, acquiredAtMs } of holders) {
+    if (parseOwner(owner)?.queue !== host.queue) continue
+    const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : Date.now() - acquiredAtMs)
+    const may = life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
+    if (life.over && may && (await host.solo.jobs.release(name, owner))) released += 1
+  }
+  return released
+}
+
+/** The same where no job of the queue will come any more: also those that wait, before they are granted, and periods. */
+async function freeApart({ solo, lives, queue }: SweepHost, name: string): Promise<number> {
+  let released = 0
+  // Of many that wait not all are shown.
+  for (let found = true; found; ) {
+    found = false
+    const state = await solo.jobs.inspect(name)
+    for (const { owner } of [...(state?.waiters ?? []), ...(state?.holders ?? [])]) {
+      const parsed = parseOwner(owner)
+      if (parsed?.queue !== queue || (await lives.own(parsed.jobId)) !== undefined) continue
+      found = true
+      if (await solo.jobs.release(name, owner)) released += 1
+    }
+  }
   return released
 }

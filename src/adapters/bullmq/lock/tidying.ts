@@ -53,6 +53,17 @@ export class Tidying {
     if (!soon) this.#later(LOOK_MS)
   }
 
+  /** Jobs of the queue were removed: who waited for their locks is to go on. Never rejects. */
+  async removed(): Promise<void> {
+    const fused = this.#host.fused()
+    if (fused === null) return
+    try {
+      await this.#look(fused, true, monotonicMs())
+    } catch (error) {
+      this.#host.onFault(error)
+    }
+  }
+
   /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#closed = true

@@ -1,0 +1,69 @@
+import type { Job } from 'bullmq'
+import { DuplicateJobError, type Soloist } from '../../../index.js'
+import type { Singleton } from '../lock/events.js'
+import type { Lives } from '../lock/lives.js'
+import { ownerOf } from '../lock/owner.js'
+import { jobNameOf, type Terms } from '../lock/terms.js'
+import { asSoloistError } from './failures.js'
+
+export interface RetakeHost {
+  readonly qualifiedName: string
+  readonly solo: Soloist
+  readonly lives: Lives
+  readonly singleton: Singleton
+}
+
+const MOST_LOOKS = 10
+
+/**
+ * Takes the lock of a finished job again that is about to be retried by hand, where that is a step of its own.
+ *
+ * @returns gives it back; never rejects
+ * @throws SoloistError `DUPLICATE_JOB` when another one is live; `BACKEND_UNAVAILABLE`
+ */
+export async function retake(host: RetakeHost, job: Job, terms: Terms): Promise<() => Promise<void>> {
+  const nothing = async () => {}
+  if (terms.mode === 'whileExecuting' || terms.mode === 'untilExpired' || terms.flags.apart !== true) return nothing
+  const owner = ownerOf(host.qualifiedName, job.id as string, false)
+  try {
+    const taken = await retaken(host, terms, owner)
+    return taken ? () => giveBack(host, 'retry', terms.lock, owner, job.id) : nothing
+  } catch (error) {
+    throw asSoloistError(error, true)
+  }
+}
+
+async function retaken({ solo, lives }: RetakeHost, terms: Terms, owner: string): Promise<boolean> {
+  let without: string | null = null
+  for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+    const { lock, limit } = terms
+    const told = await solo.jobs.trigger(lock, owner, { running: 'meet', pending: 'meet', without, limit })
+    if (told.status === 'granted') return true
+    if (told.status !== 'met') return false
+    const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
+    if (met === null) return false
+    const life = await lives.of(lock, met.owner, met.ageMs)
+    if (!life.over) {
+      const { state, ageMs } = life
+      throw new DuplicateJobError({ job: jobNameOf(terms), id: life.parsed?.jobId ?? met.owner, state, ageMs })
+    }
+    without = met.owner
+  }
+  return false
+}
+
+/** Gives up a claim whose job was not added, or not retried. Never rejects. */
+export async function giveBack(
+  { solo, singleton }: Pick<RetakeHost, 'solo' | 'singleton'>,
+  during: string,
+  lock: string,
+  owner: string,
+  id: string | undefined,
+): Promise<void> {
+  try {
+    await solo.jobs.release(lock, owner)
+  } catch (error) {
+    // It is taken over: its job is not there after the grace time, or has finished.
+    singleton.emit('fault', { during, error, id })
+  }
+}
