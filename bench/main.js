@@ -16,6 +16,8 @@ import { setUp, setUpOfPostgres } from './report/set-up.js'
 import { summary } from './report/summary.js'
 import { sqliteFile } from './sqlite-file.js'
 
+/** Under which key the results of a part stand, where that is not its name. */
+const KEYS = /** @type {Record<string, string>} */ ({ 'start-up': 'startUp' })
 const PARTS = ['free', 'hot', 'kept', 'idle', 'stores', 'postgres', 'start-up', 'bullmq', 'jobs']
 /** As long as it takes until each of fifty who poll every 250 ms has had several turns. */
 const HOT_ON_POSTGRES_MS = 10_000
@@ -34,9 +36,10 @@ const { values: flags } = parseArgs({
 
 const results = flags.from === undefined ? await measure() : JSON.parse(readFileSync(flags.from, 'utf8'))
 console.log(summary(results))
-if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
-if (flags.write || flags.from !== undefined) writePage(results)
+// A page without what failed would not tell that it did.
+if ((flags.write || flags.from !== undefined) && process.exitCode === undefined) writePage(results)
 
+/** Measures part after part. What was measured is kept when another part fails: the run then ends with an error. */
 async function measure() {
   const wanted = flags.only.split(',')
   const unknown = wanted.filter(part => !PARTS.includes(part))
@@ -47,43 +50,64 @@ async function measure() {
   /** @type {Record<string, any>} */
   const results = { ...setUp(redis.version, run), pipelinedSets: pipelinedSets(redis.url) }
   try {
-    if (wanted.includes('free')) {
-      results.free = {}
-      for (const callers of [1, 100, 1_000]) results.free[callers] = await freeOnRedis(run, callers)
-    }
-    if (wanted.includes('hot')) {
-      results.hot = {}
-      for (const processes of [1, 4]) {
-        for (const callers of flags.callers.split(',').map(Number)) {
-          // A thousand who poll take half a minute until each had its turn.
-          const rounds = callers < 1_000 ? run.rounds : Math.min(run.rounds, 2)
-          results.hot[`${callers} in ${processes}`] = await hotOnRedis({ ...run, rounds }, callers, processes)
-        }
+    for (const part of PARTS.filter(part => wanted.includes(part))) {
+      try {
+        results[KEYS[part] ?? part] = await parts(run, file.url)[part]?.()
+      } catch (error) {
+        console.error(`the part ${part} failed:`, error)
+        process.exitCode = 1
       }
+      save(results)
     }
-    if (wanted.includes('kept')) results.kept = await keptOnRedis(run, 100_000)
-    if (wanted.includes('idle')) results.idle = await idleOnRedis(run, 100)
-    if (wanted.includes('stores')) {
-      results.stores = {}
-      for (const [store, url] of Object.entries({ SQLite: file.url, memory: 'memory:' })) {
-        results.stores[store] = {}
-        for (const callers of [1, 100]) results.stores[store][callers] = await freeElsewhere(run, url, callers)
-      }
-    }
-    if (wanted.includes('jobs')) {
-      results.jobs = {}
-      for (const [store, url] of Object.entries({ Redis: redis.url, memory: 'memory:' })) {
-        results.jobs[store] = await functionJobs(run, url, 100)
-      }
-    }
-    if (wanted.includes('postgres')) results.postgres = await onPostgres(run)
-    if (wanted.includes('start-up')) results.startUp = startUp(redis.url, run.rounds)
-    if (wanted.includes('bullmq')) results.bullmq = await queuesOfBullmq(run)
   } finally {
     redis.stop()
     await file.remove()
   }
   return results
+}
+
+/** @param {import('./measures/locks.js').Run} run @param {string} sqliteUrl @returns {Record<string, () => unknown>} */
+function parts(run, sqliteUrl) {
+  const { redis } = run
+  return {
+    free: () => each([1, 100, 1_000], callers => freeOnRedis(run, callers)),
+    hot: () => {
+      const sets = [1, 4].flatMap(processes => flags.callers.split(',').map(callers => `${callers} in ${processes}`))
+      return each(sets, async set => {
+        const [callers = 0, processes = 0] = set.split(' in ').map(Number)
+        // A thousand who poll take half a minute until each had its turn.
+        const rounds = callers < 1_000 ? run.rounds : Math.min(run.rounds, 2)
+        return await hotOnRedis({ ...run, rounds }, callers, processes)
+      })
+    },
+    kept: () => keptOnRedis(run, 100_000),
+    idle: () => idleOnRedis(run, 100),
+    stores: () =>
+      each(Object.entries({ SQLite: sqliteUrl, memory: 'memory:' }), ([, url]) =>
+        each([1, 100], callers => freeElsewhere(run, url, callers)),
+      ),
+    jobs: () => each(Object.entries({ Redis: redis.url, memory: 'memory:' }), ([, url]) => functionJobs(run, url, 100)),
+    postgres: () => onPostgres(run),
+    'start-up': () => startUp(redis.url, run.rounds),
+    bullmq: () => queuesOfBullmq(run),
+  }
+}
+
+/**
+ * What is measured for each, one after the other, by its name.
+ *
+ * @template T @param {readonly T[]} cases @param {(one: T) => Promise<any>} measured
+ */
+async function each(cases, measured) {
+  /** @type {Record<string, any>} */
+  const results = {}
+  for (const one of cases) results[String(Array.isArray(one) ? one[0] : one)] = await measured(one)
+  return results
+}
+
+/** @param {Record<string, any>} results */
+function save(results) {
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
 }
 
 /** @param {{ ms: number, rounds: number, progress: (done: string) => void }} run */

@@ -84,6 +84,28 @@ describe('one call adds', () => {
   })
 })
 
+test('a free job that is added with others costs the commands of one that is added alone', async () => {
+  const { alone } = await ownServer()
+  const queue = alone.queue({})
+  await queue.waitUntilReady()
+  await queue.add('sync', data(1))
+  const commands = async (adds: () => Promise<unknown>) => {
+    await alone.redis.config('RESETSTAT')
+    await adds()
+    const calls = (await alone.redis.info('commandstats')).matchAll(/^cmdstat_(?!config|info)(\S+):calls=(\d+)/gm)
+    return Object.fromEntries([...calls].map(([, command, count]) => [command, Number(count)]))
+  }
+  const items = (first: number) => [0, 1, 2].map(i => ({ name: 'sync', data: data(1, first + i) }))
+  const together = await commands(() => queue.addBulk(items(10)))
+  const oneByOne = await commands(async () => {
+    for (const { name, data } of items(20)) await queue.add(name, data)
+  })
+  // BullMQ sends a pipeline as a transaction.
+  delete together.multi
+  delete together.exec
+  expect(together).toEqual(oneByOne)
+})
+
 describe('the lock is that of everybody who shares it', () => {
   test('of a hundred at once from three queues, one is added', async () => {
     const queues = ['a', 'b', 'c'].map(name => bench.queue({ scope: 'name' }, {}, name))
@@ -178,6 +200,11 @@ describe('neither without the other', () => {
     const first = await queue.add('sync', data(1, 1), { deduplication: { id: 'same' } })
     const second = await queue.addUnique('sync', data(1, 2), { deduplication: { id: 'same' } })
     expect(second.outcome).toMatchObject({ status: 'duplicate', id: first.id })
+    expect(Object.keys(await bench.held())).toEqual([lockOf(1)])
+    const together = await queue.addBulk(
+      [3, 4].map(key => ({ name: 'sync', data: data(1, key), opts: { deduplication: { id: 'same' } } })),
+    )
+    expect(together.map(({ id, singleton }) => [id, singleton?.status])).toEqual(Array(2).fill([first.id, 'duplicate']))
     expect(Object.keys(await bench.held())).toEqual([lockOf(1)])
   })
 

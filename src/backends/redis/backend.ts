@@ -86,6 +86,8 @@ class RedisBackend implements Backend {
   readonly #guard: RestartGuard
   readonly #scripts: Scripts
   #client = ''
+  /** On which this client hears of its grants. */
+  #channel = ''
   #listener: (event: StoreEvent) => void = () => {}
   /** Whether this client's channel is being subscribed for claims that wait already. */
   #subscribing = false
@@ -107,6 +109,7 @@ class RedisBackend implements Backend {
 
   open(client: string, listener: (event: StoreEvent) => void): void {
     this.#client = client
+    this.#channel = this.#channels + client
     this.#listener = listener
     this.#link.listen({
       onMessage: message => listener(pushed(message, key => this.#keys.nameOf(key))),
@@ -119,9 +122,8 @@ class RedisBackend implements Backend {
     if (this.#closed) return Promise.reject(closed())
     if (steps.length === 0) return Promise.resolve({ steps: [], handed: [] })
     const client = this.#client
-    const channel = this.#channels + client
-    const heard = this.#link.hears(channel)
-    const hears = this.#link.hearsNow(channel)
+    const heard = this.#link.hears(this.#channel)
+    const hears = this.#link.hearsNow(this.#channel)
     const sender = { client, channels: this.#channels, hears, cluster: false, guardMs: this.#guard.ms }
     return this.#scripts.run(steps, sender).then(answers => {
       answers.steps.forEach((answer, i) => {
@@ -160,8 +162,7 @@ class RedisBackend implements Backend {
 
   async #watch(claim: ClaimId): Promise<WatchReply> {
     this.#assertOpen()
-    const channel = this.#channels + this.#client
-    if (!this.#link.hears(channel)) await this.#link.hear(channel)
+    if (!this.#link.hears(this.#channel)) await this.#link.hear(this.#channel)
     return await this.#scripts.watch(claim, this.#client)
   }
 
@@ -184,7 +185,7 @@ class RedisBackend implements Backend {
       this.#subscribing = false
       if (!this.#closed) this.#listener(event)
     }
-    this.#link.hear(this.#channels + this.#client).then(
+    this.#link.hear(this.#channel).then(
       () => done({ type: 'gap' }),
       (error: unknown) => done({ type: 'fault', error }),
     )

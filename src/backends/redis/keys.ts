@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { invalidArgument } from '../../errors.js'
 import { before } from './protocol/words.js'
 import { HashTags, hashedPart } from './slots.js'
@@ -132,7 +132,7 @@ export class KeySpace {
 
   /** The key of what an owner of this lock left, in the same slot. Owners may hold anything, their digests do not. */
   result(name: string, owner: string): string {
-    return `${sideOf(this.own(name))}:${createHash('sha1').update(owner).digest('hex')}${RESULT}`
+    return `${sideOf(this.own(name))}:${hash('sha1', owner)}${RESULT}`
   }
 
   /** The glob patterns which together match every key of every lock whose name starts with `start`, taken literally. */

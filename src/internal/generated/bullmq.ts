@@ -814,9 +814,10 @@ end
 `,
   },
   quick_add: {
-    sha1: '0664a29ef99f93f4b215d312f63e25a2ccc88b2c',
+    sha1: '49acb3d1fe9b93c48081a7fce89da81e640597f7',
     source: `local kind = string.byte(ARGV[5])
-if kind ~= 109 and ARGV[6] == '' then
+local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
+if kind ~= 109 and tag then
 local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
 local details, owner = '{' .. key .. '}:d2', ARGV[7]
 local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)
@@ -824,7 +825,7 @@ if redis.call('EXISTS', key, '{' .. key .. '}:q2', details, job) == 0 then
 local answer = bull_add(KEYS, ARGV)
 if type(answer) ~= 'string' then return answer end
 if not string.find(owner, ':' .. answer, -#answer - 5, true) then
-return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
+return { '~', tag, 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
 end
 if kind == 119 then return answer end
 if ttl == '0' then

@@ -1,7 +1,9 @@
 -- The usual cases of `add.lua`, without what that has to define: a free lock is taken as by SET ('s'), or its holder is noted as
 -- the pending run as well ('b'), or nothing is taken yet ('w').
 local kind = string.byte(ARGV[5])
-if kind ~= 109 and ARGV[6] == '' then
+-- One of several that are added together has a tag, and nothing else that is rarely needed.
+local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
+if kind ~= 109 and tag then
   local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
   local details, owner = '{' .. key .. '}:d2', ARGV[7]
   -- The job, as its owner tells: it is there when this call is sent again. By now it may have ended, and must not have the lock.
@@ -10,7 +12,7 @@ if kind ~= 109 and ARGV[6] == '' then
     local answer = bull_add(KEYS, ARGV)
     if type(answer) ~= 'string' then return answer end
     if not string.find(owner, ':' .. answer, -#answer - 5, true) then
-      return { '~', '', 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
+      return { '~', tag, 'turned', answer, '', '', '', '', '', '', '', '', '', '', '', '', '' }
     end
     if kind == 119 then return answer end
     if ttl == '0' then
