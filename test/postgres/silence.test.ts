@@ -21,6 +21,8 @@ interface Network {
   silence(): void
   /** The same, and new ones are silent from the start. */
   silenceAll(): void
+  /** What the server sends through the next connection arrives in one piece, when the server has ended it. */
+  holdNext(): void
   close(): void
 }
 
@@ -29,6 +31,7 @@ async function startNetwork(): Promise<Network> {
   const links = new Set<{ silent: boolean; ends: readonly Socket[] }>()
   let allSilent = false
   let swallowed = 0
+  let holds = false
   const listener = createServer({ allowHalfOpen: true }, near => {
     const far = open({ host: server.hostname, port: Number(server.port) })
     const link = { silent: allSilent, ends: [near, far] }
@@ -37,13 +40,19 @@ async function startNetwork(): Promise<Network> {
       if (link.silent) swallowed += 1
       else far.write(chunk)
     })
-    far.on('data', chunk => link.silent || near.write(chunk))
+    const held: Buffer[] | null = holds ? [] : null
+    holds = false
+    far.on('data', chunk => {
+      if (held !== null) held.push(chunk)
+      else if (!link.silent) near.write(chunk)
+    })
+    far.on('end', () => held !== null && near.end(Buffer.concat(held)))
     near.on('end', () => link.silent || near.end())
     near.on('close', () => {
       links.delete(link)
       far.destroy()
     })
-    far.on('close', () => link.silent || near.destroy())
+    far.on('close', () => link.silent || held !== null || near.destroy())
     for (const end of link.ends) end.on('error', () => {})
   })
   listener.listen(0, '127.0.0.1')
@@ -62,6 +71,9 @@ async function startNetwork(): Promise<Network> {
     silenceAll() {
       allSilent = true
       network.silence()
+    },
+    holdNext() {
+      holds = true
     },
     close() {
       listener.close()
@@ -165,3 +177,29 @@ test('a server that answers late is met with more patience after each silence', 
   assert.ok((await other).fence > 0)
   assert.equal(late.made(), 1)
 })
+
+test.for(['a statement', 'listening'])(
+  'a connection that is ended as soon as it is open is no uncaught exception: %s',
+  async kind => {
+    const network = await startNetwork()
+    const name = newSchema()
+    const options = { connectionString: network.url, application_name: name, max: 2 }
+    const schema = newSchema()
+    await using other = connect(postgresBackend(url, { schema }))
+    await using solo = connect(postgresBackend(options, { schema }))
+    solo.on('fault', () => {})
+    const held = await other.lock('held')
+    const isOpen = `FROM pg_stat_activity WHERE application_name = '${name}' AND state = 'idle'`
+    const admin = openPool()
+    if (kind === 'listening') await solo.tryLock('held')
+    const before = (await admin.query(`SELECT pid ${isOpen}`)).rows.map(({ pid }) => pid)
+    network.holdNext()
+    const granted = solo.lock('held')
+    const after = async () =>
+      (await admin.query(`SELECT pid ${isOpen}`)).rows.filter(({ pid }) => !before.includes(pid))
+    await expect.poll(async () => (await after()).length).toBe(1)
+    for (const { pid } of await after()) await admin.query('SELECT pg_terminate_backend($1)', [pid])
+    await held.release()
+    assert.ok((await granted).fence > held.fence)
+  },
+)

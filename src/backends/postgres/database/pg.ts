@@ -20,7 +20,7 @@ export interface PgPoolClient {
 
 /** A pool of `pg`, as far as it is used here. */
 export interface PgPool {
-  connect(): Promise<PgPoolClient>
+  connect(callback: (error: Error | undefined, client: PgPoolClient | undefined) => void): void
   readonly totalCount: number
   readonly options?: { readonly max?: number | undefined } | undefined
 }
@@ -79,7 +79,7 @@ class Statements {
   /** A statement, or without values a script of several, on a connection that nothing else uses meanwhile. */
   async run(sql: string, values?: readonly (string | null)[]): Promise<readonly Row[]> {
     if (this.#closed) throw closedError()
-    const client = await this.#pool().connect()
+    const client = await take(this.#pool())
     const silentMs = this.#silentMs
     let giveUp: (error: Error) => void = () => {}
     const given = new Promise<never>((_, reject) => {
@@ -91,8 +91,6 @@ class Statements {
     }, silentMs)
     const answer = Promise.race([rowsOf(client.query(sql, values)), given])
     this.#underWay.set(answer, giveUp)
-    // The statement that is under way fails, too, and tells of it.
-    client.on('error', ignore)
     let error: unknown
     try {
       const rows = await answer
@@ -120,6 +118,21 @@ class Statements {
   }
 }
 
+/**
+ * A connection of the pool, which does not listen for its errors any more: whoever takes it does, until it is given back. A
+ * connection that is open may be over at once, before a promise goes on.
+ */
+function take(pool: PgPool): Promise<PgPoolClient> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      if (client === undefined) return void reject(error)
+      client.on('error', ignore)
+      resolve(client)
+    })
+  })
+}
+
+/** The statement that is under way, or the next one, fails and tells of it. */
 function ignore(): void {}
 
 async function rowsOf(result: Promise<unknown>): Promise<readonly Row[]> {
@@ -242,7 +255,7 @@ export class OwnPool implements Database {
 
 /** Keeps one connection of the pool for listening. It is ended, and not given back, since what it listens to would stay. */
 async function listenOn(pool: PgPool, channel: string, hearer: Hearer): Promise<Listening> {
-  const client = await pool.connect()
+  const client = await take(pool)
   let over = false
   const end = () => {
     if (over) return false
