@@ -27,7 +27,7 @@ const POSTGRES_BY_HAND = 'test/conformance/postgres-url.test.ts'
  */
 const POSTGRES_SLOW: readonly string[] = [
   ...['js', 'pgbouncer', 'pglite'].map(name => `test/conformance/postgres-${name}.test.ts`),
-  ...['failover', 'faults', 'outbox', 'queues', 'rows', 'tls'].map(name => `test/postgres/${name}.test.ts`),
+  ...['failover', 'faults', 'outbox', 'queues', 'rows', 'silence', 'tls'].map(name => `test/postgres/${name}.test.ts`),
 ]
 export const POSTGRES: readonly string[] = [...POSTGRES_SLOW, POSTGRES_BY_HAND]
 /** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */

@@ -131,7 +131,7 @@ export class Soloist<Tx = never> extends EventEmitter<SoloistEvents> implements 
     this.jobs = new JobLocks(this.#locker)
   }
 
-  /** The kind of the backend: `'redis'`, `'sqlite'`, `'memory'`. */
+  /** The kind of the backend: `'redis'`, `'postgres'`, `'sqlite'`, `'memory'`. */
   get backendKind(): string {
     return this.#backend.kind
   }

@@ -83,6 +83,10 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       constant('backends/postgres/request.ts', 'LONGEST_KEY_BYTES'),
     )}, where U+0000 and U+0001 count twice`,
     'connections of our own': number(constant('backends/postgres/database/pg.ts', 'OWN_CONNECTIONS')),
+    'a connection of our own: time to open': ms(constant('backends/postgres/database/pg.ts', 'OPENING_MS')),
+    'a connection of a pool that does not answer is given up after': ms(
+      constant('backends/postgres/database/pg.ts', 'SILENT_MS'),
+    ),
     'a client that waits looks at each of its locks every': ms(constant('backends/postgres/backend.ts', 'BEAT_MS')),
     'a pushed grant that nobody confirms stands for': ms(
       found('backends/postgres/sql/_parts.sql', /least\(w\.ttl, (\d+)\)/) / 1_000,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { connect } from 'soloist'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connect, type GuardingBackend } from 'soloist'
+import type { PostgresTransaction } from 'soloist/postgres'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js'
 import { Client, claim, fenceOf } from './support.js'
 
@@ -41,6 +42,45 @@ test('an immediate stop of the server loses no grant that was answered, and no r
   assert.equal((await after.backend.inspect('renewed'))?.holders[0]?.owner, 'mine', 'the renewal was not lost')
   const next = fenceOf(await after.acquire(claim('after', 'mine')))
   assert.ok(next > Math.max(...granted.values()), 'fences go on rising')
+})
+
+test('without synchronous_commit a crash takes back what was granted last, and what is granted then has a higher fence', async () => {
+  // Only the WAL writer writes what is committed then, and it is stopped.
+  const settings = { synchronous_commit: 'off', bgwriter_lru_maxpages: '0', autovacuum: 'off' }
+  const loose = await startPostgres({ durable: true, settings })
+  onTestFinished(() => loose.stop())
+  const before = new Client(loose.url)
+  const kept = claim('kept', 'mine')
+  const keptFence = fenceOf(await before.acquire(kept))
+  await loose.query('CHECKPOINT')
+  const [writer] = await loose.query(`SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'`)
+  process.kill(Number(writer?.pid), 'SIGSTOP')
+  const fences = new Map<string, number>()
+  fences.set('new', fenceOf(await before.acquire(claim('new', 'first'))))
+  for (let i = 0; i < 20; i += 1) {
+    fences.set('often', fenceOf(await before.acquire(claim('often', `owner ${i}`))))
+    if (i < 19) await before.release(claim('often', `owner ${i}`))
+  }
+  process.kill(Number(writer?.pid), 'SIGKILL')
+  await loose.halt('immediate')
+  await loose.start()
+  const after = new Client(loose.url)
+  assert.equal((await after.backend.inspect('kept'))?.holders[0]?.fence, keptFence)
+  for (const [name, fence] of fences) {
+    assert.equal(await after.backend.inspect(name), null, `the grant of ${name} was lost`)
+    assert.ok(fenceOf(await after.acquire(claim(name, 'second'))) > fence, `the fence of ${name} rises`)
+  }
+  assert.equal((await before.renew(claim('new', 'first'))).status, 'lost', 'who held it learns so')
+  const tx = new pg.Client(loose.url)
+  await tx.connect()
+  await tx.query('BEGIN')
+  const { backend } = before as { readonly backend: GuardingBackend<PostgresTransaction> }
+  assert.equal(
+    await backend.guard(claim('new', 'first'), fences.get('new') as number, tx),
+    false,
+    'and commits nothing',
+  )
+  await tx.end()
 })
 
 test('connections that are killed all the time cost repeats, and neither a lock nor a wake-up', async () => {

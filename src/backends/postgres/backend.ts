@@ -185,8 +185,8 @@ class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultSto
   async close(): Promise<void> {
     this.#closed = true
     await this.#pushes.close()
-    await this.#sweeping
-    await this.#database.close()
+    // A sweep that is not answered ends with its connection.
+    await Promise.all([this.#database.close(), this.#sweeping])
   }
 
   async #look(names: readonly string[]): Promise<readonly LockState[]> {
@@ -237,7 +237,9 @@ class PostgresBackend implements GuardingBackend<PostgresTransaction>, ResultSto
   #sweep(): void {
     this.#sweepDueMs = monotonicMs() + SWEEP_EVERY_MS
     this.#sweeping ??= this.#sweepAll()
-      .catch((error: unknown) => this.#listener({ type: 'fault', error }))
+      .catch((error: unknown) => {
+        if (!this.#closed) this.#listener({ type: 'fault', error })
+      })
       .finally(() => {
         this.#sweeping = null
       })
