@@ -834,10 +834,11 @@ end
 `,
   },
   quick_add: {
-    sha1: '49acb3d1fe9b93c48081a7fce89da81e640597f7',
+    sha1: 'd3d8e84a243c1d48a939dc75a2d88364b4394976',
     source: `local kind = string.byte(ARGV[5])
 local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
-if kind ~= 109 and tag then
+if tag and ARGV[4] == '' then return bull_add(KEYS, ARGV) end
+if tag and kind ~= 109 then
 local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
 local details, owner = '{' .. key .. '}:d2', ARGV[7]
 local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)

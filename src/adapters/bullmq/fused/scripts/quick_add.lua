@@ -3,7 +3,8 @@
 local kind = string.byte(ARGV[5])
 -- One of several that are added together has a tag, and nothing else that is rarely needed.
 local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
-if kind ~= 109 and tag then
+if tag and ARGV[4] == '' then return bull_add(KEYS, ARGV) end
+if tag and kind ~= 109 then
   local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
   local details, owner = '{' .. key .. '}:d2', ARGV[7]
   -- The job, as its owner tells: it is there when this call is sent again. By now it may have ended, and must not have the lock.
