@@ -291,11 +291,7 @@ export class Locker
     this.#renewer.stop()
     this.collector.cut(closedError())
     for (const standing of this.locks.standing()) if (standing instanceof Expiring) standing.timer.cancel()
-    try {
-      await this.#calls.run('close', backend => backend.close())
-    } finally {
-      this.collector.cut(closedError())
-    }
+    await this.#calls.run('close', backend => backend.close()).finally(() => this.collector.cut(closedError()))
   }
 
   #attempt(request: LockRequest, patience: Patience, sinceMs: number): Attempt {

@@ -199,8 +199,11 @@ export class Apart {
       await this.#displaced(displaced, before.pending === 'displace')
       return { course: 'granted', id: jobId, ...seen, pending: displaced, recovered: false }
     }
+    // A worker that had it in hand may have found already that its place was taken.
+    const displaced = told.status === 'busy' && before.pending === 'displace' && pending?.job ? pending : null
+    if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
     for (const life of [running, pending]) {
-      if (life?.over !== true) continue
+      if (life?.over !== true || life === displaced) continue
       const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
       if (young && told.status === 'met' && told.noted === life.owner) {
         if (beside !== null) return LATER
@@ -220,7 +223,7 @@ export class Apart {
       return { over: life.owner, gone: life.job === null }
     }
     if (told.status === 'busy') {
-      await this.#displaced(pending, before.pending === 'displace')
+      if (displaced?.over === false) await removed(displaced.job as Job)
       return { course: 'queued', id: jobId, ...seen, recovered: false }
     }
     const by =
