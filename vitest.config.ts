@@ -32,11 +32,16 @@ const POSTGRES_SLOW: readonly string[] = [
 export const POSTGRES: readonly string[] = [...POSTGRES_SLOW, POSTGRES_BY_HAND]
 /** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */
 const CROWDS = ['test/*/crowds.test.ts']
+/** What other runs have a share of, and that one the whole. */
+const SHARED = ['test/*/histories.test.ts', 'test/bullmq/bulk.test.ts']
 const which = process.env.SOLOIST_TESTS ?? 'all'
 if (!['all', 'quick', 'slow', 'crowds'].includes(which)) {
   throw new Error('SOLOIST_TESTS must be all, quick, slow or crowds')
 }
-const INCLUDED: { readonly [which: string]: readonly string[] } = { slow: [...SLOW, ...POSTGRES_SLOW], crowds: CROWDS }
+const INCLUDED: { readonly [which: string]: readonly string[] } = {
+  slow: [...SLOW, ...POSTGRES_SLOW],
+  crowds: [...CROWDS, ...SHARED],
+}
 const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
   quick: [...SLOW, ...POSTGRES_SLOW, ...CROWDS],
   slow: CROWDS,

@@ -11,7 +11,7 @@ const KEYS = Array.from({ length: 10 }, (_, i) => i + 1)
 const EXPIRY_MS = 500
 
 describe.each(KINDS)('on %s', kind => {
-  test.each(cells.map(cell => [nameOf(cell), cell] as const))('%s', async (_, cell) => {
+  test.concurrent.each(cells.map(cell => [nameOf(cell), cell] as const))('%s', async (_, cell) => {
     await using store = Store.of(kind)
     const clients = [store.client(), store.client()]
     const histories: History[] = []
