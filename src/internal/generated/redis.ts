@@ -295,7 +295,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '659a24b4a5e1e9c64fe8c6fe39c55b009efe3217',
+    sha1: '024dc8a6a045e042e2e023314d7fb6142a94d1d5',
     source: `local call, try = redis.call, redis.pcall
 local guard_ms, guard_note = nil, ''
 if string.byte(ARGV[4]) == 103 then -- 'g'
@@ -905,6 +905,14 @@ local _, note = job_of(claim.job)
 become_pending(l, claim.owner, note, now)
 end
 end
+local DISPLACED = '\\255'
+local function left_key(l, owner)
+return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
+end
+local function leave_word(l, owner)
+local pending = l.runs and l.runs.pending
+if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
+end
 local function run_over(l, owner)
 if not l.runs then return end
 local pending = l.runs.pending
@@ -924,6 +932,7 @@ if claim.durable then count_durable(l, -1) end
 if claim.job then l.over[#l.over + 1] = 'j' .. claim.owner end
 if granted then return end
 l.over[#l.over + 1] = 'o' .. claim.owner
+leave_word(l, claim.owner)
 run_over(l, claim.owner)
 end
 local function is_alive(l, claim)
@@ -1112,10 +1121,6 @@ local function forget(l, owner)
 local noted = tell_end(l, owner)
 run_over(l, owner)
 return noted
-end
-local DISPLACED = '\\255'
-local function left_key(l, owner)
-return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
 end
 local function displaced_by(key)
 local left = call('GET', key)
@@ -1542,10 +1547,11 @@ return reply()
 `,
   },
   watch: {
-    sha1: 'd95eede363a4eae0ec2a9528d30ab7070f7fd2de',
+    sha1: '0e6ca85d9c2e9077d5e0515cf633e585e270c0b6',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
+if left == '\\255' then return { 'gone' } end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
 if left then return { 'result', left } end
 local time = call('TIME')

@@ -216,7 +216,7 @@ export class Attempt implements Waiter, StepListener<AcquireAnswer | TriggerAnsw
   /** Another took its place, so that the backend knows nothing of it any more. */
   displaced(by: string): void {
     if (this.#over) return
-    this.displacedBy = by
+    this.displacedBy = by === '' ? null : by
     this.#leave()
   }
 

@@ -185,7 +185,7 @@ export class Apart {
       meta: meta === '' ? undefined : meta,
     })
     // An earlier trigger with this id was, perhaps. This one is another.
-    if (told.status === 'displaced' && trigger.hasOwnId) return { over: null, fresh: true }
+    if (told.status === 'displaced' && (trigger.hasOwnId || told.by === '')) return { over: null, fresh: true }
     if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
     // An answer that was lost has told whose place it took; the next does not.

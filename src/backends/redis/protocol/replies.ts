@@ -79,7 +79,7 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
         answers.push(met(reply[next++] as Reply))
         break
       case 'd':
-        answers.push({ status: 'displaced', by: String((reply[next++] as Reply)[0]) })
+        answers.push(displaced(step, String((reply[next++] as Reply)[0])))
         break
       case 'B':
         answers.push({ status: 'begun', notes: notes(reply[next++] as Reply) })
@@ -112,6 +112,11 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
   const grants = more.startsWith('+') ? handed(steps, reply[next++] as Reply) : []
   const guard = more.endsWith('!') ? Number(reply[next]) : more.endsWith('?') ? 'unknown' : null
   return { steps: answers, handed: grants, unfinished, guard }
+}
+
+/** @param by `''`: nobody; the claim lost its place */
+function displaced({ kind }: Step, by: string): Answer {
+  return by === '' && kind === 'begin' ? LOST : { status: 'displaced', by }
 }
 
 /**

@@ -47,6 +47,21 @@ local function next_run(l)
   end
 end
 
+-- Where it is kept what an owner left: a result, or by whom it was displaced. Texts are well-formed, so none begins with
+-- this byte.
+local DISPLACED = '\255'
+local function left_key(l, owner)
+  return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
+end
+
+-- The pending run loses its place without a word from its owner, and what others left with it is gone. Its trigger, if it is
+-- made again, must not make another run of this owner, which those others would take for the one they know.
+local function leave_word(l, owner)
+  local pending = l.runs and l.runs.pending
+  -- What is refused for want of memory changes nothing else.
+  if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
+end
+
 -- The claim neither holds nor waits any more.
 local function run_over(l, owner)
   if not l.runs then return end
@@ -69,6 +84,7 @@ local function left_queue(l, claim, granted)
   if claim.job then l.over[#l.over + 1] = 'j' .. claim.owner end
   if granted then return end
   l.over[#l.over + 1] = 'o' .. claim.owner
+  leave_word(l, claim.owner)
   run_over(l, claim.owner)
 end
 
@@ -296,14 +312,7 @@ local function forget(l, owner)
   return noted
 end
 
--- Where it is kept what an owner left: a result, or by whom it was displaced. Texts are well-formed, so none begins with
--- this byte.
-local DISPLACED = '\255'
-local function left_key(l, owner)
-  return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
-end
-
--- By whom a claim was displaced that neither holds nor waits; nil: by nobody, or it was kept long enough.
+-- By whom a claim was displaced that neither holds nor waits; '': it lost its place; nil: neither, or it was kept long enough.
 local function displaced_by(key)
   local left = call('GET', key)
   if left and string.sub(left, 1, 1) == DISPLACED then return string.sub(left, 2) end

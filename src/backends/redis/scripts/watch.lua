@@ -8,6 +8,7 @@ local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local left = call('GET', KEYS[4])
+if left == '\255' then return { 'gone' } end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
 if left then return { 'result', left } end
 
