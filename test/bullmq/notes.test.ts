@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, Worker } from 'bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import {
+  type Bench,
+  connectionTo,
+  type Data,
+  type Recorder,
+  type TestQueue,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
 
 // What triggers leave with a run for `merge`: whatever becomes of that run, it is in one run that starts after it.
 
@@ -146,6 +155,48 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     bench.worker(async job => seen.push(valuesOf(job.data)), { singleton: singleton() })
     await untilIdle(bench, queue)
     expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(1_000, 1)])
+  })
+
+  /** The runs of a worker, each a little longer than the one before, and which values were in how many of them. */
+  async function counted(add: (queue: TestQueue, ids: readonly number[]) => Promise<unknown>): Promise<unknown> {
+    const queue = bench.queue(rerun, solo())
+    const seen: number[] = []
+    let run = 0
+    const work = async (job: { readonly data: Data }) => {
+      seen.push(...valuesOf(job.data))
+      run += 1
+      await sleep(4 + (run % 9))
+    }
+    bench.worker(work as never, { singleton: singleton(), concurrency: 10 })
+    await add(queue, numbers(200))
+    await untilIdle(bench, queue)
+    const times = new Map<number, number>()
+    for (const value of seen) times.set(value, (times.get(value) ?? 0) + 1)
+    return numbers(200).filter(value => times.get(value) !== 1)
+  }
+  const of = (value: number, keys: number) => ({ ...listed(value), key: value % keys })
+
+  test('while short runs end all the time, each trigger is in one run, once', async () => {
+    const wrong = await counted(async (queue, ids) => {
+      const adding: Promise<unknown>[] = []
+      for (const value of ids) {
+        adding.push(queue.add('sync', of(value, 3)))
+        await sleep(2)
+      }
+      await Promise.all(adding)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('of two producers that add a hundred jobs in one call each, the same', async () => {
+    const wrong = await counted(async (queue, ids) => {
+      const other = bench.queue(rerun, solo())
+      await Promise.all([queue.waitUntilReady(), other.waitUntilReady()])
+      const jobsOf = (half: number) =>
+        ids.slice(half * 100, half * 100 + 100).map(value => ({ name: 'sync', data: of(value, 10) }))
+      await Promise.all([queue.addBulk(jobsOf(0)), other.addBulk(jobsOf(1))])
+    })
+    expect(wrong).toEqual([])
   })
 
   // It ends while the triggers look at it, each time a little later.

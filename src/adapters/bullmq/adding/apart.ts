@@ -61,6 +61,8 @@ export class Apart {
   readonly #host: ApartHost
   /** By owner: whether a run begins that a worker has in hand. */
   readonly #beginning = new Map<string, Promise<boolean>>()
+  /** By trigger that was put off: the run with which it has left its data, and whose job may still come. */
+  readonly #left = new WeakMap<Trigger, Life>()
   /** Owners whose jobs are run by a worker that knows nothing of locks. */
   readonly #strange = new Set<string>()
 
@@ -89,6 +91,21 @@ export class Apart {
     const longestMs = this.#host.graceMs + PATIENCE_MS
     let recovered = false
     let without: string | null = null
+    const left = this.#left.get(trigger)
+    if (left !== undefined) {
+      this.#left.delete(trigger)
+      const came = await this.#comes(trigger.lock, left)
+      const pending = await this.#host.lives.of(trigger.lock, left.owner, left.ageMs)
+      const answer = {
+        course: 'noted',
+        id: left.parsed?.jobId ?? left.owner,
+        ...NOBODY,
+        pending,
+        recovered: false,
+      } as const
+      if (came === true) return { trigger, answer }
+      recovered = came === false
+    }
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const look = await this.#once(trigger, strategy, actions, without, beside)
       if (look === LATER) return LATER
@@ -186,7 +203,9 @@ export class Apart {
     })
     // An earlier trigger with this id was, perhaps. This one is another.
     if (told.status === 'displaced' && (trigger.hasOwnId || told.by === '')) return { over: null, fresh: true }
-    if (told.status === 'displaced') return { course: 'met', id: told.by, ...NOBODY, recovered: false }
+    if (told.status === 'displaced') {
+      return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
+    }
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
     // An answer that was lost has told whose place it took; the next does not.
     const taken = told.status === 'granted' || told.status === 'busy'
@@ -204,20 +223,28 @@ export class Apart {
     if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
     for (const life of [running, pending]) {
       if (life?.over !== true || life === displaced) continue
-      const young = life.job === null && life.ageMs !== null && life.ageMs < this.#host.graceMs
+      if (told.status === 'met' && told.noted !== null && told.noted !== life.owner) {
+        // What the trigger left is with another run, and must not be left once more: whoever ran before gives the lock up here.
+        if (!isYoung(life, this.#host.graceMs)) await locks.release(lock, life.owner)
+        continue
+      }
+      const young = isYoung(life, this.#host.graceMs)
       if (young && told.status === 'met' && told.noted === life.owner) {
-        if (beside !== null) return LATER
-        const came = await this.#comes(lock, life.owner, life.ageMs ?? 0)
+        if (beside !== null) {
+          this.#left.set(trigger, life)
+          return LATER
+        }
+        const came = await this.#comes(lock, life)
         if (came === true) break
-        return came === null ? { over: null } : { over: life.owner, gone: true }
+        return { over: null, gone: came === false }
       }
       if (young && told.status === 'met') return { over: null }
       if (young) break
-      if (life === pending && life.job !== null) {
-        // It has ended. With a worker of ours it had begun before, with what was left with it.
+      if (life === pending) {
+        // It has ended, or is gone. With a worker of ours it had begun before, with what was left with it.
         const unbegun = (await locks.inspect(lock))?.pending?.owner === life.owner
         if (unbegun) await releaseNeverBegun(locks, lock, life.owner)
-        const noted = told.status === 'met' && told.noted === life.owner
+        const noted = told.status === 'met' && told.noted === life.owner && life.job !== null
         if (noted && !unbegun && !(await neverBegan(locks, lock, life.owner))) break
       }
       return { over: life.owner, gone: life.job === null }
@@ -257,19 +284,24 @@ export class Apart {
   }
 
   /**
-   * Waits for the job of a pending run, within the grace time.
+   * Waits for the job of a pending run, within the grace time. A run whose job does not come is given up.
    *
-   * @returns whether it came, or has begun; `null` when it is pending no more, and there is no telling why: others may have
-   *   given it up, with all that was left with it
+   * @returns whether it came, or has begun; `null` when others gave it up, or may have, with all that was left with it
    */
-  async #comes(lock: string, owner: string, ageMs: number): Promise<boolean | null> {
-    const untilMs = monotonicMs() + this.#host.graceMs - ageMs
+  async #comes(lock: string, { owner, ageMs }: Life): Promise<boolean | null> {
+    const { locks, lives, graceMs } = this.#host
+    const untilMs = monotonicMs() + graceMs - (ageMs ?? 0)
+    let held = false
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       await sleep(pauseMs * (0.5 + Math.random()))
-      if ((await this.#host.lives.of(lock, owner, null)).job !== null) return true
-      const state = await this.#host.locks.inspect(lock)
-      if (state?.pending?.owner !== owner) return state?.holders.some(holder => holder.owner === owner) === true || null
-      if (monotonicMs() > untilMs) return false
+      if ((await lives.of(lock, owner, null)).job !== null) return true
+      const state = await locks.inspect(lock)
+      held ||= state?.holders.some(holder => holder.owner === owner) === true
+      // Word is left of a run that had the lock. Of one that waited there is no telling.
+      if (state?.pending?.owner !== owner) return held && !(await neverBegan(locks, lock, owner)) ? true : null
+      if (monotonicMs() <= untilMs) continue
+      await releaseNeverBegun(locks, lock, owner)
+      return false
     }
   }
 
@@ -344,6 +376,11 @@ export class Apart {
   async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
     if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
   }
+}
+
+/** Whether its job may still come into the queue. */
+function isYoung({ job, ageMs }: Life, graceMs: number): boolean {
+  return job === null && ageMs !== null && ageMs < graceMs
 }
 
 /** A run that waits has not begun, also where a worker took its job up and is about to put it back. */
