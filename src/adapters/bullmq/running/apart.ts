@@ -71,13 +71,19 @@ export class ApartRuns {
     const finished = Boolean(job.finishedOn)
     if (!ran && !finished) return
     const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
-    if (!finished && !between) return
+    if (!finished && !between && !(await this.#isOver(job))) return
     if (mode === 'untilExpired') {
       const failed = finished && job.failedReason !== undefined && job.returnvalue == null
       if (!(flags.freesOnFailure === true && failed) && ran) return
     }
     await this.#host.locks.release(lock, this.#ownerOf(job, terms))
     if (flags.stops === true) await this.#host.locks.release(`${lock}:stop`, this.#ownerOf(job, terms))
+  }
+
+  /** Whether another worker has ended the job: the lock may have been taken for it once more since. */
+  async #isOver({ id }: Job): Promise<boolean> {
+    const present = await this.#host.lives.own(id as string)
+    return present === undefined || Boolean(present.finishedOn)
   }
 
   /** The run has the data it was to have: from now on, in these modes, the next may be queued. */
