@@ -169,10 +169,13 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
   test('triggers and runs that race: the last trigger is always covered, and no two runs overlap', async () => {
     const queue = bench.queue({ onDuplicate: 'rerun' }, solo())
     bench.worker(runs.run, { singleton: solo() })
+    const adding: Promise<unknown>[] = []
     for (let value = 1; value <= 300; value += 1) {
       const added = queue.add('sync', data(value))
+      adding.push(added)
       if (value % 3 === 0) await added
     }
+    await Promise.all(adding)
     await untilIdle(bench, queue)
     expect(runs.started.at(-1)).toBe(300)
     expect(runs.started).toEqual(runs.started.toSorted((a, b) => a - b))
