@@ -286,7 +286,7 @@ export interface Note {
   readonly text: string
 }
 
-/** Another trigger took the place of the run before it began; or, to a trigger with `by` `''`, nobody: its place was lost. */
+/** Another trigger took the place of the run before it began. `by` `''`, which only triggers are told: the place was lost. */
 export interface Displaced {
   readonly status: 'displaced'
   readonly by: string

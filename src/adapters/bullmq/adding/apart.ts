@@ -55,7 +55,8 @@ export interface ApartHost {
 
 /**
  * The steps of a job's lock as calls of their own: where the locks are elsewhere than the queue, or its scripts cannot be run
- * within ours. What a trigger comes to is the same. It takes its lock, or a place in its queue; then the job is added.
+ * within ours. It takes its lock, or a place in its queue; then the job is added. What a trigger comes to differs where others get
+ * between these steps: docs/adapters/bullmq.md says how.
  */
 export class Apart {
   readonly #host: ApartHost
@@ -95,15 +96,11 @@ export class Apart {
     if (left !== undefined) {
       this.#left.delete(trigger)
       const came = await this.#comes(trigger.lock, left)
-      const pending = await this.#host.lives.of(trigger.lock, left.owner, left.ageMs)
-      const answer = {
-        course: 'noted',
-        id: left.parsed?.jobId ?? left.owner,
-        ...NOBODY,
-        pending,
-        recovered: false,
-      } as const
-      if (came === true) return { trigger, answer }
+      if (came === true) {
+        const pending = await this.#host.lives.of(trigger.lock, left.owner, left.ageMs)
+        const id = left.parsed?.jobId ?? left.owner
+        return { trigger, answer: { course: 'noted', id, ...NOBODY, pending, recovered: false } }
+      }
       recovered = came === false
     }
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
@@ -215,7 +212,7 @@ export class Apart {
     if (told.status === 'granted') {
       // With a limit there may have been room beside it.
       const displaced = definition.limit !== null && !told.pending ? null : pending
-      await this.#displaced(displaced, before.pending === 'displace')
+      if (before.pending === 'displace' && displaced?.job) await removed(displaced.job)
       return { course: 'granted', id: jobId, ...seen, pending: displaced, recovered: false }
     }
     // A worker that had it in hand may have found already that its place was taken.
@@ -370,11 +367,6 @@ export class Apart {
     if (has || (state?.waiting ?? 0) > (state?.waiters.length ?? 0)) return null
     const life = await this.#host.lives.of(lock, owner, null)
     return life.over || life.active ? null : life
-  }
-
-  /** A pending job whose place was taken. */
-  async #displaced(pending: Life | null, displaces: boolean): Promise<void> {
-    if (displaces && pending !== null && pending.job !== null) await removed(pending.job)
   }
 }
 

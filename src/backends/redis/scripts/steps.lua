@@ -18,7 +18,8 @@
 --                      m<number>  a note: '<length of the owner in bytes>:<owner><text>'
 --                      n<owner>   the number of the note that this owner's trigger left with another's run
 --                      d          how many durable claims wait; none: nothing
--- What an owner leaves is a string of its own: the text of its result, or the byte 255 and by whom it was displaced.
+-- What an owner leaves is a string of its own: the text of its result, or the byte 255 and by whom it was displaced, or that
+-- byte alone: its run was pending and lost its place.
 -- The fence mark is a string, the last fence of all its locks. It may expire once the clock has passed it.
 -- A ttl is in ms; 0: for ever. Time is the server's alone. Lua's tostring would round a number of the size of a fence.
 --
