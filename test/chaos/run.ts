@@ -9,6 +9,7 @@ import { Redis } from 'ioredis'
 import Database from 'libsql'
 import { connect } from 'soloist'
 import { checkHistoryParts, type HistoryReport } from 'soloist/conformance'
+import { isBusy } from '../../dist/backends/sqlite/client.js'
 import { type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { historyParts, wholeHistory } from './history-parts.js'
@@ -283,15 +284,15 @@ class Chaos {
         return this.#fault(fault, atMs, hits, { processes: [client.label] })
       }
       case 'writer': {
-        const database = new Database(join(this.#folder, 'locks.db'), { timeout: LONGEST_MS })
+        const database = new Database(join(this.#folder, 'locks.db'), { timeout: 0 })
         try {
-          database.exec('BEGIN IMMEDIATE')
+          const heldMs = await began(database)
           await sleep(forMs)
           database.exec('COMMIT')
+          return this.#fault(fault, heldMs, 1, {})
         } finally {
           database.close()
         }
-        return this.#fault(fault, atMs, 1, {})
       }
       case 'restart': {
         // One after the other, where a busy machine takes longer than until the next.
@@ -344,6 +345,23 @@ class Chaos {
 
   #write(record: object): void {
     appendFileSync(join(this.#folder, 'faults.jsonl'), `${JSON.stringify(record)}\n`)
+  }
+}
+
+/**
+ * Begins to write, when nobody else does. It is not SQLite that waits, since this process has others to wake meanwhile, among
+ * them one that was stopped in the midst of its own writing.
+ *
+ * @returns since when
+ */
+async function began(database: Database.Database): Promise<number> {
+  for (const untilMs = now() + 6 * LONGEST_MS; ; await sleep(1)) {
+    try {
+      database.exec('BEGIN IMMEDIATE')
+      return now()
+    } catch (error) {
+      if (!isBusy(error) || now() > untilMs) throw error
+    }
   }
 }
 

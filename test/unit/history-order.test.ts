@@ -114,6 +114,14 @@ const good: Record<string, readonly [Records, HistoryOptions?]> = {
   'a loss of the datastore that is recorded': [
     [invoke('a', 0), granted('a', 1, 1), fault('restart', 10, 15, { loses: true }), ...whole('b', 2, [18, 20, 30])],
   ],
+  'a lower fence while two servers answer': [
+    [
+      fault('failover', 10, 30, { loses: true }),
+      ...whole('b', 5, [11, 12, 14]),
+      ...whole('a', 4, [9, 16, 40]),
+      ...whole('c', 6, [20, 42, 50]),
+    ],
+  ],
   'processes whose clocks say different things, mapped onto one line': [
     [
       { event: 'clock', process: 'a', atMs: 1_000, lineMs: 0 },
@@ -219,6 +227,25 @@ const bad: Record<string, { readonly kind: Violation['kind']; readonly of: reado
     kind: 'overlap',
     of: [[fault('restart', 500, 510, { loses: true }), ...whole('a', 1, [0, 1, 20]), ...whole('b', 2, [0, 10, 30])]],
   },
+  'a lower fence that was asked for after the loss that was recorded': {
+    kind: 'fence',
+    of: [[fault('failover', 10, 30, { loses: true }), ...whole('b', 5, [11, 12, 14]), ...whole('a', 4, [31, 32, 40])]],
+  },
+  'a lower fence than one of before the loss that was recorded': {
+    kind: 'fence',
+    of: [[...whole('b', 5, [1, 2, 4]), fault('failover', 10, 30, { loses: true }), ...whole('a', 4, [9, 16, 40])]],
+  },
+  'a fence that is lower than one that is excused, and than one that is not': {
+    kind: 'fence',
+    of: [
+      [
+        ...whole('z', 5, [0, 1, 2]),
+        fault('failover', 10, 30, { loses: true }),
+        ...whole('b', 6, [11, 12, 14]),
+        ...whole('a', 4, [9, 16, 40]),
+      ],
+    ],
+  },
   'an overlap on one line of two clocks that say otherwise': {
     kind: 'overlap',
     of: [
@@ -287,6 +314,8 @@ describe('checkHistory, of histories with queues, faults and unknown outcomes', 
     const { counts } = checkHistory([...records, fault('cut', 40, 41), fault('cut', 42, 43)])
     assert.equal(counts.excused, 1)
     assert.deepEqual(counts.faults, { restart: 1, cut: 2 })
+    const [fallen] = good['a lower fence while two servers answer'] as (typeof good)[string]
+    assert.equal(checkHistory(fallen).counts.excused, 1)
   })
 
   test('judges a long history with many at once in reasonable time', () => {

@@ -55,7 +55,7 @@ export interface HistoryCounts {
   readonly unfinished: number
   /** The most grants of one lock that were valid together. */
   readonly mostTogether: number
-  /** Overlaps that a recorded loss of the datastore explains. */
+  /** Overlaps, and fences that fell, that a recorded loss of the datastore explains. */
   readonly excused: number
   /** Triggers of jobs, and those of them that were accepted. */
   readonly triggers: number
