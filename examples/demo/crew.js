@@ -136,7 +136,7 @@ export class Crew {
 
 /** The grant that was not given back yet, or `null`. @param {Event[]} events */
 function lockInHand(events) {
-  const last = events.findLast(({ step }) => step === 'granted' || step === 'releasing')
+  const last = events.findLast(({ step }) => step === 'granted' || step === 'releasing' || step === 'lost')
   return last?.step === 'granted' ? last : null
 }
 

@@ -10,8 +10,8 @@
  * @property {number} fence
  * @property {number} askedMs
  * @property {number} fromMs when the grant had arrived
- * @property {number} untilMs right before the release was sent
- * @property {'released' | 'killed'} end
+ * @property {number} untilMs right before the release was sent; where the lease was lost, until when it was valid
+ * @property {'released' | 'killed' | 'lost'} end
  * @property {'measured' | 'unfinished' | 'reused'} use what the lock was held for: a measurement that was kept, one that
  *   was not finished, or none, since the result was there
  */
@@ -42,10 +42,10 @@ export function workerHistory(events, startedAt, killed) {
   const waits = []
   /** @type {Reuse[]} */
   const reuses = []
-  for (const [request, steps] of groupBy(events, event => event.request ?? -1)) {
+  for (const steps of attempts(events)) {
     /** @param {Event['step']} step */
     const at = step => steps.find(event => event.step === step)
-    const { worker, package: path = '', t: askedAt } = /** @type {Event} */ (steps[0])
+    const { worker, request = -1, package: path = '', t: askedAt } = /** @type {Event} */ (steps[0])
     const granted = at('granted')
     if (at('waiting') !== undefined) {
       const until = granted ?? killed ?? /** @type {Event} */ (steps.at(-1))
@@ -53,7 +53,9 @@ export function workerHistory(events, startedAt, killed) {
     }
     if (granted !== undefined) {
       const releasing = at('releasing')
+      const lost = at('lost')
       const until = releasing ?? killed ?? /** @type {Event} */ (steps.at(-1))
+      const untilAt = lost === undefined ? until.t : Math.max(Math.min(lost.until ?? lost.t, until.t), granted.t)
       holdings.push({
         package: path,
         worker,
@@ -61,8 +63,8 @@ export function workerHistory(events, startedAt, killed) {
         fence: granted.fence ?? 0,
         askedMs: askedAt - startedAt,
         fromMs: granted.t - startedAt,
-        untilMs: until.t - startedAt,
-        end: releasing === undefined ? 'killed' : 'released',
+        untilMs: untilAt - startedAt,
+        end: lost !== undefined ? 'lost' : releasing === undefined ? 'killed' : 'released',
         use: at('reused') ? 'reused' : at('kept') ? 'measured' : 'unfinished',
       })
     }
@@ -71,6 +73,15 @@ export function workerHistory(events, startedAt, killed) {
       reuses.push({ package: path, worker, request, atMs: reused.t - startedAt })
   }
   return { holdings, waits, reuses, served: events.filter(({ step }) => step === 'served').length }
+}
+
+/** The steps of each time a request was asked, since it is asked again when a lease was lost. @param {readonly Event[]} events */
+function attempts(events) {
+  const asked = groupBy(events, event => event.request ?? -1)
+  return [...asked.values()].flatMap(steps => {
+    const starts = steps.flatMap(({ step }, index) => (step === 'asked' || index === 0 ? [index] : []))
+    return starts.map((start, index) => steps.slice(start, starts[index + 1]))
+  })
 }
 
 /**
@@ -86,7 +97,7 @@ export function checkable(holdings) {
       { event: 'invoke', ...claim, mode: 'exclusive', limit: null, atMs: askedMs },
       { event: 'granted', ...claim, fence, atMs: fromMs, untilMs },
     ]
-    if (end === 'released') records.push({ event: 'released', ...claim, atMs: untilMs })
+    if (end !== 'killed') records.push({ event: end, ...claim, atMs: untilMs })
     return records
   })
 }

@@ -6,9 +6,9 @@ import { join } from 'node:path'
  *
  * `asked` · `waiting` (somebody else has the lock) · `granted` · `measuring` (the files are listed, now they are read) ·
  * `kept` (the result is written) · `reused` (a kept result was found, before the lock or under it) · `releasing` ·
- * `released` · `served`. Written by the parent: `kill`, right before the signal, and `killed`, once the worker is gone.
+ * `released` · `lost` (the lease had run out, and the request is asked again) · `served`. Written by the parent: `kill`, right before the signal, and `killed`, once the worker is gone.
  *
- * @typedef {'asked' | 'waiting' | 'granted' | 'measuring' | 'kept' | 'reused' | 'releasing' | 'released' | 'served'
+ * @typedef {'asked' | 'waiting' | 'granted' | 'measuring' | 'kept' | 'reused' | 'releasing' | 'released' | 'lost' | 'served'
  *   | 'kill' | 'killed'} Step
  *
  * @typedef {object} Event
@@ -20,6 +20,7 @@ import { join } from 'node:path'
  * @property {number} [fence] of the lock that is held, from `granted` to `released`
  * @property {number} [files] with `measuring`
  * @property {number} [bytes] with `measuring`
+ * @property {number} [until] with `lost`: until when the lease was valid, on the clock of `t`
  */
 
 /** Milliseconds on the machine's monotonic clock, whose zero is the same for every process of the machine. */

@@ -85,6 +85,8 @@ export class Progress {
         return `has ${this.#grant(event)}`
       case 'measuring':
         return `measures ${name}: ${event.files} files, ${size(event.bytes ?? 0)}`
+      case 'lost':
+        return `lost ${this.#grant(event)}, which it held for longer than its ttl without a word to the store`
       case 'killed':
         return event.package === undefined
           ? 'was killed without a lock in its hands'

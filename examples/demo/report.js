@@ -58,7 +58,8 @@ function table(head, rows, toTheRight) {
  * @returns {[string, string][]}
  */
 export function sums({ totals, kill, overlaps, holdings, remeasured, backend, problems }) {
-  const { requests, served, packages, skipped, runs, unfinished, reused, waits, longestWaitMs, files, bytes } = totals
+  const { requests, served, packages, skipped, runs, unfinished, lost, reused, waits, longestWaitMs, files, bytes } =
+    totals
   const confirmed = remeasured.filter(({ same }) => same).length
   return [
     [
@@ -66,7 +67,10 @@ export function sums({ totals, kill, overlaps, holdings, remeasured, backend, pr
       `${packages} installed: ${counted(files, 'file')}, ${size(bytes)}; ${skipped} for other platforms left out`,
     ],
     ['requests', `${served} of ${requests} served in ${duration(totals.durationMs)} on ${backend}`],
-    ['runs', `${runs}: ${runs - unfinished} measured and kept, ${unfinished} ended by the kill`],
+    [
+      'runs',
+      `${runs}: ${runs - unfinished - lost} measured and kept, ${unfinished} ended by the kill${lost === 0 ? '' : `, ${lost} by a lost lease`}`,
+    ],
     ['reuse', `${counted(reused, 'request')} answered with a kept result`],
     ['longest wait', `${duration(longestWaitMs)}, of ${counted(waits, 'wait')}`],
     ['killed', killed(kill)],

@@ -122,10 +122,10 @@ function chart(record) {
     }),
   )
   const holdingBars = holdings.map(holding => {
-    const { package: path, worker, request, fence, fromMs, untilMs, use } = holding
+    const { package: path, worker, request, fence, fromMs, untilMs, use, end } = holding
     const sliver = untilMs - fromMs < wholeMs * SLIVER ? ' sliver' : ''
     const className = `held ${isTakeover(holding) ? 'takeover' : use}${sliver}`
-    const words = { measured: 'measured in', reused: 'result was there, held', unfinished: 'killed after' }[use]
+    const words = { measured: 'measured in', reused: 'result was there, held', unfinished: `${end} after` }[use]
     const label = `<svg x="${at(fromMs)}" width="${at(untilMs - fromMs)}" y="${top(worker) + 8}" height="28"><text class="on-bar" x="6" y="18">${escaped(shortPath(path))}</text></svg>`
     const tip = [`${words} ${duration(untilMs - fromMs)}, from ${duration(fromMs)}`, `fence ${fence}`]
     return (

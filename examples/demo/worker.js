@@ -1,7 +1,7 @@
 // A worker process of the demo: serves its requests one after the other, and tells its parent every step.
 import { join } from 'node:path'
-import { connect } from 'soloist'
-import { Journal } from './journal.js'
+import { connect, SoloistError } from 'soloist'
+import { Journal, nowMs } from './journal.js'
 import { findKept, keep } from './kept.js'
 import { measure } from './measure.js'
 
@@ -38,28 +38,39 @@ async function work({ worker, projectFolder, runFolder, store, locks, ttlMs, req
   for (const signal of ['SIGINT', 'SIGTERM', 'disconnect']) process.once(signal, stop)
   try {
     for (const request of requests) await serve(request)
-    await solo.close()
   } catch (error) {
     if (!stopping) fail(error)
   }
+  await solo.close().catch(fail)
   process.off('disconnect', stop)
   if (process.connected) process.disconnect()
 
   /** @param {import('./requests.js').Request} request */
   async function serve({ id, package: path, dependent }) {
     const about = { request: id, package: path }
-    journal.note('asked', about)
-    if (findKept(runFolder, path) === null) await serveUnderLock(about, dependent)
-    else journal.note('reused', about)
+    let served = false
+    while (!served) {
+      journal.note('asked', about)
+      const isKept = findKept(runFolder, path) !== null
+      if (isKept) journal.note('reused', about)
+      served = isKept || (await serveUnderLock(about, dependent))
+    }
     journal.note('served', about)
   }
 
-  /** @param {{ request: number, package: string }} about @param {string} dependent */
+  /**
+   * @param {{ request: number, package: string }} about
+   * @param {string} dependent
+   * @returns {Promise<boolean>} `false`: the lease was lost, as when the machine sleeps for longer than its ttl
+   */
   async function serveUnderLock(about, dependent) {
     const waiting = () => journal.note('waiting', about)
     solo.once('waiting', waiting)
     const options = { ttlMs, meta: `demo worker ${worker}, for ${dependent || 'the project'}` }
-    const fence = await solo.withLock(`${locks}${about.package}`, options, async lease => {
+    /** @type {import('soloist').Lease | null} */
+    let granted = null
+    const holding = solo.withLock(`${locks}${about.package}`, options, async lease => {
+      granted = lease
       const held = { ...about, fence: lease.fence }
       journal.note('granted', held)
       // Whoever had the lock before may have kept the result while this worker waited.
@@ -77,8 +88,20 @@ async function work({ worker, projectFolder, runFolder, store, locks, ttlMs, req
       journal.note('releasing', held)
       return lease.fence
     })
-    solo.off('waiting', waiting)
-    journal.note('released', { ...about, fence })
+    try {
+      journal.note('released', { ...about, fence: await holding })
+      return true
+    } catch (error) {
+      if (!(error instanceof SoloistError && error.code === 'LEASE_LOST')) throw error
+      if (granted !== null) {
+        const { fence, expiresAt } = /** @type {import('soloist').Lease} */ (granted)
+        const leftMs = Math.min(expiresAt.getTime() - Date.now(), 0)
+        journal.note('lost', { ...about, fence, until: nowMs() + leftMs })
+      }
+      return false
+    } finally {
+      solo.off('waiting', waiting)
+    }
   }
 
   /** @param {unknown} error */

@@ -174,7 +174,7 @@ class Chaos {
 
   /** A process ends by itself by a rejection that nobody handles. */
   #checkCrashes(cause?: unknown): void {
-    if (this.#crashed.length > 0) throw new Error(`${this.#crashed.join(', ')}: see ${this.#folder}`, { cause })
+    if (this.#crashed.length > 0) throw new Error(`${this.#crashed.join(', ')}: see their logs`, { cause })
   }
 
   /** What is there of clients that were closed. */

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Event, readJournal } from '../../examples/demo/journal.js'
@@ -10,6 +11,8 @@ import type { JudgedRecord } from '../../examples/demo/timeline.js'
 const MAIN = fileURLToPath(new URL('../../examples/demo/main.js', import.meta.url))
 /** Four processes that read 200 MB, and a lease that has to run out. */
 const RUN_MS = 60_000
+/** Longer than the ttl of the demo's locks. */
+const SLEEPS_MS = 2_500
 
 let out: string
 beforeEach(() => {
@@ -95,6 +98,34 @@ function overlapping({ run, workers, kill }: JudgedRecord) {
     fences.set(path, fence)
     return wrong
   })
+}
+
+test.each(stores)(
+  'on $name a run goes on when the machine has slept for longer than a lease lasts',
+  {
+    timeout: RUN_MS,
+  },
+  async ({ args }) => {
+    const { child, ended } = demo('--out', out, ...args)
+    const group = child.pid as number
+    await vi.waitUntil(() => isMeasuring(out), { timeout: 20_000, interval: 5 })
+    process.kill(-group, 'SIGSTOP')
+    await sleep(SLEEPS_MS)
+    process.kill(-group, 'SIGCONT')
+    const { exitCode, text } = await ended
+    expect(text).toContain('complete, each package measured once')
+    expect(exitCode).toBe(0)
+    const { totals, holdings }: JudgedRecord = JSON.parse(readFileSync(join(out, 'latest.json'), 'utf8'))
+    const lost = holdings.filter(({ end }) => end === 'lost')
+    expect(lost).not.toEqual([])
+    expect(totals.served).toBe(totals.requests)
+  },
+)
+
+/** Whether a worker has a lock and has not finished, as far as the journals of a run tell. */
+function isMeasuring(folder: string): boolean {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(file => /events-\d/.test(file))
+  return files.some(file => /"step":"measuring"[^\n]*\n$/.test(readFileSync(join(folder, file), 'utf8')))
 }
 
 test('Ctrl-C ends the workers and removes the run', { timeout: RUN_MS }, async () => {

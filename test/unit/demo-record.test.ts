@@ -24,7 +24,13 @@ const requests = [
   { id: 2, package: hostile, dependent: '' },
 ]
 
-type Steps = readonly (readonly [t: number, step: Event['step'], request: number, fence?: number | undefined])[]
+type Steps = readonly (readonly [
+  t: number,
+  step: Event['step'],
+  request: number,
+  fence?: number | undefined,
+  until?: number,
+])[]
 
 /** Worker 1 is killed with the lock of `p` in its hands; worker 2 gets it afterwards. */
 const good: Record<string, Steps> = {
@@ -59,8 +65,8 @@ const good: Record<string, Steps> = {
 function record(journals: Record<string, Steps>, fences: Record<string, number>) {
   const lines = (events: object[]) => events.map(event => `${JSON.stringify(event)}\n`).join('')
   for (const [worker, steps] of Object.entries(journals)) {
-    const events = steps.map(([t, step, request, fence]) => {
-      return { t, worker, step, request, package: requests[request]?.package, fence }
+    const events = steps.map(([t, step, request, fence, until]) => {
+      return { t, worker, step, request, package: requests[request]?.package, fence, until }
     })
     writeFileSync(join(folder, `events-${worker}.jsonl`), lines(events))
   }
@@ -102,6 +108,28 @@ describe('the record of a run', () => {
       ['2', 20, 26, 'released', 'measured'],
       ['3', 34, 37, 'released', 'measured'],
     ])
+  })
+
+  test('a request whose lease was lost is asked again, and the lock counts as held until the lease ran out', () => {
+    const again = [
+      [40, 'asked', 2],
+      [41, 'granted', 2, 10],
+      [42, 'measuring', 2, 10],
+      [60, 'lost', 2, 10, 52],
+      [61, 'asked', 2],
+      [62, 'granted', 2, 11],
+      [63, 'kept', 2, 11],
+      [64, 'releasing', 2, 11],
+      [65, 'served', 2],
+    ] as const
+    const others = good['3']?.filter(([, , request]) => request !== 2) ?? []
+    const found = record({ ...good, '3': [...others, ...again] }, { ...kept, [hostile]: 11 })
+    expect(found.holdings.slice(2).map(({ fromMs, untilMs, end, use }) => [fromMs, untilMs, end, use])).toEqual([
+      [41, 52, 'lost', 'unfinished'],
+      [62, 64, 'released', 'measured'],
+    ])
+    expect(found.totals).toMatchObject({ runs: 4, unfinished: 1, lost: 1, served: 3 })
+    expect(problemsOf(found)).toEqual([])
   })
 
   test('a run that kept every promise has no problem', () => {
