@@ -50,7 +50,7 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
 /** What takes long, the longest first, so that no worker is left with it at the end. */
 const LONG = [
   /[/\\]conformance[/\\]/,
-  /[/\\](docs[/\\]code|simulation[/\\]broken|redis[/\\]link[/\\](given|sentinel|silence)|postgres[/\\]silence)\.test/,
+  /[/\\](docs[/\\]code|simulation[/\\]broken|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
   /[/\\]test[/\\](cli|docs|faults|simulation)[/\\]/,
 ]
 class LongestFirst extends BaseSequencer {
