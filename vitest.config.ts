@@ -47,13 +47,19 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
   slow: CROWDS,
 }
 
-/** What is known to take long comes first, so that no worker is left with it at the end. */
+/** What takes long, the longest first, so that no worker is left with it at the end. */
+const LONG = [
+  /[/\\](conformance|simulation)[/\\]/,
+  /[/\\](docs[/\\]code|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
+  /[/\\]test[/\\](cli|docs|faults)[/\\]/,
+]
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files)
-    const isLong = ({ moduleId }: TestSpecification) =>
-      /[/\\]test[/\\](conformance|cli|docs|faults)[/\\]/.test(moduleId)
-    return [...sorted.filter(isLong), ...sorted.filter(file => !isLong(file))]
+    const rank = ({ moduleId }: TestSpecification) => {
+      const found = LONG.findIndex(pattern => pattern.test(moduleId))
+      return found === -1 ? LONG.length : found
+    }
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
   }
 }
 
@@ -68,7 +74,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // The tests mostly wait, for leases to run out and for processes, so more files than two cores can run share the time.
     // With many more a lease may run out while its holder waits for its turn.
-    maxWorkers: 5,
+    // Those of `test:slow` compute more, and start more processes.
+    maxWorkers: which === 'slow' ? 5 : 7,
     maxConcurrency: 12,
     sequence: { sequencer: LongestFirst },
     // By default a second, which is over when a busy machine stops a process for that long.

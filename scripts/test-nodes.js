@@ -16,22 +16,32 @@ const TESTS = [
   'test/unit',
   'test/package',
   // Processes, signals, terminals, arguments, and warnings that Node prints between the lines of the command.
-  'test/cli',
+  'test/cli/bad-input',
+  'test/cli/caller',
+  'test/cli/duration',
+  'test/cli/guard',
+  'test/cli/help',
+  'test/cli/leader',
+  'test/cli/no-answer',
+  'test/cli/run',
+  'test/cli/text',
+  'test/cli/watch',
   'test/process',
   'test/job/processes',
   // `node:sqlite`, which Node has from 22.13 on.
   'test/sqlite',
   'test/conformance/sqlite',
   'test/conformance/memory',
-  // Sockets, TLS and child processes beneath the libraries of others: each client once, and BullMQ with its sandboxes.
+  // Sockets, TLS and child processes beneath the libraries of others: of each client what rests on it, and BullMQ with its
+  // sandboxes.
   'test/conformance/redis-ioredis',
   'test/conformance/redis-node-redis',
   'test/redis/clients',
   'test/bullmq/whole-queue',
 ]
 // Not run, since no version of Node changes it: scripts that run within Redis and what they answer (the rest of test/redis,
-// clusters, faults), what is made of BullMQ's and celery's data (the rest of test/bullmq and test/celery), the model tests
-// (test/simulation), and the programs of the docs.
+// clusters, faults), what verbs of the command show and change in a store (the rest of test/cli), what is made of BullMQ's
+// and celery's data (the rest of test/bullmq and test/celery), the model tests (test/simulation), and the programs of the docs.
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -60,6 +70,7 @@ function test(node, reporters) {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: {
       ...process.env,
+      SOLOIST_CONFORMANCE: 'part',
       // Commands such as npm and npx, which the tests start by name, run on this Node too.
       PATH: `${dirname(node)}${delimiter}${process.env.PATH}`,
       // The tests start the command some hundred times.

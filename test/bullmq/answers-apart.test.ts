@@ -1,17 +1,18 @@
 import type { JobsOptions } from 'bullmq'
-import { connect, parseJobMeta, type Soloist } from 'soloist'
-import { type SingletonJobOptions, SingletonQueue } from 'soloist/bullmq'
+import { parseJobMeta } from 'soloist'
+import type { SingletonJobOptions } from 'soloist/bullmq'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import {
   type Bench,
   connectionTo,
   type Data,
+  merging,
   type Recorder,
-  type TestQueue,
   until,
   untilIdle,
   useBench,
+  valuesOf,
 } from './support.js'
 
 // Adds whose answers are lost, so that they are sent again, or come late, where lock and job are two steps; and, in both ways,
@@ -29,34 +30,6 @@ beforeEach(async () => {
 })
 
 const data = (value: number, key = 1) => ({ key, value })
-
-type All = Data & { readonly all?: readonly number[] }
-const valuesOf = ({ all, value }: All): readonly number[] => all ?? [value]
-const merging = {
-  uniqueOn: ['key'] as const,
-  onDuplicate: 'rerun',
-  merge: (a: All, b: All): All => ({ ...b, all: [...valuesOf(a), ...valuesOf(b)] }),
-} as const
-
-function lossySolo(): Soloist {
-  const solo = connect(proxy.url, { prefix: bench.lockPrefix })
-  bench.closeLater(() => solo.close())
-  return solo
-}
-
-/** A queue that sends again what was not answered, as ioredis does by default. */
-async function lossyQueue(job: SingletonJobOptions<Data>, name: string, steps: string): Promise<TestQueue> {
-  const where = steps === 'one step' ? { prefix: bench.lockPrefix } : { solo: lossySolo() }
-  const queue: TestQueue = new SingletonQueue<Data, number, string>(name, {
-    connection: { ...connectionTo(proxy.url), retryStrategy: () => 10 },
-    prefix: bench.prefix,
-    singleton: { ...where, jobs: { sync: { uniqueOn: ['key'], ...job } } },
-  })
-  queue.on('error', () => {})
-  bench.closeLater(() => queue.close())
-  await queue.waitUntilReady()
-  return queue
-}
 
 const isScript: Match = ([command = '']) => /^eval(sha)?$/i.test(command)
 /** The step of the lock, and that of the job, by what they name. */
@@ -138,7 +111,7 @@ describe.each(['alone', 'addBulk'])('an add in two steps, %s', how => {
         await queue.add('sync', data(value))
         await until(() => seen.length === 1)
       }
-      const lossy = await lossyQueue(job, queueName, 'two steps')
+      const lossy = await bench.queueThrough(proxy, job, queueName, 'two steps')
       const { hit } = proxy.dropReplyTo(step === 'lock' ? ofLock(queueName) : ofJob(queueName), 'reset')
       const added =
         how === 'alone'
@@ -155,7 +128,7 @@ describe.each(['alone', 'addBulk'])('an add in two steps, %s', how => {
 })
 
 test('an add in two steps whose answers come late is told what it would have been in time', async () => {
-  const queue = await lossyQueue({ onDuplicate: 'rerun' }, 'work', 'two steps')
+  const queue = await bench.queueThrough(proxy, { onDuplicate: 'rerun' }, 'work', 'two steps')
   await queue.add('sync', data(0, 2))
   runs.hold()
   bench.worker(runs.run, { singleton: { solo: bench.solo } })
@@ -173,13 +146,13 @@ test('an add in two steps whose answers come late is told what it would have bee
   expect(runs.started).toEqual([0, 1, 4])
 })
 
-describe.each(['one step', 'two steps'])('an add whose answer was lost, lock and job in %s', steps => {
+describe.each(['one step', 'two steps'] as const)('an add whose answer was lost, lock and job in %s', steps => {
   const match = (queue: string): Match =>
     steps === 'one step' ? words => isScript(words) && words.at(-1)?.startsWith('bullmq:') === true : ofLock(queue)
 
   test('is shown to operators with what it was described by, once', async () => {
     const describe = ({ value }: Data) => `value ${value}`
-    const queue = await lossyQueue({ onDuplicate: 'delay', describe }, 'described', steps)
+    const queue = await bench.queueThrough(proxy, { onDuplicate: 'delay', describe }, 'described', steps)
     await queue.add('sync', data(1))
     const { hit } = proxy.dropReplyTo(match('described'), 'reset')
     expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('deferred')
@@ -193,7 +166,7 @@ describe.each(['one step', 'two steps'])('an add whose answer was lost, lock and
   })
 
   test("with scope: 'name' has its key in all queues, and is told of the job in the other", async () => {
-    const queue = await lossyQueue({ scope: 'name' }, 'first', steps)
+    const queue = await bench.queueThrough(proxy, { scope: 'name' }, 'first', steps)
     const other = bench.queue({ scope: 'name' }, steps === 'one step' ? {} : { solo: bench.solo }, 'second')
     const lost = proxy.dropReplyTo(match('first'), 'reset')
     const { job, outcome } = await queue.addUnique('sync', data(1))

@@ -1,17 +1,20 @@
 import type { JobsOptions, WorkerOptions } from 'bullmq'
-import { type SingletonJobOptions, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import { type SingletonJobOptions, SingletonWorker } from 'soloist/bullmq'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import {
   type Bench,
+  connectionThrough,
   connectionTo,
   type Data,
+  merging,
   type Recorder,
   type TestJob,
   type TestQueue,
   until,
   untilIdle,
   useBench,
+  valuesOf,
 } from './support.js'
 
 // The scripts that add, take up and end jobs, when their answers are lost, so that they are sent again, or come late: no job
@@ -30,16 +33,6 @@ beforeEach(async () => {
 
 const data = (value: number, key = 1) => ({ key, value })
 const numbers = (count: number, from = 1) => Array.from({ length: count }, (_, i) => from + i)
-/** Sends again what was not answered, as ioredis does by default. */
-const connection = () => ({ ...connectionTo(proxy.url), retryStrategy: () => 10 })
-
-type All = Data & { readonly all?: readonly number[] }
-const valuesOf = ({ all, value }: All): readonly number[] => all ?? [value]
-const merging = {
-  uniqueOn: ['key'] as const,
-  onDuplicate: 'rerun',
-  merge: (a: All, b: All): All => ({ ...b, all: [...valuesOf(a), ...valuesOf(b)] }),
-} as const
 
 /** By how many keys a script takes and what its first is. */
 function script(keys: readonly number[], first: string): Match {
@@ -52,17 +45,6 @@ const isFinish = script([14], ':wait')
 const isDelay = script([11, 12], ':marker')
 const isRetry = script([11], ':active')
 
-function lossyQueue(job: SingletonJobOptions<Data>): TestQueue {
-  const queue: TestQueue = new SingletonQueue<Data, number, string>('work', {
-    connection: connection(),
-    prefix: bench.prefix,
-    singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'], ...job } } },
-  })
-  queue.on('error', () => {})
-  bench.closeLater(() => queue.close())
-  return queue
-}
-
 const RECOVERS = { lockDuration: 1_500, stalledInterval: 200, maxStalledCount: 100 }
 
 function lossyWorker(
@@ -73,7 +55,7 @@ function lossyWorker(
     'work',
     (job, _, signal) => run(job, signal as AbortSignal),
     {
-      connection: { ...connection(), maxRetriesPerRequest: null },
+      connection: { ...connectionThrough(proxy), maxRetriesPerRequest: null },
       prefix: bench.prefix,
       ...RECOVERS,
       ...options,
@@ -160,13 +142,6 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
     for (const [name, { job, before, told, ran, opts = {} }] of Object.entries(situations)) {
       const seen: (readonly number[])[] = []
       const queue = bench.queue(job, {}, `${how}-${name.replaceAll(/\W/g, '')}`)
-      const lossy = new SingletonQueue<Data, number, string>(queue.name, {
-        connection: connection(),
-        prefix: bench.prefix,
-        singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'], ...job } } },
-      })
-      lossy.on('error', () => {})
-      bench.closeLater(() => lossy.close())
       let letGo = () => {}
       const gate = new Promise<void>(resolve => {
         letGo = resolve
@@ -183,7 +158,7 @@ describe('an add that was carried out, whose answer was lost, and which is sent 
         await queue.add('sync', data(value))
         await until(() => seen.length === 1)
       }
-      await lossy.waitUntilReady()
+      const lossy = await bench.queueThrough(proxy, job, queue.name)
       const { hit } = proxy.dropReplyTo(words => isAdd(words) && String(words.at(-1)).includes(queue.name), 'reset')
       const added =
         how === 'alone'
@@ -203,7 +178,7 @@ test.each([
   ['untilExecuted', {}],
   ['untilExpired', { mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true }],
 ] as const)('an add that is sent again when its job has ended takes no lock for it: %s', async (_, job) => {
-  const queue = lossyQueue(job)
+  const queue = await bench.queueThrough(proxy, job)
   await queue.add('sync', data(0, 2))
   const worker = bench.worker(async ({ data: { value } }) => {
     if (value === 1) throw new Error('as it should')
@@ -277,8 +252,7 @@ test('of all calls of three producers and two workers some are sent twice: none 
     live.set(key, (live.get(key) ?? 0) - 1)
     return 0
   }
-  const queues = numbers(3).map(() => lossyQueue(merging as never))
-  for (const queue of queues) await queue.waitUntilReady()
+  const queues = await Promise.all(numbers(3).map(() => bench.queueThrough(proxy, merging as never)))
   // Long enough for a busy machine: a job whose worker was late for that runs again.
   numbers(2).map(() => lossyWorker(run, { concurrency: 10, lockDuration: 5_000 }))
   let dropped = 0
@@ -317,7 +291,7 @@ test('of all calls of three producers and two workers some are sent twice: none 
 
 describe('answers that come late', () => {
   test('are what they would have been in time', async () => {
-    const queue = lossyQueue({ onDuplicate: 'rerun' })
+    const queue = await bench.queueThrough(proxy, { onDuplicate: 'rerun' })
     await queue.add('sync', data(0, 2))
     runs.hold()
     lossyWorker(runs.run, { concurrency: 3 })

@@ -8,7 +8,17 @@ import {
 } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
-import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import {
+  type Bench,
+  connectionTo,
+  type Data,
+  merging,
+  type Recorder,
+  until,
+  untilIdle,
+  useBench,
+  valuesOf,
+} from './support.js'
 
 // Jobs of one key in one `addBulk`, and what else is added at the same time.
 
@@ -22,14 +32,6 @@ const data = (value: number, key = 1) => ({ key, value })
 const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 /** What waits for it to pass fails. */
 const NEVER_MS = 600_000
-
-type All = Data & { readonly all?: readonly number[] }
-const valuesOf = ({ all, value }: All): readonly number[] => all ?? [value]
-const merging = {
-  uniqueOn: ['key'] as const,
-  onDuplicate: 'rerun',
-  merge: (a: All, b: All): All => ({ ...b, all: [...valuesOf(a), ...valuesOf(b)] }),
-} as const
 
 type Steps = 'one step' | 'two steps'
 const solo = (steps: Steps) => (steps === 'one step' ? {} : { solo: bench.solo })
@@ -146,10 +148,10 @@ describe('addBulk comes to the same in two steps as in one, in each mode with ea
     for (const which of Object.keys(items)) {
       for (const live of ends ? [0] : LIVE) {
         const job = { mode, onDuplicate, ...expiry }
-        const [one, two] = [
-          await outcomeOf('one step', job, live, which),
-          await outcomeOf('two steps', job, live, which),
-        ]
+        const [one, two] = await Promise.all([
+          outcomeOf('one step', job, live, which),
+          outcomeOf('two steps', job, live, which),
+        ])
         expect([which, live, two]).toEqual([which, live, one])
       }
     }

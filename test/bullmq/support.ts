@@ -12,6 +12,7 @@ import {
   type SingletonWorkerSettings,
 } from 'soloist/bullmq'
 import { afterEach, beforeEach, expect } from 'vitest'
+import type { RedisProxy } from '../support/proxy.js'
 
 /** What the jobs of these tests are given: unique by `key`. */
 export interface Data {
@@ -37,6 +38,20 @@ export function connectionTo(url: string): { host: string; port: number } {
   return { host: hostname, port: Number(port) }
 }
 
+/** For BullMQ, which sends again what was not answered, as ioredis does by default. */
+export function connectionThrough({ url }: RedisProxy): { host: string; port: number; retryStrategy: () => number } {
+  return { ...connectionTo(url), retryStrategy: () => 10 }
+}
+
+/** The data of jobs that are merged: `all` are the values of all triggers. */
+export type Merged = Data & { readonly all?: readonly number[] }
+export const valuesOf = ({ all, value }: Merged): readonly number[] => all ?? [value]
+export const merging = {
+  uniqueOn: ['key'] as const,
+  onDuplicate: 'rerun',
+  merge: (a: Merged, b: Merged): Merged => ({ ...b, all: [...valuesOf(a), ...valuesOf(b)] }),
+} as const
+
 /** One test's queues, workers and locks under names of their own, and all that is to be closed. */
 export class Bench {
   readonly prefix = `t${randomUUID().slice(0, 8)}`
@@ -55,8 +70,8 @@ export class Bench {
   }
 
   /** Another client of the same locks. */
-  client(): Soloist {
-    const solo = connect(this.url, { prefix: this.lockPrefix })
+  client(url: string = this.url): Soloist {
+    const solo = connect(url, { prefix: this.lockPrefix })
     this.#closing.push(() => solo.close())
     return solo
   }
@@ -83,6 +98,25 @@ export class Bench {
     queue.on('error', error => this.faults.push(error))
     queue.singleton.on('fault', fault => this.faults.push(fault))
     this.#closing.push(() => queue.close())
+    return queue
+  }
+
+  /** A queue that is ready, and reaches Redis through a proxy. What it tells in the background is not looked at. */
+  async queueThrough(
+    proxy: RedisProxy,
+    job: SingletonJobOptions<Data>,
+    name: string = this.queueName,
+    steps: 'one step' | 'two steps' = 'one step',
+  ): Promise<TestQueue> {
+    const where = steps === 'one step' ? { prefix: this.lockPrefix } : { solo: this.client(proxy.url) }
+    const queue: TestQueue = new SingletonQueue<Data, number, string>(name, {
+      connection: connectionThrough(proxy),
+      prefix: this.prefix,
+      singleton: { ...where, jobs: { sync: { uniqueOn: ['key'], ...job } } },
+    })
+    queue.on('error', () => {})
+    this.closeLater(() => queue.close())
+    await queue.waitUntilReady()
     return queue
   }
 

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { conformance } from 'soloist/conformance'
 import { afterAll } from 'vitest'
-import { part } from '../support/postgres-part.js'
+import { part } from '../support/client-part.js'
 import { elapseIn } from '../support/postgres-time.js'
 
 const schema = 'conformance_pgbouncer'

@@ -2,7 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { conformance } from 'soloist/conformance'
 import { postgresBackend } from 'soloist/postgres'
 import { afterAll } from 'vitest'
-import { part } from '../support/postgres-part.js'
+import { part } from '../support/client-part.js'
 import { elapseIn } from '../support/postgres-time.js'
 
 const db = new PGlite()

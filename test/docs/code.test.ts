@@ -3,46 +3,51 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { type Block, blocksOf, isProgram, nameOf, pages, promisedBy, usesVitest } from './pages.js'
-import { Project, withServers } from './project.js'
+import { Project, Workspace, withServers } from './project.js'
 import { runElsewhere, servesOn } from './special.js'
-
-let server: RedisServer
-let redis: Redis
-beforeAll(async () => {
-  server = await startRedis()
-  redis = new Redis(server.url)
-})
-beforeEach(async () => {
-  await redis.flushall()
-})
-afterAll(async () => {
-  redis.disconnect()
-  await server.stop()
-})
 
 const shown = pages
   .map(page => ({ page, programs: blocksOf(page).filter(isProgram) }))
   .filter(({ page, programs }) => programs.length > 0 && !(page in runElsewhere))
 
-describe.each(shown)('$page', ({ page, programs }) => {
-  let project: Project
-  let complaints: string
-  beforeAll(() => {
-    const servers = { redisPort: server.port }
-    project = new Project(servers)
+let server: RedisServer
+let redis: Redis
+let workspace: Workspace
+const projects = new Map<string, Project>()
+let complaintsOf: (project: Project) => readonly string[]
+beforeAll(async () => {
+  server = await startRedis()
+  redis = new Redis(server.url)
+  workspace = new Workspace()
+  const servers = { redisPort: server.port }
+  for (const { page, programs } of shown) {
+    const project = new Project(servers, workspace)
     project.addFixtures(page)
     for (const [i, block] of programs.entries()) project.add(nameOf(block, i), withServers(block.text, servers))
-    complaints = project.compile()
-  })
-  afterAll(() => project[Symbol.dispose]())
+    projects.set(page, project)
+  }
+  complaintsOf = workspace.compile()
+})
+beforeEach(async () => {
+  await redis.flushall()
+})
+afterAll(async () => {
+  workspace[Symbol.dispose]()
+  redis.disconnect()
+  await server.stop()
+})
+
+describe.each(shown)('$page', ({ page, programs }) => {
+  const project = () => projects.get(page) as Project
 
   test('its programs have the right types', () => {
-    expect(complaints).toBe('')
+    expect(complaintsOf(project())).toEqual([])
   })
 
   test.each(programs.map((block, i) => ({ block, file: nameOf(block, i), line: block.line })))(
     'the program in line $line runs, and prints what it promises',
-    async ({ block, file }) => await (usesVitest(block) ? runTests(project, block, file) : run(project, block, file)),
+    async ({ block, file }) =>
+      await (usesVitest(block) ? runTests(project(), block, file) : run(project(), block, file)),
   )
 })
 

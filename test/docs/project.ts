@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { ROOT } from './pages.js'
 
 const FIXTURES = join(ROOT, 'test/docs/fixtures')
@@ -22,16 +22,13 @@ export interface Servers {
 }
 
 export class Project implements Disposable {
-  readonly folder: string = mkdtempSync(join(tmpdir(), 'soloist-docs-'))
+  readonly folder: string
   readonly #env: NodeJS.ProcessEnv
 
-  constructor(servers: Servers) {
-    const modules = join(this.folder, 'node_modules')
-    mkdirSync(modules)
-    for (const name of readdirSync(join(ROOT, 'node_modules'))) {
-      if (!name.startsWith('.')) symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
-    }
-    symlinkSync(ROOT, join(modules, 'soloist'))
+  /** @param workspace what has its packages; by default it has its own */
+  constructor(servers: Servers, workspace?: Workspace) {
+    this.folder = mkdtempSync(join(workspace?.folder ?? tmpdir(), 'soloist-docs-'))
+    if (workspace === undefined) linkModules(this.folder)
     writeFileSync(join(this.folder, 'package.json'), '{ "private": true, "type": "module" }')
     const bin = join(this.folder, 'bin')
     mkdirSync(bin)
@@ -60,19 +57,8 @@ export class Project implements Disposable {
   }
 
   /** Checks the types of all programs, and makes JavaScript of them. @returns what the compiler printed */
-  compile(): string {
-    const compilerOptions = {
-      ...{ rootDir: '.', outDir: '.', declaration: false, isolatedDeclarations: false, noUnusedLocals: false },
-      ...{ typeRoots: [join(ROOT, 'node_modules/@types')] },
-    }
-    const config = {
-      extends: join(ROOT, 'tsconfig.json'),
-      compilerOptions,
-      include: ['**/*.ts', '**/*.mts', '**/*.cts'],
-      exclude: ['node_modules'],
-    }
-    writeFileSync(join(this.folder, 'tsconfig.json'), JSON.stringify(config))
-    return spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', this.folder], { encoding: 'utf8' }).stdout
+  compile(): readonly string[] {
+    return compile(this.folder)
   }
 
   /** Runs a program until it ends, or until it has printed what is waited for, and ends it then. */
@@ -118,6 +104,56 @@ export class Project implements Disposable {
     clearTimeout(timer)
     return { end, stdout, stderr }
   }
+}
+
+/** A folder of projects that share their packages, and are compiled at once: the compiler reads all types once then. */
+export class Workspace implements Disposable {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'soloist-pages-'))
+
+  constructor() {
+    linkModules(this.folder)
+  }
+
+  /** Checks the types of all programs, and makes JavaScript of them. @returns what the compiler printed about a project */
+  compile(): (project: Project) => readonly string[] {
+    const complaints = compile(this.folder)
+    // What is about no project is about all.
+    return ({ folder }) =>
+      complaints.filter(text => text.startsWith(`${basename(folder)}/`) || !text.startsWith('soloist-docs-'))
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** The packages of this repository, and the package as it was built. */
+function linkModules(folder: string): void {
+  const modules = join(folder, 'node_modules')
+  mkdirSync(modules)
+  for (const name of readdirSync(join(ROOT, 'node_modules'))) {
+    if (!name.startsWith('.')) symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
+  }
+  symlinkSync(ROOT, join(modules, 'soloist'))
+}
+
+/** @returns what the compiler printed, one text for each complaint */
+function compile(folder: string): readonly string[] {
+  const compilerOptions = {
+    ...{ rootDir: '.', outDir: '.', declaration: false, isolatedDeclarations: false, noUnusedLocals: false },
+    ...{ typeRoots: [join(ROOT, 'node_modules/@types')] },
+  }
+  const config = {
+    extends: join(ROOT, 'tsconfig.json'),
+    compilerOptions,
+    include: ['**/*.ts', '**/*.mts', '**/*.cts'],
+    exclude: ['node_modules'],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  const compiler = join(ROOT, 'node_modules/.bin/tsc')
+  const { stdout, stderr } = spawnSync(compiler, ['-p', '.', '--pretty', 'false'], { cwd: folder, encoding: 'utf8' })
+  // All lines of one but the first are indented.
+  return `${stdout}${stderr}`.split(/\n(?!\s)/).filter(text => text !== '')
 }
 
 /** The text with the addresses of this test run's servers in the place of those that the pages name. */

@@ -24,17 +24,20 @@ afterAll(async () => {
 })
 
 describe.each(['redis', 'sqlite'] as const)('a thousand calls of a method from four applications, on %s', kind => {
-  const setUp = () => {
-    const file = join(folder, `count-${kind}`)
+  let url: string
+  let file: string
+  let crowd: Crowd
+  beforeAll(async () => {
+    file = join(folder, `count-${kind}`)
     writeFileSync(file, '0')
-    return { url: kind === 'redis' ? redis.url : `sqlite:${join(folder, 'nest.db')}`, file }
-  }
+    url = kind === 'redis' ? redis.url : `sqlite:${join(folder, 'nest.db')}`
+    crowd = await Crowd.start(SCRIPT, [url, file], PROCESSES)
+  })
+  afterAll(() => crowd[Symbol.asyncDispose]())
 
   test('with @Locked never run at the same time, also after one application was killed', {
     timeout: 120_000,
   }, async () => {
-    const { url, file } = setUp()
-    await using crowd = await Crowd.start(SCRIPT, [url, file], PROCESSES)
     await crowd.ask('add', CALLS)
     expect(readFileSync(file, 'utf8')).toBe(String(PROCESSES * CALLS))
 
@@ -56,8 +59,6 @@ describe.each(['redis', 'sqlite'] as const)('a thousand calls of a method from f
   })
 
   test('with @Singleton are one run, whose result all are told', { timeout: 120_000 }, async () => {
-    const { url, file } = setUp()
-    await using crowd = await Crowd.start(SCRIPT, [url, file], PROCESSES)
     const answers = await crowd.ask<{ runs: string[]; ids: string[]; results: number[] }>('report', CALLS)
     expect(answers.flatMap(({ results }) => results)).toEqual(Array(PROCESSES * CALLS).fill(7))
     const runs = answers.flatMap(answer => answer.runs)

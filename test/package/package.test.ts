@@ -1,10 +1,21 @@
 import { execFile } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { cacheFolder, fetchPackages } from '../../scripts/fetched.js'
 
 const INSTALL_MS = 180_000
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -31,6 +42,31 @@ async function run(command: string, args: readonly string[], cwd: string = folde
 
 function install(...packages: string[]): Promise<string> {
   return run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages])
+}
+
+/**
+ * Puts packages beside the installed one, as they are in another `node_modules`. Whether npm puts them there, and takes the
+ * versions, is seen in `test/consumers`.
+ */
+function addBeside(names: readonly string[], modules: string = join(root, 'node_modules')): void {
+  for (const name of names) {
+    const place = join(folder, 'node_modules', name)
+    mkdirSync(dirname(place), { recursive: true })
+    rmSync(place, { force: true })
+    symlinkSync(join(modules, name), place)
+  }
+}
+
+/** The `node_modules` of versions that are not taken. */
+function refused(...packages: string[]): string {
+  const cache = cacheFolder('refused', packages.join('-').replaceAll('/', '-'))
+  const modules = join(cache, 'node_modules')
+  const whole = join(cache, 'whole')
+  if (!existsSync(whole)) {
+    if (!fetchPackages(cache, packages)) throw new Error(`${packages} could not be fetched`)
+    writeFileSync(whole, '')
+  }
+  return modules
 }
 
 /** The tarball, installed with nothing else in an empty folder. */
@@ -129,10 +165,8 @@ test('installed for all users beside ioredis, the command works as docs/cli.md s
   await expect(run(soloist, ['ls', ...store, '--json'])).resolves.toBe('{"locks":[]}')
 })
 
-test('installed beside node-redis alone, a URL is refused with the way that works', {
-  timeout: INSTALL_MS,
-}, async () => {
-  await install(`redis@${manifest.devDependencies.redis}`)
+test('installed beside node-redis alone, a URL is refused with the way that works', async () => {
+  addBeside(['redis'])
   const { refusal, owner, shown } = JSON.parse(
     await run(process.execPath, ['node-redis.mjs', String(process.env.SOLOIST_TEST_REDIS)]),
   )
@@ -142,16 +176,16 @@ test('installed beside node-redis alone, a URL is refused with the way that work
   expect(shown).toEqual([owner])
 })
 
-test('installed beside the client libraries it works with Redis and SQLite', { timeout: INSTALL_MS }, async () => {
-  await install(...['ioredis', 'libsql'].map(name => `${name}@${manifest.devDependencies[name]}`))
+test('installed beside the client libraries it works with Redis and SQLite', async () => {
+  addBeside(['ioredis', 'libsql'])
   for (const url of [String(process.env.SOLOIST_TEST_REDIS), 'sqlite:locks.db']) {
     const { shown, owner } = JSON.parse(await run(process.execPath, ['store.mjs', url]))
     expect(shown).toEqual([owner])
   }
 })
 
-test('installed beside the framework its adapter can be imported and required', { timeout: INSTALL_MS }, async () => {
-  await install(...['ioredis', 'bullmq'].map(name => `${name}@${manifest.devDependencies[name]}`))
+test('installed beside the framework its adapter can be imported and required', async () => {
+  addBeside(['ioredis', 'bullmq'])
   const code = `import(${JSON.stringify(BULLMQ)}).then(adapter => console.log(typeof adapter.SingletonQueue))`
   await expect(run(process.execPath, ['--input-type=module', '--eval', code])).resolves.toBe('function')
   const required = JSON.parse(await run(process.execPath, ['cjs.cjs', BULLMQ]))
@@ -162,18 +196,15 @@ test('without NestJS, or beside one that is too old, its adapter says so when it
   timeout: INSTALL_MS,
 }, async () => {
   expect(await refusalOf(NEST)).toContain('soloist/nest needs the package "@nestjs/common", which cannot be loaded')
-  await install('--legacy-peer-deps', '@nestjs/common@10.4.22', '@nestjs/core@10.4.22', 'reflect-metadata', 'rxjs')
+  const nest = ['@nestjs/common', '@nestjs/core']
+  addBeside(nest, refused(...nest.map(name => `${name}@10.4.22`), 'reflect-metadata', 'rxjs'))
   const refusal = await refusalOf(NEST)
   expect(refusal).toContain('@nestjs/common 10.4.22 is installed, which is too old')
   expect(refusal).toContain("code: 'BACKEND_UNAVAILABLE'")
-  await run('npm', ['uninstall', '@nestjs/common', '@nestjs/core'])
 })
 
-test('beside NestJS, but without croner, an application with cron jobs says so at start', {
-  timeout: INSTALL_MS,
-}, async () => {
-  const nest = ['@nestjs/common', '@nestjs/core'].map(name => `${name}@${manifest.devDependencies[name]}`)
-  await install(...nest, 'reflect-metadata', 'rxjs')
+test('beside NestJS, but without croner, an application with cron jobs says so at start', async () => {
+  addBeside(['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs'])
   expect(JSON.parse(await run(process.execPath, ['nest.cjs']))).toEqual({
     code: 'BACKEND_UNAVAILABLE',
     message: expect.stringContaining('"croner", which cannot be loaded: install it'),
@@ -181,7 +212,7 @@ test('beside NestJS, but without croner, an application with cron jobs says so a
 })
 
 test('a BullMQ that is too old is refused when the adapter is loaded', { timeout: INSTALL_MS }, async () => {
-  await install('--legacy-peer-deps', 'bullmq@5.57.0')
+  addBeside(['bullmq'], refused('bullmq@5.57.0'))
   const refusal = await refusalOf(BULLMQ)
   expect(refusal).toContain(`bullmq 5.57.0 is installed`)
   expect(refusal).toContain(`bullmq ${manifest.peerDependencies.bullmq} is supported`)

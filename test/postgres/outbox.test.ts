@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { judge } from '../../examples/postgres/judge.js'
 import type { RunRecord } from '../../examples/postgres/run.js'
+import { Program, timeout } from '../process/program.js'
 
 const MAIN = fileURLToPath(new URL('../../examples/postgres/main.js', import.meta.url))
-const RUN_MS = 60_000
 
 let folder: string
 beforeEach(() => {
@@ -17,22 +15,17 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-function example(...args: string[]) {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: 'pipe', detached: true })
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (printed += chunk))
-  const ended = once(child, 'close').then(([exitCode]) => ({ exitCode, printed }))
-  return { child, ended, printed: () => printed }
-}
+const example = (...args: string[]) => new Program(MAIN, args)
 
-async function runOf(...args: string[]): Promise<{ exitCode: number; printed: string; record: RunRecord }> {
+async function runOf(...args: string[]): Promise<{ exitCode: number | null; printed: string; record: RunRecord }> {
   const file = join(folder, 'record.json')
-  const { exitCode, printed } = await example('--record', file, ...args).ended
+  await using program = example('--record', file, ...args)
+  const { exitCode, printed } = await program.ended
   expect(existsSync(file), printed).toBe(true)
   return { exitCode, printed, record: JSON.parse(readFileSync(file, 'utf8')) }
 }
 
-test('each event is told once, although a worker is killed and one is paused', { timeout: RUN_MS }, async () => {
+test('each event is told once, although a worker is killed and one is paused', { timeout }, async () => {
   const { exitCode, record } = await runOf('--events', '100')
   expect(record.problems).toEqual([])
   expect(exitCode).toBe(0)
@@ -43,7 +36,7 @@ test('each event is told once, although a worker is killed and one is paused', {
   expect(record.paused).toMatchObject({ outcome: 'refused' })
 })
 
-test('without the guard the worker that was paused tells its events again', { timeout: RUN_MS }, async () => {
+test('without the guard the worker that was paused tells its events again', { timeout }, async () => {
   const { exitCode, record } = await runOf('--events', '50', '--without-guard')
   expect(exitCode).toBe(1)
   expect(record.paused).toMatchObject({ outcome: 'told' })
@@ -53,15 +46,14 @@ test('without the guard the worker that was paused tells its events again', { ti
   for (const id of events) expect(record.problems).toContain(`event ${id} was told 2 times`)
 })
 
-test('Ctrl-C ends all processes, Postgres included', { timeout: RUN_MS }, async () => {
-  const { child, ended, printed } = example()
-  const group = child.pid as number
-  await vi.waitUntil(() => / was killed while/.test(printed()), { timeout: 40_000 })
-  process.kill(-group, 'SIGINT')
-  const { exitCode } = await ended
-  expect(printed()).toMatch(/interrupted: all processes have ended\n$/)
+test('Ctrl-C ends all processes, Postgres included', { timeout }, async () => {
+  await using program = example()
+  await program.until(() => / was killed while/.test(program.printed))
+  program.signal('SIGINT')
+  const { exitCode, printed } = await program.ended
+  expect(printed).toMatch(/interrupted: all processes have ended\n$/)
   expect(exitCode).toBe(130)
-  expect(() => process.kill(-group, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
+  expect(() => process.kill(-program.pid, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
 })
 
 test.each([
@@ -69,7 +61,8 @@ test.each([
   ['too few events', ['--events', '49']],
   ['a superfluous argument', ['more']],
 ])('%s gets one line and exit code 2', async (_, args) => {
-  const { exitCode, printed } = await example(...args).ended
+  await using program = example(...args)
+  const { exitCode, printed } = await program.ended
   expect(printed).toMatch(/^outbox: .+\n$/)
   expect(exitCode).toBe(2)
 })

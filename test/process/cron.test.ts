@@ -1,16 +1,14 @@
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { page } from '../../examples/cron/page.js'
 import { type Line, problemsOf } from '../../examples/cron/run.js'
 import { startRedis } from '../support/redis-server.js'
+import { Program, timeout } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../../examples/cron/main.js', import.meta.url))
-const timeout = 60_000
 
 let folder: string
 beforeEach(() => {
@@ -18,14 +16,16 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const example = (...args: string[]) => promisify(execFile)(process.execPath, [MAIN, ...args])
+const example = (...args: string[]) => new Program(MAIN, args)
 
 test.concurrent.each(['SQLite', 'Redis'])('on %s each tick is run, and one again', { timeout }, async kind => {
   const redis = kind === 'Redis' ? await startRedis() : null
   const out = join(folder, kind, 'ticks.html')
   try {
-    const { stdout } = await example('--seconds', '12', '--out', out, ...(redis ? ['--store', redis.url] : []))
-    expect(stdout).toMatch(/^\d+ ticks, each of them run\n1 run again by another instance/)
+    await using program = example('--seconds', '12', '--out', out, ...(redis ? ['--store', redis.url] : []))
+    const { exitCode, printed } = await program.ended
+    expect(printed).toMatch(/^\d+ ticks, each of them run\n1 run again by another instance/)
+    expect(exitCode).toBe(0)
   } finally {
     await redis?.stop()
   }
@@ -41,7 +41,10 @@ test.each([
   ['too few seconds', ['--seconds', '1']],
   ['a superfluous argument', ['more']],
 ])('%s gets one line and exit code 2', async (_, args) => {
-  await expect(example(...args)).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(/^cron: .+\n$/) })
+  await using program = example(...args)
+  const { exitCode, printed } = await program.ended
+  expect(printed).toMatch(/^cron: .+\n$/)
+  expect(exitCode).toBe(2)
 })
 
 test('what is wrong is told', () => {

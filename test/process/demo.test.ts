@@ -1,16 +1,14 @@
-import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Event, readJournal } from '../../examples/demo/journal.js'
 import type { JudgedRecord } from '../../examples/demo/timeline.js'
+import { Program, timeout } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../../examples/demo/main.js', import.meta.url))
-/** Four processes that read 200 MB, and a lease that has to run out. */
-const RUN_MS = 60_000
 /** Longer than the ttl of the demo's locks. */
 const SLEEPS_MS = 2_500
 
@@ -20,16 +18,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(out, { recursive: true, force: true }))
 
-function demo(...args: string[]) {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: 'pipe', detached: true })
-  let text = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (text += chunk))
-  const ended = new Promise<{ exitCode: number | null; text: string }>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', exitCode => resolve({ exitCode, text }))
-  })
-  return { child, ended }
-}
+const demo = (...args: string[]) => new Program(MAIN, args)
 
 const stores = [
   { name: 'SQLite', args: [] },
@@ -37,11 +26,10 @@ const stores = [
 ]
 
 describe.each(stores)('the demo on $name', ({ name, args }) => {
-  test('measures each package once, although one worker is killed with a lock in its hands', {
-    timeout: RUN_MS,
-  }, async () => {
-    const { exitCode, text } = await demo('--out', out, ...args).ended
-    expect(text).toContain('complete, each package measured once')
+  test('measures each package once, although one worker is killed with a lock in its hands', { timeout }, async () => {
+    await using program = demo('--out', out, ...args)
+    const { exitCode, printed } = await program.ended
+    expect(printed).toContain('complete, each package measured once')
     expect(exitCode).toBe(0)
 
     const record: JudgedRecord = JSON.parse(readFileSync(join(out, 'latest.json'), 'utf8'))
@@ -102,18 +90,15 @@ function overlapping({ run, workers, kill }: JudgedRecord) {
 
 test.each(stores)(
   'on $name a run goes on when the machine has slept for longer than a lease lasts',
-  {
-    timeout: RUN_MS,
-  },
+  { timeout },
   async ({ args }) => {
-    const { child, ended } = demo('--out', out, ...args)
-    const group = child.pid as number
-    await vi.waitUntil(() => isMeasuring(out), { timeout: 20_000, interval: 5 })
-    process.kill(-group, 'SIGSTOP')
+    await using program = demo('--out', out, ...args)
+    await program.until(() => isMeasuring(out))
+    program.signal('SIGSTOP')
     await sleep(SLEEPS_MS)
-    process.kill(-group, 'SIGCONT')
-    const { exitCode, text } = await ended
-    expect(text).toContain('complete, each package measured once')
+    program.signal('SIGCONT')
+    const { exitCode, printed } = await program.ended
+    expect(printed).toContain('complete, each package measured once')
     expect(exitCode).toBe(0)
     const { totals, holdings }: JudgedRecord = JSON.parse(readFileSync(join(out, 'latest.json'), 'utf8'))
     const lost = holdings.filter(({ end }) => end === 'lost')
@@ -128,16 +113,15 @@ function isMeasuring(folder: string): boolean {
   return files.some(file => /"step":"measuring"[^\n]*\n$/.test(readFileSync(join(folder, file), 'utf8')))
 }
 
-test('Ctrl-C ends the workers and removes the run', { timeout: RUN_MS }, async () => {
-  const { child, ended } = demo('--out', out)
-  const group = child.pid as number
+test('Ctrl-C ends the workers and removes the run', { timeout }, async () => {
+  await using program = demo('--out', out)
   const journals = () => readdirSync(out, { recursive: true, encoding: 'utf8' }).filter(file => /events-\d/.test(file))
   const granted = () => journals().some(file => readFileSync(join(out, file), 'utf8').includes('"granted"'))
-  await vi.waitUntil(granted, { timeout: 20_000 })
-  process.kill(-group, 'SIGINT')
-  expect((await ended).exitCode).toBe(130)
+  await program.until(granted)
+  program.signal('SIGINT')
+  expect((await program.ended).exitCode).toBe(130)
   expect(readdirSync(out)).toEqual([])
-  expect(() => process.kill(-group, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
+  expect(() => process.kill(-program.pid, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
 })
 
 test.each([
@@ -148,15 +132,17 @@ test.each([
   ['a store that others cannot see', ['--store', 'memory:']],
   ['a superfluous argument', ['more']],
 ])('%s gets one line and exit code 2', async (_, args) => {
-  const { exitCode, text } = await demo('--out', join(out, 'new'), ...args).ended
-  expect(text).toMatch(/^demo: .+\n$/)
+  await using program = demo('--out', join(out, 'new'), ...args)
+  const { exitCode, printed } = await program.ended
+  expect(printed).toMatch(/^demo: .+\n$/)
   expect(exitCode).toBe(2)
   expect(existsSync(join(out, 'new'))).toBe(false)
 })
 
 test('a store that does not answer gets one line and leaves nothing', async () => {
-  const { exitCode, text } = await demo('--out', out, '--store', 'redis://127.0.0.1:1').ended
-  expect(text).toMatch(/^demo: .+ECONNREFUSED.+\n$/)
+  await using program = demo('--out', out, '--store', 'redis://127.0.0.1:1')
+  const { exitCode, printed } = await program.ended
+  expect(printed).toMatch(/^demo: .+ECONNREFUSED.+\n$/)
   expect(exitCode).toBe(1)
   expect(readdirSync(out)).toEqual([])
 })

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
@@ -11,9 +10,9 @@ import { createEndpoint, type Delivery, signatureOf } from '../../examples/webho
 import { judge } from '../../examples/webhooks/judge.js'
 import type { RunRecord } from '../../examples/webhooks/run.js'
 import type { Entry } from '../../examples/webhooks/store.js'
+import { Program, timeout } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../../examples/webhooks/main.js', import.meta.url))
-const RUN_MS = 60_000
 
 let folder: string
 beforeEach(() => {
@@ -21,25 +20,13 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-function example(...args: string[]) {
-  // Its own Redis makes its files here.
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    stdio: 'pipe',
-    detached: true,
-    env: { ...process.env, TMPDIR: folder },
-  })
-  let printed = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (printed += chunk))
-  const ended = new Promise<{ exitCode: number | null; printed: string }>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', exitCode => resolve({ exitCode, printed }))
-  })
-  return { child, ended, printed: () => printed }
-}
+// Its own Redis makes its files here.
+const example = (...args: string[]) => new Program(MAIN, args, { TMPDIR: folder })
 
-test('every account is synced to its last state, although a worker is killed', { timeout: RUN_MS }, async () => {
+test('every account is synced to its last state, although a worker is killed', { timeout }, async () => {
   const file = join(folder, 'record.json')
-  const { exitCode, printed } = await example('--record', file, '--deliveries', '300').ended
+  await using program = example('--record', file, '--deliveries', '300')
+  const { exitCode, printed } = await program.ended
   expect(printed).toContain('every target holds the last delivered state')
   expect(exitCode).toBe(0)
 
@@ -69,16 +56,16 @@ test('every account is synced to its last state, although a worker is killed', {
   }
 })
 
-test('Ctrl-C ends all processes, Redis included', { timeout: RUN_MS }, async () => {
-  const { child, ended, printed } = example('--record', join(folder, 'record.json'))
-  const group = child.pid as number
-  await vi.waitUntil(() => / answered, [1-9]/.test(printed()), { timeout: 20_000 })
-  const port = Number(/redis-server on port (\d+)/.exec(printed())?.[1])
-  process.kill(-group, 'SIGINT')
-  expect((await ended).exitCode).toBe(130)
-  expect(printed()).toMatch(/interrupted: all processes have ended\n$/)
+test('Ctrl-C ends all processes, Redis included', { timeout }, async () => {
+  await using program = example('--record', join(folder, 'record.json'))
+  await program.until(() => / answered, [1-9]/.test(program.printed))
+  const port = Number(/redis-server on port (\d+)/.exec(program.printed)?.[1])
+  program.signal('SIGINT')
+  const { exitCode, printed } = await program.ended
+  expect(exitCode).toBe(130)
+  expect(printed).toMatch(/interrupted: all processes have ended\n$/)
   expect(existsSync(join(folder, 'record.json'))).toBe(false)
-  expect(() => process.kill(-group, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
+  expect(() => process.kill(-program.pid, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
   const socket = connect(port, '127.0.0.1')
   const [error] = await once(socket, 'error')
   expect(error).toMatchObject({ code: 'ECONNREFUSED' })
@@ -90,7 +77,8 @@ test.each([
   ['a number that is none', ['--deliveries', '1e3']],
   ['a superfluous argument', ['more']],
 ])('%s gets one line and exit code 2', async (_, args) => {
-  const { exitCode, printed } = await example(...args).ended
+  await using program = example(...args)
+  const { exitCode, printed } = await program.ended
   expect(printed).toMatch(/^webhooks: .+\n$/)
   expect(exitCode).toBe(2)
 })

@@ -1,5 +1,6 @@
 import type { Runner } from 'soloist/conformance'
 import { describe, test } from 'vitest'
+import { restsOnClient } from './client-part.js'
 
 /** The guarantees whose tests mostly wait, for leases to run out or for processes. */
 const WAITING: ReadonlySet<string> = new Set([
@@ -14,4 +15,12 @@ const WAITING: ReadonlySet<string> = new Set([
 export const sideBySide: Runner = {
   describe: (name, body) => (WAITING.has(name) ? describe.concurrent(name, body) : describe(name, body)),
   test: (name, body, timeoutMs) => test(name, body, timeoutMs),
+}
+
+/** The same; with other versions of Node and of the client (`SOLOIST_CONFORMANCE=part`) only what rests on these. */
+export const sideBySideOverClient: Runner = {
+  describe(name, body) {
+    if (process.env.SOLOIST_CONFORMANCE !== 'part' || restsOnClient(name)) sideBySide.describe(name, body)
+  },
+  test: sideBySide.test,
 }

@@ -14,11 +14,12 @@ const worker = new SingletonWorker(
   async job => {
     const run = singletonRun(job)
     let validAt = 0n
-    process.send?.('running')
     for (;;) {
+      const at = process.hrtime.bigint()
       try {
         run.assertValid()
-        validAt = process.hrtime.bigint()
+        if (validAt === 0n) process.send?.('running')
+        validAt = at
       } catch (/** @type {any} */ error) {
         process.send?.({ code: error.code, aborted: run.signal.aborted, validAt: String(validAt) })
         break

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Child, start } from './child.js'
+import { type Child, start } from '../../support/child.js'
 
 /** How long a command may take before it counts as one that does not end, in milliseconds: builds share two cores. */
 const ENDS_WITHIN_MS = 240_000

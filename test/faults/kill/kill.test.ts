@@ -11,6 +11,8 @@ import { assertAllExpires, Doomed, killAtEach } from './support.js'
 
 /** How many processes at once. */
 const AT_ONCE = 2
+/** How long an operation may take: all of them run at one time, each in dozens of processes. */
+const timeout = 90_000
 /** A dead holder's ttl and a dead waiter's grant, and what a busy machine takes. */
 const FREE_MS = 2 * TTL_MS + 10_000
 
@@ -28,7 +30,7 @@ describe.each(stores)('on $store, a process that is killed at every boundary', (
   })
   afterAll(() => rm(folder, { recursive: true }))
 
-  it.concurrent.each(Object.keys(operations))('%s', async operation => {
+  it.concurrent.each(Object.keys(operations))('%s', { timeout }, async operation => {
     const prefix = (point: number) => `kill:${operation.length}:${point}:`
     const killed = await killAtEach({ first: 1, step: 1, atOnce: AT_ONCE }, async point => {
       const { died, places, said } = await new Doomed('dies.js', {

@@ -5,7 +5,7 @@ import { createSentinel } from 'redis'
 import { createSentinel as createSentinel5 } from 'redis-5'
 import { connect, type Soloist } from 'soloist'
 import { type RedisClient, redisBackend } from 'soloist/redis'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { describe, test, vi } from 'vitest'
 import { type RedisSentinel, startSentinel } from '../../support/redis-sentinel.js'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -13,63 +13,79 @@ vi.setConfig({ testTimeout: 90_000 })
 const TTL_MS = 60_000
 const PATIENCE = { timeout: 40_000 }
 
-let setup: RedisSentinel
-const closers: (() => unknown)[] = []
-beforeEach(async () => {
-  setup = await startSentinel('s3cret')
-}, 60_000)
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-  await setup.stop()
-})
+/** Sentinels of one test, since its failover moves all clients; and what is to be closed. */
+class Scene implements AsyncDisposable {
+  readonly setup: RedisSentinel
+  readonly #closers: (() => unknown)[] = []
 
-function over(target: Parameters<typeof redisBackend>[0]): Soloist {
-  const solo = connect(redisBackend(target, { prefix: 'soloist:' }))
-  // Its connections move; the tests look at the locks.
-  solo.on('fault', () => {})
-  closers.push(() => solo.close())
-  return solo
-}
+  private constructor(setup: RedisSentinel) {
+    this.setup = setup
+  }
 
-const options = () => ({ sentinels: [setup.sentinel], name: setup.name, password: 's3cret' })
+  static async start(): Promise<Scene> {
+    return new Scene(await startSentinel('s3cret'))
+  }
 
-async function nodeRedis(create: typeof createSentinel): Promise<Soloist> {
-  const client = create({
-    name: setup.name,
-    sentinelRootNodes: [setup.sentinel],
-    nodeClientOptions: { password: 's3cret' },
-  })
-  client.on('error', () => {})
-  await client.connect()
-  closers.push(() => client.destroy())
-  return over(client as unknown as RedisClient)
-}
+  closeLater(close: () => unknown): void {
+    this.#closers.push(close)
+  }
 
-function ioredis(Class: typeof Redis): Soloist {
-  const client = new Class(options())
-  client.on('error', () => {})
-  closers.push(() => client.disconnect())
-  return over(client)
-}
-
-const kinds: Record<string, () => Soloist | Promise<Soloist>> = {
-  'a URL': () => {
-    const { host, port } = setup.sentinel
-    // The first sentinel is not there.
-    const solo = connect(`redis+sentinel://:s3cret@127.0.0.1:1,${host}:${port}/${setup.name}/0`)
+  over(target: string | Parameters<typeof redisBackend>[0]): Soloist {
+    const solo = connect(typeof target === 'string' ? target : redisBackend(target, { prefix: 'soloist:' }))
+    // Its connections move; the tests look at the locks.
     solo.on('fault', () => {})
-    closers.push(() => solo.close())
+    this.closeLater(() => solo.close())
     return solo
-  },
-  'options of ioredis': () => over(options()),
-  'a client of ioredis': () => ioredis(Redis),
-  'a client of ioredis 5': () => ioredis(Redis5 as unknown as typeof Redis),
-  "node-redis' createSentinel": () => nodeRedis(createSentinel),
-  "node-redis' createSentinel of version 5": () => nodeRedis(createSentinel5 as unknown as typeof createSentinel),
+  }
+
+  get options() {
+    return { sentinels: [this.setup.sentinel], name: this.setup.name, password: 's3cret' }
+  }
+
+  async nodeRedis(create: typeof createSentinel): Promise<Soloist> {
+    const client = create({
+      name: this.setup.name,
+      sentinelRootNodes: [this.setup.sentinel],
+      nodeClientOptions: { password: 's3cret' },
+    })
+    client.on('error', () => {})
+    await client.connect()
+    this.closeLater(() => client.destroy())
+    return this.over(client as unknown as RedisClient)
+  }
+
+  ioredis(Class: typeof Redis): Soloist {
+    const client = new Class(this.options)
+    client.on('error', () => {})
+    this.closeLater(() => client.disconnect())
+    return this.over(client)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const close of this.#closers.reverse()) await close()
+    await this.setup.stop()
+  }
 }
 
-describe.each(Object.entries(kinds))('through sentinels by %s', (_kind, open) => {
-  test('locks are handed over, and a failover keeps what the replica had', async () => {
+const kinds: Record<string, (scene: Scene) => Soloist | Promise<Soloist>> = {
+  'a URL': scene => {
+    const { host, port } = scene.setup.sentinel
+    // The first sentinel is not there.
+    return scene.over(`redis+sentinel://:s3cret@127.0.0.1:1,${host}:${port}/${scene.setup.name}/0`)
+  },
+  'options of ioredis': scene => scene.over(scene.options),
+  'a client of ioredis': scene => scene.ioredis(Redis),
+  'a client of ioredis 5': scene => scene.ioredis(Redis5 as unknown as typeof Redis),
+  "node-redis' createSentinel": scene => scene.nodeRedis(createSentinel),
+  "node-redis' createSentinel of version 5": scene =>
+    scene.nodeRedis(createSentinel5 as unknown as typeof createSentinel),
+}
+
+// Each mostly waits for its sentinel.
+describe.concurrent.each(Object.entries(kinds))('through sentinels by %s', (_kind, openIn) => {
+  test('locks are handed over, and a failover keeps what the replica had', async ({ expect }) => {
+    await using scene = await Scene.start()
+    const open = () => openIn(scene)
     const [holder, waiter] = [await open(), await open()]
     const first = await holder.lock('lock', { ttlMs: TTL_MS })
     const second = waiter.lock('lock', { ttlMs: TTL_MS })
@@ -82,10 +98,10 @@ describe.each(Object.entries(kinds))('through sentinels by %s', (_kind, open) =>
 
     const third = holder.lock('lock', { ttlMs: TTL_MS, waitMs: 60_000 })
     await once(holder, 'waiting')
-    await setup.failOver()
+    await scene.setup.failOver()
     await expect.poll(() => lease.renew().then(() => 'renewed', String), PATIENCE).toBe('renewed')
-    const replica = new Redis({ port: setup.nodes[1].port, password: 's3cret' })
-    closers.push(() => replica.disconnect())
+    const replica = new Redis({ port: scene.setup.nodes[1].port, password: 's3cret' })
+    scene.closeLater(() => replica.disconnect())
     expect(await replica.get('soloist:lock')).toBe(lease.owner)
     await lease.release()
     const last = await third

@@ -3,9 +3,14 @@ import { once } from 'node:events'
 
 /** A process and all that it starts. */
 export interface Child {
+  /** What it has printed so far. */
   readonly stdout: string
   readonly stderr: string
+  /** Resolves when it has ended and all it printed is here. */
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
+  /** Of its group, which is also what signals for all of them go to. */
+  readonly pid: number | undefined
+  /** Sends a signal to all of them; does nothing once it has ended. */
   end(signal: NodeJS.Signals): void
 }
 
@@ -47,6 +52,7 @@ export function start(command: string, args: readonly string[], cwd: string, env
       return printed.stderr
     },
     ended,
+    pid: child.pid,
     end(signal) {
       if (!running || child.pid === undefined) return
       try {
