@@ -3,8 +3,8 @@ import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-ti
 import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import { Singleton } from '../lock/events.js'
-import { Lives } from '../lock/lives.js'
-import { releaseNeverBegun } from '../lock/never-begun.js'
+import { KNOWING, Lives } from '../lock/lives.js'
+import { startPeriod } from '../lock/period.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
 import { Tidying } from '../lock/tidying.js'
@@ -105,7 +105,7 @@ export class WorkerSide {
     })
     worker.on('lockRenewalFailed', ids => this.runs.abandon(ids))
     // By the tokens that begin with it the scripts know that a worker knows of locks.
-    Object.assign(worker, { id: `soloist-${worker.id}` })
+    Object.assign(worker, { id: `${KNOWING}${worker.id}` })
     this.#listen(worker as unknown as Inside)
     this.#sweepMs = worker.opts.stalledInterval ?? DEFAULT_STALLED_MS
     this.#sweepLater()
@@ -179,9 +179,10 @@ export class WorkerSide {
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
+        const isIdle = life.job === null ? (ageMs ?? 0) > this.#sweepMs : life.state === 'finished'
+        if (terms.expiryMs !== null && isIdle) await startPeriod(jobs, terms.lock, owner, terms.expiryMs)
         if (!life.over || (life.job === null && (ageMs ?? 0) <= this.#sweepMs)) continue
-        if (state?.pending?.owner === owner) await releaseNeverBegun(jobs, terms.lock, owner)
-        else await jobs.release(terms.lock, owner)
+        await jobs.release(terms.lock, owner)
       }
     }
   }
