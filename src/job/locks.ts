@@ -246,17 +246,6 @@ export class JobLocks {
   }
 
   /**
-   * What was kept with the release of the lock by this owner, see {@link JobLocks.release}; `null`: nothing, or it is over.
-   *
-   * Held after abort or rejection: nothing; it only looks.
-   */
-  async left(lock: string, owner: string): Promise<string | null> {
-    const { name } = claimOf(lock, owner)
-    const reply = await this.#locker.watching.look(name, owner)
-    return reply.status === 'result' ? reply.text : null
-  }
-
-  /**
    * Takes the lock for a run, and keeps it renewed until the lease is released. The owner must be new for each run, so
    * that an earlier run of the same job can neither renew nor release it: the job's id and a token.
    *

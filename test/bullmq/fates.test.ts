@@ -115,25 +115,6 @@ describe('what was left with a run', () => {
     expect(seen).toEqual([[0, 1, 2, 3]])
   })
 
-  test('`deferred` is told where another run follows, and nowhere else', async () => {
-    const first = bench.client()
-    const letOn = haltAfterTake(first)
-    const job = { onDuplicate: 'rerun' } as const
-    const adding = bench.queue(job, { solo: first, graceMs: 20_000 }).add('sync', data(0))
-    const queue = bench.queue(job, { solo: bench.solo, graceMs: 20_000 })
-    await until(async () => (await bench.solo.jobs.inspect(lockOf(queue))) !== null)
-    runs.hold()
-    bench.worker(runs.run, { singleton: defined(job) })
-    const bulk = queue.addBulk(numbers(3, 1).map(value => ({ name: 'sync', data: data(value) })))
-    await until(async () => ((await bench.solo.jobs.inspect(lockOf(queue)))?.pending?.notes ?? 0) === 4)
-    letOn()
-    const told = (await bulk).map(one => one.singleton?.status)
-    await adding
-    runs.letGo()
-    await untilIdle(bench, queue)
-    expect([told, runs.started.length]).toEqual([told, told.includes('deferred') ? 2 : 1])
-  })
-
   test('a worker that stands still between taking a job up and its start has all of it', async () => {
     const queue = bench.queue(merging, { solo: bench.solo })
     await queue.add('sync', data(0))
@@ -182,22 +163,19 @@ describe('jobs that others run or have ended', () => {
   test('replace of a job that a worker is about to put back removes it', async () => {
     const job = { onDuplicate: 'replace' } as const
     const queue = bench.queue(job, { solo: bench.solo })
-    const first = await queue.add('sync', data(0))
+    const lock = lockOf(queue)
+    await bench.solo.jobs.trigger(lock, 'somebody', { running: 'meet', pending: 'meet' })
     const { solo, halted, letOn } = haltsBegin()
-    await bench.solo.jobs.begin(lockOf(queue), `bullmq:${queue.qualifiedName}:${first.id}`)
+    bench.worker(runs.run, { singleton: defined(job, solo), stalledInterval: 200 })
     const second = await queue.add('sync', data(1))
-    // It takes the second up, which has no lock yet.
-    await first.remove()
-    await bench.solo.jobs.trigger(lockOf(queue), 'somebody', { running: 'meet', pending: 'meet' })
-    bench.worker(runs.run, { singleton: defined(job, solo) })
     await halted
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('replaced')
     expect(await second.getState()).toBe('active')
-    const third = await queue.addUnique('sync', data(2))
     letOn()
+    await until(async () => (await second.getState()) === 'unknown')
+    await bench.solo.jobs.release(lock, 'somebody')
     await untilIdle(bench, queue)
-    const counts = await queue.getJobCounts()
-    expect([counts.failed, runs.started.at(-1)]).toEqual([0, 2])
-    expect(['replaced', 'deferred']).toContain(third.outcome.status)
+    expect([runs.started, (await queue.getJobCounts()).failed]).toEqual([[2], 0])
   })
 
   test.each(['join', 'delay', 'rerun'] as const)(

@@ -7,7 +7,7 @@ import { parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { isBound, removed } from '../lock/removing.js'
 import type { Actions } from './actions.js'
-import { type FateHost, fateOf, Patience } from './fate.js'
+import { type FateHost, fateOf, Patience, startsAfter } from './fate.js'
 import type { Trigger } from './trigger.js'
 
 const NOBODY = { running: null, pending: null, waiting: null }
@@ -38,7 +38,7 @@ export class Later {
 interface Left {
   /** The owner of the run. */
   readonly run: string
-  readonly seen: Pick<Answer, 'running' | 'pending' | 'waiting'>
+  readonly seen: Pick<Answer, 'running' | 'waiting'> & { readonly pending: Life | null }
 }
 
 /** One of several jobs that are added by one call. */
@@ -62,6 +62,8 @@ export interface Triggered {
  */
 export class Apart {
   readonly #host: FateHost
+  /** By lock: who of its holders is found to be over just now, for all that ask at once. */
+  readonly #looking = new Map<string, Promise<readonly Life[]>>()
 
   constructor(host: FateHost) {
     this.#host = host
@@ -95,7 +97,7 @@ export class Apart {
       const { run, seen } = left
       if ((await fateOf(this.#host, trigger, run, patience)) === 'kept') return { trigger, answer: noted(run, seen) }
       trigger = trigger.underFreshId()
-      recovered = true
+      recovered = seen.pending?.job === null
     }
     for (;;) {
       const look = await this.#once(trigger, strategy, actions, without, beside, patience)
@@ -164,9 +166,8 @@ export class Apart {
     if (run !== null) {
       // Who waits goes on.
       if (dead !== null) await locks.release(lock, dead.owner)
-      const fate = beside?.coming.has(run)
-        ? 'kept'
-        : await fateOf(this.#host, trigger, run, beside === null ? patience : null)
+      const known = beside?.coming.has(run) === true || (pending?.owner === run && startsAfter(pending))
+      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null)
       if (fate === 'later') return new Later(trigger, { run, seen })
       return fate === 'kept' ? noted(run, seen) : { over: null, fresh: true, gone: pending?.job === null }
     }
@@ -184,17 +185,25 @@ export class Apart {
   /** One of these, or with a limit of all that hold the lock, whose job is over. */
   async #deadOf(trigger: Trigger, seen: readonly (Life | null)[], beside: Beside | null): Promise<Life | null> {
     const { lock, owner, definition } = trigger
-    const { locks, lives, graceMs } = this.#host
-    const isDead = (life: Life | null) => life?.over === true && !isYoung(life, graceMs)
-    const first = seen.find(isDead)
+    const { graceMs } = this.#host
+    const first = seen.find(life => isDead(life, graceMs))
     if (first !== undefined || definition.limit === null) return first ?? null
+    let looking = this.#looking.get(lock)
+    if (looking === undefined) {
+      looking = this.#deadHolders(lock).finally(() => this.#looking.delete(lock))
+      this.#looking.set(lock, looking)
+    }
+    return (await looking).find(life => life.owner !== owner && !beside?.coming.has(life.owner)) ?? null
+  }
+
+  async #deadHolders(lock: string): Promise<readonly Life[]> {
+    const { locks, lives, graceMs } = this.#host
     const state = await locks.inspect(lock)
-    const known = new Set([owner, state?.pending?.owner, ...seen.map(life => life?.owner)])
-    const others = (state?.holders ?? []).filter(one => !known.has(one.owner) && !beside?.coming.has(one.owner))
-    const all = others.map(one =>
-      lives.of(lock, one.owner, one.acquiredAtMs === null ? null : (state?.atMs ?? 0) - one.acquiredAtMs),
-    )
-    return (await Promise.all(all)).find(isDead) ?? null
+    const ageOf = (sinceMs: number | null) => (sinceMs === null || state === null ? null : state.atMs - sinceMs)
+    // The pending run has not begun: it is judged by who asks what became of it.
+    const holders = (state?.holders ?? []).filter(({ owner }) => owner !== state?.pending?.owner)
+    const all = holders.map(({ owner, acquiredAtMs }) => lives.of(lock, owner, ageOf(acquiredAtMs)))
+    return (await Promise.all(all)).filter(life => isDead(life, graceMs))
   }
 
   /** What becomes of the jobs that a trigger met; it does not count as one itself. */
@@ -275,6 +284,10 @@ export class Apart {
     const life = await this.#host.lives.of(lock, owner, null)
     return life.over || life.active ? null : life
   }
+}
+
+function isDead(life: Life | null, graceMs: number): boolean {
+  return life?.over === true && !isYoung(life, graceMs)
 }
 
 /** Whether nobody will run the job of a period. */

@@ -1,7 +1,7 @@
 import { LockTimeoutError } from '../../../errors.js'
 import type { JobLocks } from '../../../index.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
-import { isYoung, type Lives } from '../lock/lives.js'
+import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import type { Trigger } from './trigger.js'
 
 const FIRST_PAUSE_MS = 5
@@ -39,6 +39,15 @@ export class Patience {
   }
 }
 
+function hasEnded({ job, over, state }: Life): boolean {
+  return job === null || over || state === 'finished'
+}
+
+/** Whether a pending run, whose job was looked at just now, will have what was left with it before. */
+export function startsAfter(life: Life): boolean {
+  return !hasEnded(life) && (!life.active || life.ours)
+}
+
 /**
  * What became of what a trigger left with a run, so that it is in one run that starts after it. As long as that run is pending it is
  * judged by its job: one that is queued is taken up after this, and a worker of ours that has it in hand is told of all that was left.
@@ -61,8 +70,8 @@ export async function fateOf(
       const held = state.holders.find(({ owner }) => owner === run)
       const sinceMs = held?.acquiredAtMs ?? state.waiters.find(({ owner }) => owner === run)?.waitingSinceMs
       const life = await lives.of(lock, run, sinceMs == null ? null : state.atMs - sinceMs)
-      const ended = life.over || life.job === null || life.state === 'finished'
-      if (!ended && (!life.active || life.ours)) return 'kept'
+      if (startsAfter(life)) return 'kept'
+      const ended = hasEnded(life)
       if (isYoung(life, graceMs) || (!ended && held === undefined && !life.strange)) {
         if (patience === null) return 'later'
         await patience.wait()

@@ -1,5 +1,5 @@
 import { DelayedError, type Job, type Worker } from 'bullmq'
-import type { JobLocks, Note } from '../../../index.js'
+import type { JobLocks, LockState, Note } from '../../../index.js'
 import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
 import { isYoung, type Life, type Lives } from '../lock/lives.js'
@@ -62,7 +62,7 @@ export class ApartRuns {
     }
     await this.#putBack(job, token, waitMs ?? PARKED_MS)
     // Whoever ended meanwhile could not wake it yet.
-    if (waitMs === null) await this.wakeIfGranted(job, terms)
+    if (waitMs === null) await this.wakeIfGranted(job, terms, await this.#host.locks.inspect(terms.lock))
     throw new DelayedError()
   }
 
@@ -112,10 +112,9 @@ export class ApartRuns {
     return asked?.owner === this.#ownerOf(job, terms)
   }
 
-  /** @returns whether it was woken */
-  async wakeIfGranted(job: Job, terms: Terms): Promise<boolean> {
+  /** @param state of its lock, since it was put back. @returns whether it was woken */
+  async wakeIfGranted(job: Job, terms: Terms, state: LockState | null): Promise<boolean> {
     const owner = this.#ownerOf(job, terms)
-    const state = await this.#host.locks.inspect(terms.lock)
     const waits = state?.waiters.some(waiter => waiter.owner === owner) ?? false
     const holds = state?.holders.some(holder => holder.owner === owner) ?? false
     // One of many that wait may not be shown.

@@ -1,4 +1,5 @@
 import type { Job, MinimalQueue, Worker } from 'bullmq'
+import type { LockState } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
@@ -156,9 +157,10 @@ export class WorkerSide {
       if (this.#apart.isUsed) {
         // One worker at a time.
         const guard = await solo.tryLock(`bullmq-sweep:${this.#worker.qualifiedName}`, { ttlMs: SWEEP_TTL_MS })
-        if (guard !== null) {
-          await this.#sweepAll()
-          await guard.release()
+        try {
+          if (guard !== null) await this.#sweepAll()
+        } finally {
+          await guard?.release()
         }
       }
     } catch (error) {
@@ -169,13 +171,14 @@ export class WorkerSide {
 
   async #sweepAll(): Promise<void> {
     const { jobs } = this.#store.solo
-    const looked = new Set<string>()
+    const looked = new Map<string, LockState | null>()
     for (const job of await this.#lives.delayed(SWEPT_AT_ONCE)) {
       const terms = termsOf(job)
       if (terms?.flags.apart !== true || this.#closed) continue
-      if ((await this.#apart.wakeIfGranted(job, terms)) || looked.has(terms.lock)) continue
-      looked.add(terms.lock)
-      const state = await jobs.inspect(terms.lock)
+      const known = looked.has(terms.lock)
+      const state = known ? (looked.get(terms.lock) ?? null) : await jobs.inspect(terms.lock)
+      looked.set(terms.lock, state)
+      if ((await this.#apart.wakeIfGranted(job, terms, state)) || known) continue
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
