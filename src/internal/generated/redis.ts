@@ -296,7 +296,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '8c1115d645ae4dec44162d596eefe46ba38daa30',
+    sha1: 'd0ee30ec56f759ae724e76613d10f85f753e8142',
     source: `local call, try = redis.call, redis.pcall
 local guard_ms, guard_note = nil, ''
 if string.byte(ARGV[4]) == 103 then -- 'g'
@@ -1454,7 +1454,7 @@ end
 return displace(l, j, claim, t, seen)
 end
 local function begin(l, j, owner, key, of)
-local unasked = of ~= '' or nil
+local unasked = of and of ~= '' or nil
 local more = not l.holder and l.size > 0 and advance(l, j)
 if l.holder == owner or shares(l, owner) then
 if l.runs and l.runs.pending then

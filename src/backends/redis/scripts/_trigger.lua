@@ -204,9 +204,9 @@ local function trigger(l, j, claim, t, key)
   return displace(l, j, claim, t, seen)
 end
 
--- `of`: the step is that of a trigger which takes back what it left with the run; '': that of who runs.
+-- `of`: the step is that of a trigger which takes back what it left with the run; '' or nil: that of who runs.
 local function begin(l, j, owner, key, of)
-  local unasked = of ~= '' or nil
+  local unasked = of and of ~= '' or nil
   local more = not l.holder and l.size > 0 and advance(l, j)
   if l.holder == owner or shares(l, owner) then
     -- After this, nothing is refused for want of memory.
