@@ -108,8 +108,8 @@ export interface RenewStep extends ClaimId {
 }
 
 /**
- * Give up a claim, held or waiting, and grant what that allows, in the same step. If the owner held the lock until now,
- * `result` is kept under the lock's name and this owner, also in the same step; else it is not kept at all.
+ * Give up a claim, held or waiting, and grant what that allows, in the same step. If the owner held the lock until now, `result`
+ * is kept under the lock's name and this owner; else it is not.
  */
 export interface ReleaseStep extends ClaimId {
   readonly kind: 'release'
@@ -154,10 +154,7 @@ export interface TriggerStep {
    * claim's owner: the same owner's note is kept once. With `'displace'` the notes of the run that is displaced are dropped.
    */
   readonly note: string | null
-  /**
-   * The claim's owner makes a {@link BeginStep} before it runs, also if the claim is granted at once: until then it is the
-   * pending run. Claims that become pending while they wait always do.
-   */
+  /** The claim's owner makes a {@link BeginStep} before it runs, also if it is granted at once. Claims that become pending always do. */
   readonly begins: boolean
   /**
    * The run is not to start before so long after the last trigger that added to it or took its place, and need not wait
@@ -171,9 +168,19 @@ export interface TriggerStep {
   readonly keepMs: number
 }
 
-/** The owner of the pending run begins it: from now on nobody adds to it or takes its place. Safe to repeat until it is released. */
+/**
+ * The owner of the pending run begins it: from now on nobody adds to it or takes its place. Safe to repeat until it is released.
+ *
+ * Of a run that ends with others' notes, and that its owner did not begin, word is kept for a while, for who takes back a note.
+ */
 export interface BeginStep extends ClaimId {
   readonly kind: 'begin'
+  /**
+   * A trigger takes back its note, this owner's, for nobody knows whether the run's owner will ever begin it. If that did, the
+   * answer has the note, which stays. Else it is gone, nobody adds to the run any more, and its owner is told of the other notes
+   * when it begins it. `displaced` by `''`: the run ended and its owner had not begun it; `lost`: it waits, or began and ended.
+   */
+  readonly takesBack?: string | undefined
 }
 
 /** One atomic change of one lock. */
@@ -223,10 +230,7 @@ export interface Released {
   readonly held: boolean
 }
 
-/**
- * The datastore did nothing for this step, since the call had too much to do, nor for the later steps of its lock in the
- * same list, which are answered so as well: they are sent again, before any other of their lock.
- */
+/** Nothing was done: the call had too much to do. Later steps of the lock are answered so, too; they are sent again before others. */
 export interface Again {
   readonly status: 'again'
 }
@@ -273,7 +277,7 @@ export interface TriggerMet {
   readonly noted: string | null
 }
 
-/** The run has begun. `notes`: what was left with it, in the order they came, each once. */
+/** The run has begun. `notes`: what was left with it, in the order they came, each once; or the one that was not taken back. */
 export interface Begun {
   readonly status: 'begun'
   readonly notes: readonly Note[]
@@ -311,10 +315,7 @@ export interface Answers {
   readonly handed: readonly HandedGrant[]
 }
 
-/**
- * A waiting claim was granted in a call of its own client. Since the call was sent before the grant was made, the owner may
- * rely on the claim's own ttl, counted from the moment of sending, without confirming anything.
- */
+/** A waiting claim was granted in a call of its client: its own ttl, counted from when the call was sent, needs no confirmation. */
 export interface HandedGrant extends ClaimId {
   readonly fence: number
 }
@@ -492,9 +493,6 @@ export interface Backend {
    */
   list(prefix: string): AsyncIterable<LockState>
 
-  /**
-   * Let go of connections, timers and listeners this backend made itself. What is held stays held: core has released
-   * it before. Calls after it reject. Safe to call twice.
-   */
+  /** Let go of connections, timers and listeners this backend made itself. What is held stays held. Calls after it reject. Safe to repeat. */
   close(): Promise<void>
 }

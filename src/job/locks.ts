@@ -7,6 +7,7 @@ import type {
   Fault,
   KeptResult,
   LockState,
+  RenewAnswer,
   TriggerAction,
   TriggerAnswer,
 } from '../backend.js'
@@ -174,6 +175,31 @@ export class JobLocks {
     return await this.#locker.step<BeginAnswer>({ kind: 'begin', ...claim }, claim.name)
   }
 
+  /**
+   * Takes back what the trigger of the owner `by` left with the run of `owner`, of which nobody knows whether it will ever begin,
+   * see the port's `BeginStep`. Safe to repeat.
+   *
+   * Held after abort or rejection: what was held before.
+   */
+  async takeBack(lock: string, owner: string, by: string): Promise<Exclude<BeginAnswer, Again | Fault>> {
+    const claim = claimOf(lock, owner)
+    const takesBack = claimOf(lock, by).owner
+    return await this.#locker.step<BeginAnswer>({ kind: 'begin', ...claim, takesBack }, claim.name)
+  }
+
+  /**
+   * Lets the lock run out so many milliseconds from now, unless it is released or renewed before.
+   *
+   * Held after abort or rejection: what was held before, perhaps with the new expiry.
+   *
+   * @returns whether this owner holds it
+   */
+  async renew(lock: string, owner: string, ttlMs: number): Promise<boolean> {
+    const claim = claimOf(lock, owner)
+    const step = { kind: 'renew', ...claim, ttlMs: checkMs('ttlMs', ttlMs, 1), fence: null } as const
+    return (await this.#locker.step<RenewAnswer>(step, claim.name)).status === 'held'
+  }
+
   /** Hears of jobs in queues of other systems that were granted their lock by a step of this client. @returns takes that back */
   hearGranted(tell: (claim: ClaimId) => void): () => void {
     return this.#locker.hearDurable(tell)
@@ -217,17 +243,6 @@ export class JobLocks {
     const lease = this.#locker.leaseOf(claim)
     this.#locker.assertOpen()
     return await (lease === undefined ? this.#locker.release(claim, result) : lease.releaseWith(result ?? null))
-  }
-
-  /**
-   * What was kept with the release of the lock by this owner, see {@link JobLocks.release}; `null`: nothing, or it is over.
-   *
-   * Held after abort or rejection: nothing; it only looks.
-   */
-  async left(lock: string, owner: string): Promise<string | null> {
-    const { name } = claimOf(lock, owner)
-    const reply = await this.#locker.watching.look(name, owner)
-    return reply.status === 'result' ? reply.text : null
   }
 
   /**

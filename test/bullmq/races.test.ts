@@ -210,7 +210,7 @@ test('two steps: a producer that dies before it has removed the job whose place 
   const replaced: string[] = []
   worker.singleton.on('replaced', ({ id }) => replaced.push(id))
   await runs.untilStarted(1)
-  await until(async () => (await old.getState()) === 'failed')
+  await until(async () => (await old.getState()) === 'unknown')
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([2])
   expect(replaced).toEqual([old.id])

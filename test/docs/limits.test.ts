@@ -164,7 +164,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ),
     'an `add` that is not answered: others wait after': ms(constant('adapters/bullmq/fused/fused.ts', 'LATE_MS')),
     'a trigger whose lock others keep changing goes on for': ms(
-      constant('adapters/bullmq/adding/apart.ts', 'PATIENCE_MS'),
+      constant('adapters/bullmq/adding/fate.ts', 'PATIENCE_MS'),
     ),
     'a job that waits for its lock is delayed for': ms(
       found('adapters/bullmq/fused/scripts/common.lua', /^local FAR = (\d+)$/m),

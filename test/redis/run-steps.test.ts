@@ -145,7 +145,13 @@ describe('the keys of a lock', () => {
       { status: 'begun', notes: [{ owner: follower.owner, text: `of ${follower.owner}` }] },
     ])
     await a.run(release(follower))
-    expect((await keys()).filter(key => !key.endsWith(':f2'))).toEqual([])
+    // For who asks what became of its note.
+    const [word = '', ...others] = (await keys()).filter(key => !key.endsWith(':f2'))
+    expect([word.slice(-3), others]).toEqual([':r2', []])
+    expect((await a.run({ ...begin(held), takesBack: follower.owner })).steps).toEqual([
+      { status: 'displaced', by: '' },
+    ])
+    expect(await admin.pttl(word)).toBeGreaterThan(50_000)
   })
 })
 

@@ -45,7 +45,7 @@ const OWNERS = ['a', 'b', 'c', 'd', 'e', 'f']
 const FAR_MS = 600_000
 
 interface Action {
-  readonly kind: 'trigger' | 'begin' | 'release' | 'renew' | 'end' | 'acquire' | 'beat' | 'replace' | 'watch'
+  readonly kind: 'trigger' | 'begin' | 'back' | 'release' | 'renew' | 'end' | 'acquire' | 'beat' | 'replace' | 'watch'
   readonly owner: number
   readonly other: number
   readonly actions: readonly ['meet' | 'wait' | 'follow' | 'displace', 'meet' | 'wait' | 'follow' | 'displace']
@@ -58,7 +58,18 @@ interface Action {
 const act = fc.constantFrom('meet', 'wait', 'follow', 'follow', 'follow', 'displace' as const)
 const action: fc.Arbitrary<Action> = fc.record({
   kind: fc.constantFrom(
-    ...(['trigger', 'trigger', 'trigger', 'trigger', 'trigger', 'begin', 'begin', 'release', 'release'] as const),
+    ...([
+      'trigger',
+      'trigger',
+      'trigger',
+      'trigger',
+      'trigger',
+      'begin',
+      'begin',
+      'back',
+      'release',
+      'release',
+    ] as const),
     ...(['renew', 'end', 'acquire', 'beat', 'beat', 'replace', 'watch'] as const),
   ),
   owner: fc.nat({ max: OWNERS.length - 1 }),
@@ -119,6 +130,8 @@ function stepsOf({ name, tickets }: Side, list: readonly Action[], client: numbe
         ]
       case 'begin':
         return [{ kind: 'begin', name, owner }]
+      case 'back':
+        return [{ kind: 'begin', name, owner, takesBack: other }]
       case 'release':
         return [release({ ...claim, owner: one.without ? `${owner}/plain` : owner }, null)]
       case 'renew':

@@ -27,6 +27,7 @@ describe.each(drivers)('runs, through %s', driver => {
     raw.run('UPDATE soloist_client SET seen_ms = seen_ms - ?', ms)
     for (const table of ['alone', 'shared']) raw.run(`UPDATE soloist_${table} SET expires_ms = expires_ms - ?`, ms)
     raw.run('UPDATE soloist_run SET not_before_ms = not_before_ms - ?', ms)
+    raw.run('UPDATE soloist_outcome SET until_ms = until_ms - ?', ms)
     raw.close()
   }
 
@@ -73,6 +74,10 @@ describe.each(drivers)('runs, through %s', driver => {
     await b.trigger(claim('busy', 'silent'), { ...FOLLOW, note: 'mine' })
     await b.trigger(claim('busy', 'adding'), { ...FOLLOW, note: 'adding' })
     expect(rowCounts(path, driver)).toMatchObject({ alone: 2, shared: 1, waiting: 1, run: 3, note: 4 })
+    pass(path, 60_001)
+    await open(path).release(claim('other', 'nobody'))
+    // That one of them had not begun, and had the note of another.
+    expect(rowCounts(path, driver)).toEqual({ ...noRows, alone: 1, outcome: 1 })
     pass(path, 60_001)
     await open(path).release(claim('other', 'nobody'))
     expect(rowCounts(path, driver)).toEqual({ ...noRows, alone: 1 })

@@ -8,6 +8,8 @@ import { type Left, Results } from './results.js'
 const GRANT_MS = 5_000
 /** A client that was silent for this long does not wait any more. */
 const ALIVE_MS = 12_000
+/** For how long it is kept that a run ended and never began. */
+const UNBEGUN_KEPT_MS = 60_000
 /** Below this many locks nobody looks for those that ran out unnoticed. */
 const SWEEP_FROM = 1_024
 
@@ -181,7 +183,9 @@ export class Locks {
   }
 
   #over(lock: Lock, owner: string): void {
-    lock.runs.forget(owner)
+    const claim = { name: lock.name, owner }
+    const word = lock.runs.forget(owner) && this.results.kept(claim) === null
+    if (word) this.results.end(claim, { status: 'unbegun' }, UNBEGUN_KEPT_MS)
     this.nextRun(lock)
   }
 

@@ -15,6 +15,8 @@ type Debounce = TriggerStep['debounce']
 export class PendingRuns {
   #pending: Pending | null = null
   readonly #begun = new Map<string, readonly Note[]>()
+  /** Those of them that have not begun by a word of their owners. */
+  readonly #unasked = new Set<string>()
 
   get pending(): Pending | null {
     return this.#pending
@@ -56,7 +58,23 @@ export class PendingRuns {
       this.#begun.set(owner, listed(this.#pending.notes))
       this.#pending = null
     }
+    this.#unasked.delete(owner)
     return this.#begun.get(owner) ?? []
+  }
+
+  /** A trigger takes back what it left with a run. @returns its note where the run's owner was told of it */
+  takeBack(run: string, owner: string): readonly Note[] {
+    if (this.#pending?.owner === run) {
+      this.begin(run)
+      this.#unasked.add(run)
+    }
+    const notes = this.#begun.get(run) ?? []
+    if (!this.#unasked.has(run)) return notes.filter(note => note.owner === owner)
+    this.#begun.set(
+      run,
+      notes.filter(note => note.owner !== owner),
+    )
+    return []
   }
 
   /** A claim was granted while another run is pending: nobody can add to its run, which is told its own note. */
@@ -71,10 +89,14 @@ export class PendingRuns {
     return null
   }
 
-  /** The run neither holds nor waits any more. */
-  forget(owner: string): void {
-    if (this.#pending?.owner === owner) this.#pending = null
+  /** The run neither holds nor waits any more. @returns whether it had not begun, and others left something with it or took it back */
+  forget(owner: string): boolean {
+    const unasked = this.#unasked.delete(owner)
     this.#begun.delete(owner)
+    if (this.#pending?.owner !== owner) return unasked
+    const { notes } = this.#pending
+    this.#pending = null
+    return notes.size > (notes.has(owner) ? 1 : 0)
   }
 }
 

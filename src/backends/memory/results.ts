@@ -13,10 +13,11 @@ interface Known {
   readonly result: { readonly left: Left; readonly untilMs: number } | null
 }
 
-/** What is told to those who ask for a claim that is over. */
+/** What is known of a claim that is over: `unbegun` to who takes a note back alone. */
 export type Left =
   | { readonly status: 'result'; readonly text: string }
   | { readonly status: 'displaced'; readonly by: string }
+  | { readonly status: 'unbegun' }
 
 /** What claims left with their release, and who watches those that are live. */
 export class Results {
@@ -48,13 +49,18 @@ export class Results {
     this.#known.delete(keyOf(claim))
   }
 
+  /** The owner triggers another run. */
+  forgetUnbegun(claim: ClaimId): void {
+    if (this.kept(claim)?.status === 'unbegun') this.forget(claim)
+  }
+
   /** Keeps what a claim left, and tells those who watch it that it is over. */
   end({ name, owner }: ClaimId, left: Left | null, keepMs: number): void {
     const now = Math.floor(this.#clock.wallMs())
     const claim = { name, owner }
     const watchers = this.#known.get(keyOf(claim))?.seenAtMs ?? []
-    if (left === null) this.forget(claim)
-    else this.#note(claim, { seenAtMs: new Map(), result: { left, untilMs: now + keepMs } })
+    if (left !== null || this.kept(claim) === null) this.forget(claim)
+    if (left !== null) this.#note(claim, { seenAtMs: new Map(), result: { left, untilMs: now + keepMs } })
     for (const [client, seenAtMs] of watchers) if (now - seenAtMs <= ALIVE_MS) this.#tell(client, claim)
   }
 

@@ -46,7 +46,7 @@ export class MemoryStore {
   watch(client: string, claim: ClaimId): WatchReply {
     const { results } = this.#locks
     const left = results.kept(claim)
-    if (left !== null) return left
+    if (left !== null && left.status !== 'unbegun') return left
     const lock = this.#locks.get(claim.name)
     if (lock !== undefined) {
       // Perhaps nobody asks about this lock but who watches.
@@ -57,7 +57,7 @@ export class MemoryStore {
       results.watched(claim, client)
       return { status: 'live' }
     }
-    results.forget(claim)
+    if (left === null) results.forget(claim)
     return { status: 'gone' }
   }
 

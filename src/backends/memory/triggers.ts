@@ -56,6 +56,7 @@ function repeated(locks: Locks, lock: Lock, { claim }: TriggerStep, seen: Seen):
   if (ticket !== undefined) return queued(locks, lock, ticket, seen)
   const by = locks.displacedBy(lock, owner)
   if (by !== null) return { status: 'displaced', by }
+  locks.results.forgetUnbegun({ name: lock.name, owner })
   const noted = lock.runs.notedWith(owner)
   return noted === null ? null : { status: 'met', seen, noted }
 }
@@ -95,17 +96,18 @@ function displace(
     : { status: 'granted', fence: mine.fence, seen, pending: true }
 }
 
-export function begin(locks: Locks, { name, owner }: BeginStep, caller: Caller): BeginAnswer {
+export function begin(locks: Locks, { name, owner, takesBack }: BeginStep, caller: Caller): BeginAnswer {
   const lock = locks.get(name)
   if (lock !== undefined) {
     locks.catchUp(lock, caller)
     if (lock.holders.has(owner)) {
-      const notes = lock.runs.begin(owner)
+      const notes = takesBack === undefined ? lock.runs.begin(owner) : lock.runs.takeBack(owner, takesBack)
       locks.nextRun(lock)
       return { status: 'begun', notes }
     }
   }
   const left = locks.results.kept({ name, owner })
+  if (left?.status === 'unbegun' && takesBack !== undefined) return { status: 'displaced', by: '' }
   return left?.status === 'displaced' ? left : { status: 'lost' }
 }
 

@@ -182,7 +182,7 @@ function fieldsOf(step: Step, name: string): readonly Json[] {
       return ['r', name, owner, ...(result === null ? [null, null] : [encode(result.text), micros(result.keepMs)])]
     }
     case 'begin':
-      return ['g', name, owner]
+      return ['g', name, owner, encoded(step.takesBack ?? null)]
   }
 }
 

@@ -54,7 +54,7 @@ export function dropGone(db: Database, at: Pick<Subject, 'name' | 'key' | 'nowMs
       const sql = `DELETE FROM ${table} WHERE name = ? AND client = ? RETURNING owner`
       for (const { owner } of db.all(sql, at.key, bytes(row.client))) {
         db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', at.key, bytes(owner))
-        forgetRun(db, at.key, bytes(owner))
+        forgetRun(db, at, bytes(owner))
         news.push(...end(db, at, text(owner)))
       }
     }

@@ -5,6 +5,11 @@ import { bytes, type Database, text, toBytes } from './client.js'
 export const WAITS = 0
 export const PENDING = 1
 const BEGUN = 2
+const UNASKED = 3
+/** As `soloist_outcome.displaced` has it: the run ended, and had not begun by a word of its owner. */
+export const UNBEGUN = 2
+/** For how long that is kept. */
+const UNBEGUN_KEPT_MS = 60_000
 
 /** The run that is to come, and has not begun. */
 export interface Pending {
@@ -102,10 +107,39 @@ export function notedWith(db: Database, key: Uint8Array, owner: string): string 
   return row === undefined ? null : text(row.run)
 }
 
+/** A trigger takes back what it left with a run that is held. @returns its note where the run's owner was told of it */
+export function takeBack(db: Database, key: Uint8Array, run: Uint8Array, owner: string): readonly Note[] {
+  const seal = `UPDATE soloist_run SET state = ${UNASKED} WHERE name = ? AND owner = ? AND state = ${PENDING}`
+  db.run(seal, key, run)
+  const state = db.get('SELECT state FROM soloist_run WHERE name = ? AND owner = ?', key, run)?.state
+  const note = 'soloist_note WHERE name = ? AND run = ? AND owner = ?'
+  if (state === UNASKED) {
+    db.run(`DELETE FROM ${note}`, key, run, toBytes(owner))
+    return []
+  }
+  return db.all(`SELECT text FROM ${note}`, key, run, toBytes(owner)).map(row => ({ owner, text: text(row.text) }))
+}
+
 /** The run neither holds nor waits any more. */
-export function forgetRun(db: Database, key: Uint8Array, owner: Uint8Array): void {
-  if (db.run('DELETE FROM soloist_run WHERE name = ? AND owner = ?', key, owner) === 0) return
-  db.run('DELETE FROM soloist_note WHERE name = ? AND run = ?', key, owner)
+export function forgetRun(db: Database, { key, nowMs }: At, owner: Uint8Array): void {
+  const row = db.get('DELETE FROM soloist_run WHERE name = ? AND owner = ? RETURNING state', key, owner)
+  if (row === undefined) return
+  const left = db.all('DELETE FROM soloist_note WHERE name = ? AND run = ? RETURNING owner', key, owner)
+  const others = row.state === PENDING && left.some(note => text(note.owner) !== text(owner))
+  if (!others && row.state !== UNASKED) return
+  const sql = `INSERT OR REPLACE INTO soloist_outcome (name, owner, until_ms, text, displaced) VALUES (?, ?, ?, x'', ${UNBEGUN})`
+  db.run(sql, key, owner, nowMs + UNBEGUN_KEPT_MS)
+}
+
+/** Whether such a run ended, and that is still kept. */
+export function endedUnbegun(db: Database, { key, nowMs }: At, owner: Uint8Array): boolean {
+  const sql = `SELECT 1 FROM soloist_outcome WHERE name = ? AND owner = ? AND until_ms > ? AND displaced = ${UNBEGUN}`
+  return db.get(sql, key, owner, nowMs) !== undefined
+}
+
+/** It is triggered anew. */
+export function forgetUnbegun(db: Database, key: Uint8Array, owner: Uint8Array): void {
+  db.run(`DELETE FROM soloist_outcome WHERE name = ? AND owner = ? AND displaced = ${UNBEGUN}`, key, owner)
 }
 
 /** Runs of a prefix whose time has come are not put off any more. @returns the locks they wait for */

@@ -43,12 +43,12 @@ export function ticketOf(db: Database, key: Uint8Array, owner: string): number |
 }
 
 /** Takes a claim out of the queue. @returns whether it was there */
-export function dequeue(db: Database, key: Uint8Array, owner: string): boolean {
+export function dequeue(db: Database, { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>, owner: string): boolean {
   const waiting = toBytes(owner)
   const row = db.get('DELETE FROM soloist_waiting WHERE name = ? AND owner = ? RETURNING client', key, waiting)
   if (row === undefined) return false
   forgetClient(db, bytes(row.client))
-  forgetRun(db, key, waiting)
+  forgetRun(db, { key, nowMs }, waiting)
   return true
 }
 
@@ -81,7 +81,7 @@ export function advance(
     const durable = head.durable === 1
     const own = durable || client === caller?.client
     if (!own && isSilent(head, nowMs)) {
-      dropClient(db, key, bytes(head.client))
+      dropClient(db, { key, nowMs }, bytes(head.client))
       continue
     }
     const owner = bytes(head.owner)
@@ -151,7 +151,7 @@ export function dropSilentRun(db: Database, { key, nowMs }: Subject): void {
      WHERE run.name = ? AND state = ${PENDING} AND durable = 0`,
     key,
   )
-  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
+  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, { key, nowMs }, bytes(row.client))
 }
 
 /** Removes a claim that waits and whose client fell silent, unless that is the client who asks. */
@@ -166,7 +166,7 @@ export function dropSilentClaim(
      WHERE name = ? AND owner = ? AND client <> ? AND durable = 0`,
     ...[key, toBytes(owner), toBytes(asking)],
   )
-  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, key, bytes(row.client))
+  if (row !== undefined && isSilent(row, nowMs)) dropClient(db, { key, nowMs }, bytes(row.client))
 }
 
 function isSilent({ seen_ms }: Row, nowMs: number): boolean {
@@ -174,9 +174,9 @@ function isSilent({ seen_ms }: Row, nowMs: number): boolean {
 }
 
 /** What a client that fell silent waits with for a lock is removed, apart from durable claims. */
-function dropClient(db: Database, key: Uint8Array, client: Uint8Array): void {
+function dropClient(db: Database, at: Pick<Subject, 'key' | 'nowMs'>, client: Uint8Array): void {
   const sql = 'DELETE FROM soloist_waiting WHERE name = ? AND client = ? AND durable = 0 RETURNING owner'
-  for (const { owner } of db.all(sql, key, client)) forgetRun(db, key, bytes(owner))
+  for (const { owner } of db.all(sql, at.key, client)) forgetRun(db, at, bytes(owner))
   forgetClient(db, client)
 }
 
@@ -206,7 +206,7 @@ export function dropSilentClients(db: Database, nowMs: number, atMost: number): 
   for (const { client } of silent) {
     const sql = 'SELECT DISTINCT name FROM soloist_waiting WHERE client = ? AND durable = 0 LIMIT ?'
     for (const { name } of db.all(sql, bytes(client), atMost)) {
-      dropClient(db, bytes(name), bytes(client))
+      dropClient(db, { key: bytes(name), nowMs }, bytes(client))
       keys.push(bytes(name))
     }
     forgetClient(db, bytes(client))

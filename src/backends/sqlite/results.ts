@@ -27,7 +27,8 @@ export function keep(db: Database, { key, nowMs }: Subject, owner: string, left:
 
 /** What is still kept of a claim that is over; `null`: nothing. */
 export function kept(db: Database, { key, nowMs }: Subject, owner: string): Left | null {
-  const sql = 'SELECT text, displaced FROM soloist_outcome WHERE name = ? AND owner = ? AND until_ms > ?'
+  const sql =
+    'SELECT text, displaced FROM soloist_outcome WHERE name = ? AND owner = ? AND until_ms > ? AND displaced < 2'
   const row = db.get(sql, key, toBytes(owner), nowMs)
   if (row === undefined) return null
   return row.displaced === 1 ? { status: 'displaced', by: text(row.text) } : { status: 'result', text: text(row.text) }

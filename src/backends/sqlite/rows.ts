@@ -44,7 +44,7 @@ export function expire(db: Database, { key, nowMs }: Subject): Present {
   if (before.soonestMs === null || before.soonestMs > nowMs) return before
   for (const table of ['alone', 'shared']) {
     const sql = `DELETE FROM soloist_${table} WHERE name = ? AND expires_ms <= ? RETURNING owner`
-    for (const { owner } of db.all(sql, key, nowMs)) forgetRun(db, key, bytes(owner))
+    for (const { owner } of db.all(sql, key, nowMs)) forgetRun(db, { key, nowMs }, bytes(owner))
   }
   db.run(
     `DELETE FROM soloist_grant WHERE name = ?1
@@ -139,14 +139,14 @@ export function insertHolder(
 }
 
 /** Removes a holder, whatever its mode. @returns whether it was there */
-export function removeHolder(db: Database, key: Uint8Array, owner: string): boolean {
+export function removeHolder(db: Database, { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>, owner: string): boolean {
   const holder = toBytes(owner)
   const removed =
     db.run('DELETE FROM soloist_alone WHERE name = ? AND owner = ?', key, holder) > 0 ||
     db.run('DELETE FROM soloist_shared WHERE name = ? AND owner = ?', key, holder) > 0
   if (!removed) return false
   db.run('DELETE FROM soloist_grant WHERE name = ? AND owner = ?', key, holder)
-  forgetRun(db, key, holder)
+  forgetRun(db, { key, nowMs }, holder)
   return true
 }
 

@@ -184,8 +184,8 @@ export class Store {
     if (held !== null) return { status: 'granted', fence: held }
     const place = waitedFor ? ticketOf(db, key, claim.owner) : null
     if (again && place === null && displacedBy(db, at, claim.owner) !== null) return busy(db, at, here, null, false)
-    if (replaces !== null && here.exclusive && removeHolder(db, key, replaces)) {
-      if (waitedFor) dequeue(db, key, claim.owner)
+    if (replaces !== null && here.exclusive && removeHolder(db, at, replaces)) {
+      if (waitedFor) dequeue(db, at, claim.owner)
       news.push(...end(db, at, replaces))
       return { status: 'granted', fence: hold(db, claim, at, client) }
     }
@@ -213,8 +213,8 @@ export class Store {
     if (giveFree(db, step, at)) return true
     const { owner, result } = step
     expire(db, at)
-    const held = removeHolder(db, at.key, owner)
-    const waited = dequeue(db, at.key, owner)
+    const held = removeHolder(db, at, owner)
+    const waited = dequeue(db, at, owner)
     if (held && result !== null) keep(db, at, owner, { status: 'result', text: result.text }, result.keepMs)
     if (held || waited) news.push(...end(db, at, owner))
     news.push(...advance(db, at, caller))

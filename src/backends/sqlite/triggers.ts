@@ -8,11 +8,14 @@ import {
   addRun,
   beginRun,
   dueMs,
+  endedUnbegun,
+  forgetUnbegun,
   notedWith,
   PENDING,
   type Pending,
   pendingOf,
   putOff,
+  takeBack,
   WAITS,
 } from './pending.js'
 import {
@@ -49,7 +52,7 @@ export function trigger(db: Database, step: TriggerStep, at: Subject, caller: Ca
   news.push(...dropGone(db, at))
   expire(db, at)
   dropSilentRun(db, at)
-  if (without !== null && [removeHolder(db, key, without), dequeue(db, key, without)].includes(true)) {
+  if (without !== null && [removeHolder(db, at, without), dequeue(db, at, without)].includes(true)) {
     news.push(...end(db, at, without))
   }
   news.push(...advance(db, at, caller, owner))
@@ -108,6 +111,7 @@ function repeated(
   if (ticket !== null) return queued(db, at, ticket, seen)
   const by = displacedBy(db, at, owner)
   if (by !== null) return { status: 'displaced', by }
+  forgetUnbegun(db, at.key, toBytes(owner))
   const noted = notedWith(db, at.key, owner)
   return noted === null ? null : { status: 'met', seen, noted }
 }
@@ -128,8 +132,8 @@ function displace(
   const client = boundTo(caller, claim)
   const ticket = ticketOf(db, key, pending.owner)
   const due = dueMs(debounce, pending.firstMs, nowMs) ?? pending.notBeforeMs
-  if (ticket === null) removeHolder(db, key, pending.owner)
-  else dequeue(db, key, pending.owner)
+  if (ticket === null) removeHolder(db, at, pending.owner)
+  else dequeue(db, at, pending.owner)
   keep(db, at, pending.owner, { status: 'displaced', by: owner }, keepMs)
   news.push(...end(db, at, pending.owner))
 
@@ -147,13 +151,14 @@ function displace(
   return fence === null ? queued(db, at, place, seen) : { status: 'granted', fence, seen, pending: true }
 }
 
-export function begin(db: Database, { owner }: BeginStep, at: Subject): BeginAnswer {
+export function begin(db: Database, { owner, takesBack }: BeginStep, at: Subject): BeginAnswer {
   const run = toBytes(owner)
   if (isHeldBy(db, at, run)) {
-    const notes = beginRun(db, at.key, run)
+    const notes = takesBack === undefined ? beginRun(db, at.key, run) : takeBack(db, at.key, run, takesBack)
     nextRun(db, at.key)
     return { status: 'begun', notes }
   }
+  if (takesBack !== undefined && endedUnbegun(db, at, run)) return { status: 'displaced', by: '' }
   const left = kept(db, at, owner)
   return left?.status === 'displaced' ? left : { status: 'lost' }
 }

@@ -179,6 +179,11 @@ export class TrialClient {
   }
 
   /** Begins a run. @returns the answer, which may be of any kind */
+  async takesBack(run: ClaimId, { owner }: ClaimId): Promise<StepOf<BeginStep>> {
+    const [answer] = await this.run([{ ...begin(run), takesBack: owner }])
+    return answer
+  }
+
   async begin(claim: ClaimId): Promise<StepOf<BeginStep>> {
     const [answer] = await this.run([begin(claim)])
     return answer

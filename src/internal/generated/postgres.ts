@@ -60,9 +60,18 @@ DELETE FROM soloist.note WHERE id = l.id AND run = ow;
 IF nt IS NOT NULL THEN INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, ow, nt); END IF;
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.over_1(l soloist.lock, ow text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE unbegun boolean; next text;
 BEGIN
 IF NOT l.runs THEN RETURN; END IF;
+SELECT pending INTO next FROM soloist.lock WHERE name = l.name;
+SELECT bool_or(owner = '' OR (next = ow AND owner <> ow)) INTO unbegun FROM soloist.note WHERE id = l.id AND run = ow;
 DELETE FROM soloist.note WHERE id = l.id AND run = ow;
+IF unbegun AND NOT EXISTS (SELECT FROM soloist.result WHERE name_hash = hashtextextended(l.name, 7001)
+AND owner_hash = hashtextextended(ow, 7001) AND name = l.name AND owner = ow AND until > n)
+THEN
+INSERT INTO soloist.result VALUES
+(hashtextextended(l.name, 7001), hashtextextended(ow, 7001), l.name, ow, n + 60000000, NULL, NULL);
+END IF;
 UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = l.name AND pending = ow;
 PERFORM soloist.next_run_1(l, n);
 END $f$;
@@ -195,6 +204,10 @@ END IF;
 END IF;
 IF soonest < 9223372036854775807 THEN retry := greatest((soonest - n + 999) / 1000, 1); END IF;
 END $f$;
+CREATE OR REPLACE FUNCTION soloist.unbegun_1(nm text, ow text, n bigint) RETURNS boolean LANGUAGE sql AS $f$
+SELECT EXISTS (SELECT FROM soloist.result WHERE name_hash = hashtextextended(nm, 7001) AND
+owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n AND text IS NULL AND taker IS NULL)
+$f$;
 CREATE OR REPLACE FUNCTION soloist.displaced_1(nm text, ow text, n bigint) RETURNS text LANGUAGE sql AS $f$
 SELECT taker FROM soloist.result WHERE name_hash = hashtextextended(nm, 7001)
 AND owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n
@@ -302,7 +315,7 @@ PERFORM soloist.remove_1(l, ow, tx, NULL, CASE WHEN held THEN keep END, n);
 grants := soloist.advance_1(nm, me, NULL, n);
 PERFORM soloist.tidy_1(l);
 END $f$;
-CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, me text, n bigint, OUT answer jsonb, OUT grants text[])
+CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, of_ text, me text, n bigint, OUT answer jsonb, OUT grants text[])
 LANGUAGE plpgsql AS $f$
 DECLARE l soloist.lock; by_ text; notes jsonb;
 BEGIN
@@ -316,9 +329,18 @@ IF l.busy THEN
 PERFORM soloist.expire_1(l, n);
 grants := soloist.advance_1(nm, me, NULL, n);
 IF EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL) THEN
+SELECT * INTO l FROM soloist.lock WHERE name = nm;
 UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = nm AND pending = ow;
+IF of_ IS NULL THEN
+DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = '';
+ELSIF l.pending = ow THEN
+INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, '', '');
+END IF;
+IF EXISTS (SELECT FROM soloist.note WHERE id = l.id AND run = ow AND owner = '') THEN
+DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = of_;
+END IF;
 SELECT coalesce(jsonb_agg(jsonb_build_array(owner, text) ORDER BY seq), '[]') INTO notes
-FROM soloist.note WHERE id = l.id AND run = ow;
+FROM soloist.note WHERE id = l.id AND run = ow AND owner = coalesce(of_, owner);
 IF l.runs THEN PERFORM soloist.next_run_1(l, n); END IF;
 answer := jsonb_build_array('n', notes);
 RETURN;
@@ -326,6 +348,7 @@ END IF;
 PERFORM soloist.tidy_1(l);
 END IF;
 by_ := soloist.displaced_1(nm, ow, n);
+IF of_ IS NOT NULL AND soloist.unbegun_1(nm, ow, n) THEN by_ := ''; END IF;
 answer := CASE WHEN by_ IS NULL THEN '["l"]' ELSE jsonb_build_array('d', by_) END;
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.seen_run_1(c soloist.claim, asking text, n bigint) RETURNS jsonb LANGUAGE sql AS $f$
@@ -560,7 +583,7 @@ answers := answers || jsonb_build_array('r', x.held);
 grants := grants || x.grants;
 IF e ->> 3 IS NOT NULL THEN quiet := false; END IF;
 ELSE
-SELECT * INTO x FROM soloist.begin_1(e ->> 1, e ->> 2, me, t);
+SELECT * INTO x FROM soloist.begin_1(e ->> 1, e ->> 2, e ->> 3, me, t);
 answers := answers || x.answer;
 grants := grants || x.grants;
 quiet := false;
@@ -632,7 +655,7 @@ PERFORM pg_advisory_xact_lock(hashtextextended(nm, 7001));
 n := soloist.now_1();
 kind := 'g';
 SELECT text, taker INTO x FROM soloist.result WHERE name_hash = hashtextextended(nm, 7001)
-AND owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n;
+AND owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n AND coalesce(text, taker) IS NOT NULL;
 IF FOUND THEN
 kind := CASE WHEN x.taker IS NULL THEN 'r' ELSE 'd' END;
 said := coalesce(x.taker, x.text);

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
-    sha1: '2351d5b87947f701e9bd9a9c23d1f99c4f91738d',
+    sha1: '4c5b64ea7faa5c82cd1b2b11b0fec48c66201dd7',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -24,13 +24,14 @@ local function runs_of(text)
 local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
-string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+string.match(text, '^([pbs])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
 local run = {
 owner = string.sub(text, start, start + length - 1),
 from = tonumber(from),
 count = tonumber(count),
 first = tonumber(first),
 not_before = tonumber(not_before),
+unasked = kind == 's' or nil,
 }
 if kind == 'p' then
 runs.pending = run
@@ -295,7 +296,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '024dc8a6a045e042e2e023314d7fb6142a94d1d5',
+    sha1: 'd0ee30ec56f759ae724e76613d10f85f753e8142',
     source: `local call, try = redis.call, redis.pcall
 local guard_ms, guard_note = nil, ''
 if string.byte(ARGV[4]) == 103 then -- 'g'
@@ -336,7 +337,7 @@ ttl = string.sub(terms, 2)
 elseif kind == 62 then -- '>'
 ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
 local left = ttl and try('GET', KEYS[5])
-if left and (type(left) ~= 'string' or string.byte(left) == 255) then ttl = nil end
+if left and (type(left) ~= 'string' or string.byte(left) >= 254) then ttl = nil end
 end
 local taken
 if ttl == '0' then
@@ -505,7 +506,7 @@ ttl = string.sub(terms, 2)
 elseif kind == 62 then
 local noted, durable, meta
 ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
-if before and string.byte(before) == 255 then ttl = nil end
+if before and string.byte(before) >= 254 then ttl = nil end
 if ttl and noted .. meta ~= '' then
 note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. client .. ' ' .. digits(next_fence)
 if meta ~= '' then note = note .. ',' .. ARGV[here + 2] end
@@ -597,13 +598,14 @@ local function runs_of(text)
 local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
-string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+string.match(text, '^([pbs])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
 local run = {
 owner = string.sub(text, start, start + length - 1),
 from = tonumber(from),
 count = tonumber(count),
 first = tonumber(first),
 not_before = tonumber(not_before),
+unasked = kind == 's' or nil,
 }
 if kind == 'p' then
 runs.pending = run
@@ -747,7 +749,7 @@ text = text .. kind .. digits(run.from) .. ',' .. run.count .. ',' .. times .. '
 end
 if runs.pending then add('p', runs.pending) end
 for _, run in ipairs(runs.begun) do
-add('b', run)
+add(run.unasked and 's' or 'b', run)
 end
 end
 if l.runs_changed then
@@ -815,15 +817,17 @@ end
 return notes
 end
 local function drop_notes(l, run)
-if run.count == 0 then return end
-local notes = notes_with(l, run)
+if run.count == 0 then return false end
+local notes, others = notes_with(l, run), false
 for i = 1, #notes, 2 do
 l.over[#l.over + 1] = 'n' .. notes[i]
+others = others or notes[i] ~= run.owner
 end
 for i = run.from, run.from + run.count - 1 do
 l.over[#l.over + 1] = 'm' .. digits(i)
 end
 work = work + run.count / 200
+return others
 end
 local function become_pending(l, owner, note, first, not_before)
 local runs = runs_change(l)
@@ -842,14 +846,28 @@ for i, run in ipairs(l.runs and l.runs.begun or {}) do
 if run.owner == owner then return run, i end
 end
 end
-local function begin_run(l, owner)
+local function begin_run(l, owner, unasked)
 local run = l.runs and l.runs.pending
 if run and run.owner == owner then
 local runs = runs_change(l)
-runs.pending = nil
-if run.count > 0 then runs.begun[#runs.begun + 1] = run end
+runs.pending, run.unasked = nil, unasked
+if run.count > 0 or unasked then runs.begun[#runs.begun + 1] = run end
 end
-return (begun_of(l, owner))
+run = begun_of(l, owner)
+if run and run.unasked and not unasked then
+runs_change(l)
+run.unasked = nil
+end
+return run
+end
+local function take_back(l, run, owner)
+local number = run and run.count > 0 and tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+if not number or number < run.from or number >= run.from + run.count then return {} end
+if run.unasked then
+call('HDEL', l.details, 'n' .. owner, 'm' .. digits(number))
+return {}
+end
+return notes_with(l, { from = number, count = 1 })
 end
 local function noted_with(l, owner)
 if not has_runs(l) then return nil end
@@ -906,6 +924,7 @@ become_pending(l, claim.owner, note, now)
 end
 end
 local DISPLACED = '\\255'
+local UNBEGUN = '\\254'
 local function left_key(l, owner)
 return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
 end
@@ -913,18 +932,20 @@ local function leave_word(l, owner)
 local pending = l.runs and l.runs.pending
 if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
 end
-local function run_over(l, owner)
+local function run_over(l, owner, known)
 if not l.runs then return end
-local pending = l.runs.pending
+local pending, unbegun = l.runs.pending, false
 if pending and pending.owner == owner then
-drop_notes(l, pending)
+unbegun = drop_notes(l, pending)
 runs_change(l).pending = nil
 end
 local run, i = begun_of(l, owner)
 if run then
 drop_notes(l, run)
+unbegun = run.unasked
 table.remove(runs_change(l).begun, i)
 end
+if unbegun and not known then try('SET', left_key(l, owner), UNBEGUN, 'PX', digits(idle_ms)) end
 next_run(l)
 end
 local function left_queue(l, claim, granted)
@@ -933,7 +954,7 @@ if claim.job then l.over[#l.over + 1] = 'j' .. claim.owner end
 if granted then return end
 l.over[#l.over + 1] = 'o' .. claim.owner
 leave_word(l, claim.owner)
-run_over(l, claim.owner)
+run_over(l, claim.owner, true)
 end
 local function is_alive(l, claim)
 local alive, unsure = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '^(%d+)(%??)$')
@@ -1122,9 +1143,11 @@ local noted = tell_end(l, owner)
 run_over(l, owner)
 return noted
 end
-local function displaced_by(key)
+local function displaced_by(key, unbegun)
 local left = call('GET', key)
-if left and string.sub(left, 1, 1) == DISPLACED then return string.sub(left, 2) end
+local kind = left and string.sub(left, 1, 1)
+if kind == DISPLACED or unbegun and kind == UNBEGUN then return string.sub(left, 2) end
+return nil, kind
 end
 local function grant(l, claim, again)
 local noted = again and claim_of(claim.owner, l.mine)
@@ -1132,7 +1155,10 @@ local fence = noted and noted.fence ~= '' and noted.fence
 local has_note = fence or claim.meta or claim.noted
 fence = fence or digits(new_fence())
 hold(l, claim, claim.ttl, fence, has_note)
-if claim.mode == 'x' and l.size > 0 then take_out(l, claim.owner) end
+if claim.mode == 'x' and l.size > 0 and take_out(l, claim.owner) then
+local before = claim_of(claim.owner, l.mine)
+if before and before.durable and before.fence == '' then count_durable(l, -1) end
+end
 return 'G', fence
 end
 local function busy(l, more, ticket, requeued)
@@ -1362,8 +1388,9 @@ local _, fence = grant(l, claim, true)
 return granted(l, owner, fence, seen)
 end
 if score and score >= FIRST_TICKET then return queued(l, enqueue(l, claim, digits(score)), seen) end
-local by = displaced_by(key)
+local by, kind = displaced_by(key)
 if by then return 'd', { by } end
+if kind == UNBEGUN then call('DEL', key) end
 local noted = noted_with(l, owner)
 if noted then return met(noted, seen) end
 end
@@ -1426,19 +1453,21 @@ return met(pending.owner, seen)
 end
 return displace(l, j, claim, t, seen)
 end
-local function begin(l, j, owner, key)
+local function begin(l, j, owner, key, of)
+local unasked = of and of ~= '' or nil
 local more = not l.holder and l.size > 0 and advance(l, j)
 if l.holder == owner or shares(l, owner) then
 if l.runs and l.runs.pending then
 call('PERSIST', l.details)
 l.to_keep = true
 end
-local run = begin_run(l, owner)
+local run = begin_run(l, owner, unasked)
 next_run(l)
+if unasked then return 'B', take_back(l, run, of) end
 return 'B', run and notes_with(l, run) or {}
 end
 if more then return 'a' end
-local by = displaced_by(key)
+local by = displaced_by(key, unasked)
 if by then return 'd', { by } end
 return 'l'
 end
@@ -1496,7 +1525,7 @@ letter = release(l, j, owner, nil)
 elseif kind == 33 then -- '!'
 letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = left })
 elseif kind == 42 then -- '*'
-letter, extra = begin(l, j, owner, left)
+letter, extra = begin(l, j, owner, left, string.sub(terms, 2))
 elseif kind == 61 then -- '='
 letter, extra = renew(l, owner, terms)
 elseif kind == 62 then -- '>'
@@ -1547,13 +1576,13 @@ return reply()
 `,
   },
   watch: {
-    sha1: '0e6ca85d9c2e9077d5e0515cf633e585e270c0b6',
+    sha1: 'ccacf8f9ae86472cdbc74da22be4c01289f0b3d0',
     source: `local call, try = redis.call, redis.pcall
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = call('GET', KEYS[4])
 if left == '\\255' then return { 'gone' } end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
-if left then return { 'result', left } end
+if left and string.byte(left) ~= 254 then return { 'result', left } end
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
@@ -1574,13 +1603,14 @@ local function runs_of(text)
 local runs, at = { begun = {}, taken = {} }, 1
 while at <= #text do
 local kind, from, count, first, not_before, length, start =
-string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+string.match(text, '^([pbs])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
 local run = {
 owner = string.sub(text, start, start + length - 1),
 from = tonumber(from),
 count = tonumber(count),
 first = tonumber(first),
 not_before = tonumber(not_before),
+unasked = kind == 's' or nil,
 }
 if kind == 'p' then
 runs.pending = run

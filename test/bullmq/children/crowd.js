@@ -1,16 +1,18 @@
 // One of several processes that add jobs, or run them. Its settings are the JSON in `CONFIG`. A producer waits until it is told to
 // go, adds its jobs in one tick or one after the other, and tells how many came to what. A worker writes each start and end of a
-// run to a list on Redis, in one order with what others do: [what, pid, key, values, run].
+// run to a list on Redis, in one order with what others do: [what, pid, key, values, run, job].
+// With `apart` lock and job are two steps.
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { connect } from 'soloist'
 import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 
 /**
  * @type {{ url: string, prefix: string, lockPrefix: string, role: 'producer' | 'worker', queueName?: string, job: any,
  *   merges?: boolean, describes?: boolean, from: number, count: number, keys: number, gapMs?: number, log: string, workMs: number,
- *   options: object, hangs: number[], fails: number[] }}
+ *   apart?: boolean, options: object, hangs: number[], fails: number[] }}
  */
 const config = JSON.parse(String(process.env.CONFIG))
 const { url, prefix, lockPrefix, queueName = 'work', job } = config
@@ -26,7 +28,8 @@ const definition = {
     : {}),
   ...(config.describes ? { describe: (/** @type {any} */ data) => `value ${data.value}` } : {}),
 }
-const singleton = { prefix: lockPrefix, jobs: { sync: definition } }
+const where = config.apart ? { solo: connect(url, { prefix: lockPrefix }) } : { prefix: lockPrefix }
+const singleton = { ...where, jobs: { sync: definition } }
 
 async function produce() {
   const queue = new SingletonQueue(queueName, { connection, prefix, singleton })
@@ -43,6 +46,7 @@ async function produce() {
   for (const { outcome } of await Promise.all(adds)) counts[outcome.status] = (counts[outcome.status] ?? 0) + 1
   process.send?.(counts)
   await queue.close()
+  if ('solo' in where) await where.solo.close()
   process.disconnect()
 }
 
@@ -52,15 +56,15 @@ async function work() {
   const write = (...entry) => redis.rpush(config.log, JSON.stringify(entry))
   const worker = new SingletonWorker(
     queueName,
-    async ({ data }) => {
+    async ({ id, data }) => {
       const run = randomUUID()
-      await write('start', process.pid, data.key, valuesOf(data), run)
+      await write('start', process.pid, data.key, valuesOf(data), run, id)
       if (config.hangs?.includes(data.value)) {
         process.send?.('hangs')
         await new Promise(() => {})
       }
       await sleep(config.workMs * 2 * Math.random())
-      await write('end', process.pid, data.key, valuesOf(data), run)
+      await write('end', process.pid, data.key, valuesOf(data), run, id)
       if (config.fails?.includes(data.value)) throw new Error('as it should')
     },
     { connection, prefix, ...config.options, singleton },

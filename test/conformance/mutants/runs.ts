@@ -102,6 +102,31 @@ const pendingRuns: readonly Omit<Mutant, 'caughtBy'>[] = [
   },
 ]
 
+const backs: readonly Omit<Mutant, 'caughtBy'>[] = [
+  {
+    fault: 'a note is taken back from a run whose owner was told of it',
+    change: right => ({
+      begin: async step => {
+        const answer = await right.begin(step)
+        return step.takesBack !== undefined && answer.status === 'begun' ? { ...answer, notes: [] } : answer
+      },
+    }),
+  },
+  {
+    fault: 'who takes a note back begins the run',
+    change: right => ({ begin: ({ kind, name, owner }) => right.begin({ kind, name, owner }) }),
+  },
+  {
+    fault: 'no word is kept of a run that never began',
+    change: right => ({
+      begin: async step => {
+        const answer = await right.begin(step)
+        return answer.status === 'displaced' && answer.by === '' ? { status: 'lost' } : answer
+      },
+    }),
+  },
+]
+
 const notes: readonly Omit<Mutant, 'caughtBy'>[] = [
   { fault: 'the last note comes first', change: right => begins(right, notes => [...notes].reverse()) },
   {
@@ -251,6 +276,7 @@ export const runs: readonly Mutant[] = [
   ...of('one pending run', pendingRuns),
   ...of('notes', notes),
   ...of('begin', begin),
+  ...of('notes that are taken back', backs),
   ...of('runs at their end', ends),
   ...of('lists with runs', lists),
 ]

@@ -1,22 +1,15 @@
 import type { Job } from 'bullmq'
-import { LockTimeoutError } from '../../../errors.js'
-import type { JobLocks, JobStrategy, Seen, SeenRun, TriggerAction } from '../../../index.js'
+import type { JobStrategy, Seen, SeenRun, TriggerAction } from '../../../index.js'
 import { isGated } from '../../../internal/job-decision.js'
-import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
-import type { Life, Lives } from '../lock/lives.js'
-import { neverBegan, releaseNeverBegun } from '../lock/never-begun.js'
+import { isYoung, type Life } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import { startPeriod } from '../lock/period.js'
+import { isBound, removed } from '../lock/removing.js'
 import type { Actions } from './actions.js'
+import { type FateHost, fateOf, Patience, startsAfter } from './fate.js'
 import type { Trigger } from './trigger.js'
 
-const FIRST_PAUSE_MS = 5
-const LONGEST_PAUSE_MS = 100
-/** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
-const PATIENCE_MS = 30_000
-/** A worker of ours begins a run when it takes a job up, within this time; others note that it has begun some seconds later. */
-const BEGUN_BY_ITSELF_MS = 3_000
-const MOST_STRANGE = 1_000
 const NOBODY = { running: null, pending: null, waiting: null }
 
 /** The trigger is to be made again. */
@@ -30,7 +23,23 @@ interface Again {
 }
 
 /** It depends on others what the trigger comes to: it is to be made again once the other jobs of its call are in the queue. */
-export const LATER: unique symbol = Symbol('later')
+export class Later {
+  readonly trigger: Trigger
+  /** With which run it has left its data, and what it saw then; `null`: with none. */
+  readonly left: Left | null
+
+  constructor(trigger: Trigger, left: Left | null = null) {
+    this.trigger = trigger
+    this.left = left
+  }
+}
+
+/** A trigger has left its data with a run. */
+interface Left {
+  /** The owner of the run. */
+  readonly run: string
+  readonly seen: Pick<Answer, 'running' | 'waiting'> & { readonly pending: Life | null }
+}
 
 /** One of several jobs that are added by one call. */
 export interface Beside {
@@ -46,33 +55,23 @@ export interface Triggered {
   readonly answer: Answer
 }
 
-export interface ApartHost {
-  readonly locks: JobLocks
-  readonly lives: Lives
-  /** How long a job may take to appear in its queue after its lock was taken. */
-  readonly graceMs: number
-}
-
 /**
  * The steps of a job's lock as calls of their own: where the locks are elsewhere than the queue, or its scripts cannot be run
  * within ours. It takes its lock, or a place in its queue; then the job is added. What a trigger comes to differs where others get
  * between these steps: docs/adapters/bullmq.md says how.
  */
 export class Apart {
-  readonly #host: ApartHost
-  /** By owner: whether a run begins that a worker has in hand. */
-  readonly #beginning = new Map<string, Promise<boolean>>()
-  /** By trigger that was put off: the run with which it has left its data, and whose job may still come. */
-  readonly #left = new WeakMap<Trigger, Life>()
-  /** Owners whose jobs are run by a worker that knows nothing of locks. */
-  readonly #strange = new Set<string>()
+  readonly #host: FateHost
+  /** By lock: who of its holders is found to be over just now, for all that ask at once. */
+  readonly #looking = new Map<string, Promise<readonly Life[]>>()
 
-  constructor(host: ApartHost) {
+  constructor(host: FateHost) {
     this.#host = host
   }
 
   /**
    * @param beside where it is one of several jobs of a call: it never waits then
+   * @param left what it has left before, where it comes back to that
    * @returns what is to be done with the job: with `granted` and `queued` it is to be added
    */
   async trigger(first: Trigger, strategy: JobStrategy, actions: Actions): Promise<Triggered>
@@ -81,96 +80,35 @@ export class Apart {
     strategy: JobStrategy,
     actions: Actions,
     beside: Beside | null,
-  ): Promise<Triggered | typeof LATER>
+    left?: Left | null,
+  ): Promise<Triggered | Later>
   async trigger(
     first: Trigger,
     strategy: JobStrategy,
     actions: Actions,
     beside: Beside | null = null,
-  ): Promise<Triggered | typeof LATER> {
+    left: Left | null = null,
+  ): Promise<Triggered | Later> {
     let trigger = first
-    const longestMs = this.#host.graceMs + PATIENCE_MS
     let recovered = false
     let without: string | null = null
-    const left = this.#left.get(trigger)
-    if (left !== undefined) {
-      this.#left.delete(trigger)
-      const came = await this.#comes(trigger.lock, left)
-      if (came === true) {
-        const pending = await this.#host.lives.of(trigger.lock, left.owner, left.ageMs)
-        const id = left.parsed?.jobId ?? left.owner
-        return { trigger, answer: { course: 'noted', id, ...NOBODY, pending, recovered: false } }
-      }
-      recovered = came === false
+    const patience = new Patience(trigger, this.#host.graceMs)
+    if (left !== null) {
+      const { run, seen } = left
+      if ((await fateOf(this.#host, trigger, run, patience)) === 'kept') return { trigger, answer: noted(run, seen) }
+      trigger = trigger.underFreshId()
+      recovered = seen.pending?.job === null
     }
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const look = await this.#once(trigger, strategy, actions, without, beside)
-      if (look === LATER) return LATER
-      if (!('over' in look)) {
-        const told = { trigger, answer: { ...look, recovered: look.recovered || recovered } }
-        if (look.course !== 'noted' || (await this.#tellsRun(trigger.lock, look.pending as Life | null))) return told
-        // What was left with that run is lost: another one is to follow.
-        trigger = trigger.underFreshId()
-        continue
-      }
+    for (;;) {
+      const look = await this.#once(trigger, strategy, actions, without, beside, patience)
+      if (look instanceof Later) return look
+      if (!('over' in look)) return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
       without = look.over
-      if (look.fresh === true) {
-        trigger = trigger.underFreshId()
-        continue
-      }
-      if (look.gone) recovered = true
-      if (without !== null) continue
-      if (beside !== null) return LATER
-      const waitedMs = monotonicMs() - trigger.sinceMs
-      if (waitedMs > longestMs) {
-        const bound = `${longestMs} ms (graceMs + ${PATIENCE_MS})`
-        throw new LockTimeoutError({ lockName: trigger.lock, holder: null, waitedMs, bound })
-      }
-      await sleep(pauseMs * (0.5 + Math.random()))
+      recovered ||= look.gone === true
+      if (look.fresh === true) trigger = trigger.underFreshId()
+      else if (without === null && beside !== null) return new Later(trigger)
+      else if (without === null) await patience.wait()
     }
-  }
-
-  /**
-   * Whether a run begins that a note was left with. One of our workers begins it as soon as it has the job in hand. A job that a
-   * worker has in hand which knows nothing of locks is noted to have begun without.
-   */
-  async #tellsRun(lock: string, run: Life | null): Promise<boolean> {
-    if (run === null || !run.active) return true
-    let beginning = this.#beginning.get(run.owner)
-    if (beginning === undefined) {
-      beginning = this.#begins(lock, run).finally(() => this.#beginning.delete(run.owner))
-      this.#beginning.set(run.owner, beginning)
-    }
-    return await beginning
-  }
-
-  async #begins(lock: string, { owner }: Life): Promise<boolean> {
-    const { locks, lives } = this.#host
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const life = await lives.of(lock, owner, null)
-      const state = await locks.inspect(lock)
-      const takenAtMs = life.job?.processedOn ?? 0
-      if (state?.pending?.owner !== owner) {
-        if (await neverBegan(locks, lock, owner)) return false
-        // After so long it was rather another trigger that noted it to have begun.
-        return life.over || Date.now() - takenAtMs < BEGUN_BY_ITSELF_MS
-      }
-      // It has ended, and never begun.
-      if (life.over) return false
-      if (!life.active) return true
-      if (life.strange) {
-        await this.#beginStrange(lock, owner)
-        return false
-      }
-      await sleep(pauseMs * (0.5 + Math.random()))
-    }
-  }
-
-  /** A worker that knows nothing of locks runs the job: its run is noted to have begun. */
-  async #beginStrange(lock: string, owner: string): Promise<void> {
-    if (this.#strange.size >= MOST_STRANGE) this.#strange.clear()
-    this.#strange.add(owner)
-    await this.#host.locks.begin(lock, owner)
   }
 
   async #once(
@@ -179,13 +117,14 @@ export class Apart {
     actions: Actions,
     without: string | null,
     beside: Beside | null,
-  ): Promise<Answer | Again | typeof LATER> {
+    patience: Patience,
+  ): Promise<Answer | Again | Later> {
     const { definition, lock, owner, jobId, data, meta } = trigger
-    const { locks } = this.#host
+    const { locks, graceMs } = this.#host
     const before = await this.#before(trigger, strategy, actions)
     if ('course' in before || 'over' in before) return before
     // It takes the place of a job that has to be in the queue first.
-    if (strategy === 'replace' && beside !== null && beside.before > 0) return LATER
+    if (strategy === 'replace' && beside !== null && beside.before > 0) return new Later(trigger)
     beside?.coming.add(owner)
     const told = await locks.trigger(lock, owner, {
       running: before.running,
@@ -195,7 +134,6 @@ export class Apart {
       debounce: definition.debounce,
       without: without ?? before.without,
       limit: definition.limit,
-      ttlMs: definition.expiryMs,
       meta: meta === '' ? undefined : meta,
     })
     // An earlier trigger with this id was, perhaps. This one is another.
@@ -203,6 +141,8 @@ export class Apart {
     if (told.status === 'displaced') {
       return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
     }
+    // Until then it holds its lock without an end, so that what others leave with a follow-up is not lost before that begins.
+    if (told.status === 'granted' && definition.expiryMs !== null) await locks.renew(lock, owner, definition.expiryMs)
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
     // An answer that was lost has told whose place it took; the next does not.
     const taken = told.status === 'granted' || told.status === 'busy'
@@ -218,49 +158,52 @@ export class Apart {
     // A worker that had it in hand may have found already that its place was taken.
     const displaced = told.status === 'busy' && before.pending === 'displace' && pending?.job ? pending : null
     if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
-    for (const life of [running, pending]) {
-      if (life?.over !== true || life === displaced) continue
-      if (told.status === 'met' && told.noted !== null && told.noted !== life.owner) {
-        // What the trigger left is with another run, and must not be left once more: whoever ran before gives the lock up here.
-        if (!isYoung(life, this.#host.graceMs)) await locks.release(lock, life.owner)
-        continue
-      }
-      const young = isYoung(life, this.#host.graceMs)
-      if (young && told.status === 'met' && told.noted === life.owner) {
-        if (beside !== null) {
-          this.#left.set(trigger, life)
-          return LATER
-        }
-        const came = await this.#comes(lock, life)
-        if (came === true) break
-        return { over: null, gone: came === false }
-      }
-      if (young && told.status === 'met') return { over: null }
-      if (young) break
-      if (life === pending) {
-        // It has ended, or is gone. With a worker of ours it had begun before, with what was left with it.
-        const unbegun = (await locks.inspect(lock))?.pending?.owner === life.owner
-        if (unbegun) await releaseNeverBegun(locks, lock, life.owner)
-        const noted = told.status === 'met' && told.noted === life.owner && life.job !== null
-        if (noted && !unbegun && !(await neverBegan(locks, lock, life.owner))) break
-      }
-      return { over: life.owner, gone: life.job === null }
+    if (running?.parsed?.period && definition.expiryMs !== null && hasNoRun(running, graceMs)) {
+      await startPeriod(locks, lock, running.owner, definition.expiryMs)
     }
+    const run = told.status === 'met' ? told.noted : null
+    const dead = await this.#deadOf(trigger, [running, run === null && displaced === null ? pending : null], beside)
+    if (run !== null) {
+      // Who waits goes on.
+      if (dead !== null) await locks.release(lock, dead.owner)
+      const known = beside?.coming.has(run) === true || (pending?.owner === run && startsAfter(pending))
+      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null)
+      if (fate === 'later') return new Later(trigger, { run, seen })
+      return fate === 'kept' ? noted(run, seen) : { over: null, fresh: true, gone: pending?.job === null }
+    }
+    if (dead !== null) return { over: dead.owner, gone: dead.job === null }
     if (told.status === 'busy') {
       if (displaced?.over === false) await removed(displaced.job as Job)
       return { course: 'queued', id: jobId, ...seen, recovered: false }
     }
-    const by =
-      told.noted === null
-        ? metBy(definition.mode, seen)
-        : ([pending, running].find(life => life?.owner === told.noted) ?? null)
-    if (by === null && told.noted === null) return { over: null }
-    return {
-      course: told.noted === null ? 'met' : 'noted',
-      id: by?.parsed?.jobId ?? told.noted ?? by?.owner ?? '',
-      ...seen,
-      recovered: false,
+    const by = metBy(definition.mode, seen)
+    const soon = [running, pending].some(life => life?.over === true && isYoung(life, graceMs))
+    if (by === null || soon) return { over: null }
+    return { course: 'met', id: by.parsed?.jobId ?? by.owner, ...seen, recovered: false }
+  }
+
+  /** One of these, or with a limit of all that hold the lock, whose job is over. */
+  async #deadOf(trigger: Trigger, seen: readonly (Life | null)[], beside: Beside | null): Promise<Life | null> {
+    const { lock, owner, definition } = trigger
+    const { graceMs } = this.#host
+    const first = seen.find(life => isDead(life, graceMs))
+    if (first !== undefined || definition.limit === null) return first ?? null
+    let looking = this.#looking.get(lock)
+    if (looking === undefined) {
+      looking = this.#deadHolders(lock).finally(() => this.#looking.delete(lock))
+      this.#looking.set(lock, looking)
     }
+    return (await looking).find(life => life.owner !== owner && !beside?.coming.has(life.owner)) ?? null
+  }
+
+  async #deadHolders(lock: string): Promise<readonly Life[]> {
+    const { locks, lives, graceMs } = this.#host
+    const state = await locks.inspect(lock)
+    const ageOf = (sinceMs: number | null) => (sinceMs === null || state === null ? null : state.atMs - sinceMs)
+    // The pending run has not begun: it is judged by who asks what became of it.
+    const holders = (state?.holders ?? []).filter(({ owner }) => owner !== state?.pending?.owner)
+    const all = holders.map(({ owner, acquiredAtMs }) => lives.of(lock, owner, ageOf(acquiredAtMs)))
+    return (await Promise.all(all)).filter(life => isDead(life, graceMs))
   }
 
   /** What becomes of the jobs that a trigger met; it does not count as one itself. */
@@ -275,31 +218,7 @@ export class Apart {
       return beside?.coming.has(run.owner) ? lifeToCome(run) : this.#host.lives.of(lock, run.owner, run.ageMs)
     }
     const [runs, waits, next] = await Promise.all([lifeOf(running), lifeOf(pending), lifeOf(waiting)])
-    // A run that takes long is one of ours, unless it was seen not to begin.
-    const strange = runs?.strange === true && this.#strange.has(runs.owner)
-    return [runs && { ...runs, strange }, notBegun(waits), notBegun(next)]
-  }
-
-  /**
-   * Waits for the job of a pending run, within the grace time. A run whose job does not come is given up.
-   *
-   * @returns whether it came, or has begun; `null` when others gave it up, or may have, with all that was left with it
-   */
-  async #comes(lock: string, { owner, ageMs }: Life): Promise<boolean | null> {
-    const { locks, lives, graceMs } = this.#host
-    const untilMs = monotonicMs() + graceMs - (ageMs ?? 0)
-    let held = false
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      await sleep(pauseMs * (0.5 + Math.random()))
-      if ((await lives.of(lock, owner, null)).job !== null) return true
-      const state = await locks.inspect(lock)
-      held ||= state?.holders.some(holder => holder.owner === owner) === true
-      // Word is left of a run that had the lock. Of one that waited there is no telling.
-      if (state?.pending?.owner !== owner) return held && !(await neverBegan(locks, lock, owner)) ? true : null
-      if (monotonicMs() <= untilMs) continue
-      await releaseNeverBegun(locks, lock, owner)
-      return false
-    }
+    return [runs, notBegun(waits), notBegun(next)]
   }
 
   /** What has to be known of the live job before the trigger is made. */
@@ -339,9 +258,8 @@ export class Apart {
     const isPending = state?.pending != null && holder?.owner === state.pending.owner
     if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
-      // What belongs to a flow cannot be taken out of it; what a worker has in hand that knows nothing of locks has begun.
-      if (life?.active && life.strange) await this.#beginStrange(lock, life.owner)
-      else if (life?.job && (life.active || (await isBound(life.job)))) await locks.begin(lock, life.owner)
+      // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
+      if (life?.job && (life.active || (await isBound(life.job)))) await locks.takeBack(lock, life.owner, owner)
       const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
       const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
       if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
@@ -350,12 +268,10 @@ export class Apart {
     const life = await lives.of(lock, holder.owner, null)
     if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
       if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
-      return definition.mode === 'untilExpired'
-        ? { ...as, without: holder.owner, replaced: { ...life, strange: false } }
-        : as
+      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
     }
     if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
-    return { ...as, without: holder.owner, replaced: { ...life, strange: false } }
+    return { ...as, without: holder.owner, replaced: life }
   }
 
   /** @returns a job that was pending when it was looked at, and has no place any more; `null`: it has, or has begun */
@@ -370,9 +286,21 @@ export class Apart {
   }
 }
 
-/** Whether its job may still come into the queue. */
-function isYoung({ job, ageMs }: Life, graceMs: number): boolean {
-  return job === null && ageMs !== null && ageMs < graceMs
+function isDead(life: Life | null, graceMs: number): boolean {
+  return life?.over === true && !isYoung(life, graceMs)
+}
+
+/** Whether nobody will run the job of a period. */
+function hasNoRun(life: Life, graceMs: number): boolean {
+  return life.job === null ? !isYoung(life, graceMs) : life.state === 'finished'
+}
+
+/** The answer to a trigger that has left its data with a run, which starts after it. */
+function noted(run: string, seen: Left['seen']): Answer {
+  const pending: SeenJob =
+    seen.pending?.owner === run ? seen.pending : { owner: run, ageMs: null, state: 'queued', strange: false }
+  const id = parseOwner(run)?.jobId ?? run
+  return { course: 'noted', id, ...seen, pending: { ...pending, state: 'queued' }, recovered: false }
 }
 
 /** A run that waits has not begun, also where a worker took its job up and is about to put it back. */
@@ -382,7 +310,7 @@ function notBegun(life: Life | null): Life | null {
 
 /** Of a job that will come into the queue. */
 function lifeToCome({ owner, ageMs }: SeenRun): Life {
-  const none = { job: null, strange: false, over: false, active: false }
+  const none = { job: null, strange: false, over: false, active: false, ours: false }
   return { owner, ageMs, parsed: parseOwner(owner), state: 'queued', ...none }
 }
 
@@ -392,19 +320,4 @@ function metBy(
 ): Life | null {
   const order = isGated(mode) ? [seen.pending, seen.waiting, seen.running] : [seen.running, seen.pending, seen.waiting]
   return (order.find(run => run !== null) ?? null) as Life | null
-}
-
-/** Whether a job has a parent, or children it waits for. */
-export async function isBound(job: Job): Promise<boolean> {
-  return job.parentKey !== undefined || (await job.isWaitingChildren())
-}
-
-/** Removes a job that has not started. One that was taken up meanwhile finds that its place was taken. */
-async function removed(job: Job): Promise<void> {
-  try {
-    await job.remove()
-  } catch {
-    // Either the job cannot be removed now, or the queue does not answer: then this call fails as well.
-    await job.getState()
-  }
 }

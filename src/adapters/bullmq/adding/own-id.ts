@@ -14,7 +14,7 @@ export interface Look {
   readonly error: unknown
 }
 
-const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, error: null }
+export const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, error: null }
 
 /** Never rejects. */
 export async function lookAt(

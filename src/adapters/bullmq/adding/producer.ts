@@ -11,10 +11,10 @@ import { isPlain, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
 import type { Actions } from './actions.js'
-import { Apart, type Beside, LATER } from './apart.js'
+import { Apart, type Beside, Later } from './apart.js'
 import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
-import { type Look, lookAt } from './own-id.js'
+import { type Look, lookAt, NOTHING_KNOWN } from './own-id.js'
 import { Recipes } from './recipes.js'
 import { giveBack, retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
@@ -118,7 +118,7 @@ export class Producer<A> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
     const fused = await this.#ready()
     const prepared = await this.#prepareAll(triggers, fused)
-    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one === LATER ? null : one.item))
+    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one instanceof Later ? null : one.item))
     const kept = adds.flatMap((item, i) => (item === null ? [] : [{ item, i }]))
     let jobs: Job[]
     try {
@@ -133,10 +133,8 @@ export class Producer<A> {
       const job = byPlace.get(i) ?? null
       try {
         if (one === null) answers.push(this.#host.answerPlain(job as Job))
-        else if (one === LATER) {
-          const trigger = triggers[i] as Trigger
-          answers.push(await this.#add(items[i] as Item, trigger, fixedStrategy(trigger.definition)))
-        } else if (one.error !== null) throw one.error
+        else if (one instanceof Later) answers.push(await this.#later(items[i] as Item, triggers[i] as Trigger, one))
+        else if (one.error !== null) throw one.error
         else answers.push(await this.#conclude(items[i] as Item, one, job))
       } catch (error) {
         refusals.push(error)
@@ -155,7 +153,7 @@ export class Producer<A> {
   async #prepareAll(
     triggers: readonly (Trigger | null)[],
     fused: boolean,
-  ): Promise<readonly (Prepared | typeof LATER | null)[]> {
+  ): Promise<readonly (Prepared | Later | null)[]> {
     const isFused = (trigger: Trigger) => fused && trigger.isPlain
     const looks = await Promise.all(
       triggers.map(trigger => (trigger === null || isFused(trigger) ? null : lookAt(this.#host, trigger))),
@@ -229,10 +227,21 @@ export class Producer<A> {
     return await retake(this.#host, job, terms)
   }
 
+  /** Adds what had to wait for others of its call. What it has left with a run is asked for under the id that it left it by. */
+  async #later(item: Item, trigger: Trigger, { trigger: used, left }: Later): Promise<A> {
+    const strategy = fixedStrategy(trigger.definition)
+    if (left === null) return await this.#add(item, trigger, strategy)
+    return await this.#finish(item, (await this.#apartly(used, strategy, NOTHING_KNOWN, null, left)) as Prepared)
+  }
+
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
     const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartAlone(trigger, strategy)
+    return await this.#finish(item, one)
+  }
+
+  async #finish(item: Item, one: Prepared): Promise<A> {
     if (one.error !== null) throw one.error
     let job: Job | null = null
     if (one.item !== null) {
@@ -270,13 +279,17 @@ export class Producer<A> {
     return (await this.#apartly(trigger, strategy, look, null)) as Prepared
   }
 
-  /** @param beside where it is one of several jobs of a call */
+  /**
+   * @param beside where it is one of several jobs of a call
+   * @param left what it has left before, where it comes back to that
+   */
   async #apartly(
     first: Trigger,
     strategy: JobStrategy | null,
     { known, busy, holding, error }: Look,
     beside: Beside | null,
-  ): Promise<Prepared | typeof LATER> {
+    left: Later['left'] = null,
+  ): Promise<Prepared | Later> {
     const { actions, apart } = this.#recipes.of(first.definition, strategy)
     const terms = apart + first.lock
     const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null } as const
@@ -284,7 +297,7 @@ export class Producer<A> {
       if (error !== null) throw error
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
       if (known && !follows) {
-        if (known === 'soon') return LATER
+        if (known === 'soon') return new Later(first)
         const life = await this.#host.lives.of(first.lock, first.owner, null)
         const seen = { running: life, pending: null, waiting: null }
         const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
@@ -297,10 +310,10 @@ export class Producer<A> {
       const full = limit === null || actions.begins || holding + (beside?.before ?? 0) >= limit
       // Where only runs exclude each other it is told by its id alone, and claims nothing yet.
       const claims = mode !== 'whileExecuting' || actions.running !== 'wait'
-      const met = first.hasOwnId && (known !== false || (busy && claims) || (behind && full))
+      const met = left === null && first.hasOwnId && (known !== false || (busy && claims) || (behind && full))
       const fresh = met ? first.underFreshId() : first
-      const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside)
-      if (told === LATER) return LATER
+      const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside, left)
+      if (told instanceof Later) return told
       const { trigger, answer } = told
       const { course } = answer
       const inLine = course === 'queued' ? terms.replace(/^!../, '$&l') : terms
@@ -410,9 +423,9 @@ export class Producer<A> {
     throw asSoloistError(error, adding === null || adding.sent)
   }
 
-  async #afterFailure(error: unknown, prepared: readonly (Prepared | typeof LATER | null)[]): Promise<unknown> {
+  async #afterFailure(error: unknown, prepared: readonly (Prepared | Later | null)[]): Promise<unknown> {
     for (const one of prepared) {
-      if (one === null || one === LATER || one.adding !== null || one.item === null) continue
+      if (one === null || one instanceof Later || one.adding !== null || one.item === null) continue
       try {
         if ((await this.#host.lives.own(one.trigger.jobId)) === undefined) await this.#giveUp(one.trigger)
       } catch (fault) {

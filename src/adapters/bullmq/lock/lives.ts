@@ -13,8 +13,8 @@ export interface Home {
   open(name: string, prefix: string): Queue
 }
 
-/** A worker of ours begins a run when it takes a job up, within this time. */
-const BEGINS_WITHIN_MS = 5_000
+/** What the tokens of workers begin with that know of locks. */
+export const KNOWING = 'soloist-'
 /** How many other queues are open at once. */
 const MOST_OTHERS = 5
 
@@ -27,7 +27,22 @@ export interface Life extends SeenJob {
   readonly over: boolean
   /** A worker has it in hand. */
   readonly active: boolean
+  /** That is known to be one of ours, which begins its run or puts it back. */
+  readonly ours: boolean
 }
+
+/** Whether its job may still come into the queue. */
+export function isYoung({ job, ageMs }: Life, graceMs: number): boolean {
+  return job === null && ageMs !== null && ageMs < graceMs
+}
+
+/** What of a queue tells who has a job in hand, where that is Redis. */
+interface Asked {
+  getBackend?(): { readonly client?: unknown }
+  readonly client?: unknown
+}
+
+const NOBODY = { active: false, ours: false, strange: false } as const
 
 /** Finds jobs by their owners, and judges with BullMQ's own objects whether they are alive. */
 export class Lives {
@@ -52,8 +67,8 @@ export class Lives {
   /** What is known of who has `lock`. */
   async of(lock: string, owner: string, ageMs: number | null): Promise<Life> {
     const parsed = parseOwner(owner)
-    const { job, active } = parsed === null ? { job: null, active: false } : await this.#look(parsed)
-    const none = { owner, parsed, job, ageMs, strange: false, active: false }
+    const { job, ...by } = parsed === null ? { job: null, ...NOBODY } : await this.#look(parsed)
+    const none = { owner, parsed, job, ageMs, ...by }
     if (parsed === null) return { ...none, state: 'running', over: false }
     if (job === null) return { ...none, state: parsed.period ? 'finished' : 'queued', over: !parsed.period }
     const finished = Boolean(job.finishedOn)
@@ -63,18 +78,29 @@ export class Lives {
       ageMs: ageMs ?? Math.max(Date.now() - job.timestamp, 0),
       state: finished ? 'finished' : stateOf(job),
       over: !parsed.period && (finished || other),
-      active,
-      strange: active && Date.now() - (job.processedOn ?? 0) > BEGINS_WITHIN_MS,
     }
   }
 
-  /** The owner's job, and whether a worker has it in hand. */
-  async #look(owner: Owner): Promise<{ readonly job: Job | null; readonly active: boolean }> {
+  /** The owner's job, and whose worker has it in hand. */
+  async #look(owner: Owner): Promise<Pick<Life, 'job' | 'active' | 'strange' | 'ours'>> {
     const job = await this.find(owner)
-    if (job === null || job.finishedOn || !job.processedOn) return { job, active: false }
-    if (await job.isActive()) return { job, active: true }
-    // It is between two attempts, or has ended since it was read.
-    return { job: await this.find(owner), active: false }
+    if (job === null || job.finishedOn || !job.processedOn) return { job, ...NOBODY }
+    if (!(await job.isActive())) {
+      // It is between two attempts, or has ended since it was read.
+      return { job: await this.find(owner), ...NOBODY }
+    }
+    const token = await this.#tokenOf(owner)
+    const ours = token?.startsWith(KNOWING) === true
+    return { job, active: true, ours, strange: token !== null && !ours }
+  }
+
+  /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
+  async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
+    const asked = this.#home.queue as Asked
+    const client = await (asked.getBackend?.call(asked).client ?? asked.client)
+    const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
+    const token = typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
+    return typeof token === 'string' ? token : null
   }
 
   /** The owner's job; `null` when there is none. */

@@ -55,11 +55,14 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
 /** @returns how many of these jobs had the lock, and are over */
 async function sweepApart(host: SweepHost, name: string, holders: LockState['holders']): Promise<number> {
   let released = 0
-  for (const { owner, acquiredAtMs } of holders) {
-    if (parseOwner(owner)?.queue !== host.queue) continue
+  for (const { owner, acquiredAtMs, expiresAtMs } of holders) {
+    const parsed = parseOwner(owner)
+    if (parsed?.queue !== host.queue) continue
     const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : Date.now() - acquiredAtMs)
     const may = life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
-    if (life.over && may && (await host.solo.jobs.release(name, owner))) released += 1
+    // A period that has not begun, and never will.
+    const never = parsed.period && expiresAtMs === null && (life.job === null || life.state === 'finished')
+    if ((life.over || never) && may && (await host.solo.jobs.release(name, owner))) released += 1
   }
   return released
 }

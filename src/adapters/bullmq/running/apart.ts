@@ -1,9 +1,11 @@
 import { DelayedError, type Job, type Worker } from 'bullmq'
-import type { JobLocks, Note } from '../../../index.js'
+import type { JobLocks, LockState, Note } from '../../../index.js'
 import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
-import type { Lives } from '../lock/lives.js'
+import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
+import { startPeriod } from '../lock/period.js'
+import { removed } from '../lock/removing.js'
 import type { Terms } from '../lock/terms.js'
 import { toFold } from './folding.js'
 import { PARKED_MS, wake } from './waking.js'
@@ -60,7 +62,18 @@ export class ApartRuns {
     }
     await this.#putBack(job, token, waitMs ?? PARKED_MS)
     // Whoever ended meanwhile could not wake it yet.
-    if (waitMs === null) await this.wakeIfGranted(job, terms)
+    if (waitMs === null) await this.wakeIfGranted(job, terms, await this.#host.locks.inspect(terms.lock))
+    throw new DelayedError()
+  }
+
+  /**
+   * Another job has taken the place of this one, which goes as if it had been removed before a worker took it up.
+   *
+   * @throws DelayedError
+   */
+  async giveWay(job: Job, token: string): Promise<never> {
+    await this.#putBack(job, token, PARKED_MS)
+    await removed(job)
     throw new DelayedError()
   }
 
@@ -88,7 +101,9 @@ export class ApartRuns {
 
   /** The run has the data it was to have: from now on, in these modes, the next may be queued. */
   async begun(job: Job, terms: Terms): Promise<void> {
-    if (terms.mode === 'untilExecuting') await this.#host.locks.release(terms.lock, this.#ownerOf(job, terms))
+    const { mode, lock, expiryMs } = terms
+    if (mode === 'untilExecuting') await this.#host.locks.release(lock, this.#ownerOf(job, terms))
+    if (expiryMs !== null) await startPeriod(this.#host.locks, lock, this.#ownerOf(job, terms), expiryMs)
   }
 
   /** Whether a newer job wants this one to stop. */
@@ -97,10 +112,9 @@ export class ApartRuns {
     return asked?.owner === this.#ownerOf(job, terms)
   }
 
-  /** @returns whether it was woken */
-  async wakeIfGranted(job: Job, terms: Terms): Promise<boolean> {
+  /** @param state of its lock, since it was put back. @returns whether it was woken */
+  async wakeIfGranted(job: Job, terms: Terms, state: LockState | null): Promise<boolean> {
     const owner = this.#ownerOf(job, terms)
-    const state = await this.#host.locks.inspect(terms.lock)
     const waits = state?.waiters.some(waiter => waiter.owner === owner) ?? false
     const holds = state?.holders.some(holder => holder.owner === owner) ?? false
     // One of many that wait may not be shown.
@@ -134,7 +148,7 @@ export class ApartRuns {
     let begun = await locks.begin(lock, owner)
     for (;;) {
       if (begun.status === 'displaced') return { fence: null, notes: [], instead: 'replaced', by: begun.by }
-      const asked = await locks.queue(lock, owner, { limit, ttlMs: expiryMs })
+      const asked = await locks.queue(lock, owner, { limit })
       if (asked.status === 'granted') {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
         // Until then another may have taken its place.
@@ -148,11 +162,12 @@ export class ApartRuns {
         if (begun.status !== 'lost') continue
       }
       const { holder, retryAfterMs } = asked
-      if (mode === 'untilExpired') return retryAfterMs ?? LOOK_AT_OTHERS_MS
+      if (expiryMs !== null) return retryAfterMs ?? Math.min(expiryMs, LOOK_AT_OTHERS_MS)
       if (holder === null) return retryAfterMs
       const life = await this.#host.lives.of(lock, holder, null)
-      if (life.over && !(await this.#isYoung(lock, holder, life.job))) {
-        await locks.release(lock, holder)
+      const dead = await this.#deadOf(lock, limit === null ? [life] : null)
+      if (dead !== null) {
+        await locks.release(lock, dead)
         continue
       }
       const first = job.attemptsStarted <= 1 || mode === 'untilExecuted'
@@ -182,14 +197,14 @@ export class ApartRuns {
   }
 
   /** A job that a scheduler made meets a live one. */
-  async #tick({ lock, strategy, limit, expiryMs }: Terms, owner: string): Promise<Taken | null> {
+  async #tick({ lock, strategy, limit }: Terms, owner: string): Promise<Taken | null> {
     const { locks, lives } = this.#host
     const follows = strategy === 'rerun' || strategy === 'replace'
     const action = follows ? 'follow' : strategy === 'delay' ? 'wait' : 'meet'
     let without: string | null = null
     for (let looks = 0; looks < 3; looks += 1) {
       const actions = { running: action, pending: follows ? 'meet' : action } as const
-      const told = await locks.trigger(lock, owner, { ...actions, without, limit, ttlMs: expiryMs, begins: follows })
+      const told = await locks.trigger(lock, owner, { ...actions, without, limit, begins: follows })
       if (told.status !== 'met') return null
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
       if (met === null) return null
@@ -200,11 +215,17 @@ export class ApartRuns {
     return null
   }
 
-  /** Whether the job of a holder may still come into its queue. */
-  async #isYoung(lock: string, holder: string, job: Job | null): Promise<boolean> {
-    if (job !== null) return false
-    const held = await this.#host.locks.holder(lock)
-    return held?.owner === holder && held.ageMs !== null && held.ageMs < this.#host.graceMs
+  /** @returns one of those who hold the lock, or of these, whose job is over, and will not come any more; `null`: there is none */
+  async #deadOf(lock: string, known: readonly Life[] | null): Promise<string | null> {
+    if (known?.every(life => !life.over)) return null
+    const { locks, lives, graceMs } = this.#host
+    const state = await locks.inspect(lock)
+    for (const { owner, acquiredAtMs } of state?.holders ?? []) {
+      const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
+      const life = await lives.of(lock, owner, ageMs)
+      if (life.over && !isYoung(life, graceMs)) return owner
+    }
+    return null
   }
 
   /** As if it had not started, where BullMQ can: else it would use up `maxStartedAttempts`. */

@@ -65,6 +65,10 @@ export class Runs {
 
   async #start(job: Job, terms: Terms, token: string, byScript: Taken | undefined): Promise<Run | typeof NOT_RUN> {
     const taken = byScript ?? (await this.#host.apart.start(job, terms, token))
+    if (taken.instead === 'replaced' && byScript === undefined) {
+      this.#replaced(job, terms, taken.by)
+      return await this.#host.apart.giveWay(job, token)
+    }
     if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
     await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
     return this.#run(job, terms, taken, this.#starting.get(job) ?? 0)
@@ -145,7 +149,7 @@ export class Runs {
     const about = { name: jobNameOf(terms), id: job.id as string, lock: terms.lock }
     const tick = terms.flags.tick === true
     if (instead === 'replaced') {
-      this.#host.singleton.emit('replaced', { ...about, owner: by })
+      this.#replaced(job, terms, by)
       throw new UnrecoverableError(`replaced by ${by}`)
     }
     if (tick) this.#host.singleton.count(about.name, 'duplicate')
@@ -174,6 +178,11 @@ export class Runs {
       } else await job.updateData(data)
     }
     if (!byScript) await this.#host.apart.begun(job, terms)
+  }
+
+  #replaced(job: Job, terms: Terms, owner: string): void {
+    const { lock } = terms
+    this.#host.singleton.emit('replaced', { name: jobNameOf(terms), id: job.id as string, lock, owner })
   }
 
   #lapsed(job: Job, terms: Terms, action: SingletonEvents['lapsed'][0]['action']): void {

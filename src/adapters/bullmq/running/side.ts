@@ -1,10 +1,11 @@
 import type { Job, MinimalQueue, Worker } from 'bullmq'
+import type { LockState } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import { Singleton } from '../lock/events.js'
-import { Lives } from '../lock/lives.js'
-import { releaseNeverBegun } from '../lock/never-begun.js'
+import { KNOWING, Lives } from '../lock/lives.js'
+import { startPeriod } from '../lock/period.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
 import { Tidying } from '../lock/tidying.js'
@@ -105,7 +106,7 @@ export class WorkerSide {
     })
     worker.on('lockRenewalFailed', ids => this.runs.abandon(ids))
     // By the tokens that begin with it the scripts know that a worker knows of locks.
-    Object.assign(worker, { id: `soloist-${worker.id}` })
+    Object.assign(worker, { id: `${KNOWING}${worker.id}` })
     this.#listen(worker as unknown as Inside)
     this.#sweepMs = worker.opts.stalledInterval ?? DEFAULT_STALLED_MS
     this.#sweepLater()
@@ -156,9 +157,10 @@ export class WorkerSide {
       if (this.#apart.isUsed) {
         // One worker at a time.
         const guard = await solo.tryLock(`bullmq-sweep:${this.#worker.qualifiedName}`, { ttlMs: SWEEP_TTL_MS })
-        if (guard !== null) {
-          await this.#sweepAll()
-          await guard.release()
+        try {
+          if (guard !== null) await this.#sweepAll()
+        } finally {
+          await guard?.release()
         }
       }
     } catch (error) {
@@ -169,19 +171,21 @@ export class WorkerSide {
 
   async #sweepAll(): Promise<void> {
     const { jobs } = this.#store.solo
-    const looked = new Set<string>()
+    const looked = new Map<string, LockState | null>()
     for (const job of await this.#lives.delayed(SWEPT_AT_ONCE)) {
       const terms = termsOf(job)
       if (terms?.flags.apart !== true || this.#closed) continue
-      if ((await this.#apart.wakeIfGranted(job, terms)) || looked.has(terms.lock)) continue
-      looked.add(terms.lock)
-      const state = await jobs.inspect(terms.lock)
+      const known = looked.has(terms.lock)
+      const state = known ? (looked.get(terms.lock) ?? null) : await jobs.inspect(terms.lock)
+      looked.set(terms.lock, state)
+      if ((await this.#apart.wakeIfGranted(job, terms, state)) || known) continue
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
+        const isIdle = life.job === null ? (ageMs ?? 0) > this.#sweepMs : life.state === 'finished'
+        if (terms.expiryMs !== null && isIdle) await startPeriod(jobs, terms.lock, owner, terms.expiryMs)
         if (!life.over || (life.job === null && (ageMs ?? 0) <= this.#sweepMs)) continue
-        if (state?.pending?.owner === owner) await releaseNeverBegun(jobs, terms.lock, owner)
-        else await jobs.release(terms.lock, owner)
+        await jobs.release(terms.lock, owner)
       }
     }
   }

@@ -1,7 +1,8 @@
 import type { Job } from 'bullmq'
-import type { ClaimId, JobLocks, Note, Soloist } from '../../../index.js'
+import type { ClaimId, JobLocks, Soloist } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import { startPeriod } from '../lock/period.js'
 import { jobNameOf } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import { folded, toFold } from './folding.js'
@@ -50,12 +51,10 @@ export class Waking {
     if (parsed === null) return
     const all = [...this.#hearing]
     if ((all.find(waking => waking.#lives.queue === parsed.queue) ?? all[0]) !== this) return
-    // At once: the period may be over before a worker takes the job up.
-    const notes = parsed.period ? this.#beginPeriod(name, owner) : null
     const waking = (this.#underWay.get(name) ?? Promise.resolve()).then(async () => {
       try {
         const job = await this.#lives.find(parsed)
-        if (job !== null && notes !== null) await this.#fold(job, name, owner, await notes)
+        if (job !== null && parsed.period) await this.#beginPeriod(job, name, owner)
         if (job !== null) await wake(job)
       } catch (error) {
         // A sweep finds it.
@@ -66,28 +65,20 @@ export class Waking {
     this.#underWay.set(name, waking)
   }
 
-  /** @returns what was left with the run that was granted its period */
-  async #beginPeriod(lock: string, owner: string): Promise<readonly Note[]> {
-    const { strategy } = this.#definitions.get(jobNameOf({ lock })) ?? { strategy: null }
-    // Where it is not known here, the worker does that.
-    if (strategy !== 'rerun' && typeof strategy !== 'function') return []
+  /**
+   * What was left with a follow-up becomes its data, and its period starts. Where its job is not known here, or that fails, its
+   * worker does so, and tells why.
+   */
+  async #beginPeriod(job: Job, lock: string, owner: string): Promise<void> {
+    const definition = this.#definitions.get(jobNameOf({ lock }))
+    if (definition?.expiryMs == null || job.finishedOn || (await job.isActive())) return
     try {
       const begun = await this.#locks.begin(lock, owner)
-      return begun.status === 'begun' ? begun.notes : []
+      if (begun.status !== 'begun') return
+      const more = toFold(job, owner, begun.notes)
+      if (more.length > 0) await job.updateData(folded(job, lock, definition, more, false))
+      await startPeriod(this.#locks, lock, owner, definition.expiryMs)
     } catch (error) {
-      this.#onFault(error, owner)
-      return []
-    }
-  }
-
-  /** What was left with it becomes its data. */
-  async #fold(job: Job, lock: string, owner: string, notes: readonly Note[]): Promise<void> {
-    const more = toFold(job, owner, notes)
-    if (more.length === 0 || job.finishedOn || (await job.isActive())) return
-    try {
-      await job.updateData(folded(job, lock, this.#definitions.get(job.name), more, false))
-    } catch (error) {
-      // The worker tries again, and tells why its attempt fails.
       this.#onFault(error, job.id as string)
     }
   }

@@ -129,7 +129,7 @@ BEGIN
         grants := grants || x.grants;
         IF e ->> 3 IS NOT NULL THEN quiet := false; END IF;
       ELSE
-        SELECT * INTO x FROM soloist.begin_1(e ->> 1, e ->> 2, me, t);
+        SELECT * INTO x FROM soloist.begin_1(e ->> 1, e ->> 2, e ->> 3, me, t);
         answers := answers || x.answer;
         grants := grants || x.grants;
         quiet := false;
@@ -208,7 +208,7 @@ BEGIN
   n := soloist.now_1();
   kind := 'g';
   SELECT text, taker INTO x FROM soloist.result WHERE name_hash = hashtextextended(nm, 7001)
-    AND owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n;
+    AND owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n AND coalesce(text, taker) IS NOT NULL;
   IF FOUND THEN
     kind := CASE WHEN x.taker IS NULL THEN 'r' ELSE 'd' END;
     said := coalesce(x.taker, x.text);

@@ -77,11 +77,21 @@ BEGIN
   IF nt IS NOT NULL THEN INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, ow, nt); END IF;
 END $f$;
 
--- The run neither holds nor waits any more.
+-- The run neither holds nor waits any more. Where it had not begun by a word of its owner, which the note of nobody says, and others
+-- had left something with it, that is kept for a minute.
 CREATE OR REPLACE FUNCTION soloist.over_1(l soloist.lock, ow text, n bigint) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE unbegun boolean; next text;
 BEGIN
   IF NOT l.runs THEN RETURN; END IF;
+  SELECT pending INTO next FROM soloist.lock WHERE name = l.name;
+  SELECT bool_or(owner = '' OR (next = ow AND owner <> ow)) INTO unbegun FROM soloist.note WHERE id = l.id AND run = ow;
   DELETE FROM soloist.note WHERE id = l.id AND run = ow;
+  IF unbegun AND NOT EXISTS (SELECT FROM soloist.result WHERE name_hash = hashtextextended(l.name, 7001)
+    AND owner_hash = hashtextextended(ow, 7001) AND name = l.name AND owner = ow AND until > n)
+  THEN
+    INSERT INTO soloist.result VALUES
+      (hashtextextended(l.name, 7001), hashtextextended(ow, 7001), l.name, ow, n + 60000000, NULL, NULL);
+  END IF;
   UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = l.name AND pending = ow;
   PERFORM soloist.next_run_1(l, n);
 END $f$;
@@ -241,6 +251,12 @@ BEGIN
   END IF;
   IF soonest < 9223372036854775807 THEN retry := greatest((soonest - n + 999) / 1000, 1); END IF;
 END $f$;
+
+-- Whether a run ended that had not begun by a word of its owner.
+CREATE OR REPLACE FUNCTION soloist.unbegun_1(nm text, ow text, n bigint) RETURNS boolean LANGUAGE sql AS $f$
+  SELECT EXISTS (SELECT FROM soloist.result WHERE name_hash = hashtextextended(nm, 7001) AND
+    owner_hash = hashtextextended(ow, 7001) AND name = nm AND owner = ow AND until > n AND text IS NULL AND taker IS NULL)
+$f$;
 
 -- By whom a claim was displaced; NULL: by nobody, or it was kept long enough.
 CREATE OR REPLACE FUNCTION soloist.displaced_1(nm text, ow text, n bigint) RETURNS text LANGUAGE sql AS $f$

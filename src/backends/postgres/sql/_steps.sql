@@ -113,7 +113,8 @@ BEGIN
   PERFORM soloist.tidy_1(l);
 END $f$;
 
-CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, me text, n bigint, OUT answer jsonb, OUT grants text[])
+-- `of_`: who takes back what it left with the run; NULL: its owner begins it.
+CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, of_ text, me text, n bigint, OUT answer jsonb, OUT grants text[])
 LANGUAGE plpgsql AS $f$
 DECLARE l soloist.lock; by_ text; notes jsonb;
 BEGIN
@@ -127,9 +128,18 @@ BEGIN
     PERFORM soloist.expire_1(l, n);
     grants := soloist.advance_1(nm, me, NULL, n);
     IF EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL) THEN
+      SELECT * INTO l FROM soloist.lock WHERE name = nm;
       UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = nm AND pending = ow;
+      IF of_ IS NULL THEN
+        DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = '';
+      ELSIF l.pending = ow THEN
+        INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, '', '');
+      END IF;
+      IF EXISTS (SELECT FROM soloist.note WHERE id = l.id AND run = ow AND owner = '') THEN
+        DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = of_;
+      END IF;
       SELECT coalesce(jsonb_agg(jsonb_build_array(owner, text) ORDER BY seq), '[]') INTO notes
-        FROM soloist.note WHERE id = l.id AND run = ow;
+        FROM soloist.note WHERE id = l.id AND run = ow AND owner = coalesce(of_, owner);
       IF l.runs THEN PERFORM soloist.next_run_1(l, n); END IF;
       answer := jsonb_build_array('n', notes);
       RETURN;
@@ -137,6 +147,7 @@ BEGIN
     PERFORM soloist.tidy_1(l);
   END IF;
   by_ := soloist.displaced_1(nm, ow, n);
+  IF of_ IS NOT NULL AND soloist.unbegun_1(nm, ow, n) THEN by_ := ''; END IF;
   answer := CASE WHEN by_ IS NULL THEN '["l"]' ELSE jsonb_build_array('d', by_) END;
 END $f$;
 

@@ -115,8 +115,8 @@ export function stepsReply(steps: readonly Step[], reply: unknown): StepsReply {
 }
 
 /** @param by `''`: nobody; the claim lost its place */
-function displaced({ kind }: Step, by: string): Answer {
-  return by === '' && kind === 'begin' ? LOST : { status: 'displaced', by }
+function displaced(step: Step, by: string): Answer {
+  return by === '' && step.kind === 'begin' && step.takesBack == null ? LOST : { status: 'displaced', by }
 }
 
 /**

@@ -80,7 +80,7 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
     if (step.kind === 'acquire') addAcquire(request, step)
     else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
     else if (step.kind === 'trigger') addTrigger(request, step)
-    else if (step.kind === 'begin') request.arg(step.owner).arg('*')
+    else if (step.kind === 'begin') request.arg(step.owner).arg(`*${step.takesBack ?? ''}`)
     else if (step.result === null) request.arg(step.owner).arg('')
     else request.arg(step.owner).arg(`!${step.result.keepMs}`).arg(step.result.text)
   }

@@ -6,7 +6,10 @@ local function grant(l, claim, again)
   fence = fence or digits(new_fence())
   hold(l, claim, claim.ttl, fence, has_note)
   -- It may have waited, when it took the lock from its holder.
-  if claim.mode == 'x' and l.size > 0 then take_out(l, claim.owner) end
+  if claim.mode == 'x' and l.size > 0 and take_out(l, claim.owner) then
+    local before = claim_of(claim.owner, l.mine)
+    if before and before.durable and before.fence == '' then count_durable(l, -1) end
+  end
   return 'G', fence
 end
 

@@ -25,7 +25,7 @@ if guard_note == '' and (#KEYS == 4 or #KEYS == 5) then
     elseif kind == 62 then -- '>'
       ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
       local left = ttl and try('GET', KEYS[5])
-      if left and (type(left) ~= 'string' or string.byte(left) == 255) then ttl = nil end
+      if left and (type(left) ~= 'string' or string.byte(left) >= 254) then ttl = nil end
     end
     local taken
     if ttl == '0' then

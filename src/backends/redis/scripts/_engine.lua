@@ -21,7 +21,8 @@
 --                                  'q', {holder, ms, ticket, '0', seen…} queued, as `b` in steps.lua
 --                                  'm', {owner of the run that the note was left with or '', seen…} neither
 --                                  'd', {by} displaced before    'a' too much to do, nothing was done: send it again
---   begin(l, j, owner, key)        'B', {owner, text, …} the notes    'd', {by}    'l' not held    'a'
+--   begin(l, j, owner, key, of)    'B', {owner, text, …} the notes    'd', {by}    'l' not held    'a'
+--                                  of: nil, or the owner of a note that is taken back
 --   release(l, j, owner, kept)     '1' was held, '0' was not; '3', '2' the same, but more is to be granted than a call may:
 --                                  call it again. kept: nil or {ms, text, key}
 --   acquire(l, j, claim, ticket, replaces)   as in steps.lua

@@ -7,19 +7,20 @@ local FOREVER = 9e14
 -- The notes of a run have numbers from a multiple of this on: no two runs have the same. So each may get more while it is there.
 local NOTES_OF_A_RUN = 1000000000
 
--- The runs that field p tells of: the pending one, and those that have begun and were told something; and which multiples are
--- taken, those of runs that ended in this step too.
+-- The runs that field p tells of: the pending one, those that have begun and were told something, and those that have begun
+-- without a word from their owners; and which multiples are taken, those of runs that ended in this step too.
 local function runs_of(text)
   local runs, at = { begun = {}, taken = {} }, 1
   while at <= #text do
     local kind, from, count, first, not_before, length, start =
-      string.match(text, '^([pb])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
+      string.match(text, '^([pbs])(%d+),(%d+),(%d*),(%d*),(%d+):()', at)
     local run = {
       owner = string.sub(text, start, start + length - 1),
       from = tonumber(from),
       count = tonumber(count),
       first = tonumber(first),
       not_before = tonumber(not_before),
+      unasked = kind == 's' or nil,
     }
     if kind == 'p' then
       runs.pending = run

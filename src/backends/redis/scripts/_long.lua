@@ -57,7 +57,7 @@ local function do_step(j, at, left)
   elseif kind == 33 then -- '!'
     letter = release(l, j, owner, { ms = string.sub(terms, 2), text = ARGV[at + 2], key = left })
   elseif kind == 42 then -- '*'
-    letter, extra = begin(l, j, owner, left)
+    letter, extra = begin(l, j, owner, left, string.sub(terms, 2))
   elseif kind == 61 then -- '='
     letter, extra = renew(l, owner, terms)
   elseif kind == 62 then -- '>'

@@ -50,6 +50,8 @@ end
 -- Where it is kept what an owner left: a result, or by whom it was displaced. Texts are well-formed, so none begins with
 -- this byte.
 local DISPLACED = '\255'
+-- Of a run that never began by a word of its owner: what others left with it is gone. No text begins with this byte either.
+local UNBEGUN = '\254'
 local function left_key(l, owner)
   return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
 end
@@ -62,19 +64,21 @@ local function leave_word(l, owner)
   if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
 end
 
--- The claim neither holds nor waits any more.
-local function run_over(l, owner)
+-- The claim neither holds nor waits any more. `known`: word was left of that.
+local function run_over(l, owner, known)
   if not l.runs then return end
-  local pending = l.runs.pending
+  local pending, unbegun = l.runs.pending, false
   if pending and pending.owner == owner then
-    drop_notes(l, pending)
+    unbegun = drop_notes(l, pending)
     runs_change(l).pending = nil
   end
   local run, i = begun_of(l, owner)
   if run then
     drop_notes(l, run)
+    unbegun = run.unasked
     table.remove(runs_change(l).begun, i)
   end
+  if unbegun and not known then try('SET', left_key(l, owner), UNBEGUN, 'PX', digits(idle_ms)) end
   next_run(l)
 end
 
@@ -85,7 +89,7 @@ local function left_queue(l, claim, granted)
   if granted then return end
   l.over[#l.over + 1] = 'o' .. claim.owner
   leave_word(l, claim.owner)
-  run_over(l, claim.owner)
+  run_over(l, claim.owner, true)
 end
 
 -- Whether the client that the claim waits for was heard of lately; and whether it may not hear pushes yet.
@@ -313,7 +317,10 @@ local function forget(l, owner)
 end
 
 -- By whom a claim was displaced that neither holds nor waits; '': it lost its place; nil: neither, or it was kept long enough.
-local function displaced_by(key)
+-- `unbegun`: '' also for a run that never began.
+local function displaced_by(key, unbegun)
   local left = call('GET', key)
-  if left and string.sub(left, 1, 1) == DISPLACED then return string.sub(left, 2) end
+  local kind = left and string.sub(left, 1, 1)
+  if kind == DISPLACED or unbegun and kind == UNBEGUN then return string.sub(left, 2) end
+  return nil, kind
 end

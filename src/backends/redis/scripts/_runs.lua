@@ -11,7 +11,7 @@ local function write_runs(l)
     end
     if runs.pending then add('p', runs.pending) end
     for _, run in ipairs(runs.begun) do
-      add('b', run)
+      add(run.unasked and 's' or 'b', run)
     end
   end
   if l.runs_changed then
@@ -87,16 +87,19 @@ local function notes_with(l, run)
   return notes
 end
 
+-- Answers whether anybody but its owner had left one.
 local function drop_notes(l, run)
-  if run.count == 0 then return end
-  local notes = notes_with(l, run)
+  if run.count == 0 then return false end
+  local notes, others = notes_with(l, run), false
   for i = 1, #notes, 2 do
     l.over[#l.over + 1] = 'n' .. notes[i]
+    others = others or notes[i] ~= run.owner
   end
   for i = run.from, run.from + run.count - 1 do
     l.over[#l.over + 1] = 'm' .. digits(i)
   end
   work = work + run.count / 200
+  return others
 end
 
 -- A claim becomes the pending run, with its note, which may be nil.
@@ -121,15 +124,33 @@ local function begun_of(l, owner)
   end
 end
 
--- The run begins, or did before. Answers the run, where anything was left with it.
-local function begin_run(l, owner)
+-- The run begins, or did before. `unasked`: not by a word of its owner, who is told of the notes when it asks. Answers the run,
+-- where anything was left with it.
+local function begin_run(l, owner, unasked)
   local run = l.runs and l.runs.pending
   if run and run.owner == owner then
     local runs = runs_change(l)
-    runs.pending = nil
-    if run.count > 0 then runs.begun[#runs.begun + 1] = run end
+    runs.pending, run.unasked = nil, unasked
+    if run.count > 0 or unasked then runs.begun[#runs.begun + 1] = run end
   end
-  return (begun_of(l, owner))
+  run = begun_of(l, owner)
+  if run and run.unasked and not unasked then
+    runs_change(l)
+    run.unasked = nil
+  end
+  return run
+end
+
+-- A trigger takes back what it left with a run, unless the run's owner was told of it. Answers who left it, and the text, where
+-- the owner was.
+local function take_back(l, run, owner)
+  local number = run and run.count > 0 and tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+  if not number or number < run.from or number >= run.from + run.count then return {} end
+  if run.unasked then
+    call('HDEL', l.details, 'n' .. owner, 'm' .. digits(number))
+    return {}
+  end
+  return notes_with(l, { from = number, count = 1 })
 end
 
 -- The run with which this trigger left its note, as far as it has not ended.

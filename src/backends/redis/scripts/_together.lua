@@ -76,7 +76,7 @@ else
       elseif kind == 62 then
         local noted, durable, meta
         ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
-        if before and string.byte(before) == 255 then ttl = nil end
+        if before and string.byte(before) >= 254 then ttl = nil end
         if ttl and noted .. meta ~= '' then
           note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. client .. ' ' .. digits(next_fence)
           if meta ~= '' then note = note .. ',' .. ARGV[here + 2] end

@@ -132,8 +132,10 @@ local function repeated(l, claim, t, key, seen)
     return granted(l, owner, fence, seen)
   end
   if score and score >= FIRST_TICKET then return queued(l, enqueue(l, claim, digits(score)), seen) end
-  local by = displaced_by(key)
+  local by, kind = displaced_by(key)
   if by then return 'd', { by } end
+  -- Of an earlier run of this owner.
+  if kind == UNBEGUN then call('DEL', key) end
   local noted = noted_with(l, owner)
   if noted then return met(noted, seen) end
 end
@@ -202,7 +204,9 @@ local function trigger(l, j, claim, t, key)
   return displace(l, j, claim, t, seen)
 end
 
-local function begin(l, j, owner, key)
+-- `of`: the step is that of a trigger which takes back what it left with the run; '' or nil: that of who runs.
+local function begin(l, j, owner, key, of)
+  local unasked = of and of ~= '' or nil
   local more = not l.holder and l.size > 0 and advance(l, j)
   if l.holder == owner or shares(l, owner) then
     -- After this, nothing is refused for want of memory.
@@ -210,12 +214,13 @@ local function begin(l, j, owner, key)
       call('PERSIST', l.details)
       l.to_keep = true
     end
-    local run = begin_run(l, owner)
+    local run = begin_run(l, owner, unasked)
     next_run(l)
+    if unasked then return 'B', take_back(l, run, of) end
     return 'B', run and notes_with(l, run) or {}
   end
   if more then return 'a' end
-  local by = displaced_by(key)
+  local by = displaced_by(key, unasked)
   if by then return 'd', { by } end
   return 'l'
 end

@@ -12,14 +12,14 @@
 --                      c<client>  until when it counts as alive, in ms; with '?' behind it while its pushes may be missed
 --                      w<owner>   who watches this claim: '<client> <until, in ms> ' of each
 --                      j<owner>   of a claim that waits and will begin a run: since when, in ms, and ',<note>'
---                      p          the runs, in a row; nothing in it: none: '<p pending or b begun><number of its first note>,
---                                 <how many>,<first asked for, in ms>,<not to start before, in ms, or nothing>,<length of
+--                      p          the runs, in a row; nothing in it: none: '<p pending, b begun, or s begun, but not by a
+--                                 word of its owner><number of its first note>,<how many>,<first asked for, in ms>,<not to start before, in ms, or nothing>,<length of
 --                                 the owner in bytes>:<owner>'
 --                      m<number>  a note: '<length of the owner in bytes>:<owner><text>'
 --                      n<owner>   the number of the note that this owner's trigger left with another's run
 --                      d          how many durable claims wait; none: nothing
 -- What an owner leaves is a string of its own: the text of its result, or the byte 255 and by whom it was displaced, or that
--- byte alone: its run was pending and lost its place.
+-- byte alone: its run was pending and lost its place; or the byte 254: its run ended and had never begun by its own word.
 -- The fence mark is a string, the last fence of all its locks. It may expire once the clock has passed it.
 -- A ttl is in ms; 0: for ever. Time is the server's alone. Lua's tostring would round a number of the size of a fence.
 --
@@ -39,7 +39,7 @@
 --                                      trigger; n and d as above, with b its owner begins it; what to do: m meet, w wait,
 --                                      f follow, d displace; for how long it is kept that a run was displaced; the
 --                                      debounce or nothing; then meta, note and the owner without whom, as m, t, w say
---         *                            begin
+--         *                            begin; with an owner behind it, take back what that one left with the run
 -- reply of one step for which there is nothing to find out: '1' when it released the lock, or the fence of its grant;
 --       else {first fence, a letter of each step, what the letters leave open in the order of the steps}:
 --         g            granted, with the first fence not given to a step before

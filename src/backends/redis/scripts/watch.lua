@@ -10,7 +10,7 @@ local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), to
 local left = call('GET', KEYS[4])
 if left == '\255' then return { 'gone' } end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
-if left then return { 'result', left } end
+if left and string.byte(left) ~= 254 then return { 'result', left } end
 
 -- @include _time.lua
 -- @include _lock.lua

@@ -70,7 +70,7 @@ CREATE INDEX IF NOT EXISTS soloist_waiting_client ON soloist_waiting (client);
 -- Runs that begin, from their trigger to their end. `state` 0: it waits for a run of its own, and is the next pending one at
 -- the head of the queue; 1: it is the pending run, of which a lock has one at most; 2: it has begun, and has notes. A run that
 -- has begun without notes has no row. `since_ms`: when it was triggered; `first_ms`: when the first of the runs whose place it
--- took was. `not_before_ms` is set as long as it waits for that time.
+-- took was. `state` 3: it has begun, but not by a word of its owner. `not_before_ms` is set as long as it waits for that time.
 CREATE TABLE IF NOT EXISTS soloist_run (
   name          BLOB    NOT NULL,
   owner         BLOB    NOT NULL,
@@ -99,7 +99,7 @@ CREATE TABLE IF NOT EXISTS soloist_client (
 ) STRICT, WITHOUT ROWID;
 
 -- What became of claims that are over: what their owners left with their release, or, with `displaced` 1, by whom they were
--- displaced.
+-- displaced; 2: it was a run that never began by a word of its owner, and others had left something with it.
 CREATE TABLE IF NOT EXISTS soloist_outcome (
   id        INTEGER PRIMARY KEY,
   name      BLOB    NOT NULL,

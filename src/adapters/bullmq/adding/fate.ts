@@ -1,0 +1,90 @@
+import { LockTimeoutError } from '../../../errors.js'
+import type { JobLocks } from '../../../index.js'
+import { monotonicMs, sleep } from '../../../internal/real-time.js'
+import { isYoung, type Life, type Lives } from '../lock/lives.js'
+import type { Trigger } from './trigger.js'
+
+const FIRST_PAUSE_MS = 5
+const LONGEST_PAUSE_MS = 100
+/** How long a trigger goes on when others keep changing what it sees, beyond the grace time. */
+const PATIENCE_MS = 30_000
+
+export interface FateHost {
+  readonly locks: JobLocks
+  readonly lives: Lives
+  /** How long a job may take to appear in its queue after its lock was taken. */
+  readonly graceMs: number
+}
+
+/** Waits a little, each time longer, for others to get on. */
+export class Patience {
+  readonly #trigger: Trigger
+  readonly #longestMs: number
+  #pauseMs = FIRST_PAUSE_MS
+
+  constructor(trigger: Trigger, graceMs: number) {
+    this.#trigger = trigger
+    this.#longestMs = graceMs + PATIENCE_MS
+  }
+
+  /** @throws LockTimeoutError when others have changed what it sees for too long */
+  async wait(): Promise<void> {
+    const waitedMs = monotonicMs() - this.#trigger.sinceMs
+    if (waitedMs > this.#longestMs) {
+      const bound = `${this.#longestMs} ms (graceMs + ${PATIENCE_MS})`
+      throw new LockTimeoutError({ lockName: this.#trigger.lock, holder: null, waitedMs, bound })
+    }
+    await sleep(this.#pauseMs * (0.5 + Math.random()))
+    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
+  }
+}
+
+function hasEnded({ job, over, state }: Life): boolean {
+  return job === null || over || state === 'finished'
+}
+
+/** Whether a pending run, whose job was looked at just now, will have what was left with it before. */
+export function startsAfter(life: Life): boolean {
+  return !hasEnded(life) && (!life.active || life.ours)
+}
+
+/**
+ * What became of what a trigger left with a run, so that it is in one run that starts after it. As long as that run is pending it is
+ * judged by its job: one that is queued is taken up after this, and a worker of ours that has it in hand is told of all that was left.
+ * One that another worker has in hand, or that has ended, may never begin: then the trigger takes back what it left, and the store
+ * answers whether a worker of ours was told of it before.
+ *
+ * @param patience `null`: it does not wait
+ * @returns `lost`: it is in no run, and has to be left anew; `later`: its job may still come, or is about to be put back
+ */
+export async function fateOf(
+  { locks, lives, graceMs }: FateHost,
+  { lock, owner: by }: Trigger,
+  run: string,
+  patience: Patience | null,
+): Promise<'kept' | 'lost' | 'later'> {
+  for (;;) {
+    const state = await locks.inspect(lock)
+    const pending = state?.pending?.owner === run
+    if (state !== null && pending) {
+      const held = state.holders.find(({ owner }) => owner === run)
+      const sinceMs = held?.acquiredAtMs ?? state.waiters.find(({ owner }) => owner === run)?.waitingSinceMs
+      const life = await lives.of(lock, run, sinceMs == null ? null : state.atMs - sinceMs)
+      if (startsAfter(life)) return 'kept'
+      const ended = hasEnded(life)
+      if (isYoung(life, graceMs) || (!ended && held === undefined && !life.strange)) {
+        if (patience === null) return 'later'
+        await patience.wait()
+        continue
+      }
+      // A period goes on without its job.
+      const stays = held !== undefined && (!ended || (life.job !== null && life.parsed?.period === true))
+      if (!stays) await locks.release(lock, run)
+    }
+    const told = await locks.takeBack(lock, run, by)
+    if (told.status === 'begun') return told.notes.length > 0 ? 'kept' : 'lost'
+    if (told.status === 'displaced') return told.by === '' ? 'lost' : 'kept'
+    // It was not pending any more before this was asked: it has begun, and ended.
+    if (!pending) return 'kept'
+  }
+}

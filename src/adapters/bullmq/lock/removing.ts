@@ -1,0 +1,16 @@
+import type { Job } from 'bullmq'
+
+/** Whether a job has a parent, or children it waits for. */
+export async function isBound(job: Job): Promise<boolean> {
+  return job.parentKey !== undefined || (await job.isWaitingChildren())
+}
+
+/** Removes a job that has not started. One that was taken up meanwhile finds that its place was taken. */
+export async function removed(job: Job): Promise<void> {
+  try {
+    await job.remove()
+  } catch {
+    // Either the job cannot be removed now, or the queue does not answer: then this call fails as well.
+    await job.getState()
+  }
+}

@@ -1,0 +1,228 @@
+import { Queue, Worker } from 'bullmq'
+import { jobLockNaming, type Soloist } from 'soloist'
+import { describe, expect, test } from 'vitest'
+import {
+  type Bench,
+  connectionTo,
+  type Data,
+  haltAfterTake,
+  type Recorder,
+  type TestJob,
+  type TestQueue,
+  until,
+  untilIdle,
+  useBench,
+} from './support.js'
+
+// Where lock and job are two steps: what becomes of what a trigger left with a run, and of jobs that others run or have ended.
+
+let bench: Bench
+let runs: Recorder
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
+})
+
+interface Listed extends Data {
+  readonly values: readonly number[]
+}
+const data = (value: number, key = 1) => ({ key, value, values: [value] }) as Data
+const merge = (a: Data, b: Data) => ({ ...b, values: [...(a as Listed).values, ...(b as Listed).values] })
+const valuesOf = (job: TestJob) => (job.data as Listed).values
+const merging = { onDuplicate: 'rerun', merge } as const
+const lockOf = (queue: TestQueue) =>
+  jobLockNaming<{ key: number }>('sync', { uniqueOn: ['key'] }, queue.qualifiedName)({ key: 1 }).trigger
+const defined = (job: object, solo = bench.solo) => ({ solo, jobs: { sync: { uniqueOn: ['key'], ...job } } as never })
+const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
+
+/** A worker that knows nothing of locks, and whose runs wait. */
+function stranger(concurrency = 1) {
+  let letGo = () => {}
+  const gate = new Promise<void>(resolve => {
+    letGo = resolve
+  })
+  const taken: number[] = []
+  const options = { connection: connectionTo(bench.url), prefix: bench.prefix, concurrency }
+  const run = async (job: { readonly data: Data }) => {
+    taken.push(job.data.value)
+    await gate
+  }
+  const worker = new Worker<Data>('work', run, options)
+  const end = async () => {
+    // It takes up no other.
+    const closed = worker.close()
+    letGo()
+    await closed
+  }
+  return { taken, end }
+}
+
+/** Its workers wait before they begin a run until they are let on. */
+function haltsBegin(): { readonly solo: Soloist; readonly halted: Promise<void>; readonly letOn: () => void } {
+  const solo = bench.client()
+  let [letOn, tell] = [() => {}, () => {}]
+  const gate = new Promise<void>(resolve => {
+    letOn = resolve
+  })
+  const halted = new Promise<void>(resolve => {
+    tell = resolve
+  })
+  const begin = solo.jobs.begin.bind(solo.jobs)
+  solo.jobs.begin = async (...args) => {
+    tell()
+    await gate
+    return await begin(...args)
+  }
+  return { solo, halted, letOn }
+}
+
+describe('what was left with a run', () => {
+  test('untilExpired: a follow-up whose grant nobody hears of has it, however long that takes', async () => {
+    const job = { mode: 'untilExpired', expiryMs: 200, ...merging } as const
+    const queue = bench.queue(job, { solo: bench.solo })
+    for (const value of [0, 1, 2]) await queue.add('sync', data(value))
+    const lock = lockOf(queue)
+    const other = bench.client()
+    const look = () => other.jobs.trigger(lock, 'nobody', { running: 'meet', pending: 'meet' })
+    await until(async () => {
+      await look()
+      return (await bench.solo.jobs.inspect(lock))?.waiting === 0
+    })
+    // Its period would be over.
+    const sinceMs = performance.now()
+    await until(() => performance.now() - sinceMs > 600)
+    await look()
+    const seen: (readonly number[])[] = []
+    bench.worker(async one => seen.push(valuesOf(one)), { singleton: defined(job), stalledInterval: 200 })
+    await until(() => seen.length === 2)
+    expect(seen).toEqual([[0], [1, 2]])
+    // And its period ends.
+    await until(async () => Object.keys(await bench.held()).length === 0)
+  })
+
+  test('a job with an id of its own that is put off behind another call is in one run', async () => {
+    const first = bench.client()
+    const letOn = haltAfterTake(first)
+    const adding = bench.queue(merging, { solo: first, graceMs: 20_000 }).add('sync', data(0))
+    const queue = bench.queue(merging, { solo: bench.solo, graceMs: 20_000 })
+    await until(async () => (await bench.solo.jobs.inspect(lockOf(queue))) !== null)
+    const bulk = queue.addBulk(numbers(3, 1).map(i => ({ name: 'sync', data: data(i), opts: { jobId: `mine-${i}` } })))
+    await until(async () => ((await bench.solo.jobs.inspect(lockOf(queue)))?.pending?.notes ?? 0) === 4)
+    letOn()
+    await Promise.all([adding, bulk])
+    const seen: (readonly number[])[] = []
+    bench.worker(async one => seen.push(valuesOf(one)), { singleton: defined(merging) })
+    await untilIdle(bench, queue)
+    expect(seen).toEqual([[0, 1, 2, 3]])
+  })
+
+  test('a worker that stands still between taking a job up and its start has all of it', async () => {
+    const queue = bench.queue(merging, { solo: bench.solo })
+    await queue.add('sync', data(0))
+    await queue.add('sync', data(1))
+    const seen: (readonly number[])[] = []
+    const { solo, halted, letOn } = haltsBegin()
+    bench.worker(async one => seen.push(valuesOf(one)), { singleton: defined(merging, solo) })
+    await halted
+    const told = await Promise.all(numbers(50, 2).map(value => queue.addUnique('sync', data(value))))
+    expect(new Set(told.map(({ outcome }) => outcome.status))).toEqual(new Set(['duplicate']))
+    letOn()
+    await untilIdle(bench, queue)
+    expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([numbers(52)])
+  })
+
+  test('where it takes a job up that waits for its lock, the same', async () => {
+    const queue = bench.queue(merging, { solo: bench.solo })
+    const seen: (readonly number[])[] = []
+    let letGo = () => {}
+    const gate = new Promise<void>(resolve => {
+      letGo = resolve
+    })
+    const work = async (one: TestJob) => {
+      seen.push(valuesOf(one))
+      await gate
+      return 0
+    }
+    const first = bench.worker(work, { singleton: defined(merging), concurrency: 1 })
+    await queue.add('sync', data(0))
+    await until(() => seen.length === 1)
+    const { solo, halted, letOn } = haltsBegin()
+    bench.worker(work, { singleton: defined(merging, solo) })
+    await queue.add('sync', data(1))
+    await halted
+    const told = await Promise.all(numbers(50, 2).map(value => queue.addUnique('sync', data(value))))
+    expect(new Set(told.map(({ outcome }) => outcome.status))).toEqual(new Set(['deferred']))
+    letOn()
+    letGo()
+    await untilIdle(bench, queue)
+    expect(seen.map(values => values.toSorted((a, b) => a - b))).toEqual([[0], numbers(51, 1)])
+    await first.close()
+  })
+})
+
+describe('jobs that others run or have ended', () => {
+  test('replace of a job that a worker is about to put back removes it', async () => {
+    const job = { onDuplicate: 'replace' } as const
+    const queue = bench.queue(job, { solo: bench.solo })
+    const lock = lockOf(queue)
+    await bench.solo.jobs.trigger(lock, 'somebody', { running: 'meet', pending: 'meet' })
+    const { solo, halted, letOn } = haltsBegin()
+    bench.worker(runs.run, { singleton: defined(job, solo), stalledInterval: 200 })
+    const second = await queue.add('sync', data(1))
+    await halted
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('replaced')
+    expect(await second.getState()).toBe('active')
+    letOn()
+    await until(async () => (await second.getState()) === 'unknown')
+    await bench.solo.jobs.release(lock, 'somebody')
+    await untilIdle(bench, queue)
+    expect([runs.started, (await queue.getJobCounts()).failed]).toEqual([[2], 0])
+  })
+
+  test.each(['join', 'delay', 'rerun'] as const)(
+    'limit 2: the place of a job that is gone is free, %s',
+    async onDuplicate => {
+      const queue = bench.queue({ limit: 2, onDuplicate }, { solo: bench.solo, graceMs: 50 })
+      await queue.add('sync', data(0))
+      const { id = '' } = await queue.add('sync', data(1))
+      const plain = new Queue('work', { connection: connectionTo(bench.url), prefix: bench.prefix })
+      await plain.remove(id)
+      await plain.close()
+      const lock = lockOf(queue)
+      await until(async () => {
+        const state = await bench.solo.jobs.inspect(lock)
+        return state?.holders.every(({ acquiredAtMs }) => state.atMs - (acquiredAtMs ?? 0) > 60) === true
+      })
+      const { outcome } = await queue.addUnique('sync', data(2))
+      if (onDuplicate !== 'rerun') expect(outcome.status).toBe('recovered')
+      const seen: number[] = []
+      bench.worker(async one => seen.push(one.data.value), { singleton: defined({ limit: 2, onDuplicate }) })
+      await untilIdle(bench, queue)
+      expect(seen).toContain(2)
+    },
+  )
+
+  test.each(['join', 'skip', 'reject', 'delay'] as const)(
+    'a worker that knows nothing of locks: a trigger notices, and what waits is run when the job ends, %s',
+    async onDuplicate => {
+      const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
+      const lapses: unknown[] = []
+      queue.singleton.on('lapsed', ({ id, action }) => lapses.push(`${action} ${id}`))
+      const { taken, end } = stranger()
+      const { id } = await queue.add('sync', data(0))
+      await until(() => taken.length === 1)
+      const told = await queue.addUnique('sync', data(1)).then(
+        ({ outcome }) => outcome.status,
+        (error: { code: string }) => error.code,
+      )
+      expect(told).toBe(
+        { join: 'duplicate', skip: 'duplicate', reject: 'DUPLICATE_JOB', delay: 'deferred' }[onDuplicate],
+      )
+      expect(lapses).toEqual([`runs ${id}`])
+      await end()
+      bench.worker(runs.run, { singleton: { solo: bench.solo } })
+      await until(async () => Object.keys(await bench.held()).length === 0)
+      if (onDuplicate === 'delay') expect(runs.started).toEqual([1])
+      else expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
+    },
+  )
+})
