@@ -8,6 +8,8 @@ export interface Sender {
   readonly client: string
   /** What the channel of every client starts with. */
   readonly channels: string
+  /** Whether this client's channel was subscribed before. */
+  readonly heard: boolean
   /** Whether this client is told of its grants: else a push to it may be missed. */
   readonly hears: boolean
   readonly cluster: boolean
