@@ -1,7 +1,8 @@
 // Embeds the scripts of each backend, `src/backends/<backend>/{scripts/*.lua,sql/*.sql}`, and those of the BullMQ adapter, as
 // strings into `src/internal/generated/<name>.ts`, so that the library reads no file at run time. A line `-- @include NAME` stands
-// for the file NAME beside it. Other lines of comment and indentation are for who reads the files, and left out; a line
-// `-- @…` stays. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
+// for the file NAME beside it, and `-- @limit NAME` for a local that is what the backend's `protocol/limits.ts` says: as text, which
+// a command takes as it is, where a number would be written for each call. Other lines of comment and indentation are for who
+// reads the files, and left out; a line `-- @…` stays. With `--check` nothing is written: it exits 1 when a generated file is not up to date.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -26,6 +27,16 @@ function readWithIncludes(folder, file) {
   )
 }
 
+/** @param {string} folder @param {string} text */
+function withLimits(folder, text) {
+  const file = join(folder, '..', 'protocol', 'limits.ts')
+  return text.replace(/^-- @limit (\S+)$/gm, (_, name) => {
+    const found = new RegExp(`^export const ${name} = ([\\d_]+)$`, 'm').exec(readFileSync(file, 'utf8'))
+    if (found === null) throw new Error(`${relative(root, file)} has no ${name}`)
+    return `local ${name} = '${found[1]?.replaceAll('_', '')}'`
+  })
+}
+
 /** Takes no account of texts over several lines, of which there are none. @param {string} text */
 const withoutComments = text =>
   text
@@ -37,7 +48,9 @@ const withoutComments = text =>
 function sources(folder, ending) {
   if (!existsSync(folder)) return []
   const files = readdirSync(folder).filter(file => file.endsWith(ending) && !file.startsWith('_'))
-  return files.sort().map(file => ({ name: file.slice(0, -ending.length), text: readWithIncludes(folder, file) }))
+  return files
+    .sort()
+    .map(file => ({ name: file.slice(0, -ending.length), text: withLimits(folder, readWithIncludes(folder, file)) }))
 }
 
 /** @param {string} from */

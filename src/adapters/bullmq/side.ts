@@ -62,8 +62,10 @@ export async function fuse(made: object, fused: Fused): Promise<boolean> {
 /** What a job is to be added by in place of `runner`, where it has something to be added with. */
 export function throughFused<R>(made: object, runner: R, opts: object): R {
   const adding = (opts as { [ADDING]?: Adding })[ADDING]
-  if (adding === undefined) return runner
-  delete (opts as { [ADDING]?: Adding })[ADDING]
+  if (adding === undefined)
+    return runner
+    // Not deleted: an object that lost a property is slow ever after.
+  ;(opts as { [ADDING]?: Adding | undefined })[ADDING] = undefined
   return (fusedOf.get(made)?.through(runner, adding) ?? runner) as R
 }
 

@@ -100,7 +100,12 @@ class RedisBackend implements Backend {
     this.#channels = `${prefix}grants:`
     const onFault = (error: unknown) => this.#listener({ type: 'fault', error })
     this.#guard = new RestartGuard(guardMs, onFault)
-    this.#scripts = new Scripts(link, this.#keys, this.#guard, onFault)
+    this.#scripts = new Scripts(link, this.#keys, this.#guard, {
+      onFault,
+      onBusy: (step, answer, { heard }) => {
+        if (!isDurable(step)) this.#onBusy(answer, heard)
+      },
+    })
   }
 
   get callsAtOnce(): number {
@@ -124,13 +129,8 @@ class RedisBackend implements Backend {
     const client = this.#client
     const heard = this.#link.hears(this.#channel)
     const hears = this.#link.hearsNow(this.#channel)
-    const sender = { client, channels: this.#channels, hears, cluster: false, guardMs: this.#guard.ms }
-    return this.#scripts.run(steps, sender).then(answers => {
-      answers.steps.forEach((answer, i) => {
-        if (answer.status === 'busy' && !isDurable(steps[i] as Step)) this.#onBusy(answer, heard)
-      })
-      return answers
-    })
+    const sender = { client, channels: this.#channels, heard, hears, cluster: false, guardMs: this.#guard.ms }
+    return this.#scripts.run(steps, sender)
   }
 
   async inspect(name: string): Promise<LockState | null> {

@@ -1,4 +1,4 @@
-import type { Answer, Answers, ClaimId, HandedGrant, LockState, Step, WatchReply } from '../../backend.js'
+import type { Answer, Answers, Busy, ClaimId, HandedGrant, LockState, Step, WatchReply } from '../../backend.js'
 import { scripts } from '../../internal/generated/redis.js'
 import { claimOf } from '../../internal/step-names.js'
 import type { RestartGuard } from './guard.js'
@@ -10,24 +10,31 @@ import { lockStates, type StepsReply, stepsReply, watchReply, wrongServerIn } fr
 import { inspectRequest, Request, type Sender, stepsRequest, watchRequest } from './protocol/request.js'
 import { isAscii, words } from './protocol/words.js'
 
+/** What is to be told of calls. */
+export interface ScriptsHost {
+  /** A failure that no step can be told of. */
+  onFault(error: unknown): void
+  /** A step was answered that its claim waits. */
+  onBusy(step: Step, answer: Busy, sender: Sender): void
+}
+
 /** What the scripts do, over one link: split by slot where all keys of a call have to be in one. */
 export class Scripts {
   readonly #link: Link
   readonly #keys: KeySpace
   readonly #guard: RestartGuard
-  readonly #onFault: (error: unknown) => void
+  readonly #host: ScriptsHost
 
-  /** @param onFault is told of a failure that no step can be told of */
-  constructor(link: Link, keys: KeySpace, guard: RestartGuard, onFault: (error: unknown) => void) {
+  constructor(link: Link, keys: KeySpace, guard: RestartGuard, host: ScriptsHost) {
     this.#link = link
     this.#keys = keys
     this.#guard = guard
-    this.#onFault = onFault
+    this.#host = host
   }
 
   run(steps: readonly Step[], sender: Sender): Promise<Answers> {
     if (this.#link.cluster) return this.#apart(steps, sender)
-    return this.#call(steps, this.#keys.mark, sender).catch((error: unknown) => {
+    return this.#call(steps, this.#keys.mark, sender, error => {
       if (this.#isToBeSplit(error)) return this.#apart(steps, sender)
       throw error
     })
@@ -44,7 +51,7 @@ export class Scripts {
   }
 
   watch(claim: ClaimId, client: string): Promise<WatchReply> {
-    return this.#evaluate('watch', watchRequest(claim, this.#keys, client), watchReply)
+    return this.#evaluate('watch', watchRequest(claim, this.#keys, client), rethrow, watchReply)
   }
 
   /** Said before anything was done, by a server of whom it was not known before that it is one of a cluster. */
@@ -114,7 +121,7 @@ export class Scripts {
           .key(key)
           .arg(step.owner)
           .arg(String(step.ttlMs ?? 0))
-        if ((await this.#evaluate('moving', request, Number)) === 1) return { status: 'held', fence: null }
+        if ((await this.#evaluate('moving', request, rethrow, Number)) === 1) return { status: 'held', fence: null }
       }
     } catch (error) {
       return isOnItsWay(error) ? { status: 'again' } : { status: 'fault', error }
@@ -122,10 +129,26 @@ export class Scripts {
     return { status: 'lost' }
   }
 
-  #call(steps: readonly Step[], mark: string, sender: Sender): Promise<Answers> {
-    return this.#steps(steps, mark, sender, reply => {
-      return reply.unfinished.length === 0 ? reply : this.#finish(reply, mark, sender)
+  #call(
+    steps: readonly Step[],
+    mark: string,
+    sender: Sender,
+    failed: (error: unknown) => Promise<Answers> = rethrow,
+  ): Promise<Answers> {
+    return this.#evaluate('steps', stepsRequest(steps, this.#keys, mark, sender), failed, reply => {
+      const told = this.#told(steps, sender, reply)
+      return told.unfinished.length === 0 ? told : this.#finish(told, mark, sender)
     })
+  }
+
+  #told(steps: readonly Step[], sender: Sender, reply: unknown): StepsReply {
+    const told = stepsReply(steps, reply)
+    this.#guard.heard(told.guard)
+    for (let i = 0; i < steps.length; i += 1) {
+      const answer = told.steps[i] as Answer
+      if (answer.status === 'busy') this.#host.onBusy(steps[i] as Step, answer, sender)
+    }
+    return told
   }
 
   /** Sends releases until they have granted all there is to grant. */
@@ -134,29 +157,16 @@ export class Scripts {
     try {
       while (unfinished.length > 0) {
         const rest = unfinished
-        const more = await this.#steps(rest, mark, sender, told => told)
+        const request = stepsRequest(rest, this.#keys, mark, sender)
+        const more = await this.#evaluate('steps', request, rethrow, again => this.#told(rest, sender, again))
         reply.handed.push(...more.handed)
         unfinished = rest.filter((step, i) => more.steps[i]?.status === 'again' || more.unfinished.includes(step))
       }
     } catch (error) {
       // What was done stands, and is answered. Who waits there asks again at the next beat.
-      this.#onFault(error)
+      this.#host.onFault(error)
     }
     return reply
-  }
-
-  #steps<T>(
-    steps: readonly Step[],
-    mark: string,
-    sender: Sender,
-    then: (reply: StepsReply) => T | Promise<T>,
-  ): Promise<T> {
-    const request = stepsRequest(steps, this.#keys, mark, sender)
-    return this.#evaluate('steps', request, reply => {
-      const told = stepsReply(steps, reply)
-      this.#guard.heard(told.guard)
-      return then(told)
-    })
   }
 
   /** Sends all names at once, and what a call left out since it had enough to show once more. */
@@ -165,25 +175,34 @@ export class Scripts {
     while (states.length < names.length) {
       const rest = names.slice(states.length)
       const request = inspectRequest(rest, this.#keys, SHOWN, SHOWN_AT_ONCE)
-      states.push(...(await this.#evaluate('inspect', request, reply => lockStates(rest, reply))))
+      states.push(...(await this.#evaluate('inspect', request, rethrow, reply => lockStates(rest, reply))))
     }
     return states
   }
 
   /** By its digest; with its text where the server does not know it, as after a restart or a flush. */
-  #evaluate<T>(script: keyof typeof scripts, request: Request, then: (reply: unknown) => T | Promise<T>): Promise<T> {
+  #evaluate<T>(
+    script: keyof typeof scripts,
+    request: Request,
+    failed: (error: unknown) => T | Promise<T>,
+    then: (reply: unknown) => T | Promise<T>,
+  ): Promise<T> {
     const { sha1, source } = scripts[script]
     const key = request.firstKey
     const command = request.command('evalsha', sha1)
     const blame = script === 'steps' ? wrongServerIn : null
     const sent = isAscii(command)
-      ? this.#link.sendBytes(key, command, () => words(command), blame)
+      ? this.#link.sendBytes(key, command, blame)
       : this.#link.send(key, words(command), blame)
     return sent.then(then, (error: unknown) => {
-      if (replyCode(error) !== 'NOSCRIPT') throw error
-      return this.#link.send(key, words(request.command('eval', source)), blame).then(then)
+      if (replyCode(error) !== 'NOSCRIPT') return failed(error)
+      return this.#link.send(key, words(request.command('eval', source)), blame).then(then, failed)
     })
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error
 }
 
 /** ioredis tells the server's last word behind its own, when it gave up following. */

@@ -1,12 +1,12 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '5cb03ec943e95a1474fa9cf69344f826165b7d96',
+    sha1: '5659df3bba05f1851aaebed049f15bd747c55781',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
 local terms = ARGV[4] ~= '' and terms_of(ARGV[4]) or nil
-local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
+local more = ARGV[6] and cjson.decode(ARGV[6]) or {}
 local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
 local removed = {}
@@ -278,7 +278,7 @@ end
 local function add_wrapped()
 local own = fresh ~= nil
 local known = own and call('EXISTS', queue .. id) == 1
-local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
+local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*) ')
 todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
 if wait ~= '' then
 todo.wait, todo.most = wait, most
@@ -696,14 +696,14 @@ return 1
 `,
   },
   locks: {
-    sha1: '6214082648ee30a0ddd91d04a3fd630c2fee9cf0',
+    sha1: 'cd15baab31153880ef2d7f80ef764f6ec6ed0923',
     source: `local QUEUE_OWNER = 'bullmq'
 local function step(terms, owner, words, leaves)
 local keys = { '{' .. terms.prefix .. '}:f2', terms.key, terms.queue, terms.details }
 if leaves then keys[5] = '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2' end
-local argv = { terms.prefix .. 'grants:', QUEUE_OWNER, IDLE_MS, SETTINGS .. (leaves and '1' or '0'), owner }
+local argv = { '- 0 0 ' .. (leaves and '1 ' or '0 ') .. QUEUE_OWNER .. ' ' .. terms.prefix .. 'grants:', owner }
 for i, word in ipairs(words) do
-argv[5 + i] = word
+argv[2 + i] = word
 end
 while true do
 local reply = lock_steps(keys, argv)
@@ -834,13 +834,13 @@ end
 `,
   },
   quick_add: {
-    sha1: 'd3d8e84a243c1d48a939dc75a2d88364b4394976',
+    sha1: '5c4aaf54e2b12ce17e44dce65f876331963b713e',
     source: `local kind = string.byte(ARGV[5])
-local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
+local tag = not ARGV[6] and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
 if tag and ARGV[4] == '' then return bull_add(KEYS, ARGV) end
 if tag and kind ~= 109 then
 local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
-local details, owner = '{' .. key .. '}:d2', ARGV[7]
+local details, owner = '{' .. key .. '}:d2', string.sub(ARGV[5], 8)
 local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)
 if redis.call('EXISTS', key, '{' .. key .. '}:q2', details, job) == 0 then
 local answer = bull_add(KEYS, ARGV)

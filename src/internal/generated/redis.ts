@@ -296,11 +296,12 @@ return 0
 `,
   },
   steps: {
-    sha1: 'd0ee30ec56f759ae724e76613d10f85f753e8142',
+    sha1: 'be8d7e485f619c367783af1724e4b3b55bf75076',
     source: `local call, try = redis.call, redis.pcall
+local IDLE_MS = '60000'
 local guard_ms, guard_note = nil, ''
-if string.byte(ARGV[4]) == 103 then -- 'g'
-local bound = tonumber(string.match(ARGV[4], '^g(%d+)'))
+if string.byte(ARGV[1]) == 103 then -- 'g'
+local bound = tonumber(string.match(ARGV[1], '^g(%d+)'))
 local info = try('INFO', 'server')
 local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
 if up then
@@ -313,7 +314,7 @@ guard_note = '?'
 end
 end
 if guard_note == '' and (#KEYS == 4 or #KEYS == 5) then
-local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[5], ARGV[6]
+local lock, details, owner, terms = KEYS[2], KEYS[4], ARGV[2], ARGV[3]
 local kind = string.byte(terms)
 local notes = try('HLEN', details)
 if not kind or kind == 33 then -- '!'
@@ -326,35 +327,40 @@ else
 notes = nil
 end
 if notes then
-if kind then call('SET', KEYS[5], ARGV[7], 'PX', string.sub(terms, 2)) end
+if kind then call('SET', KEYS[5], ARGV[4], 'PX', string.sub(terms, 2)) end
 return '1'
 end
 end
 elseif notes == 0 then
-local ttl, noted, durable, meta = terms, '', '', ''
+local ttl, noted, durable, meta = nil, '', '', ''
 if kind == 116 then -- 't'
 ttl = string.sub(terms, 2)
 elseif kind == 62 then -- '>'
 ttl, noted, durable, meta = string.match(terms, '^>x,(%d+),(n?)(d?),%a%a,%d+,,,(m?)t?$')
 local left = ttl and try('GET', KEYS[5])
 if left and (type(left) ~= 'string' or string.byte(left) >= 254) then ttl = nil end
+elseif kind >= 48 and kind <= 57 then -- a digit
+ttl = terms
 end
 local taken
 if ttl == '0' then
 taken = call('SET', lock, owner, 'NX')
-elseif tonumber(ttl) then
+elseif ttl then
 taken = call('SET', lock, owner, 'PX', ttl, 'NX')
 end
 if taken then
 local time = call('TIME')
-local fence = string.format('%d%06d', time[1], time[2])
-local last = try('SET', KEYS[1], fence, 'PX', ARGV[3], 'GET')
+local us = time[2]
+if #us < 6 then us = string.rep('0', 6 - #us) .. us end
+local fence = time[1] .. us
+local last = try('SET', KEYS[1], fence, 'PX', IDLE_MS, 'GET')
 if not last or type(last) == 'string' and #last == #fence and last < fence then
 if noted .. meta ~= '' then
-local note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. ARGV[2] .. ' ' .. fence
-if meta ~= '' then note = note .. ',' .. ARGV[7] end
+local client = string.match(ARGV[1], '^%S+ %d %d %d+ (%S*)')
+local note = 'x' .. noted .. durable .. ',' .. ttl .. ',' .. client .. ' ' .. fence
+if meta ~= '' then note = note .. ',' .. ARGV[4] end
 call('HSET', details, 'o' .. owner, note)
-if ttl ~= '0' then call('PEXPIRE', details, ttl + ARGV[3]) end
+if ttl ~= '0' then call('PEXPIRE', details, ttl + IDLE_MS) end
 end
 return fence
 end
@@ -375,11 +381,14 @@ else
 call('PERSIST', key)
 end
 end
-local mark_key, channels, client, idle_ms = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local hears, on_cluster, grant_ms, alive_ms, long_at_most, results =
-string.match(ARGV[4], '(%d) (%d) (%d+) (%d+) (%d+) (%d+)$')
-grant_ms, alive_ms, long_at_most = tonumber(grant_ms), tonumber(alive_ms), tonumber(long_at_most)
+local mark_key = KEYS[1]
+local hears, on_cluster, results, client, channels = string.match(ARGV[1], '^%S+ (%d) (%d) (%d+) (%S*) (.*)$')
 local count = (#KEYS - 1 - results) / 3
+local GRANT_MS = '5000'
+local ALIVE_MS = '12000'
+local LONG_STEPS = '32'
+local idle_ms, grant_ms, alive_ms = tonumber(IDLE_MS), tonumber(GRANT_MS), tonumber(ALIVE_MS)
+local long_at_most = tonumber(LONG_STEPS)
 local first_fence, next_fence, marked_up_to
 local function read_mark()
 local last = tonumber(try('GET', mark_key))
@@ -437,7 +446,7 @@ return held(noted, brought)
 end
 local long = {}
 if count == 1 then
-long[1] = { 1, 5, KEYS[5] }
+long[1] = { 1, 2, KEYS[5] }
 else
 local locks, details, first_of, twice, noted = {}, {}, {}, {}, {}
 local alone = 0
@@ -467,7 +476,7 @@ end
 if next_result <= #KEYS then left = call('MGET', unpack(KEYS, next_result)) end
 end
 local released, kept = {}, {}
-local at, results_before = 5, next_result - 1
+local at, results_before = 2, next_result - 1
 for j = 1, count do
 local owner, terms, here = ARGV[at], ARGV[at + 1], at
 local kind = string.byte(terms)
@@ -1576,9 +1585,11 @@ return reply()
 `,
   },
   watch: {
-    sha1: 'ccacf8f9ae86472cdbc74da22be4c01289f0b3d0',
+    sha1: '2699741d4b96d6102bb47dc8def7370c53254ac1',
     source: `local call, try = redis.call, redis.pcall
-local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local IDLE_MS = '60000'
+local ALIVE_MS = '12000'
+local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(IDLE_MS), tonumber(ALIVE_MS)
 local left = call('GET', KEYS[4])
 if left == '\\255' then return { 'gone' } end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end

@@ -137,7 +137,9 @@ export class Fused {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
     adding.sent = true
     const isAlone = this.#defined.has(runner)
-    args.push(adding.terms, adding.todo, moreOf(adding, isAlone ? null : this.#tagIn(runner, adding)), adding.owner)
+    args.push(adding.terms, `${adding.todo} ${adding.owner}`)
+    const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
+    if (more !== '') args.push(more)
     if (!isAlone) return runner.runCommand(text.name, args)
     const call = { sinceMs: monotonicMs() }
     this.#underWay.add(call)

@@ -1,4 +1,4 @@
-import { ALIVE_MS, GRANT_MS, IDLE_MS, LONG_STEPS } from '../../../backends/redis/protocol/limits.js'
+import { IDLE_MS } from '../../../backends/redis/protocol/limits.js'
 import { scripts } from '../../../internal/generated/bullmq.js'
 import { scripts as locks } from '../../../internal/generated/redis.js'
 import type { BullmqScripts } from '../../../internal/peers/bullmq.js'
@@ -94,9 +94,8 @@ export function textsFor(bull: BullmqScripts, lapsed: string): ReadonlyMap<strin
   const keysOfDelayed = bull.moveToDelayed?.keys ?? 0
   const active = ACTIVE_IN_DELAYED[keysOfDelayed]
   if (active === undefined) return null
-  const settings = `0 0 ${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS} `
   const constants = [
-    `local IDLE_MS, SETTINGS, LAPSED = ${IDLE_MS}, '${settings}', '${lapsed}'`,
+    `local IDLE_MS, LAPSED = ${IDLE_MS}, '${lapsed}'`,
     // BullMQ 5 keeps the jobs of a paused queue in a list of their own.
     `local PAUSED_LIST = ${keysOfDelayed === 12}`,
     `local KEYS_OF_ACTIVE = '${active.join(' ')}'`,

@@ -1,9 +1,10 @@
 import { SoloistError } from '../../../errors.js'
 import { systemClock, type Timer } from '../../../internal/clock.js'
 import { RingLink } from '../../../internal/ring.js'
+import { words } from '../protocol/words.js'
 import { backoffMs } from './backoff.js'
 import type { Blame, Connection, Send, Source } from './library.js'
-import { isRedirection, isSoon, isWrongServer, replyCode } from './replies.js'
+import { isRedirection, isSoon, isWrongServer, replyCode, withoutCommand } from './replies.js'
 import { LOOK_MS, Silence } from './silence.js'
 
 /** A call that cannot be sent fails after so many looks: a short outage is ridden out. */
@@ -25,15 +26,14 @@ const GOOD_MS = 10_000
 class Call {
   readonly #link = new RingLink<Call>(this)
   readonly key: string
-  readonly args: () => readonly string[]
-  /** The command in the protocol's own form, for a library that takes it so. */
-  readonly bytes: string | null
+  /** As words, or as the bytes that it is in the protocol's own form. */
+  readonly command: readonly string[] | string
   /** What speaks against the server in a reply that is no error as a whole; `undefined`: nothing. */
   readonly blame: Blame | null
   /** The one way to send it, which ends with its connection; else any connection will do. */
   readonly via: Send | null
-  readonly resolve: (reply: unknown) => void
-  readonly reject: (error: unknown) => void
+  resolve!: (reply: unknown) => void
+  reject!: (error: unknown) => void
   /** The look after which it came. */
   readonly since: number
   /** Where its answer is awaited; `null` while it is to be sent. */
@@ -44,18 +44,11 @@ class Call {
   /** Why it failed the last time. */
   error: unknown
 
-  constructor(
-    what: Pick<Call, 'key' | 'args' | 'bytes' | 'blame' | 'via'>,
-    settle: Pick<Call, 'resolve' | 'reject'>,
-    since: number,
-  ) {
-    this.key = what.key
-    this.args = what.args
-    this.bytes = what.bytes
-    this.blame = what.blame
-    this.via = what.via
-    this.resolve = settle.resolve
-    this.reject = settle.reject
+  constructor(key: string, command: Call['command'], blame: Blame | null, via: Send | null, since: number) {
+    this.key = key
+    this.command = command
+    this.blame = blame
+    this.via = via
     this.since = since
   }
 
@@ -128,31 +121,33 @@ export class Calls {
   /** Sends at once where there is a connection. */
   send(
     key: string,
-    args: () => readonly string[],
-    bytes: string | null = null,
+    command: readonly string[] | string,
     blame: Blame | null = null,
     via: Send | null = null,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(closed())
-      const call = new Call({ key, args, bytes, blame, via }, { resolve, reject }, this.#looks)
-      call.join(this.#pending)
-      this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
-      if (this.#connection !== null) this.#dispatch(call, this.#connection)
-      else if (this.#reopen === null) this.#open()
+    if (this.#closed) return Promise.reject(closed())
+    const call = new Call(key, command, blame, via, this.#looks)
+    const settled = new Promise((resolve, reject) => {
+      call.resolve = resolve
+      call.reject = reject
     })
+    call.join(this.#pending)
+    this.#look ??= systemClock.setTimer(LOOK_MS, () => this.#lookAtThem(), { background: true })
+    if (this.#connection !== null) this.#dispatch(call, this.#connection)
+    else if (this.#reopen === null) this.#open()
+    return settled
   }
 
   /** One for every primary of a cluster; else for the one server. */
   async primaries(): Promise<readonly Send[]> {
-    if (this.#connection === null) await this.send('', () => ['ping'])
+    if (this.#connection === null) await this.send('', ['ping'])
     const connection = this.#connection
-    if (connection?.cluster !== true) return [args => this.send('', () => args)]
+    if (connection?.cluster !== true) return [args => this.send('', args)]
     const sends = await connection.primaries()
     return sends.map(
       (send): Send =>
         args =>
-          this.send('', () => args, null, null, send),
+          this.send('', args, null, send),
     )
   }
 
@@ -258,12 +253,16 @@ export class Calls {
     )
   }
 
-  #sent(call: Call, connection: Connection): Promise<unknown> {
-    if (call.via !== null) return call.via(call.args())
-    const { bytes, key } = call
-    return bytes !== null && connection.sendBytes !== null
-      ? connection.sendBytes(key, bytes)
-      : connection.send(key, call.args())
+  /** A library that throws instead of rejecting is treated alike. */
+  #sent({ key, command, via }: Call, connection: Connection): Promise<unknown> {
+    try {
+      const encoded = typeof command === 'string'
+      if (encoded && via === null && connection.sendBytes !== null) return connection.sendBytes(key, command)
+      const args = encoded ? words(command) : command
+      return via === null ? connection.send(key, args) : via(args)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   #onReply(call: Call, connection: Connection, reply: unknown): void {
@@ -286,7 +285,8 @@ export class Calls {
     this.#settle(call, reply)
   }
 
-  #onError(call: Call, connection: Connection, error: unknown): void {
+  #onError(call: Call, connection: Connection, why: unknown): void {
+    const error = withoutCommand(why)
     if (call.on !== connection || !call.pending) return
     const code = replyCode(error)
     call.error = error

@@ -1,5 +1,3 @@
-import { withoutCommand } from './replies.js'
-
 // A command of ioredis' own class, which its clients send as it is.
 
 /** The members of ioredis' `Redis` and `Cluster` that are used here. */
@@ -25,11 +23,13 @@ export interface CommandClasses {
   readonly Command: CommandClass
   /** A command that brings its own bytes. */
   readonly Encoded: new (
-    key: string,
+    args: readonly string[],
     bytes: string,
   ) => SentCommand
 }
 
+/** Arguments cost ioredis more than anything else that it does for a command, and a client of one server reads none. */
+const NO_ARGS: readonly string[] = []
 const TEXT = { replyEncoding: 'utf8' } as const
 const classesOf = new WeakMap<CommandClass, CommandClasses>()
 
@@ -47,9 +47,8 @@ function encodedClass(Command: CommandClass): CommandClasses['Encoded'] {
   return class extends Command {
     readonly #bytes: string
 
-    /** By the key a cluster finds the server; nothing else is read of the arguments. */
-    constructor(key: string, bytes: string) {
-      super('evalsha', ['', '1', key], TEXT)
+    constructor(args: readonly string[], bytes: string) {
+      super('evalsha', args, TEXT)
       this.#bytes = bytes
     }
 
@@ -71,13 +70,19 @@ export function send(
   return run(client, new Command(name as string, args, TEXT))
 }
 
-export async function run(client: IoredisClient, command: SentCommand): Promise<unknown> {
+/** The same for a command that is encoded already. By its key a cluster finds the server. */
+export function sendBytes(
+  client: IoredisClient,
+  { Encoded }: CommandClasses,
+  key: string,
+  bytes: string,
+): Promise<unknown> {
+  return run(client, new Encoded(client.isCluster === true ? ['', '1', key] : NO_ARGS, bytes))
+}
+
+function run(client: IoredisClient, command: SentCommand): Promise<unknown> {
   client.sendCommand(command as never)
-  try {
-    return await command.promise
-  } catch (error) {
-    throw withoutCommand(error)
-  }
+  return command.promise
 }
 
 /** The class of the very ioredis that made the client, where it can be had: another version's would not do. */

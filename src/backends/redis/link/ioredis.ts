@@ -5,8 +5,8 @@ import {
   commandClassesOf,
   type IoredisClient,
   ownCommandClass,
-  run,
   send,
+  sendBytes,
 } from './ioredis-commands.js'
 import type { Connection, ConnectionEvents, Send, Source, Subscriber, SubscriberEvents } from './library.js'
 import { withoutCommand } from './replies.js'
@@ -179,7 +179,7 @@ function connectionOf(client: IoredisClient, classes: CommandClasses, drop: () =
   return {
     cluster: client.isCluster === true,
     send: (_key, args) => send(client, classes, args),
-    sendBytes: (key, bytes) => run(client, new classes.Encoded(key, bytes)),
+    sendBytes: (key, bytes) => sendBytes(client, classes, key, bytes),
     primaries: async () => {
       const nodes = client.nodes?.('master') ?? [client]
       return nodes.map(

@@ -8,7 +8,10 @@ export type Send = (args: readonly string[]) => Promise<unknown>
 /** What speaks against the server in a reply that is no error as a whole; `undefined`: nothing. */
 export type Blame = (reply: unknown) => Error | undefined
 
-/** One connection for commands, or, on a cluster, all that belong together. */
+/**
+ * One connection for commands, or, on a cluster, all that belong together. An error may bring its command along, which is nobody's
+ * business: who sends takes it away.
+ */
 export interface Connection {
   /** Whether the library sends each command to the server that has its key. */
   readonly cluster: boolean

@@ -68,17 +68,16 @@ export class Link {
    *   one, and the command is sent there; else the reply is the answer
    */
   send(key: string, args: readonly string[], blame: Blame | null = null): Promise<unknown> {
-    return this.#calls.send(key, () => args, null, blame)
+    return this.#calls.send(key, args, blame)
   }
 
   /**
    * The same for a command that is encoded already.
    *
    * @param bytes the whole command as RESP arrays of bulk strings, in ASCII
-   * @param args the same command for a library that encodes it itself
    */
-  sendBytes(key: string, bytes: string, args: () => readonly string[], blame: Blame | null = null): Promise<unknown> {
-    return this.#calls.send(key, args, bytes, blame)
+  sendBytes(key: string, bytes: string, blame: Blame | null = null): Promise<unknown> {
+    return this.#calls.send(key, bytes, blame)
   }
 
   /** One for every primary of a cluster; else for the one server. */

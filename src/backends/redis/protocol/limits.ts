@@ -1,4 +1,4 @@
-// What the scripts and this side have to agree on. The scripts are told.
+// What the scripts and this side have to agree on. It is written into the scripts where they are embedded.
 
 /** How often core repeats the oldest claim that waits. */
 export const BEAT_MS = 4_000

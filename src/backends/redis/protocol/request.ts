@@ -1,7 +1,6 @@
 import type { AcquireStep, ClaimId, Step, TriggerAction, TriggerStep } from '../../../backend.js'
 import { claimOf } from '../../../internal/step-names.js'
 import type { KeySpace } from '../keys.js'
-import { ALIVE_MS, GRANT_MS, IDLE_MS, LONG_STEPS } from './limits.js'
 import { before } from './words.js'
 
 /** What a list of steps is sent with. */
@@ -9,14 +8,14 @@ export interface Sender {
   readonly client: string
   /** What the channel of every client starts with. */
   readonly channels: string
+  /** Whether this client's channel was subscribed before. */
+  readonly heard: boolean
   /** Whether this client is told of its grants: else a push to it may be missed. */
   readonly hears: boolean
   readonly cluster: boolean
   /** For how long after the server's start a lease of before may count, in milliseconds; `null`: nothing waits for that. */
   readonly guardMs: number | null
 }
-
-const LIMITS = `${GRANT_MS} ${ALIVE_MS} ${LONG_STEPS}`
 
 /** The keys and arguments of a script. They become the text that is sent at once, for most of a request is its text. */
 export class Request {
@@ -71,11 +70,11 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
     if (leaves(step)) results += 1
   }
   if (results > 0) addLeftKeys(request, steps, keys)
-  request.arg(sender.channels).arg(sender.client).arg(String(IDLE_MS))
   // Only a renewal grants nothing.
   const guarded = sender.guardMs !== null && steps.some(({ kind }) => kind !== 'renew')
-  const guard = guarded ? `g${sender.guardMs} ` : ''
-  request.arg(`${guard}${flag(sender.hears)} ${flag(sender.cluster)} ${LIMITS} ${results}`)
+  const guard = guarded ? `g${sender.guardMs}` : '-'
+  const { client, channels } = sender
+  request.arg(`${guard} ${flag(sender.hears)} ${flag(sender.cluster)} ${results} ${client} ${channels}`)
   for (const step of steps) {
     if (step.kind === 'acquire') addAcquire(request, step)
     else if (step.kind === 'renew') request.arg(step.owner).arg(`=${step.ttlMs ?? 0},${step.fence ?? ''}`)
@@ -90,7 +89,7 @@ export function stepsRequest(steps: readonly Step[], keys: KeySpace, mark: strin
 /** The keys and arguments of `watch.lua`. */
 export function watchRequest({ name, owner }: ClaimId, keys: KeySpace, client: string): Request {
   const request = new Request().lock(name, keys).key(keys.result(name, owner))
-  return request.arg(owner).arg(client).arg(String(IDLE_MS)).arg(String(ALIVE_MS))
+  return request.arg(owner).arg(client)
 }
 
 /** The keys and arguments of `inspect.lua`. */

@@ -2,8 +2,8 @@
 -- writes no log has forgotten all locks if it was started, and who was granted one before may count on it for `bound` ms more.
 -- The note says it to the client: '!' nothing is granted, '?' this user may not ask.
 local guard_ms, guard_note = nil, ''
-if string.byte(ARGV[4]) == 103 then -- 'g'
-  local bound = tonumber(string.match(ARGV[4], '^g(%d+)'))
+if string.byte(ARGV[1]) == 103 then -- 'g'
+  local bound = tonumber(string.match(ARGV[1], '^g(%d+)'))
   local info = try('INFO', 'server')
   local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
   if up then

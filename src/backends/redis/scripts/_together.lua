@@ -3,7 +3,7 @@
 local long = {}
 
 if count == 1 then
-  long[1] = { 1, 5, KEYS[5] }
+  long[1] = { 1, 2, KEYS[5] }
 else
   local locks, details, first_of, twice, noted = {}, {}, {}, {}, {}
   local alone = 0
@@ -36,7 +36,7 @@ else
   end
 
   local released, kept = {}, {}
-  local at, results_before = 5, next_result - 1
+  local at, results_before = 2, next_result - 1
   for j = 1, count do
     local owner, terms, here = ARGV[at], ARGV[at + 1], at
     local kind = string.byte(terms)

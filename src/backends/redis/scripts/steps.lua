@@ -25,8 +25,8 @@
 --
 -- KEYS  1 the fence mark, then the three of each step, then for each trigger, begin, and release with a result, in their
 --       order, the key of what its owner leaves. What a displaced claim leaves is beside it, in the same slot
--- ARGV  1 channel prefix  2 client  3 how long what only waiters or later fences need is kept after its last use, in ms
---       4 settings, see _settings.lua; then of each step its owner and its terms:
+-- ARGV  1 settings, see _settings.lua; then of each step its owner and its terms. A word costs each call as much as half a
+--       command, so there are as few as can be:
 --         nothing                      release
 --         !<ms>                        release, and keep the text that follows for so long
 --         =<ttl>,<fence or nothing>    renew
@@ -58,6 +58,7 @@
 --       that was granted, in a row. With '!' behind these, one more: for how many ms nothing is granted, see _guard.lua.
 --       With '?': this user may not ask that.
 local call, try = redis.call, redis.pcall
+-- @limit IDLE_MS
 
 -- @include _guard.lua
 -- @include _alone.lua

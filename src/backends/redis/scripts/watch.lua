@@ -1,11 +1,12 @@
 -- What became of a claim; while it is live, its end is told to the client that asks.
 --
 -- KEYS  1 lock  2 queue  3 details, see steps.lua  4 the key of the owner's result
--- ARGV  1 owner  2 client  3 how long what only waiters need is kept after its last use, in ms  4 how long a client counts
---       as alive after it was heard of, in ms
+-- ARGV  1 owner  2 client
 -- reply {'result', text} | {'displaced', by} | {'live'} | {'gone'}
 local call, try = redis.call, redis.pcall
-local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- @limit IDLE_MS
+-- @limit ALIVE_MS
+local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(IDLE_MS), tonumber(ALIVE_MS)
 
 local left = call('GET', KEYS[4])
 if left == '\255' then return { 'gone' } end

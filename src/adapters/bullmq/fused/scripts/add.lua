@@ -1,14 +1,13 @@
 -- addStandardJob, addDelayedJob, addPrioritizedJob and addParentJob: the job is added and has its lock, or waits for it; or, as its
 -- strategy says, it is not added, since another one stands for it.
 --
--- ARGV, behind those of BullMQ's script:
+-- ARGV, behind those of BullMQ's script, as few as can be, since ioredis takes most of a microsecond for each:
 --   4 the job's terms, or '' for one that is no singleton
 --   5 what to do, see `whatToDo` in `../../adding/actions.ts`: letters. The first says how a free lock is
---     taken, see `quick_add.lua`, or that more is to be asked: 'm'
---   6 '' or JSON of what is rarely needed: `meta`, a text for operators; `fresh`, another id, for a job whose id is its caller's,
+--     taken, see `quick_add.lua`, or that more is to be asked: 'm'. Behind a blank the owner of the job's claim
+--   6 nothing, or JSON of what is rarely needed: `meta`, a text for operators; `fresh`, another id, for a job whose id is its caller's,
 --     since that one may be known already, or '-' where it can have no other; `flow`, see `../../adding/flow-triggers.ts`; `tag`,
 --     what the answer is known by
---   7 the owner of the job's claim
 -- reply what BullMQ's script answers, when nothing was in the way; else {'~', the tag, what came of it, the id that covers it,
 --       then of the running, the pending and the first waiting run four each: owner, age in ms, state, and 1 when a worker runs it
 --       that knows nothing of locks}. What came of it: `granted`, `queued`, `noted`, `met`, `known` (a job of this id), `turned` (away,
@@ -17,7 +16,7 @@ local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
 local terms = ARGV[4] ~= '' and terms_of(ARGV[4]) or nil
-local more = ARGV[6] ~= '' and cjson.decode(ARGV[6]) or {}
+local more = ARGV[6] and cjson.decode(ARGV[6]) or {}
 local flow, fresh, meta, tag = more.flow, more.fresh, more.meta, more.tag or ''
 local todo
 
@@ -340,7 +339,7 @@ end
 local function add_wrapped()
   local own = fresh ~= nil
   local known = own and call('EXISTS', queue .. id) == 1
-  local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*)$')
+  local running, pending, begins, notes, gated, wait, most = string.match(ARGV[5], '^.(.)(.)(.)(.)(.),?(%d*),?(%d*) ')
   todo = { running = running, pending = pending, begins = begins == 'b', notes = notes == 'n', gated = gated == 'g' }
   if wait ~= '' then
     todo.wait, todo.most = wait, most

@@ -7,9 +7,9 @@ local QUEUE_OWNER = 'bullmq'
 local function step(terms, owner, words, leaves)
   local keys = { '{' .. terms.prefix .. '}:f2', terms.key, terms.queue, terms.details }
   if leaves then keys[5] = '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2' end
-  local argv = { terms.prefix .. 'grants:', QUEUE_OWNER, IDLE_MS, SETTINGS .. (leaves and '1' or '0'), owner }
+  local argv = { '- 0 0 ' .. (leaves and '1 ' or '0 ') .. QUEUE_OWNER .. ' ' .. terms.prefix .. 'grants:', owner }
   for i, word in ipairs(words) do
-    argv[5 + i] = word
+    argv[2 + i] = word
   end
   while true do
     local reply = lock_steps(keys, argv)

@@ -2,11 +2,11 @@
 -- the pending run as well ('b'), or nothing is taken yet ('w').
 local kind = string.byte(ARGV[5])
 -- One of several that are added together has a tag, and nothing else that is rarely needed.
-local tag = ARGV[6] == '' and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
+local tag = not ARGV[6] and '' or string.match(ARGV[6], '^{"tag":"(%d+)"}$')
 if tag and ARGV[4] == '' then return bull_add(KEYS, ARGV) end
 if tag and kind ~= 109 then
   local ttl, key = string.match(ARGV[4], '^!%l%l%l*,0,(%d+),%d+,%d+ (.*)$')
-  local details, owner = '{' .. key .. '}:d2', ARGV[7]
+  local details, owner = '{' .. key .. '}:d2', string.sub(ARGV[5], 8)
   -- The job, as its owner tells: it is there when this call is sent again. By now it may have ended, and must not have the lock.
   local job = string.sub(owner, 8, string.sub(owner, -4) == '#set' and -5 or -1)
   if redis.call('EXISTS', key, '{' .. key .. '}:q2', details, job) == 0 then
