@@ -8,6 +8,7 @@ import {
   connectionTo,
   type Data,
   merging,
+  ownerIn,
   type Recorder,
   until,
   untilIdle,
@@ -148,7 +149,7 @@ test('an add in two steps whose answers come late is told what it would have bee
 
 describe.each(['one step', 'two steps'] as const)('an add whose answer was lost, lock and job in %s', steps => {
   const match = (queue: string): Match =>
-    steps === 'one step' ? words => isScript(words) && words.at(-1)?.startsWith('bullmq:') === true : ofLock(queue)
+    steps === 'one step' ? words => isScript(words) && ownerIn(words) !== undefined : ofLock(queue)
 
   test('is shown to operators with what it was described by, once', async () => {
     const describe = ({ value }: Data) => `value ${value}`

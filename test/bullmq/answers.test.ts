@@ -8,6 +8,7 @@ import {
   connectionTo,
   type Data,
   merging,
+  ownerIn,
   type Recorder,
   type TestJob,
   type TestQueue,
@@ -39,8 +40,6 @@ function script(keys: readonly number[], first: string): Match {
   return ([command = '', , count, key]) =>
     /^eval(sha)?$/i.test(command) && keys.includes(Number(count)) && key?.endsWith(first) === true
 }
-/** The owner of the claim of a job that is added, behind what is to be done. */
-const ownerIn = (words: readonly string[]) => words.find(word => /^[a-z-]{6}[\d,]* bullmq:/.test(word))
 const isAdd: Match = words => /^eval(sha)?$/i.test(words[0] ?? '') && ownerIn(words) !== undefined
 const isTake = script([11], ':wait')
 const isFinish = script([14], ':wait')

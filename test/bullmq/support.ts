@@ -43,6 +43,10 @@ export function connectionThrough({ url }: RedisProxy): { host: string; port: nu
   return { ...connectionTo(url), retryStrategy: () => 10 }
 }
 
+/** What an add in one step says of its job, the owner of its claim among it; `undefined`: these are the words of another call. */
+export const ownerIn = (words: readonly string[]): string | undefined =>
+  words.find(word => /^[a-z-]{6}[\d,]* bullmq:/.test(word))
+
 /** The data of jobs that are merged: `all` are the values of all triggers. */
 export type Merged = Data & { readonly all?: readonly number[] }
 export const valuesOf = ({ all, value }: Merged): readonly number[] => all ?? [value]
