@@ -127,7 +127,8 @@ describe.concurrent('after a restart that forgot a lock', () => {
   test('a function job waits, and is run once', async () => {
     await using scene = new Scene()
     const redis = await scene.server()
-    const solo = scene.solo(redis.url, { restartGuardMs: 1_000 })
+    // Long enough for a busy machine to look while it lasts.
+    const solo = scene.solo(redis.url, { restartGuardMs: 4_000 })
     let runs = 0
     const job = solo.job('job', () => {
       runs += 1
