@@ -31,7 +31,7 @@ const left = watchLeft()
 const solo = connect(url, { callTimeoutMs: CALL_MS, ...options })
 solo.on('fault', ({ during, error }) => {
   process.stderr.write(`${during}: ${error}\n`)
-  if (during === 'wait' && error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE') late()
+  if (error instanceof SoloistError && error.code === 'BACKEND_UNAVAILABLE') late()
 })
 // Claims of a client are numbered as they are made, those for jobs too: these have a client of their own.
 const jobsSolo = connect(url, { callTimeoutMs: CALL_MS, ...options })
