@@ -145,6 +145,7 @@ function tableOf(results) {
     `\`npm run soak -- --minutes ${minutes}`,
     ...(load === undefined ? [] : [`--load ${load}`]),
     ...(every === undefined ? [] : [`--every ${every}`]),
+    ...(values['at-once'] === undefined ? [] : [`--at-once ${values['at-once']}`]),
     `--stores ${values.stores} --seed ${seed}\``,
   ].join(' ')
   const when = new Date().toISOString().slice(0, 10)
@@ -168,7 +169,7 @@ function tableOf(results) {
   return [
     `${how}, ${when}, on Node ${node.slice(1)} with ${[...versions].join(' and ')}:`,
     '',
-    '| | grants | of which had waited | runs of jobs | faults | overlaps | excused overlaps | falling fences | lost triggers | else wrong | leases lost | left behind |',
+    '| | grants | of which had waited | runs of jobs | faults | overlaps | excused | falling fences | lost triggers | else wrong | leases lost | left behind |',
     '|---|---|---|---|---|---|---|---|---|---|---|---|',
     ...lines,
     '',
