@@ -208,7 +208,14 @@ test('order, counts, events and return values of many jobs', async () => {
 
 test('priorities and delays', async () => {
   await same(async stage => {
-    const opts: JobsOptions[] = [{ priority: 5 }, { priority: 1 }, {}, { delay: 1_500 }, { lifo: true }, { priority: 3 }]
+    const opts: JobsOptions[] = [
+      { priority: 5 },
+      { priority: 1 },
+      {},
+      { delay: 1_500 },
+      { lifo: true },
+      { priority: 3 },
+    ]
     await stage.queue.addBulk(opts.map((one, n) => ({ name: 'a', data: { n }, opts: one })))
     const ran: unknown[] = []
     stage.worker(async job => ran.push(job.data.n))

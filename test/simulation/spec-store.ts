@@ -351,7 +351,6 @@ export class SpecStore {
       if (this.#nowMs() - askedMs <= SILENT_MS) this.pushes.push({ client, event: { type: 'ended', name, owner } })
     }
     this.#watchers.delete(key)
-    this.#kept.delete(key)
   }
 
   /** Where no run is pending, the first that waits may become it. */

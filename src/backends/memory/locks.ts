@@ -185,7 +185,7 @@ export class Locks {
   #over(lock: Lock, owner: string): void {
     const claim = { name: lock.name, owner }
     const word = lock.runs.forget(owner) && this.results.kept(claim) === null
-    if (word) this.results.end(claim, { status: 'unbegun' }, UNBEGUN_KEPT_MS)
+    if (word) this.results.keepUnbegun(claim, UNBEGUN_KEPT_MS)
     this.nextRun(lock)
   }
 

@@ -49,6 +49,13 @@ export class Results {
     this.#known.delete(keyOf(claim))
   }
 
+  /** Keeps that a run ended and never began. Who watches it is told of its end, if at all, as of any other's. */
+  keepUnbegun(claim: ClaimId, keepMs: number): void {
+    const seenAtMs = this.#known.get(keyOf(claim))?.seenAtMs ?? new Map<string, number>()
+    const untilMs = Math.floor(this.#clock.wallMs()) + keepMs
+    this.#note(claim, { seenAtMs, result: { left: { status: 'unbegun' }, untilMs } })
+  }
+
   /** The owner triggers another run. */
   forgetUnbegun(claim: ClaimId): void {
     if (this.kept(claim)?.status === 'unbegun') this.forget(claim)
