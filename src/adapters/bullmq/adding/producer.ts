@@ -422,15 +422,17 @@ export class Producer<A> {
    */
   async #thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
     const { trigger, adding } = one
+    const isKnown = one.answer?.course === 'known'
     if (adding === null || adding.sent) {
       try {
         const job = await this.#host.lives.own(trigger.jobId)
-        if (job !== undefined && !trigger.hasOwnId) {
+        // Nobody else can have added it under an id that was asked for, and was not known.
+        if (job !== undefined && (!trigger.hasOwnId || (one.answer !== null && !isKnown))) {
           // Whom it met is not known any more.
           if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
           return job
         }
-        if (adding === null) await this.#giveUp(trigger)
+        if (adding === null && !isKnown) await this.#giveUp(trigger)
       } catch (fault) {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
       }
