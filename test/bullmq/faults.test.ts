@@ -71,7 +71,10 @@ describe("the locks' store is down", () => {
   })
 })
 
-test('an add whose reply was lost has added its job, and keeps its key', async () => {
+test.each([
+  ['', {}],
+  [', under an id of its caller', { jobId: 'mine' }],
+])('an add whose reply was lost has added its job, and keeps its key%s', async (_, opts) => {
   const proxy = await startProxy(connectionTo(bench.url).port)
   bench.closeLater(() => proxy.close())
   const queue = new SingletonQueue<Data>('work', {
@@ -87,11 +90,20 @@ test('an add whose reply was lost has added its job, and keeps its key', async (
     words => /^eval(sha)?$/i.test(words[0] ?? '') && words.includes(`${bench.prefix}:work:wait`),
     'reset',
   )
-  const { job, outcome } = await queue.addUnique('sync', data(1))
+  const { job, outcome } = await queue.addUnique('sync', data(1), opts)
   await dropped.hit
   expect(outcome.status).toBe('started')
   expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'duplicate', id: job?.id })
   expect(await queue.getJobCounts()).toMatchObject({ waiting: 1 })
+})
+
+test('an add under a known id that failed leaves the key of the job that has it', async () => {
+  const queue = bench.queue({}, { solo: bench.solo })
+  await queue.add('sync', data(1), { jobId: 'mine' })
+  const held = await bench.held()
+  await expect(queue.add('sync', data(2), { jobId: 'mine', sizeLimit: 3 })).rejects.toThrow('exceeds')
+  expect(await bench.held()).toEqual(held)
+  expect(Object.keys(held)).toHaveLength(1)
 })
 
 test('an add that failed for good gives its key back', async () => {

@@ -48,7 +48,7 @@ export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer
     guaranteed: true,
   })
   if (course === 'turned' || course === 'known') {
-    const met = seen.running
+    const met = answer.running
     if (strategy === 'reject' && met !== null) throw duplicate(trigger, met)
     const of = met?.owner ?? null
     return { outcome: tell('duplicate', id, met), of: strategy === 'skip' ? '' : of, strange: null }

@@ -10,11 +10,11 @@ import { type Owner, parseOwner } from '../lock/owner.js'
 import { isPlain, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
-import type { Actions } from './actions.js'
 import { Apart, type Beside, Later } from './apart.js'
 import { asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
-import { type Look, lookAt, NOTHING_KNOWN } from './own-id.js'
+import { type Look, Looks, NOTHING_KNOWN } from './own-id.js'
+import type { Prepared } from './prepared.js'
 import { Recipes } from './recipes.js'
 import { giveBack, retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
@@ -117,14 +117,21 @@ export class Producer<A> {
   async addBulk(items: readonly Item[]): Promise<A[]> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
     const fused = await this.#ready()
-    const prepared = await this.#prepareAll(triggers, fused)
-    const adds = prepared.map((one, i) => (one === null ? (items[i] as Item) : one instanceof Later ? null : one.item))
-    const kept = adds.flatMap((item, i) => (item === null ? [] : [{ item, i }]))
+    const apart = triggers.flatMap(trigger => (trigger === null || (fused && trigger.isPlain) ? [] : [trigger]))
+    const looks = await Looks.at(this.#host, apart)
+    let prepared: readonly (Prepared | Later | null)[] = []
+    let kept: readonly { readonly item: Item; readonly i: number }[]
     let jobs: Job[]
     try {
+      prepared = await this.#prepareAll(triggers, fused, looks)
+      const adds = prepared.map((one, i) => (one === null ? items[i] : one instanceof Later ? null : one.item))
+      kept = adds.flatMap((item, i) => (item == null ? [] : [{ item, i }]))
       jobs = kept.length === 0 ? [] : await this.#host.addBulk(kept.map(({ item }) => item))
     } catch (error) {
       throw await this.#afterFailure(error, prepared)
+    } finally {
+      // What is left to be added asks again.
+      await looks.end()
     }
     const byPlace = new Map(kept.map(({ i }, k) => [i, jobs[k] as Job]))
     const answers: A[] = []
@@ -153,10 +160,11 @@ export class Producer<A> {
   async #prepareAll(
     triggers: readonly (Trigger | null)[],
     fused: boolean,
+    looking: Looks,
   ): Promise<readonly (Prepared | Later | null)[]> {
     const isFused = (trigger: Trigger) => fused && trigger.isPlain
     const looks = await Promise.all(
-      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : lookAt(this.#host, trigger))),
+      triggers.map(trigger => (trigger === null || isFused(trigger) ? null : looking.of(trigger))),
     )
     const coming = new Set<string>()
     const locks = new Map<string, number>()
@@ -237,21 +245,33 @@ export class Producer<A> {
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
-    const one = fused && trigger.isPlain ? this.#fusedly(trigger, strategy) : await this.#apartAlone(trigger, strategy)
-    return await this.#finish(item, one)
+    if (fused && trigger.isPlain) return await this.#finish(item, this.#fusedly(trigger, strategy))
+    const looks = await Looks.at(this.#host, [trigger])
+    let one: Prepared
+    let job: Job | null
+    try {
+      // With nothing beside it, it waits here and is not put off.
+      one = (await this.#apartly(trigger, strategy, await looks.of(trigger), null)) as Prepared
+      job = await this.#added(one)
+    } finally {
+      await looks.end()
+    }
+    return await this.#conclude(item, one, job)
   }
 
   async #finish(item: Item, one: Prepared): Promise<A> {
+    return await this.#conclude(item, one, await this.#added(one))
+  }
+
+  /** @returns `null` where nothing was to be added */
+  async #added(one: Prepared): Promise<Job | null> {
     if (one.error !== null) throw one.error
-    let job: Job | null = null
-    if (one.item !== null) {
-      try {
-        job = await this.#host.add(one.item)
-      } catch (error) {
-        if (!(error instanceof NotAdded)) job = await this.#thereAfterAll(error, one)
-      }
+    if (one.item === null) return null
+    try {
+      return await this.#host.add(one.item)
+    } catch (error) {
+      return error instanceof NotAdded ? null : await this.#thereAfterAll(error, one)
     }
-    return await this.#conclude(item, one, job)
   }
 
   #fusedly(trigger: Trigger, strategy: JobStrategy | null): Prepared {
@@ -272,14 +292,9 @@ export class Producer<A> {
     return { trigger, strategy, actions, adding, answer: null, item, guaranteed: true, error: null }
   }
 
-  /** Takes the lock, or a place in its queue, by a step of its own. */
-  async #apartAlone(trigger: Trigger, strategy: JobStrategy | null): Promise<Prepared> {
-    const look = await lookAt(this.#host, trigger)
-    // With nothing beside it, it waits here and is not put off.
-    return (await this.#apartly(trigger, strategy, look, null)) as Prepared
-  }
-
   /**
+   * Takes the lock, or a place in its queue, by a step of its own.
+   *
    * @param beside where it is one of several jobs of a call
    * @param left what it has left before, where it comes back to that
    */
@@ -407,15 +422,17 @@ export class Producer<A> {
    */
   async #thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
     const { trigger, adding } = one
+    const isKnown = one.answer?.course === 'known'
     if (adding === null || adding.sent) {
       try {
         const job = await this.#host.lives.own(trigger.jobId)
-        if (job !== undefined && !trigger.hasOwnId) {
+        // Nobody else can have added it under an id that was asked for, and was not known.
+        if (job !== undefined && (!trigger.hasOwnId || (one.answer !== null && !isKnown))) {
           // Whom it met is not known any more.
           if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
           return job
         }
-        if (adding === null) await this.#giveUp(trigger)
+        if (adding === null && !isKnown) await this.#giveUp(trigger)
       } catch (fault) {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
       }
@@ -465,21 +482,4 @@ export class Producer<A> {
 /** `null`: it is decided when a live job is met. */
 function fixedStrategy({ strategy }: Definition): JobStrategy | null {
   return typeof strategy === 'function' ? null : strategy
-}
-
-/** A job that is to be added, or that another one stands for. */
-interface Prepared {
-  readonly trigger: Trigger
-  /** `null`: it is decided when a live job is met. */
-  readonly strategy: JobStrategy | null
-  readonly actions: Actions
-  /** Where its lock is taken by the script that adds it. */
-  readonly adding: Adding | null
-  /** What came of it before; `null`: not known yet, or nothing was asked. */
-  readonly answer: Answer | null
-  /** `null`: nothing is to be added. */
-  readonly item: Item | null
-  readonly guaranteed: boolean
-  /** What it failed with. */
-  readonly error: unknown
 }

@@ -23,7 +23,8 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
   readonly prefix?: string | undefined
   /**
    * Where lock and job are two steps: how long a job may take to appear in its queue after its lock was taken, in milliseconds;
-   * default 5,000. After that others take it that its producer has died.
+   * default 5,000. After that others take it that its producer has died. So long, too, an id of the caller's is kept for a producer
+   * that died while it added.
    */
   readonly graceMs?: number | undefined
   /**
