@@ -1,5 +1,6 @@
 import { Queue, Worker } from 'bullmq'
 import { jobLockNaming, type Soloist } from 'soloist'
+import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import {
   type Bench,
@@ -224,6 +225,30 @@ describe('jobs that others run or have ended', () => {
       await until(async () => Object.keys(await bench.held()).length === 0)
       if (onDuplicate === 'delay') expect(runs.started).toEqual([1])
       else expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
+    },
+  )
+})
+
+describe('flows', () => {
+  function flowsOf(job: object): SingletonFlowProducer {
+    const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
+    const flows = new SingletonFlowProducer({ ...options, singleton: defined(job) })
+    bench.closeLater(() => flows.close())
+    return flows
+  }
+
+  test.each(['join', 'rerun', 'replace'] as const)(
+    'a flow meets a job that a worker has in hand, %s',
+    async onDuplicate => {
+      const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
+      runs.hold()
+      bench.worker(runs.run, { singleton: defined({ onDuplicate }) })
+      const live = await queue.add('sync', data(0))
+      await runs.untilStarted(1)
+      const { job } = await flowsOf({ onDuplicate }).add({ name: 'sync', queueName: 'work', data: data(1) })
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect([job.id === live.id, runs.started]).toEqual(onDuplicate === 'join' ? [true, [0]] : [false, [0, 1]])
     },
   )
 })

@@ -96,7 +96,7 @@ export class Lives {
 
   /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
   async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
-    const asked = this.#home.queue as Asked
+    const asked = this.#queueOf(queue) as Asked
     const client = await (asked.getBackend?.call(asked).client ?? asked.client)
     const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
     const token = typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
@@ -105,8 +105,7 @@ export class Lives {
 
   /** The owner's job; `null` when there is none. */
   async find(owner: Owner): Promise<Job | null> {
-    if (owner.queue === this.#home.qualifiedName) return (await this.own(owner.jobId)) ?? null
-    return (await Job.fromId(this.#other(owner.queue) as MinimalQueue, owner.jobId)) ?? null
+    return (await Job.fromId(this.#queueOf(owner.queue), owner.jobId)) ?? null
   }
 
   /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
@@ -125,6 +124,11 @@ export class Lives {
     const others = [...this.#others.values()]
     this.#others.clear()
     await Promise.all(others.map(queue => queue.close()))
+  }
+
+  #queueOf(qualifiedName: string): MinimalQueue {
+    const { queue, qualifiedName: own } = this.#home
+    return qualifiedName === own ? queue : (this.#other(qualifiedName) as MinimalQueue)
   }
 
   #other(qualifiedName: string): Queue {
