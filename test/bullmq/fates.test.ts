@@ -76,6 +76,27 @@ function haltsBegin(): { readonly solo: Soloist; readonly halted: Promise<void>;
   return { solo, halted, letOn }
 }
 
+/** Does something before BullMQ removes a job for the first time. */
+function beforeRemoval(one: TestJob, act: () => Promise<void>): void {
+  interface Removing {
+    remove(this: unknown): Promise<void>
+  }
+  let all: Removing = one
+  for (let next = one as object | null; next !== null; next = Object.getPrototypeOf(next)) {
+    if (Object.hasOwn(next, 'remove')) all = next as Removing
+  }
+  const { remove } = all
+  const value = async function (this: unknown) {
+    all.remove = remove
+    await act()
+    await remove.call(this)
+  }
+  all.remove = value
+  bench.closeLater(async () => {
+    all.remove = remove
+  })
+}
+
 describe('what was left with a run', () => {
   test('untilExpired: a follow-up whose grant nobody hears of has it, however long that takes', async () => {
     const job = { mode: 'untilExpired', expiryMs: 200, ...merging } as const
@@ -179,6 +200,32 @@ describe('jobs that others run or have ended', () => {
     await untilIdle(bench, queue)
     expect([runs.started, (await queue.getJobCounts()).failed]).toEqual([[2], 0])
   })
+
+  test.each(['follow', 'stop'] as const)(
+    'replace of a job between two attempts that a worker takes up just then: %s',
+    async onRunning => {
+      const job = { onDuplicate: 'replace', onRunning } as const
+      const queue = bench.queue(job, { solo: bench.solo })
+      const run = async (one: TestJob, signal: AbortSignal) => {
+        if (one.attemptsMade === 0 && one.data.value === 0) throw new Error('the first attempt')
+        return await runs.run(one, signal)
+      }
+      bench.worker(run, { singleton: defined(job) })
+      runs.hold()
+      const first = await queue.add('sync', data(0), { attempts: 2, backoff: 3_600_000 })
+      await until(async () => (await first.getState()) === 'delayed')
+      beforeRemoval(first, async () => {
+        await first.promote()
+        await runs.untilStarted(1)
+      })
+      expect((await queue.addUnique('sync', data(1))).outcome.status).toBe('replaced')
+      if (onRunning === 'follow') expect((await bench.held())[lockOf(queue)]).toContain(first.id)
+      else await until(() => runs.aborted.length === 1)
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect([runs.started, runs.mostAtOnce]).toEqual([[0, 1], 1])
+    },
+  )
 
   test.each(['join', 'delay', 'rerun'] as const)(
     'limit 2: the place of a job that is gone is free, %s',

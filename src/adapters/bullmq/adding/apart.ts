@@ -266,12 +266,16 @@ export class Apart {
       return as
     }
     const life = await lives.of(lock, holder.owner, null)
-    if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
-      if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
-      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
-    }
-    if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
-    return { ...as, without: holder.owner, replaced: life }
+    const taken = { ...as, without: holder.owner, replaced: life }
+    const isPeriod = definition.mode === 'untilExpired'
+    if (life.job === null) return isPeriod ? taken : as
+    const isFree = !life.active && !(await isBound(life.job))
+    if (isFree && (life.state === 'finished' || (await removed(life.job)))) return taken
+    // A worker may have taken it up since it was looked at: what it has in hand keeps its lock.
+    const runs = life.active || isFree
+    if (isPeriod) return { ...taken, replaced: runs ? { ...life, state: 'running' } : life }
+    if (runs && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
+    return as
   }
 
   /** @returns a job that was pending when it was looked at, and has no place any more; `null`: it has, or has begun */
