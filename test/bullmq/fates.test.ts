@@ -1,5 +1,5 @@
 import { Queue, Worker } from 'bullmq'
-import { jobLockNaming, type Soloist } from 'soloist'
+import { jobLockNaming, type Soloist, SoloistError } from 'soloist'
 import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import {
@@ -277,9 +277,9 @@ describe('jobs that others run or have ended', () => {
 })
 
 describe('flows', () => {
-  function flowsOf(job: object): SingletonFlowProducer {
+  function flowsOf(job: object, solo = bench.solo): SingletonFlowProducer {
     const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
-    const flows = new SingletonFlowProducer({ ...options, singleton: defined(job) })
+    const flows = new SingletonFlowProducer({ ...options, singleton: defined(job, solo) })
     bench.closeLater(() => flows.close())
     return flows
   }
@@ -298,4 +298,40 @@ describe('flows', () => {
       expect([job.id === live.id, runs.started]).toEqual(onDuplicate === 'join' ? [true, [0]] : [false, [0, 1]])
     },
   )
+
+  test.each(['a flow', 'a job'] as const)('%s that is refused keeps no lock', async what => {
+    const job = { mode: 'untilExpired', expiryMs: 60_000 } as const
+    const solo = bench.client()
+    const renew = solo.jobs.renew.bind(solo.jobs)
+    let renewals = what === 'a flow' ? 2 : 1
+    solo.jobs.renew = async (...args) => {
+      renewals -= 1
+      if (renewals === 0) throw new SoloistError('BACKEND_UNAVAILABLE', 'for this test')
+      return await renew(...args)
+    }
+    const node = { name: 'sync', queueName: 'work' }
+    const adding =
+      what === 'a flow'
+        ? flowsOf(job, solo).add({ ...node, data: data(0), children: [{ ...node, data: data(1, 2) }] })
+        : bench.queue(job, { solo }).add('sync', data(0))
+    await expect(adding).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(await bench.held()).toEqual({})
+  })
+})
+
+test('of several claims without a job, those that wait are given up before they are granted', async () => {
+  const queue = bench.queue({ onDuplicate: 'delay' }, { solo: bench.solo })
+  const lock = lockOf(queue)
+  for (const i of numbers(5)) {
+    const owner = `bullmq:${queue.qualifiedName}:gone-${i}`
+    await bench.solo.jobs.trigger(lock, owner, { running: 'wait', pending: 'wait' })
+  }
+  const { id } = await queue.add('sync', data(1))
+  const granted: string[] = []
+  const solo = bench.client()
+  solo.jobs.hearGranted(({ owner }) => granted.push(owner))
+  bench.worker(runs.run, { singleton: defined({ onDuplicate: 'delay' }, solo), stalledInterval: 200 })
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1])
+  expect(granted).toEqual([`bullmq:${queue.qualifiedName}:${id}`])
 })

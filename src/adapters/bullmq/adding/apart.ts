@@ -12,6 +12,11 @@ import type { Trigger } from './trigger.js'
 
 const NOBODY = { running: null, pending: null, waiting: null }
 
+export interface ApartHost extends FateHost {
+  /** Gives up the claim of a job that will not be added. Never rejects. */
+  giveUp(trigger: Trigger): Promise<void>
+}
+
 /** The trigger is to be made again. */
 interface Again {
   /** An owner to trigger without; `null`: one whose job may still come. */
@@ -61,11 +66,13 @@ export interface Triggered {
  * between these steps: docs/adapters/bullmq.md says how.
  */
 export class Apart {
-  readonly #host: FateHost
+  readonly #host: ApartHost
+  /** Those that have a lock, or a place in its queue. */
+  readonly #claims = new WeakSet<Trigger>()
   /** By lock: who of its holders is found to be over just now, for all that ask at once. */
   readonly #looking = new Map<string, Promise<readonly Life[]>>()
 
-  constructor(host: FateHost) {
+  constructor(host: ApartHost) {
     this.#host = host
   }
 
@@ -100,7 +107,10 @@ export class Apart {
       recovered = seen.pending?.job === null
     }
     for (;;) {
-      const look = await this.#once(trigger, strategy, actions, without, beside, patience)
+      const look: Answer | Again | Later = await this.#held(
+        trigger,
+        this.#once(trigger, strategy, actions, without, beside, patience),
+      )
       if (look instanceof Later) return look
       if (!('over' in look)) return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
       without = look.over
@@ -108,6 +118,16 @@ export class Apart {
       if (look.fresh === true) trigger = trigger.underFreshId()
       else if (without === null && beside !== null) return new Later(trigger)
       else if (without === null) await patience.wait()
+    }
+  }
+
+  /** What a trigger has claimed before it fails is given up: its job will not come. */
+  async #held<T>(trigger: Trigger, made: Promise<T>): Promise<T> {
+    try {
+      return await made
+    } catch (error) {
+      if (this.#claims.has(trigger)) await this.#host.giveUp(trigger)
+      throw error
     }
   }
 
@@ -141,6 +161,7 @@ export class Apart {
     if (told.status === 'displaced') {
       return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
     }
+    if (told.status === 'granted' || told.status === 'busy') this.#claims.add(trigger)
     // Until then it holds its lock without an end, so that what others leave with a follow-up is not lost before that begins.
     if (told.status === 'granted' && definition.expiryMs !== null) await locks.renew(lock, owner, definition.expiryMs)
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
