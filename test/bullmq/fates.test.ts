@@ -201,6 +201,41 @@ describe('jobs that others run or have ended', () => {
     expect([runs.started, (await queue.getJobCounts()).failed]).toEqual([[2], 0])
   })
 
+  test('replace of a job that waits for one which ends just then removes it', async () => {
+    const job = { onDuplicate: 'replace' } as const
+    const adding = bench.client()
+    const queue = bench.queue(job, { solo: adding })
+    const solo = bench.client()
+    const release = solo.jobs.release.bind(solo.jobs)
+    let letOn = () => {}
+    const gate = new Promise<void>(resolve => {
+      letOn = resolve
+    })
+    solo.jobs.release = async (...args) => {
+      await gate
+      return await release(...args)
+    }
+    runs.hold()
+    bench.worker(runs.run, { singleton: defined(job, solo) })
+    bench.closeLater(async () => letOn())
+    const first = await queue.add('sync', data(0))
+    await runs.untilStarted(1)
+    const second = await queue.add('sync', data(1))
+    await until(async () => (await second.getState()) === 'delayed')
+    const trigger = adding.jobs.trigger.bind(adding.jobs)
+    adding.jobs.trigger = async (...args) => {
+      const told = await trigger(...args)
+      runs.letGo()
+      await until(async () => (await first.getState()) === 'completed')
+      return told
+    }
+    await queue.add('sync', data(2))
+    expect(await second.getState()).toBe('unknown')
+    letOn()
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([0, 2])
+  })
+
   test.each(['follow', 'stop'] as const)(
     'replace of a job between two attempts that a worker takes up just then: %s',
     async onRunning => {

@@ -179,6 +179,8 @@ export class Apart {
     // A worker that had it in hand may have found already that its place was taken.
     const displaced = told.status === 'busy' && before.pending === 'displace' && pending?.job ? pending : null
     if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
+    // Also where the trigger is to be made again: then it does not hear of it any more.
+    if (displaced?.over === false) await removed(displaced.job as Job)
     if (running?.parsed?.period && definition.expiryMs !== null && hasNoRun(running, graceMs)) {
       await startPeriod(locks, lock, running.owner, definition.expiryMs)
     }
@@ -194,7 +196,6 @@ export class Apart {
     }
     if (dead !== null) return { over: dead.owner, gone: dead.job === null }
     if (told.status === 'busy') {
-      if (displaced?.over === false) await removed(displaced.job as Job)
       return { course: 'queued', id: jobId, ...seen, recovered: false }
     }
     const by = metBy(definition.mode, seen)
