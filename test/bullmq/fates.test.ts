@@ -334,6 +334,18 @@ describe('flows', () => {
     },
   )
 
+  test('flows meet jobs of many queues at once', async () => {
+    const names = numbers(8).map(i => `many-${i}`)
+    const live = await Promise.all(
+      names.map(name => bench.queue({ onDuplicate: 'join' }, { solo: bench.solo }, name).add('sync', data(0))),
+    )
+    const flows = flowsOf({ onDuplicate: 'join' })
+    const met = await Promise.all(
+      numbers(80).map(i => flows.add({ name: 'sync', queueName: names[i % 8] as string, data: data(i) })),
+    )
+    expect(met.map(({ job }) => job.id)).toEqual(numbers(80).map(i => live[i % 8]?.id))
+  })
+
   test.each(['a flow', 'a job'] as const)('%s that is refused keeps no lock', async what => {
     const job = { mode: 'untilExpired', expiryMs: 60_000 } as const
     const solo = bench.client()
