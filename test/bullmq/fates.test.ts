@@ -1,5 +1,6 @@
 import { Queue, Worker } from 'bullmq'
-import { jobLockNaming, type Soloist } from 'soloist'
+import { jobLockNaming, type Soloist, SoloistError } from 'soloist'
+import { SingletonFlowProducer } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import {
   type Bench,
@@ -73,6 +74,27 @@ function haltsBegin(): { readonly solo: Soloist; readonly halted: Promise<void>;
     return await begin(...args)
   }
   return { solo, halted, letOn }
+}
+
+/** Does something before BullMQ removes a job for the first time. */
+function beforeRemoval(one: TestJob, act: () => Promise<void>): void {
+  interface Removing {
+    remove(this: unknown): Promise<void>
+  }
+  let all: Removing = one
+  for (let next = one as object | null; next !== null; next = Object.getPrototypeOf(next)) {
+    if (Object.hasOwn(next, 'remove')) all = next as Removing
+  }
+  const { remove } = all
+  const value = async function (this: unknown) {
+    all.remove = remove
+    await act()
+    await remove.call(this)
+  }
+  all.remove = value
+  bench.closeLater(async () => {
+    all.remove = remove
+  })
 }
 
 describe('what was left with a run', () => {
@@ -179,6 +201,67 @@ describe('jobs that others run or have ended', () => {
     expect([runs.started, (await queue.getJobCounts()).failed]).toEqual([[2], 0])
   })
 
+  test('replace of a job that waits for one which ends just then removes it', async () => {
+    const job = { onDuplicate: 'replace' } as const
+    const adding = bench.client()
+    const queue = bench.queue(job, { solo: adding })
+    const solo = bench.client()
+    const release = solo.jobs.release.bind(solo.jobs)
+    let letOn = () => {}
+    const gate = new Promise<void>(resolve => {
+      letOn = resolve
+    })
+    solo.jobs.release = async (...args) => {
+      await gate
+      return await release(...args)
+    }
+    runs.hold()
+    bench.worker(runs.run, { singleton: defined(job, solo) })
+    bench.closeLater(async () => letOn())
+    const first = await queue.add('sync', data(0))
+    await runs.untilStarted(1)
+    const second = await queue.add('sync', data(1))
+    await until(async () => (await second.getState()) === 'delayed')
+    const trigger = adding.jobs.trigger.bind(adding.jobs)
+    adding.jobs.trigger = async (...args) => {
+      const told = await trigger(...args)
+      runs.letGo()
+      await until(async () => (await first.getState()) === 'completed')
+      return told
+    }
+    await queue.add('sync', data(2))
+    expect(await second.getState()).toBe('unknown')
+    letOn()
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([0, 2])
+  })
+
+  test.each(['follow', 'stop'] as const)(
+    'replace of a job between two attempts that a worker takes up just then: %s',
+    async onRunning => {
+      const job = { onDuplicate: 'replace', onRunning } as const
+      const queue = bench.queue(job, { solo: bench.solo })
+      const run = async (one: TestJob, signal: AbortSignal) => {
+        if (one.attemptsMade === 0 && one.data.value === 0) throw new Error('the first attempt')
+        return await runs.run(one, signal)
+      }
+      bench.worker(run, { singleton: defined(job) })
+      runs.hold()
+      const first = await queue.add('sync', data(0), { attempts: 2, backoff: 3_600_000 })
+      await until(async () => (await first.getState()) === 'delayed')
+      beforeRemoval(first, async () => {
+        await first.promote()
+        await runs.untilStarted(1)
+      })
+      expect((await queue.addUnique('sync', data(1))).outcome.status).toBe('replaced')
+      if (onRunning === 'follow') expect((await bench.held())[lockOf(queue)]).toContain(first.id)
+      else await until(() => runs.aborted.length === 1)
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect([runs.started, runs.mostAtOnce]).toEqual([[0, 1], 1])
+    },
+  )
+
   test.each(['join', 'delay', 'rerun'] as const)(
     'limit 2: the place of a job that is gone is free, %s',
     async onDuplicate => {
@@ -226,4 +309,76 @@ describe('jobs that others run or have ended', () => {
       else expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
     },
   )
+})
+
+describe('flows', () => {
+  function flowsOf(job: object, solo = bench.solo): SingletonFlowProducer {
+    const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
+    const flows = new SingletonFlowProducer({ ...options, singleton: defined(job, solo) })
+    bench.closeLater(() => flows.close())
+    return flows
+  }
+
+  test.each(['join', 'rerun', 'replace'] as const)(
+    'a flow meets a job that a worker has in hand, %s',
+    async onDuplicate => {
+      const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
+      runs.hold()
+      bench.worker(runs.run, { singleton: defined({ onDuplicate }) })
+      const live = await queue.add('sync', data(0))
+      await runs.untilStarted(1)
+      const { job } = await flowsOf({ onDuplicate }).add({ name: 'sync', queueName: 'work', data: data(1) })
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect([job.id === live.id, runs.started]).toEqual(onDuplicate === 'join' ? [true, [0]] : [false, [0, 1]])
+    },
+  )
+
+  test('flows meet jobs of many queues at once', async () => {
+    const names = numbers(8).map(i => `many-${i}`)
+    const live = await Promise.all(
+      names.map(name => bench.queue({ onDuplicate: 'join' }, { solo: bench.solo }, name).add('sync', data(0))),
+    )
+    const flows = flowsOf({ onDuplicate: 'join' })
+    const met = await Promise.all(
+      numbers(80).map(i => flows.add({ name: 'sync', queueName: names[i % 8] as string, data: data(i) })),
+    )
+    expect(met.map(({ job }) => job.id)).toEqual(numbers(80).map(i => live[i % 8]?.id))
+  })
+
+  test.each(['a flow', 'a job'] as const)('%s that is refused keeps no lock', async what => {
+    const job = { mode: 'untilExpired', expiryMs: 60_000 } as const
+    const solo = bench.client()
+    const renew = solo.jobs.renew.bind(solo.jobs)
+    let renewals = what === 'a flow' ? 2 : 1
+    solo.jobs.renew = async (...args) => {
+      renewals -= 1
+      if (renewals === 0) throw new SoloistError('BACKEND_UNAVAILABLE', 'for this test')
+      return await renew(...args)
+    }
+    const node = { name: 'sync', queueName: 'work' }
+    const adding =
+      what === 'a flow'
+        ? flowsOf(job, solo).add({ ...node, data: data(0), children: [{ ...node, data: data(1, 2) }] })
+        : bench.queue(job, { solo }).add('sync', data(0))
+    await expect(adding).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(await bench.held()).toEqual({})
+  })
+})
+
+test('of several claims without a job, those that wait are given up before they are granted', async () => {
+  const queue = bench.queue({ onDuplicate: 'delay' }, { solo: bench.solo })
+  const lock = lockOf(queue)
+  for (const i of numbers(5)) {
+    const owner = `bullmq:${queue.qualifiedName}:gone-${i}`
+    await bench.solo.jobs.trigger(lock, owner, { running: 'wait', pending: 'wait' })
+  }
+  const { id } = await queue.add('sync', data(1))
+  const granted: string[] = []
+  const solo = bench.client()
+  solo.jobs.hearGranted(({ owner }) => granted.push(owner))
+  bench.worker(runs.run, { singleton: defined({ onDuplicate: 'delay' }, solo), stalledInterval: 200 })
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1])
+  expect(granted).toEqual([`bullmq:${queue.qualifiedName}:${id}`])
 })

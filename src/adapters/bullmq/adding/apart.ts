@@ -12,6 +12,11 @@ import type { Trigger } from './trigger.js'
 
 const NOBODY = { running: null, pending: null, waiting: null }
 
+export interface ApartHost extends FateHost {
+  /** Gives up the claim of a job that will not be added. Never rejects. */
+  giveUp(trigger: Trigger): Promise<void>
+}
+
 /** The trigger is to be made again. */
 interface Again {
   /** An owner to trigger without; `null`: one whose job may still come. */
@@ -61,11 +66,13 @@ export interface Triggered {
  * between these steps: docs/adapters/bullmq.md says how.
  */
 export class Apart {
-  readonly #host: FateHost
+  readonly #host: ApartHost
+  /** Those that have a lock, or a place in its queue. */
+  readonly #claims = new WeakSet<Trigger>()
   /** By lock: who of its holders is found to be over just now, for all that ask at once. */
   readonly #looking = new Map<string, Promise<readonly Life[]>>()
 
-  constructor(host: FateHost) {
+  constructor(host: ApartHost) {
     this.#host = host
   }
 
@@ -100,7 +107,10 @@ export class Apart {
       recovered = seen.pending?.job === null
     }
     for (;;) {
-      const look = await this.#once(trigger, strategy, actions, without, beside, patience)
+      const look: Answer | Again | Later = await this.#held(
+        trigger,
+        this.#once(trigger, strategy, actions, without, beside, patience),
+      )
       if (look instanceof Later) return look
       if (!('over' in look)) return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
       without = look.over
@@ -108,6 +118,16 @@ export class Apart {
       if (look.fresh === true) trigger = trigger.underFreshId()
       else if (without === null && beside !== null) return new Later(trigger)
       else if (without === null) await patience.wait()
+    }
+  }
+
+  /** What a trigger has claimed before it fails is given up: its job will not come. */
+  async #held<T>(trigger: Trigger, made: Promise<T>): Promise<T> {
+    try {
+      return await made
+    } catch (error) {
+      if (this.#claims.has(trigger)) await this.#host.giveUp(trigger)
+      throw error
     }
   }
 
@@ -141,6 +161,7 @@ export class Apart {
     if (told.status === 'displaced') {
       return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
     }
+    if (told.status === 'granted' || told.status === 'busy') this.#claims.add(trigger)
     // Until then it holds its lock without an end, so that what others leave with a follow-up is not lost before that begins.
     if (told.status === 'granted' && definition.expiryMs !== null) await locks.renew(lock, owner, definition.expiryMs)
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
@@ -158,6 +179,8 @@ export class Apart {
     // A worker that had it in hand may have found already that its place was taken.
     const displaced = told.status === 'busy' && before.pending === 'displace' && pending?.job ? pending : null
     if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
+    // Also where the trigger is to be made again: then it does not hear of it any more.
+    if (displaced?.over === false) await removed(displaced.job as Job)
     if (running?.parsed?.period && definition.expiryMs !== null && hasNoRun(running, graceMs)) {
       await startPeriod(locks, lock, running.owner, definition.expiryMs)
     }
@@ -173,7 +196,6 @@ export class Apart {
     }
     if (dead !== null) return { over: dead.owner, gone: dead.job === null }
     if (told.status === 'busy') {
-      if (displaced?.over === false) await removed(displaced.job as Job)
       return { course: 'queued', id: jobId, ...seen, recovered: false }
     }
     const by = metBy(definition.mode, seen)
@@ -266,12 +288,16 @@ export class Apart {
       return as
     }
     const life = await lives.of(lock, holder.owner, null)
-    if (life.job === null || (definition.mode !== 'untilExpired' && (life.active || (await isBound(life.job))))) {
-      if (life.active && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
-      return definition.mode === 'untilExpired' ? { ...as, without: holder.owner, replaced: life } : as
-    }
-    if (life.state !== 'finished' && !life.active && !(await isBound(life.job))) await removed(life.job)
-    return { ...as, without: holder.owner, replaced: life }
+    const taken = { ...as, without: holder.owner, replaced: life }
+    const isPeriod = definition.mode === 'untilExpired'
+    if (life.job === null) return isPeriod ? taken : as
+    const isFree = !life.active && !(await isBound(life.job))
+    if (isFree && (life.state === 'finished' || (await removed(life.job)))) return taken
+    // A worker may have taken it up since it was looked at: what it has in hand keeps its lock.
+    const runs = life.active || isFree
+    if (isPeriod) return { ...taken, replaced: runs ? { ...life, state: 'running' } : life }
+    if (runs && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
+    return as
   }
 
   /** @returns a job that was pending when it was looked at, and has no place any more; `null`: it has, or has begun */

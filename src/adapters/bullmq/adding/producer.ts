@@ -66,7 +66,8 @@ export class Producer<A> {
   constructor(host: ProducerHost<A>) {
     this.#host = host
     this.#recipes = new Recipes(host.prefix)
-    this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs })
+    const giveUp = (trigger: Trigger) => this.#giveUpUnlessThere(trigger)
+    this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs, giveUp })
     this.#fuses = host.fused === null ? false : null
     host.fusible.then(
       can => {
@@ -450,6 +451,16 @@ export class Producer<A> {
       }
     }
     return asSoloistError(error, true)
+  }
+
+  /** An id of the caller's may be that of a job that is there: then the claim is that job's. */
+  async #giveUpUnlessThere(trigger: Trigger): Promise<void> {
+    try {
+      const parsed = trigger.hasOwnId ? parseOwner(trigger.owner) : null
+      if (parsed === null || (await this.#host.lives.find(parsed)) === null) await this.#giveUp(trigger)
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
+    }
   }
 
   async #giveUp({ lock, owner, jobId }: Trigger): Promise<void> {

@@ -1,5 +1,6 @@
 import { Job, type MinimalQueue, type Queue } from 'bullmq'
 import type { JobState } from '../../../index.js'
+import { monotonicMs } from '../../../internal/real-time.js'
 import type { SeenJob } from '../fused/answer.js'
 import { isParked } from '../running/waking.js'
 import { type Owner, parseOwner } from './owner.js'
@@ -15,8 +16,10 @@ export interface Home {
 
 /** What the tokens of workers begin with that know of locks. */
 export const KNOWING = 'soloist-'
-/** How many other queues are open at once. */
+/** How many other queues stay open that are not in use. */
 const MOST_OTHERS = 5
+/** For how long a queue is in use after it was asked for: jobs that were found in it ask it more. */
+const IN_USE_MS = 60_000
 
 /** What is known of a job that has a lock or waits for it. */
 export interface Life extends SeenJob {
@@ -48,7 +51,7 @@ const NOBODY = { active: false, ours: false, strange: false } as const
 export class Lives {
   readonly #home: Home
   /** By qualified name; the last used is last. */
-  readonly #others = new Map<string, Queue>()
+  readonly #others = new Map<string, { readonly queue: Queue; readonly usedMs: number }>()
 
   constructor(home: Home) {
     this.#home = home
@@ -96,7 +99,7 @@ export class Lives {
 
   /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
   async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
-    const asked = this.#home.queue as Asked
+    const asked = this.#queueOf(queue) as Asked
     const client = await (asked.getBackend?.call(asked).client ?? asked.client)
     const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
     const token = typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
@@ -105,8 +108,7 @@ export class Lives {
 
   /** The owner's job; `null` when there is none. */
   async find(owner: Owner): Promise<Job | null> {
-    if (owner.queue === this.#home.qualifiedName) return (await this.own(owner.jobId)) ?? null
-    return (await Job.fromId(this.#other(owner.queue) as MinimalQueue, owner.jobId)) ?? null
+    return (await Job.fromId(this.#queueOf(owner.queue), owner.jobId)) ?? null
   }
 
   /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
@@ -124,21 +126,28 @@ export class Lives {
   async close(): Promise<void> {
     const others = [...this.#others.values()]
     this.#others.clear()
-    await Promise.all(others.map(queue => queue.close()))
+    await Promise.all(others.map(({ queue }) => queue.close()))
+  }
+
+  #queueOf(qualifiedName: string): MinimalQueue {
+    const { queue, qualifiedName: own } = this.#home
+    return qualifiedName === own ? queue : (this.#other(qualifiedName) as MinimalQueue)
   }
 
   #other(qualifiedName: string): Queue {
-    let queue = this.#others.get(qualifiedName)
+    let queue = this.#others.get(qualifiedName)?.queue
     if (queue === undefined) {
       const colon = qualifiedName.lastIndexOf(':')
       queue = this.#home.open(qualifiedName.slice(colon + 1), qualifiedName.slice(0, Math.max(colon, 0)))
     }
+    const nowMs = monotonicMs()
     this.#others.delete(qualifiedName)
-    this.#others.set(qualifiedName, queue)
+    this.#others.set(qualifiedName, { queue, usedMs: nowMs })
     const [[oldest, over] = []] = this.#others
-    if (this.#others.size > MOST_OTHERS && oldest !== undefined) {
+    const isMore = this.#others.size > MOST_OTHERS
+    if (isMore && oldest !== undefined && over !== undefined && nowMs - over.usedMs >= IN_USE_MS) {
       this.#others.delete(oldest)
-      over?.close().catch(() => null)
+      over.queue.close().catch(() => null)
     }
     return queue
   }

@@ -5,6 +5,7 @@ import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import { Singleton } from '../lock/events.js'
 import { KNOWING, Lives } from '../lock/lives.js'
+import { parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { openStore, type Store } from '../lock/store.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
@@ -172,13 +173,22 @@ export class WorkerSide {
   async #sweepAll(): Promise<void> {
     const { jobs } = this.#store.solo
     const looked = new Map<string, LockState | null>()
-    for (const job of await this.#lives.delayed(SWEPT_AT_ONCE)) {
+    const delayed = await this.#lives.delayed(SWEPT_AT_ONCE)
+    const ids = new Set(delayed.map(({ id }) => id))
+    for (const job of delayed) {
       const terms = termsOf(job)
       if (terms?.flags.apart !== true || this.#closed) continue
       const known = looked.has(terms.lock)
       const state = known ? (looked.get(terms.lock) ?? null) : await jobs.inspect(terms.lock)
       looked.set(terms.lock, state)
       if ((await this.#apart.wakeIfGranted(job, terms, state)) || known) continue
+      // First who waits: else each of those that are gone would be granted the lock, and hold it for a while.
+      for (const { owner, waitingSinceMs } of state?.waiters ?? []) {
+        const parsed = parseOwner(owner)
+        const isOld = state !== null && state.atMs - (waitingSinceMs ?? state.atMs) > this.#sweepMs
+        if (!isOld || parsed === null || ids.has(parsed.jobId)) continue
+        if ((await this.#lives.find(parsed)) === null) await jobs.release(terms.lock, owner)
+      }
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
