@@ -8,7 +8,7 @@ import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../support/redis-server.js'
 
 const KEYS_OF_A_STEP = 3
-const SETTINGS = 4
+const SETTINGS = 1
 
 /** The steps of a request that runs `steps.lua`, by digest or by text; none of any other. */
 function stepsOf(
