@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { page } from '../../examples/cron/page.js'
 import { type Line, problemsOf } from '../../examples/cron/run.js'
 import { startRedis } from '../support/redis-server.js'
@@ -10,30 +10,26 @@ import { Program, timeout } from './program.js'
 
 const MAIN = fileURLToPath(new URL('../../examples/cron/main.js', import.meta.url))
 
-let folder: string
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'soloist-cron-test-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-
 const example = (...args: string[]) => new Program(MAIN, args)
 
 test.concurrent.each(['SQLite', 'Redis'])('on %s each tick is run, and one again', { timeout }, async kind => {
   const redis = kind === 'Redis' ? await startRedis() : null
-  const out = join(folder, kind, 'ticks.html')
+  const folder = mkdtempSync(join(tmpdir(), 'soloist-cron-test-'))
   try {
+    const out = join(folder, 'made', 'ticks.html')
     await using program = example('--seconds', '12', '--out', out, ...(redis ? ['--store', redis.url] : []))
     const { exitCode, printed } = await program.ended
     expect(printed).toMatch(/^\d+ ticks, each of them run\n1 run again by another instance/)
     expect(exitCode).toBe(0)
+    const html = readFileSync(out, 'utf8')
+    expect(html).toContain('clock +850 ms')
+    expect(html.match(/class="killed" d=/g)).toHaveLength(1)
+    expect(html.match(/<rect class="again"/g)).toHaveLength(1)
+    expect(html.match(/<rect class="run"/g)?.length).toBeGreaterThan(3)
   } finally {
     await redis?.stop()
+    rmSync(folder, { recursive: true })
   }
-  const html = readFileSync(out, 'utf8')
-  expect(html).toContain('clock +850 ms')
-  expect(html.match(/class="killed" d=/g)).toHaveLength(1)
-  expect(html.match(/<rect class="again"/g)).toHaveLength(1)
-  expect(html.match(/<rect class="run"/g)?.length).toBeGreaterThan(3)
 })
 
 test.each([
