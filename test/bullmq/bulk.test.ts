@@ -13,6 +13,7 @@ import {
   connectionTo,
   type Data,
   merging,
+  numbers,
   type Recorder,
   until,
   untilIdle,
@@ -29,7 +30,6 @@ useBench('must not fail', (...fresh) => {
 })
 
 const data = (value: number, key = 1) => ({ key, value })
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 /** What waits for it to pass fails. */
 const NEVER_MS = 600_000
 

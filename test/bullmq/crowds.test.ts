@@ -8,6 +8,7 @@ import {
   type Bench,
   connectionTo,
   type Data,
+  numbers,
   type Recorder,
   type TestJob,
   type TestQueue,
@@ -26,7 +27,6 @@ useBench('may fail', (...fresh) => {
 })
 
 const data = (value: number, key = 0) => ({ key, value })
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 const RECOVERS = { lockDuration: 1_500, stalledInterval: 200, maxStalledCount: 100 }
 
 type All = Data & { readonly all?: readonly number[] }

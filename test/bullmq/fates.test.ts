@@ -7,6 +7,7 @@ import {
   connectionTo,
   type Data,
   haltAfterTake,
+  numbers,
   type Recorder,
   type TestJob,
   type TestQueue,
@@ -33,7 +34,6 @@ const merging = { onDuplicate: 'rerun', merge } as const
 const lockOf = (queue: TestQueue) =>
   jobLockNaming<{ key: number }>('sync', { uniqueOn: ['key'] }, queue.qualifiedName)({ key: 1 }).trigger
 const defined = (job: object, solo = bench.solo) => ({ solo, jobs: { sync: { uniqueOn: ['key'], ...job } } as never })
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 
 /** A worker that knows nothing of locks, and whose runs wait. */
 function stranger(concurrency = 1) {

@@ -9,6 +9,7 @@ import {
   type Bench,
   connectionTo,
   type Data,
+  numbers,
   type Recorder,
   type TestQueue,
   until,
@@ -25,7 +26,6 @@ useBench('may fail', (...fresh) => {
   ;[bench, runs] = fresh
 })
 
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 const KEYS = 5
 const RECOVERS = { lockDuration: 1_500, stalledInterval: 300, maxStalledCount: 100 }
 const job = { onDuplicate: 'rerun' } as const

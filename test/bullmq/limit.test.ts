@@ -1,6 +1,6 @@
 import { Worker } from 'bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, connectionTo, type Data, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, connectionTo, type Data, numbers, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // What a limit comes to with the strategies, and what becomes of a thousand triggers in one tick.
 
@@ -11,7 +11,6 @@ useBench('must not fail', (...fresh) => {
 })
 
 const data = (value: number, key = 1) => ({ key, value })
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 
 interface Listed extends Data {
   readonly values: readonly number[]

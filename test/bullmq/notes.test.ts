@@ -5,6 +5,7 @@ import {
   type Bench,
   connectionTo,
   type Data,
+  numbers,
   type Recorder,
   type TestQueue,
   until,
@@ -26,7 +27,6 @@ interface Listed extends Data {
 const listed = (value: number) => ({ key: 1, value, values: [value] }) as Data
 const merge = (a: Data, b: Data) => ({ ...b, values: [...(a as Listed).values, ...(b as Listed).values] })
 const valuesOf = (of: Data) => (of as Listed).values
-const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => from + i)
 const rerun = { onDuplicate: 'rerun', merge } as const
 const jobs = { sync: { uniqueOn: ['key'], ...rerun } } as never
 

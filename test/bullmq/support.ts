@@ -43,6 +43,8 @@ export function connectionThrough({ url }: RedisProxy): { host: string; port: nu
   return { ...connectionTo(url), retryStrategy: () => 10 }
 }
 
+export const numbers = (count: number, from = 0): number[] => Array.from({ length: count }, (_, i) => from + i)
+
 /** What an add in one step says of its job, the owner of its claim among it; `undefined`: these are the words of another call. */
 export const ownerIn = (words: readonly string[]): string | undefined =>
   words.find(word => /^[a-z-]{6}[\d,]* bullmq:/.test(word))

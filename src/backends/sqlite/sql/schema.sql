@@ -68,9 +68,10 @@ CREATE INDEX IF NOT EXISTS soloist_waiting_ticket ON soloist_waiting (name, tick
 CREATE INDEX IF NOT EXISTS soloist_waiting_client ON soloist_waiting (client);
 
 -- Runs that begin, from their trigger to their end. `state` 0: it waits for a run of its own, and is the next pending one at
--- the head of the queue; 1: it is the pending run, of which a lock has one at most; 2: it has begun, and has notes. A run that
--- has begun without notes has no row. `since_ms`: when it was triggered; `first_ms`: when the first of the runs whose place it
--- took was. `state` 3: it has begun, but not by a word of its owner. `not_before_ms` is set as long as it waits for that time.
+-- the head of the queue; 1: it is the pending run, of which a lock has one at most; 2: it has begun, and has notes; 3: nobody
+-- adds to it any more, since a trigger took back its note, but its owner has not begun it. A run that has begun without notes
+-- has no row. `since_ms`: when it was triggered; `first_ms`: when the first of the runs whose place it took was. `not_before_ms`
+-- is set as long as it waits for that time.
 CREATE TABLE IF NOT EXISTS soloist_run (
   name          BLOB    NOT NULL,
   owner         BLOB    NOT NULL,
