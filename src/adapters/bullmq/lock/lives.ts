@@ -1,8 +1,8 @@
-import { Job, type MinimalQueue, type Queue } from 'bullmq'
+import { Job, type MinimalQueue } from 'bullmq'
 import type { JobState } from '../../../index.js'
-import { monotonicMs } from '../../../internal/real-time.js'
 import type { SeenJob } from '../fused/answer.js'
 import { isParked } from '../running/waking.js'
+import { type Open, Others } from './others.js'
 import { type Owner, parseOwner } from './owner.js'
 import { termsOf } from './terms.js'
 
@@ -10,16 +10,11 @@ import { termsOf } from './terms.js'
 export interface Home {
   readonly qualifiedName: string
   readonly queue: MinimalQueue
-  /** Opens another queue on the same connection. */
-  open(name: string, prefix: string): Queue
+  readonly open: Open
 }
 
 /** What the tokens of workers begin with that know of locks. */
 export const KNOWING = 'soloist-'
-/** How many other queues stay open that are not in use. */
-const MOST_OTHERS = 5
-/** For how long a queue is in use after it was asked for: jobs that were found in it ask it more. */
-const IN_USE_MS = 60_000
 
 /** What is known of a job that has a lock or waits for it. */
 export interface Life extends SeenJob {
@@ -41,7 +36,8 @@ export function isYoung({ job, ageMs }: Life, graceMs: number): boolean {
 
 /** What of a queue tells who has a job in hand, where that is Redis. */
 interface Asked {
-  getBackend?(): { readonly client?: unknown }
+  /** BullMQ 5 has no backends. */
+  readonly backend?: { readonly client?: unknown }
   readonly client?: unknown
 }
 
@@ -50,11 +46,11 @@ const NOBODY = { active: false, ours: false, strange: false } as const
 /** Finds jobs by their owners, and judges with BullMQ's own objects whether they are alive. */
 export class Lives {
   readonly #home: Home
-  /** By qualified name; the last used is last. */
-  readonly #others = new Map<string, { readonly queue: Queue; readonly usedMs: number }>()
+  readonly #others: Others
 
   constructor(home: Home) {
     this.#home = home
+    this.#others = new Others(home.open)
   }
 
   /** The qualified name of the queue this belongs to. */
@@ -99,8 +95,8 @@ export class Lives {
 
   /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
   async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
-    const asked = this.#queueOf(queue) as Asked
-    const client = await (asked.getBackend?.call(asked).client ?? asked.client)
+    const { backend, client: own } = this.#queueOf(queue) as Asked
+    const client = await (backend === undefined ? own : backend.client)
     const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
     const token = typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
     return typeof token === 'string' ? token : null
@@ -113,43 +109,16 @@ export class Lives {
 
   /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
   async delayed(count: number): Promise<readonly Job[]> {
-    const { qualifiedName } = this.#home
-    const colon = qualifiedName.lastIndexOf(':')
-    const queue = this.#home.open(qualifiedName.slice(colon + 1), qualifiedName.slice(0, Math.max(colon, 0)))
-    try {
-      return await queue.getJobs(['delayed'], 0, count - 1, false)
-    } finally {
-      await queue.close()
-    }
+    return await this.#others.of(this.#home.qualifiedName).getJobs(['delayed'], 0, count - 1, false)
   }
 
   async close(): Promise<void> {
-    const others = [...this.#others.values()]
-    this.#others.clear()
-    await Promise.all(others.map(({ queue }) => queue.close()))
+    await this.#others.close()
   }
 
   #queueOf(qualifiedName: string): MinimalQueue {
     const { queue, qualifiedName: own } = this.#home
-    return qualifiedName === own ? queue : (this.#other(qualifiedName) as MinimalQueue)
-  }
-
-  #other(qualifiedName: string): Queue {
-    let queue = this.#others.get(qualifiedName)?.queue
-    if (queue === undefined) {
-      const colon = qualifiedName.lastIndexOf(':')
-      queue = this.#home.open(qualifiedName.slice(colon + 1), qualifiedName.slice(0, Math.max(colon, 0)))
-    }
-    const nowMs = monotonicMs()
-    this.#others.delete(qualifiedName)
-    this.#others.set(qualifiedName, { queue, usedMs: nowMs })
-    const [[oldest, over] = []] = this.#others
-    const isMore = this.#others.size > MOST_OTHERS
-    if (isMore && oldest !== undefined && over !== undefined && nowMs - over.usedMs >= IN_USE_MS) {
-      this.#others.delete(oldest)
-      over.queue.close().catch(() => null)
-    }
-    return queue
+    return qualifiedName === own ? queue : (this.#others.of(qualifiedName) as unknown as MinimalQueue)
   }
 }
 
