@@ -42,7 +42,7 @@ export interface SoloistEvents {
  * | | |
  * |---|---|
  * | `renew` | a renewal in the background; it is tried again |
- * | `wait` | a question for a claim that waits; it is asked again |
+ * | `wait` | a question for a claim that waits; it is asked again, or the claim has its turn later |
  * | `release` | giving up a lock in the background; it expires by itself. `mode` is `null` for a grant that nobody waited for |
  * | `store` | something on the way to the datastore, not one claim: what and whether it was mended says the error |
  */

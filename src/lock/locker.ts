@@ -35,7 +35,7 @@ import { Expiring, type LocalLock, LocalLocks } from './local-locks.js'
 import type { LockRequest, TriggerTerms } from './request.js'
 import { Attempt, type AttemptHost } from './waiting/attempt.js'
 import { aborted, INSISTS, type PartPatience, type Patience, TRIES, WAITS } from './waiting/patience.js'
-import { type Waiter, type WaitingHost, WaitingRoom } from './waiting/room.js'
+import { type WaitingHost, WaitingRoom } from './waiting/room.js'
 import { type WatchingHost, WatchRoom } from './waiting/watching.js'
 
 export interface LockerOptions {
@@ -353,10 +353,10 @@ export class Locker
     return this.#releaseOrphan(attempt.claim, attempt.claim.mode)
   }
 
-  onWaitFault(waiter: Waiter, error: unknown): void {
-    const standing = this.locks.find(waiter.name, waiter.owner)
+  onWaitFault(claim: ClaimId, error: unknown): void {
+    const standing = this.locks.find(claim.name, claim.owner)
     const mode = standing instanceof Attempt ? standing.claim.mode : null
-    this.news.fault(waiter, mode, 'wait', error)
+    this.news.fault(claim, mode, 'wait', error)
   }
 
   // What leases call back.

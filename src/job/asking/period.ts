@@ -4,7 +4,7 @@ import { throughOutage } from '../running/outage.js'
 
 /**
  * Lets a run take its period from the one before it, as soon as that one's run has ended: it does not wait for the end of the
- * period. Each step follows the end of a run.
+ * period. Each step follows the end of a run. Never rejects.
  *
  * @param live the lock that shows whether the run of a period is live
  * @param before the run that has the period
@@ -26,7 +26,8 @@ export async function takePeriod(
       // Where another has the period by now, its run is next to end.
       holder = await throughOutage(locker, () => claim.takeFrom(from))
     }
-  } catch {
-    // The claim waits on: it ends by the same outage, or has its turn when the period ends.
+  } catch (error) {
+    // The claim waits on, and has its turn when the period ends: later than it should.
+    if (!isOver() && locker.isOpen) locker.onWaitFault({ name: claim.lock, owner: claim.id }, error)
   }
 }

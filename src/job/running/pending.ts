@@ -1,5 +1,6 @@
 import type { Note } from '../../backend.js'
 import type { Locker } from '../../lock/locker.js'
+import type { TriggerTold } from '../../lock/request.js'
 import type { Hold, RunClaim } from './claim.js'
 import { throughOutage } from './outage.js'
 
@@ -65,25 +66,27 @@ async function lookBack(locker: Locker, claim: RunClaim): Promise<Turn> {
 }
 
 /** Notices when another process takes the place of the pending run. @returns ends that */
-function watchPlace({ watching }: Locker, claim: RunClaim): () => void {
+function watchPlace(locker: Locker, claim: RunClaim): () => void {
   let over = false
   let leave = () => {}
   const hear = async () => {
-    const heard = watching.hear(claim.lock, claim.id)
+    const heard = locker.watching.hear(claim.lock, claim.id)
     leave = heard.leave
     try {
       const ending = await heard.ending
       if (over) return
       if (ending.status === 'displaced') claim.displaced(ending.by)
       else claim.placeLost()
-    } catch {
-      // The wait itself ends by the same outage, or by the same end of the client, and its error is told.
+    } catch (error) {
+      // The claim waits on, and learns that its place was taken by its next question.
+      if (!over && locker.isOpen) locker.onWaitFault({ name: claim.lock, owner: claim.id }, error)
     }
   }
-  const started = claim.told.then(told => {
+  const begin = (told: TriggerTold) => {
     if (!over && told.course === 'queued') void hear()
-  })
-  started.catch(() => {})
+  }
+  // Who asked for the run is told that its trigger failed, and there is nothing to be watched.
+  claim.told.then(begin, () => {})
   return () => {
     over = true
     leave()
