@@ -1,13 +1,13 @@
 import type { LockState } from '../backend.js'
-import { SoloistError } from '../errors.js'
 import type { Locker } from '../lock/locker.js'
+import { exclusive } from '../lock/request.js'
 import { cronLocks, ENTRY_PREFIX } from './names.js'
 import type { TickResult } from './outcome.js'
 
 /** How long what is known of a cron job is kept after it was last noted: 100 days, so that a quarterly job is known. */
 const KEPT_MS = 100 * 24 * 60 * 60 * 1000
-/** How often a change is tried again that somebody else came before. */
-const TRIES = 20
+/** For how long the next change waits when a process died in the middle of one. */
+const TURN_MS = 10_000
 /** An error is kept with this much of its message. */
 const LONGEST_MESSAGE = 300
 
@@ -66,7 +66,7 @@ export async function readEntry(locker: Locker, name: string): Promise<{ entry: 
 }
 
 /**
- * Changes what is known of a cron job. Of two that change it at once, one does so after the other.
+ * Changes what is known of a cron job. Whoever does so takes a turn: of many at once, each comes after those that came before.
  *
  * @param change `null`: it stays as it is
  * @throws SoloistError `BACKEND_UNAVAILABLE`, `CLOSED`
@@ -76,23 +76,33 @@ export async function changeEntry(
   name: string,
   change: (entry: Entry | null) => Entry | null,
 ): Promise<void> {
-  const lock = cronLocks(name).entry
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const state = await locker.inspect(lock)
-    const changed = change(state === null ? null : entryOf(state))
-    if (changed === null) return
-    const claim = {
-      name: lock,
-      owner: locker.newOwner(),
-      mode: 'exclusive',
-      limit: null,
-      ttlMs: KEPT_MS,
-      meta: JSON.stringify(changed),
-    } as const
-    const answer = await locker.take(claim, state?.holders[0]?.owner ?? null)
-    if (answer.status === 'granted') return
+  const { entry, note } = cronLocks(name)
+  const turn = { ...exclusive(note), ttlMs: TURN_MS, waitMs: Infinity, holdForMs: 0, meta: null, signal: null }
+  for (let done = false; !done; ) {
+    const lease = await locker.acquire(turn)
+    try {
+      done = await changed(locker, entry, change)
+    } finally {
+      await lease[Symbol.asyncDispose]()
+    }
   }
-  throw new SoloistError('BACKEND_UNAVAILABLE', `what is known of the cron job ${JSON.stringify(name)} keeps changing`)
+}
+
+/** @returns `false`: somebody else has changed it, since this process was held up for longer than its turn */
+async function changed(locker: Locker, lock: string, change: (entry: Entry | null) => Entry | null): Promise<boolean> {
+  const state = await locker.inspect(lock)
+  const next = change(state === null ? null : entryOf(state))
+  if (next === null) return true
+  const claim = {
+    name: lock,
+    owner: locker.newOwner(),
+    mode: 'exclusive',
+    limit: null,
+    ttlMs: KEPT_MS,
+    meta: JSON.stringify(next),
+  } as const
+  const answer = await locker.take(claim, state?.holders[0]?.owner ?? null)
+  return answer.status === 'granted'
 }
 
 /** The message of an error, as it is kept. */

@@ -12,6 +12,8 @@ const YEAR_10_000_MS = Date.UTC(10_000, 0)
 export interface CronLocks {
   /** Holds what is known of the job, as its `meta`. */
   readonly entry: string
+  /** Held by whoever changes that. */
+  readonly note: string
   /** Held by a run, unless runs may overlap. */
   readonly run: string
   /** Held by the one tick that waits for the run before it. */
@@ -29,7 +31,12 @@ export function checkCronName(name: unknown): string {
 }
 
 export function cronLocks(name: string): CronLocks {
-  return { entry: `${ENTRY_PREFIX}${name}`, run: `cron-run:${name}`, next: `cron-next:${name}` }
+  return {
+    entry: `${ENTRY_PREFIX}${name}`,
+    note: `cron-note:${name}`,
+    run: `cron-run:${name}`,
+    next: `cron-next:${name}`,
+  }
 }
 
 /** The lock of one tick. A time always takes 24 letters, so two names and times never make one lock. */

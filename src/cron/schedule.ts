@@ -192,7 +192,11 @@ export class CronSchedule extends EventEmitter<CronEvents> implements AsyncDispo
   async #begin(nowMs: number): Promise<void> {
     const { name } = this
     const known = await this.#insist(null, Infinity, async () => {
-      await changeEntry(this.#locker, name, entry => this.#planned(entry, nowMs))
+      const before = (await readEntry(this.#locker, name))?.entry ?? null
+      // Of many that start, those behind the first have nothing to change.
+      if (this.#planned(before, nowMs) !== null) {
+        await changeEntry(this.#locker, name, entry => this.#planned(entry, nowMs))
+      }
       const askedMs = this.#locker.clock.wallMs()
       const read = await readEntry(this.#locker, name)
       return read === null
