@@ -1,3 +1,4 @@
+import { Queue, Worker } from 'bullmq'
 import { SoloistError } from 'soloist'
 import { SingletonFlowProducer, type SingletonJobOptions, SingletonQueue } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
@@ -108,6 +109,62 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     await expect(queue.addBulk([{ name: 'sync', data: data(2) }])).rejects.toMatchObject(refused)
   })
 
+  /** What BullMQ cannot take: it tells so by errors that say nothing of their kind. */
+  const refused: Record<string, [data: object, opts: object, cause: unknown]> = {
+    'data that JSON does not know': [{ key: 1, value: 1n }, {}, expect.any(TypeError)],
+    'an option that is out of its range': [{ key: 1, value: 1 }, { priority: 1.5 }, expect.any(Error)],
+  }
+  test.each(Object.keys(refused))('%s is no outage', async what => {
+    const [refusedData, opts, cause] = refused[what] as [Data, object, unknown]
+    const queue = bench.queue({}, steps === 'one step' ? {} : { solo: bench.solo })
+    const told = { name: 'SoloistError', code: 'INVALID_ARGUMENT', cause }
+    await expect(queue.add('sync', refusedData, opts)).rejects.toMatchObject(told)
+    const bulk = [
+      { name: 'sync', data: data(3, 3) },
+      { name: 'sync', data: refusedData, opts },
+    ]
+    await expect(queue.addBulk(bulk)).rejects.toMatchObject(told)
+    await expect(queue.addBulk([{ name: 'plain', data: refusedData, opts }])).rejects.toMatchObject(told)
+    const flows = new SingletonFlowProducer({
+      ...{ connection: connectionTo(bench.url), prefix: bench.prefix },
+      singleton: { ...solo(), jobs: { sync: { uniqueOn: ['key'] } } },
+    })
+    bench.closeLater(() => flows.close())
+    const { queueName } = bench
+    await expect(flows.add({ name: 'sync', queueName, data: refusedData, opts })).rejects.toMatchObject(told)
+    await expect(flows.add({ name: 'plain', queueName, data: refusedData, opts })).rejects.toMatchObject(told)
+    expect(await bench.held()).toEqual({})
+    expect(await queue.count()).toBe(0)
+  })
+
+  test("BullMQ's own methods reject with BullMQ's own errors", async () => {
+    const ours = bench.queue({}, steps === 'one step' ? {} : { solo: bench.solo })
+    const plain = new Queue('plain', { connection: connectionTo(bench.url), prefix: bench.prefix })
+    bench.closeLater(() => plain.close())
+    const worker = (name: string) => {
+      const made = new Worker(name, null, { connection: connectionTo(bench.url), prefix: bench.prefix })
+      bench.closeLater(() => made.close())
+      return made
+    }
+    const rejections = async (queue: Queue): Promise<unknown[]> => {
+      await queue.add('sync', data(1))
+      await worker(queue.name).getNextJob('token')
+      const [job] = await queue.getJobs(['active'])
+      const said = []
+      for (const act of [() => job?.remove(), () => job?.retry(), () => queue.obliterate()]) {
+        const error = await Promise.resolve(act()).catch((reason: Error) => reason)
+        expect(error).not.toBeInstanceOf(SoloistError)
+        const { constructor: kind, message, code } = error as Error & { code?: unknown }
+        said.push({ kind, message: message.replaceAll(String(job?.id), 'ID'), code })
+      }
+      return said
+    }
+    const expected = await rejections(plain)
+    const plainError = { kind: Error, message: expect.any(String) }
+    expect(expected).toEqual([undefined, -3, undefined].map(code => ({ ...plainError, code })))
+    expect(await rejections(ours as unknown as Queue)).toEqual(expected)
+  })
+
   test('flows', async () => {
     for (let call = 1; ; call += 1) {
       const { told, connection } = await losing(call)
@@ -133,4 +190,36 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
       if (told.calls < call) break
     }
   })
+})
+
+test('an error of the language where something was sent is told as it is', async () => {
+  const bug = new TypeError('a bug')
+  const solo = bench.client()
+  const queue = bench.queue({}, { solo })
+  solo.jobs.trigger = () => Promise.reject(bug)
+  solo.jobs.list = () => {
+    throw bug
+  }
+  await expect(queue.add('sync', data(1))).rejects.toBe(bug)
+  await expect(queue.addBulk([{ name: 'sync', data: data(1) }])).rejects.toBe(bug)
+  await expect(queue.sweep()).rejects.toBe(bug)
+})
+
+test('what obliterate does beside BullMQ rejects as the rest of ours', async () => {
+  const queueName = 'obliterated'
+  const proxy = await startProxy(connectionTo(bench.url).port)
+  bench.closeLater(() => proxy.close())
+  const queue: TestQueue = new SingletonQueue<Data, number, string>(queueName, {
+    connection: { ...connectionTo(proxy.url), retryStrategy: () => null, maxRetriesPerRequest: 0 },
+    prefix: bench.prefix,
+    singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } },
+  })
+  queue.on('error', () => {})
+  await queue.add('sync', data(1))
+  // The last call: what the queue noted of its locks is forgotten.
+  proxy.dropReplyTo(words => words.includes(`${bench.prefix}:${queueName}:soloist-swept`), 'reset')
+  const error: unknown = await queue.obliterate().catch(reason => reason)
+  expect(error).toBeInstanceOf(SoloistError)
+  expect(error).toMatchObject({ code: 'BACKEND_UNAVAILABLE', cause: expect.any(Error) })
+  await queue.close()
 })

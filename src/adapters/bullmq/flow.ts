@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type FlowJob, type FlowOpts, FlowProducer, type Job, type JobNode, type MinimalQueue } from 'bullmq'
-import { asSoloistError } from './adding/failures.js'
+import { addingFailed, asSoloistError } from './adding/failures.js'
 import { FlowTriggers, type PlacedFlow } from './adding/flow-triggers.js'
 import type { SingletonOutcome } from './adding/outcome.js'
 import { Producer } from './adding/producer.js'
@@ -120,7 +120,8 @@ export class SingletonFlowProducer extends FlowProducer {
       nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
     } catch (error) {
       await this.#triggers.giveBack(placed)
-      throw asSoloistError(error, this.#triggers.wasSent(placed))
+      const ask = () => super.getFlow({ queueName: (flows[0] as FlowJob).queueName, id: '-', depth: 1 })
+      throw await addingFailed(error, this.#triggers.wasSent(placed), ask)
     }
     const added: JobNode[] = []
     for (const one of placed) {

@@ -182,6 +182,8 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    *
    * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are free to the next
    * trigger.
+   *
+   * @throws what BullMQ's own does; SoloistError `BACKEND_UNAVAILABLE`: the jobs are gone, and their locks may not be
    */
   override async obliterate(opts?: ObliterateOpts): Promise<void> {
     await super.obliterate(opts)

@@ -200,16 +200,20 @@ export class QueueSide<A> {
     return await this.#sweep(options.prefix, false)
   }
 
-  /** Gives up the locks of jobs that were removed with their whole queue. */
+  /** Gives up the locks of jobs that were removed with their whole queue. @throws SoloistError */
   async obliterated(): Promise<void> {
     await this.#sweep(undefined, true)
     const { qualifiedName } = this.#queue
-    if (this.#fuses)
+    if (!this.#fuses) return
+    try {
       await this.#fused?.own('forget', [
         `${qualifiedName}:soloist`,
         `${qualifiedName}:soloist-swept`,
         `${qualifiedName}:soloist-tidied`,
       ])
+    } catch (error) {
+      throw asSoloistError(error, true)
+    }
   }
 
   async close(): Promise<void> {

@@ -78,9 +78,10 @@ export class FlowTriggers {
     return all
   }
 
-  /** Whether anything was sent that adds a job. */
-  wasSent(flows: readonly PlacedFlow[]): boolean {
-    return flows.some(({ jobs }) => [...jobs.values()].some(({ adding }) => adding === null || adding.sent))
+  /** Whether anything was sent that adds a job; `null`: that is not known, since locks are taken by steps of their own. */
+  wasSent(flows: readonly PlacedFlow[]): boolean | null {
+    const addings = flows.flatMap(({ jobs, others }) => [...others, ...[...jobs.values()].map(({ adding }) => adding)])
+    return addings.length === 0 || addings.includes(null) ? null : addings.some(adding => adding?.sent === true)
   }
 
   /** Gives up what was taken for jobs that are not there. */

@@ -11,7 +11,7 @@ import { isPlain, type Terms } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { isParked } from '../running/waking.js'
 import { Apart, type Beside, Later } from './apart.js'
-import { asSoloistError } from './failures.js'
+import { addingFailed, asSoloistError } from './failures.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { type Look, Looks, NOTHING_KNOWN } from './own-id.js'
 import type { Prepared } from './prepared.js'
@@ -62,6 +62,7 @@ export class Producer<A> {
   readonly #apart: Apart
   readonly #recipes: Recipes
   #fuses: boolean | null
+  readonly #ask = (): Promise<unknown> => this.#host.lives.own('-')
 
   constructor(host: ProducerHost<A>) {
     this.#host = host
@@ -438,7 +439,7 @@ export class Producer<A> {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
       }
     }
-    throw asSoloistError(error, adding === null || adding.sent)
+    throw await addingFailed(error, adding === null ? null : adding.sent, this.#ask)
   }
 
   async #afterFailure(error: unknown, prepared: readonly (Prepared | Later | null)[]): Promise<unknown> {
@@ -450,7 +451,8 @@ export class Producer<A> {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: one.trigger.jobId })
       }
     }
-    return asSoloistError(error, true)
+    const addings = prepared.flatMap(one => (one instanceof Later || one?.adding == null ? [] : [one.adding]))
+    return await addingFailed(error, addings.length === 0 ? null : addings.some(({ sent }) => sent), this.#ask)
   }
 
   /** An id of the caller's may be that of a job that is there: then the claim is that job's. */

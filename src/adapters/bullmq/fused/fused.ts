@@ -135,8 +135,8 @@ export class Fused {
 
   #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
-    adding.sent = true
     const isAlone = this.#defined.has(runner)
+    adding.sent = isAlone || runner.exec === undefined
     args.push(adding.terms, `${adding.todo} ${adding.owner}`)
     const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
     if (more !== '') args.push(more)
@@ -224,6 +224,7 @@ function readAnswers(runner: Runner, addings: readonly Adding[]): void {
   const exec = runner.exec?.bind(runner)
   if (exec === undefined) return
   runner.exec = async (...args) => {
+    for (const adding of addings) adding.sent = true
     const results = await exec(...args)
     for (const result of results ?? []) {
       const adding = addings[Number(tagOf(result[1]))]
