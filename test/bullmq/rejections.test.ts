@@ -1,9 +1,10 @@
+import * as bullmq from 'bullmq'
 import { Queue, Worker } from 'bullmq'
 import { SoloistError } from 'soloist'
 import { SingletonFlowProducer, type SingletonJobOptions, SingletonQueue } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
-import { type Bench, connectionTo, type Data, type TestQueue, useBench } from './support.js'
+import { type Bench, bullmqMajor, connectionTo, type Data, type TestQueue, useBench } from './support.js'
 
 // The connection goes at each of the calls that the adapter makes: what is rejected is a SoloistError with the cause, and what was
 // accepted is told.
@@ -204,6 +205,30 @@ test('an error of the language where something was sent is told as it is', async
   await expect(queue.addBulk([{ name: 'sync', data: data(1) }])).rejects.toBe(bug)
   await expect(queue.sweep()).rejects.toBe(bug)
 })
+
+// BullMQ 5 has no backends.
+if (bullmqMajor >= 6) {
+  test('where connections are many, a plain error of one is an outage', async () => {
+    const backendFactory = (...args: Parameters<typeof bullmq.createRedisBackend>) => {
+      const backend = bullmq.createRedisBackend(...args)
+      // Like that for Postgres: no client, and a connection that ends by a plain error; the next call has another one.
+      Object.defineProperty(backend, 'client', { value: undefined })
+      backend.addJob = () => Promise.reject(new Error('Connection terminated unexpectedly'))
+      return backend
+    }
+    const queue = new SingletonQueue<Data, number, string>(
+      'elsewhere',
+      {
+        ...{ connection: connectionTo(bench.url), prefix: bench.prefix },
+        singleton: { solo: bench.solo, jobs: { sync: { uniqueOn: ['key'] } } },
+      },
+      backendFactory,
+    )
+    bench.closeLater(() => queue.close())
+    const gone = { code: 'BACKEND_UNAVAILABLE', cause: { message: 'Connection terminated unexpectedly' } }
+    await expect(queue.add('sync', data(1))).rejects.toMatchObject(gone)
+  })
+}
 
 test('what obliterate does beside BullMQ rejects as the rest of ours', async () => {
   const queueName = 'obliterated'

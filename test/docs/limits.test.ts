@@ -151,6 +151,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     '`jitterMs`': '0 ms by default',
     'time without a look at the clock': ms(constant('cron/schedule.ts', 'LONGEST_SLEEP_MS')),
     'what is known of a cron job is kept for': days(constant('cron/entry.ts', 'KEPT_MS')),
+    'who notes something of a cron job has a turn of': ms(constant('cron/entry.ts', 'TURN_MS')),
     "message of a run's error in `crons`": `${constant('cron/entry.ts', 'LONGEST_MESSAGE')} characters`,
     'ticks of a cron job that `queue` lets wait': '1',
     'scheduled times': 'from 1970 to 9999',
@@ -182,9 +183,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       constant('adapters/bullmq/lock/tidying.ts', 'LOOK_MS'),
     ),
     'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/sweeping.lua', /'soloist', (\d+),/)),
-    "other queues that are open to look for jobs (`scope: 'name'`)": number(
-      constant('adapters/bullmq/lock/lives.ts', 'MOST_OTHERS'),
-    ),
+    'connections to look for jobs in other queues': '1',
   },
   'celery-singleton': {
     '`graceMs`': preset(ms(constant('adapters/celery/task.ts', 'DEFAULT_GRACE_MS'))),

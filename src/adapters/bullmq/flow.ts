@@ -7,7 +7,7 @@ import { Producer } from './adding/producer.js'
 import { Fused } from './fused/fused.js'
 import { jobClassFor } from './job.js'
 import { Singleton } from './lock/events.js'
-import { Lives } from './lock/lives.js'
+import { isOnRedis, Lives } from './lock/lives.js'
 import { parseOwner } from './lock/owner.js'
 import { checkConnection, openStore, type Store } from './lock/store.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
@@ -120,8 +120,12 @@ export class SingletonFlowProducer extends FlowProducer {
       nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
     } catch (error) {
       await this.#triggers.giveBack(placed)
-      const ask = () => super.getFlow({ queueName: (flows[0] as FlowJob).queueName, id: '-', depth: 1 })
-      throw await addingFailed(error, this.#triggers.wasSent(placed), ask)
+      const ask = async () => {
+        // It would answer without asking.
+        if (this.closing !== undefined) throw error
+        await super.getFlow({ queueName: (flows[0] as FlowJob).queueName, id: '-', depth: 1 })
+      }
+      throw await addingFailed(error, this.#triggers.wasSent(placed), { isOnRedis: isOnRedis(this), ask })
     }
     const added: JobNode[] = []
     for (const one of placed) {

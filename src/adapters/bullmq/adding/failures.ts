@@ -16,18 +16,26 @@ export function asSoloistError(error: unknown, sent: boolean): Error {
   return new SoloistError(refused ? 'INVALID_ARGUMENT' : 'BACKEND_UNAVAILABLE', message, { cause: error })
 }
 
+/** What tells whether jobs can be asked for where they were to be added. */
+export interface Asked {
+  /** To a Redis there is one connection. Elsewhere one that broke may have been replaced when it is asked. */
+  readonly isOnRedis: boolean
+  /** Asks something on the same connection. @throws when there is no answer */
+  ask(): Promise<unknown>
+}
+
 /**
  * What adding jobs failed with. An error often does not say whether BullMQ refused an argument: what it refuses is a plain `Error`,
- * and what ioredis fails with once it has no connection any more is one, too.
+ * and what ioredis fails with once it has no connection any more is one, too. Where the queue answers, that was not at fault.
  *
  * @param sent whether anything was; `null`: not known
- * @param ask asks the queue something on the same connection: where it answers, that was not at fault
  */
-export async function addingFailed(error: unknown, sent: boolean | null, ask: () => Promise<unknown>): Promise<Error> {
-  const asks = sent === false || (sent === null && (isOfTheLanguage(error) || isPlain(error)))
+export async function addingFailed(error: unknown, sent: boolean | null, queue: Asked): Promise<Error> {
+  const mayBeRefused = isOfTheLanguage(error) || (queue.isOnRedis && isPlain(error))
+  const asks = sent === false || (sent === null && mayBeRefused)
   if (!asks || error instanceof SoloistError) return asSoloistError(error, true)
   try {
-    await ask()
+    await queue.ask()
   } catch {
     // Nobody answers, so `error` is told as what it is then.
     return asSoloistError(error, true)

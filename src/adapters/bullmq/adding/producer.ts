@@ -62,7 +62,6 @@ export class Producer<A> {
   readonly #apart: Apart
   readonly #recipes: Recipes
   #fuses: boolean | null
-  readonly #ask = (): Promise<unknown> => this.#host.lives.own('-')
 
   constructor(host: ProducerHost<A>) {
     this.#host = host
@@ -439,7 +438,7 @@ export class Producer<A> {
         this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
       }
     }
-    throw await addingFailed(error, adding === null ? null : adding.sent, this.#ask)
+    throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
   }
 
   async #afterFailure(error: unknown, prepared: readonly (Prepared | Later | null)[]): Promise<unknown> {
@@ -452,7 +451,7 @@ export class Producer<A> {
       }
     }
     const addings = prepared.flatMap(one => (one instanceof Later || one?.adding == null ? [] : [one.adding]))
-    return await addingFailed(error, addings.length === 0 ? null : addings.some(({ sent }) => sent), this.#ask)
+    return await addingFailed(error, addings.length === 0 ? null : addings.some(({ sent }) => sent), this.#host.lives)
   }
 
   /** An id of the caller's may be that of a job that is there: then the claim is that job's. */

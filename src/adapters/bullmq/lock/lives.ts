@@ -41,6 +41,12 @@ interface Asked {
   readonly client?: unknown
 }
 
+/** Whether what was made for a queue reaches it on a Redis. */
+export function isOnRedis(made: object): boolean {
+  const { backend } = made as Asked
+  return backend === undefined || backend.client !== undefined
+}
+
 const NOBODY = { active: false, ours: false, strange: false } as const
 
 /** Finds jobs by their owners, and judges with BullMQ's own objects whether they are alive. */
@@ -61,6 +67,16 @@ export class Lives {
   /** A job of the queue this belongs to. */
   async own(jobId: string): Promise<Job | undefined> {
     return await Job.fromId(this.#home.queue, jobId)
+  }
+
+  /** As {@link isOnRedis}, of that queue. */
+  get isOnRedis(): boolean {
+    return isOnRedis(this.#home.queue)
+  }
+
+  /** Asks that queue something. @throws when it does not answer */
+  async ask(): Promise<void> {
+    await this.own('-')
   }
 
   /** What is known of who has `lock`. */
