@@ -51,7 +51,7 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
 const LONG = [
   /[/\\](conformance|simulation)[/\\]/,
   /[/\\](docs[/\\]code|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
-  /[/\\]test[/\\](cli|docs|faults)[/\\]/,
+  /[/\\]test[/\\]((cli|docs|faults)[/\\]|bullmq[/\\](answers|bulk|cells|histories|options)\.test)/,
 ]
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
