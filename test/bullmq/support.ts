@@ -85,7 +85,8 @@ export class Bench {
 
   /** Another client of the same locks. */
   client(url: string = this.url): Soloist {
-    const solo = connect(url, { prefix: this.lockPrefix })
+    // A busy machine is no fault.
+    const solo = connect(url, { prefix: this.lockPrefix, callTimeoutMs: 30_000 })
     this.#closing.push(() => solo.close())
     return solo
   }

@@ -61,7 +61,8 @@ export class Store implements AsyncDisposable {
   }
 
   client(options: ConnectOptions = {}): Soloist {
-    const solo = this.#open(options)
+    // A busy machine is no fault.
+    const solo = this.#open({ callTimeoutMs: 30_000, ...options })
     solo.on('lost', ({ name, owner, reason }) => this.troubles.push({ lost: name, owner, reason: reason.message }))
     solo.on('fault', ({ name, during, error }) => this.troubles.push({ fault: name, during, error }))
     this.#clients.push(solo)

@@ -20,7 +20,8 @@ backend.run = async (steps, ...rest) => {
     asked.answered += triggers
   }
 }
-const solo = connect(backend)
+// A busy machine is no fault.
+const solo = connect(backend, { callTimeoutMs: 30_000 })
 /** @param {object} line */
 const say = line => console.log(JSON.stringify(line))
 

@@ -35,7 +35,7 @@ decorated('add', Locked('counter', { ttlMs: TTL_MS }))
 decorated('report', Singleton({ name: 'report', ttlMs: TTL_MS }))
 
 class AppModule {}
-Module({ imports: [SoloistModule.forRoot({ store: url })], providers: [Counter] })(AppModule)
+Module({ imports: [SoloistModule.forRoot({ store: url, callTimeoutMs: TTL_MS })], providers: [Counter] })(AppModule)
 const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false })
 const counter = app.get(Counter)
 
