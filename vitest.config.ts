@@ -51,7 +51,7 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
 const LONG = [
   /[/\\](conformance|simulation)[/\\]/,
   /[/\\](docs[/\\]code|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
-  /[/\\]test[/\\](cli|docs|faults)[/\\]/,
+  /[/\\]test[/\\]((cli|docs|faults)[/\\]|bullmq[/\\](answers|bulk|cells|histories|options)\.test)/,
 ]
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -70,7 +70,7 @@ export default defineConfig({
     exclude: ['test/chaos/**', 'test/consumers/**', POSTGRES_BY_HAND, ...(LEFT_OUT[which] ?? [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     // The tests mostly wait, for leases to run out and for processes, so more files than two cores can run share the time.
     // With many more a lease may run out while its holder waits for its turn.

@@ -14,7 +14,7 @@ const schedule = cron(
   'report',
   '* * * * * *',
   // Short, so that the example shows soon what becomes of a tick whose process died.
-  { overlap: 'allow', recover: true, ttlMs: 1_500 },
+  { overlap: 'allow', recover: true, ttlMs: 3_000 },
   async ({ scheduledAt, fence, signal }) => {
     const tick = scheduledAt.getTime()
     say({ event: 'begin', tick, fence })

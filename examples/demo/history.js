@@ -1,7 +1,8 @@
 /** @typedef {import('./journal.js').Event} Event */
 
 /**
- * One worker had one lock. Times are milliseconds since the run began. A killed worker's ends when it was seen dead.
+ * One worker had one lock. Times are milliseconds since the run began. A killed worker's ends with
+ * the signal, or with its last word after that.
  *
  * @typedef {object} Holding
  * @property {string} package
@@ -33,7 +34,7 @@
  *
  * @param {readonly Event[]} events of one worker, in their order
  * @param {number} startedAt the `t` that is the run's zero
- * @param {Event | undefined} killed the parent's note of this worker's end, if it was killed
+ * @param {Event | undefined} killed the parent's note of this worker's end, if it was killed; its `t` is that of the end
  */
 export function workerHistory(events, startedAt, killed) {
   /** @type {Holding[]} */

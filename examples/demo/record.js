@@ -57,8 +57,13 @@ import { findKept } from './kept.js'
 export function readRecord(plan, members) {
   const ofParent = readJournal(plan.runFolder, PARENT)
   const workers = members.map(({ name, pid, replaces }) => {
-    const killed = ofParent.find(({ step, worker }) => step === 'killed' && worker === name)
-    const history = workerHistory(readJournal(plan.runFolder, name), plan.startedAtMs, killed)
+    /** @param {import('./journal.js').Step} what */
+    const ofWorker = what => ofParent.findLast(({ step, worker }) => step === what && worker === name)
+    const events = readJournal(plan.runFolder, name)
+    const dead = ofWorker('killed')
+    // Whoever waits for its lock may notice its death before its parent, which is busy.
+    const killed = dead && { ...dead, t: Math.max((ofWorker('kill') ?? dead).t, events.at(-1)?.t ?? 0) }
+    const history = workerHistory(events, plan.startedAtMs, killed)
     return { name, pid, replaces, killed: killed !== undefined, ...history }
   })
   const holdings = workers.flatMap(worker => worker.holdings).sort((a, b) => a.fromMs - b.fromMs)

@@ -95,7 +95,7 @@ describe.each(grid)('%s, lock and job in %s', (mode, steps) => {
   for (const [onDuplicate, { queued, running }] of Object.entries(cells[mode]) as [SingletonStrategy, Cell][]) {
     // The period has to last until all triggers are made. Only where something waits for its end, it has to end.
     const ends = onDuplicate === 'rerun' || onDuplicate === 'delay'
-    const expiry = mode === 'untilExpired' ? { expiryMs: ends ? 2_000 : 60_000 } : {}
+    const expiry = mode === 'untilExpired' ? { expiryMs: ends ? 4_000 : 60_000 } : {}
     test(`${onDuplicate}: a trigger while the job is queued`, async () => {
       const queue = await open({ mode, onDuplicate, ...expiry })
       expect(await trigger(queue, 1)).toBe('started')

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, Worker } from 'bullmq'
+import { FlowProducer, type Job, type JobsOptions, Queue, QueueEvents, QueueEventsProducer, Worker } from 'bullmq'
 import { SingletonFlowProducer, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { type Bench, connectionTo, until, useBench } from './support.js'
@@ -71,7 +71,8 @@ class Stage {
     return name
   }
 
-  async events(): Promise<void> {
+  /** @returns what resolves when all that was told by then is in `told` */
+  async events(): Promise<() => Promise<unknown>> {
     const events = new QueueEvents(this.name, { ...this.#options, lastEventId: '0-0' })
     this.#bench.closeLater(() => events.close())
     for (const event of [
@@ -88,6 +89,13 @@ class Stage {
     }
     for (const event of ['paused', 'resumed', 'drained'] as const) events.on(event, () => this.told.push(event))
     await events.waitUntilReady()
+    const own = new QueueEventsProducer(this.name, this.#options)
+    this.#bench.closeLater(() => own.close())
+    return async () => {
+      const last = new Promise(resolve => events.on('last' as never, resolve as never))
+      await own.publishEvent({ eventName: 'last' })
+      await last
+    }
   }
 
   async idle(): Promise<void> {
@@ -95,7 +103,6 @@ class Stage {
       const { active = 0, waiting = 0, delayed = 0, prioritized = 0, ...counts } = await this.queue.getJobCounts()
       return active + waiting + delayed + prioritized + (counts['waiting-children'] ?? 0) === 0
     })
-    await sleep(20)
   }
 
   /** What can be seen of a job, but for times and ids. */
@@ -124,13 +131,14 @@ const KINDS = ['plain', 'ours', 'singleton'] as const
 
 /** Does the same with each kind, and compares what was seen. */
 async function same(act: (stage: Stage) => Promise<unknown>): Promise<void> {
-  const seen: unknown[] = []
-  for (const kind of KINDS) {
-    const stage = new Stage(bench, kind)
-    await stage.queue.waitUntilReady()
-    const answer = await act(stage)
-    seen.push(JSON.parse(JSON.stringify({ answer, told: stage.told }).replaceAll(stage.name, 'queue')))
-  }
+  const seen = await Promise.all(
+    KINDS.map(async kind => {
+      const stage = new Stage(bench, kind)
+      await stage.queue.waitUntilReady()
+      const answer = await act(stage)
+      return JSON.parse(JSON.stringify({ answer, told: stage.told }).replaceAll(stage.name, 'queue'))
+    }),
+  )
   expect(seen[1]).toEqual(seen[0])
   expect(seen[2]).toEqual(seen[0])
 }
@@ -189,7 +197,7 @@ describe('every option of a job', () => {
 
 test('order, counts, events and return values of many jobs', async () => {
   await same(async stage => {
-    await stage.events()
+    const told = await stage.events()
     const added = await stage.queue.addBulk(items(20))
     for (const job of added) stage.id(job.id)
     const counts = await stage.queue.getJobCounts()
@@ -200,7 +208,7 @@ test('order, counts, events and return values of many jobs', async () => {
       return Number(job.data.n) * 2
     })
     await stage.idle()
-    await sleep(100)
+    await told()
     const values = await Promise.all(added.map(async job => (await stage.queue.getJob(job.id as string))?.returnvalue))
     return [counts, waiting, ran, values, await stage.queue.getJobCounts()]
   })
@@ -212,7 +220,8 @@ test('priorities and delays', async () => {
       { priority: 5 },
       { priority: 1 },
       {},
-      { delay: 1_500 },
+      // Longer than a busy machine takes to come to the others.
+      { delay: 4_000 },
       { lifo: true },
       { priority: 3 },
     ]
@@ -396,6 +405,8 @@ describe('workers and flows', () => {
       }
       await stage.queue.addBulk(items(4))
       await stage.idle()
+      // Each job tells of its start, its progress and its end.
+      await until(() => told.length >= 12)
       return told
     })
   })

@@ -12,7 +12,7 @@ const child = (name: string) => fileURLToPath(new URL(`children/${name}.js`, imp
 describe('a process ends by itself once its queue and its worker are closed', () => {
   test.each(['own', 'shared'])('with SingletonAdder and SingletonProcessor, by %s connections', async connections => {
     const args = [child('wrapped'), new URL(redisUrl).port, connections]
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 })
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 50_000 })
     expect(stdout).toBe('started\nclosed\n')
   })
 })

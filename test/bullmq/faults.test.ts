@@ -1,4 +1,4 @@
-import { connect } from 'soloist'
+import { type ConnectOptions, connect } from 'soloist'
 import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
@@ -26,9 +26,9 @@ describe("the locks' store is down", () => {
     await store.stop()
   })
 
-  function locks() {
-    // Time enough for a first call, which connects.
-    const solo = connect(store.url, { callTimeoutMs: 2_000 })
+  /** @param options default: their calls fail soon */
+  function locks(options: ConnectOptions = { callTimeoutMs: 1_000 }) {
+    const solo = connect(store.url, options)
     bench.closeLater(() => solo.close())
     return solo
   }
@@ -56,7 +56,7 @@ describe("the locks' store is down", () => {
   })
 
   test('a worker runs nothing it has no lock for, and spends no attempt on it', async () => {
-    const queue = bench.queue({}, { solo: locks() })
+    const queue = bench.queue({}, { solo: locks({}) })
     const { id } = await queue.add('sync', data(1))
     await store.kill()
     const worker = bench.worker(runs.run, { singleton: { solo: locks() } })

@@ -280,7 +280,7 @@ describe('every mode takes one call, and a solo two', () => {
     }
   })
 
-  test('a queue that has no connection: the wait for the lock has an end', { timeout: 20_000 }, async () => {
+  test('a queue that has no connection: the wait for the lock has an end', async () => {
     const { server, alone } = await ownServer()
     const queue = new SingletonQueue<Data>('work', {
       connection: { ...connectionTo(server.url), retryStrategy: () => 50 },
@@ -300,7 +300,7 @@ describe('every mode takes one call, and a solo two', () => {
     expect(await queue.getWaitingCount()).toBe(0)
   })
 
-  test('a queue whose Redis does not answer: only those under way wait for it', { timeout: 30_000 }, async () => {
+  test('a queue whose Redis does not answer: only those under way wait for it', async () => {
     const proxy = await startProxy(connectionTo(bench.url).port)
     bench.closeLater(() => proxy.close())
     const queue = new SingletonQueue<Data>('work', {

@@ -1,7 +1,7 @@
 import { DuplicateJobError, jobLockNaming } from 'soloist'
 import { describe, expect, test } from 'vitest'
 import { cells, type Data, History, nameOf, optionsOf, untilPeriodEnds } from '../support/histories.js'
-import { type Bench, type Data as BenchData, type TestQueue, useBench } from './support.js'
+import { type Bench, type Data as BenchData, type TestQueue, until, useBench } from './support.js'
 
 // Each limit with each strategy and mode, with and without merge: histories made at random, of several keys at once.
 
@@ -57,7 +57,7 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
       const { active = 0, waiting = 0, delayed = 0 } = await queue.getJobCounts()
       return active + waiting + delayed === 0
     }
-    await expect.poll(idle).toBe(true)
+    await until(idle)
     expect(histories.flatMap(history => history.wrong)).toEqual([])
     await expect.poll(forEver).toEqual([])
   })

@@ -92,7 +92,7 @@ describe('four processes add', () => {
     await until(async () => (await forEver()).length === 0)
   }
 
-  test('and two run, of which one after the other is killed', { timeout: 90_000 }, async () => {
+  test('and two run, of which one after the other is killed', { timeout: 180_000 }, async () => {
     await crowd(async (workers, over) => {
       while (!over()) {
         await sleep(300)
@@ -103,7 +103,7 @@ describe('four processes add', () => {
   })
 
   test('and two run, of which one after the other stands still for longer than its lock', {
-    timeout: 90_000,
+    timeout: 180_000,
   }, async () => {
     await crowd(async (workers, over) => {
       for (let i = 0; !over() || i < 2; i += 1) {
@@ -152,7 +152,7 @@ test.each([
   ['untilExpired', { expiryMs: 500 }],
 ] as const)(
   'connections that break every 200 ms, %s: each accepted trigger is run',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (mode, more) => {
     const definition = { mode, ...more, ...job, merge } as SingletonJobOptions<Data>
     const { queue, ran, mend } = await broken(definition, 200)
@@ -179,7 +179,7 @@ test.each([
 
 test.each(['rerun', 'replace', 'delay'] as const)(
   'workers that know nothing of locks among ours: each trigger is covered by a run that starts after it, %s',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async onDuplicate => {
     const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
     const starts: { readonly key: number; readonly value: number; readonly at: number }[] = []

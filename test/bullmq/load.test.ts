@@ -33,8 +33,7 @@ async function alone(): Promise<Bench> {
 }
 
 describe.each(['one step', 'two steps'])('rerun, lock and job in %s', steps => {
-  // Longer than a busy machine takes for a thousand triggers: then who has the lock counts as one that died.
-  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo, graceMs: 20_000 })
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
 
   test('a thousand triggers in one tick come to exactly one more run, with the newest data', async () => {
     const queue = bench.queue({ onDuplicate: 'rerun' }, solo())
@@ -99,7 +98,7 @@ test('four processes with 250 triggers each come to exactly one more run, and me
   }
 })
 
-test('500 jobs of one key run one by one, in the order in which they were added', { timeout: 60_000 }, async () => {
+test('500 jobs of one key run one by one, in the order in which they were added', { timeout: 120_000 }, async () => {
   const queue = bench.queue({ mode: 'whileExecuting', onDuplicate: 'delay' })
   await queue.addBulk(numbers(500).map(value => ({ name: 'sync', data: { key: 1, value } })))
   for (let i = 0; i < 3; i += 1) bench.worker(runs.run, { concurrency: 50 })
@@ -109,7 +108,7 @@ test('500 jobs of one key run one by one, in the order in which they were added'
   expect(runs.mostAtOnce).toBe(1)
 })
 
-test('1,000 jobs that wait for one key cost fewer than 10 Redis calls a second', { timeout: 60_000 }, async () => {
+test('1,000 jobs that wait for one key cost fewer than 10 Redis calls a second', { timeout: 120_000 }, async () => {
   const own = await alone()
   const queue = own.queue({ mode: 'whileExecuting', onDuplicate: 'delay' })
   runs.hold()
@@ -119,10 +118,11 @@ test('1,000 jobs that wait for one key cost fewer than 10 Redis calls a second',
   await queue.addBulk(numbers(1_000).map(value => ({ name: 'sync', data: { key: 1, value } })))
   await until(async () => ((await queue.getJobCounts()).delayed ?? 0) === 1_000)
   const calls = async () => Number(/total_commands_processed:(\d+)/.exec(await own.redis.info('stats'))?.[1])
-  const before = await calls()
+  const [before, sinceMs] = [await calls(), performance.now()]
   await sleep(5_000)
+  const seconds = (performance.now() - sinceMs) / 1_000
   // Two of these are the test's.
-  expect(((await calls()) - before - 2) / 5).toBeLessThan(10)
+  expect(((await calls()) - before - 2) / seconds).toBeLessThan(10)
   expect(await own.redis.xlen(`${own.prefix}:work:events`)).toBeLessThan(10_000)
   runs.letGo()
   await runs.untilStarted(1_001)

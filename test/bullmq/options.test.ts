@@ -45,17 +45,17 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
   })
 
   test('debounce: one run after the last trigger, with the newest data', async () => {
-    const queue = bench.queue({ debounce: { waitMs: 1_500 } }, solo())
+    const queue = bench.queue({ debounce: { waitMs: 4_000 } }, solo())
     bench.worker(runs.run, { singleton: solo() })
     let lastAt = 0
     for (const value of [1, 2, 3, 4]) {
-      await queue.add('sync', data(value))
       lastAt = performance.now()
+      await queue.add('sync', data(value))
       await sleep(100)
     }
     expect(runs.started).toEqual([])
     await runs.untilStarted(1)
-    expect(performance.now() - lastAt).toBeGreaterThan(1_400)
+    expect(performance.now() - lastAt).toBeGreaterThan(3_900)
     await untilIdle(bench, queue)
     expect(runs.started).toEqual([4])
   })
@@ -74,14 +74,16 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
   })
 
   test('debounce: no longer than maxWaitMs after the first trigger', async () => {
-    const queue = bench.queue({ debounce: { waitMs: 300, maxWaitMs: 700 } }, solo())
+    const queue = bench.queue({ debounce: { waitMs: 4_000, maxWaitMs: 4_500 } }, solo())
     bench.worker(runs.run, { singleton: solo() })
     const startedAt = performance.now()
-    for (let value = 1; runs.started.length === 0 && value < 100; value += 1) {
+    // They go on until there is a run.
+    for (let value = 1; runs.started.length === 0; value += 1) {
       await queue.add('sync', data(value))
       await sleep(60)
     }
-    expect(performance.now() - startedAt).toBeLessThan(2_500)
+    expect(performance.now() - startedAt).toBeGreaterThan(4_400)
+    expect(performance.now() - startedAt).toBeLessThan(20_000)
     await untilIdle(bench, queue)
   })
 
@@ -142,7 +144,8 @@ test('a period is as long as the clock of the store says, whatever that of a pro
   const startedAt = performance.now()
   bench.worker(runs.run)
   await runs.untilStarted(2)
-  expect(performance.now() - startedAt).toBeLessThan(4_000)
+  // Not a minute later.
+  expect(performance.now() - startedAt).toBeLessThan(20_000)
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([1, 2])
 })
@@ -215,7 +218,7 @@ describe('a thousand triggers in one tick', () => {
   })
 
   test('maxRunMs: what came while a run hangs is run when its time is up', async () => {
-    const queue = bench.queue({ onDuplicate: 'rerun', maxRunMs: 2_500 })
+    const queue = bench.queue({ onDuplicate: 'rerun', maxRunMs: 10_000 })
     let hangs = true
     bench.worker(async (job, signal) => {
       if (!hangs) return await runs.run(job, signal)

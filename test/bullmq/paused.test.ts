@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Child } from './children.js'
-import { type Bench, type Recorder, untilIdle, useBench } from './support.js'
+import { type Bench, RECOVERS, type Recorder, untilIdle, useBench } from './support.js'
 
 // A worker that goes on after its job's lock has run out: stopped, blocked, or closed by force.
 
@@ -11,7 +11,7 @@ useBench('must not fail', (...fresh) => {
 })
 
 const data = (value: number) => ({ key: 1, value })
-const options = { lockDuration: 1_500, stalledInterval: 200, maxStalledCount: 10 }
+const BLOCKED_MS = 8_000
 
 type How = (child: Child) => { readonly goOn: () => void }
 const hows: Record<string, How> = {
@@ -20,7 +20,7 @@ const hows: Record<string, How> = {
     return { goOn: () => void child.process.kill('SIGCONT') }
   },
   'whose event loop was blocked for longer than its lease': child => {
-    child.process.send(4_000)
+    child.process.send(BLOCKED_MS)
     return { goOn: () => {} }
   },
   'that was closed by force': child => {
@@ -31,7 +31,7 @@ const hows: Record<string, How> = {
 
 test.each(Object.entries(hows))('a worker %s may not go on once another runs its job', async (name, how) => {
   const queue = bench.queue({ onDuplicate: 'delay' })
-  const child = new Child(bench, 'paused.js', { options })
+  const child = new Child(bench, 'paused.js', { options: RECOVERS })
   expect(await child.message()).toBe('ready')
   const first = await queue.add('sync', data(1))
   expect(await child.message()).toBe('running')
@@ -41,7 +41,7 @@ test.each(Object.entries(hows))('a worker %s may not go on once another runs its
   bench.worker(async (job, signal) => {
     startedAt.push(process.hrtime.bigint())
     return await runs.run(job, signal)
-  }, options)
+  }, RECOVERS)
   const { goOn } = how(child)
   await runs.untilStarted(1)
   goOn()

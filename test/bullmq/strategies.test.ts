@@ -129,11 +129,13 @@ test('rerun: a trigger during the retry delay of a failed attempt is covered by 
     return 0
   })
   const failed = new Promise(resolve => worker.once('failed', resolve))
-  await queue.add('sync', { key: 1, value: 1 }, { attempts: 2, backoff: 3_000 })
+  const first = await queue.add('sync', { key: 1, value: 1 }, { attempts: 2, backoff: 3_600_000 })
   await failed
   await until(async () => (await queue.getJobCounts()).delayed === 1)
   const { outcome } = await queue.addUnique('sync', { key: 1, value: 2 })
   expect(outcome.status).toBe('deferred')
+  // As if the delay were over.
+  await first.promote()
   await runs.untilStarted(3)
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([1, 1, 2])

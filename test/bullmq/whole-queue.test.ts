@@ -201,7 +201,7 @@ describe('job schedulers', () => {
 
 test('delayed and prioritized jobs hold their key all the while', async () => {
   const queue = bench.queue({})
-  const late = await queue.add('sync', data(1, 1), { delay: 2_000 })
+  const late = await queue.add('sync', data(1, 1), { delay: 4_000 })
   const low = await queue.add('sync', data(2, 2), { priority: 9 })
   expect((await queue.addUnique('sync', data(3, 1))).outcome.id).toBe(late.id)
   expect((await queue.addUnique('sync', data(4, 2))).outcome.id).toBe(low.id)
@@ -241,6 +241,7 @@ test('a job that waits for its lock is woken once: it spends no attempt and no s
   bench.closeLater(() => events.close())
   events.on('delayed', ({ jobId }) => told.push(`delayed ${jobId === job?.id}`))
   events.on('waiting', ({ jobId }) => told.push(`waiting ${jobId === job?.id}`))
+  events.on('completed', ({ jobId }) => told.push(`completed ${jobId === job?.id}`))
   await events.waitUntilReady()
   await until(async () => (await queue.getJobCounts()).delayed === 1)
   await sleep(1_500)
@@ -248,6 +249,7 @@ test('a job that waits for its lock is woken once: it spends no attempt and no s
   runs.letGo()
   await runs.untilStarted(2)
   await untilIdle(bench, queue)
+  await until(() => told.includes('completed true'))
   expect(told.filter(what => what === 'waiting true')).toHaveLength(1)
   const ended = await queue.getJob(job?.id as string)
   expect(await ended?.getState()).toBe('completed')

@@ -172,7 +172,7 @@ describe('faults', () => {
 
   test('a Redis that dies while the task is published: the outcome says that it is not guaranteed', async () => {
     const server = await startRedis()
-    await using dying = new CeleryLocks(server.url, { callTimeoutMs: 2_000 })
+    await using dying = new CeleryLocks(server.url)
     const task = new CeleryTask(dying, 't')
     const outcome = await task.submit([], {}, () => server.kill())
     expect(outcome).toMatchObject({ status: 'started', guaranteed: false })
@@ -182,7 +182,7 @@ describe('faults', () => {
 
   test('a Redis that dies when publishing failed: the error is the one of publish', async () => {
     const server = await startRedis()
-    await using dying = new CeleryLocks(server.url, { callTimeoutMs: 2_000 })
+    await using dying = new CeleryLocks(server.url)
     const task = new CeleryTask(dying, 't', { isUnpublished: () => true })
     const unsent = new Error('no route')
     const publish = async () => {

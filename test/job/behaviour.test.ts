@@ -1,7 +1,8 @@
 // Guards invariants J2, J3 and J4 of docs/guarantees.md.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DuplicateJobError, JobFailedError, type JobRun, SoloistError } from 'soloist'
+import { DuplicateJobError, JobFailedError, type JobOutcome, type JobRun, SoloistError } from 'soloist'
 import { describe, expect, test } from 'vitest'
+import { World, watch } from '../support/world.js'
 import { deferred, Journal, kinds, Store } from './support.js'
 
 /** Ends a run when its signal fires, with the signal's reason. */
@@ -347,19 +348,21 @@ test('skip differs from join: nobody waits for the live run, and its result is r
 })
 
 test('a period outlasts its run: a later trigger has the result of the run, and the next period a run of its own', async () => {
-  await using store = Store.of('memory')
-  const [one, two] = [store.client(), store.client()]
+  const world = new World()
   const runs: number[] = []
   const options = { mode: 'untilExpired', expiryMs: 2_000, resultTtlMs: 1, uniqueOn: () => 1 } as const
-  const [here, there] = [one, two].map(solo => solo.job('period', options, (n: number) => runs.push(n)))
+  const [here, there] = [1, 2].map(() => world.client().solo.job('period', options, (n: number) => runs.push(n)))
   expect(await here?.(1)).toBe(1)
-  await sleep(20)
-  const late = await there?.trigger(2)
-  expect(late).toMatchObject({ status: 'duplicate', state: 'finished' })
-  expect(await late?.result()).toBe(1)
-  await expect.poll(() => store.inUse()).toEqual([])
+  await world.clock.advance(1_990)
+  const late = watch(there?.trigger(2) as Promise<JobOutcome<number>>)
+  await world.clock.flush()
+  expect(late.value).toMatchObject({ status: 'duplicate', state: 'finished' })
+  expect(await late.value?.result()).toBe(1)
+  await world.clock.advance(20)
+  expect(world.inUse()).toEqual([])
   expect(await there?.(3)).toBe(2)
   expect(runs).toEqual([1, 3])
+  await world.end()
 })
 
 test('a run that fails keeps its period, whichever way it came to it', async () => {

@@ -131,6 +131,11 @@ export class Worker {
     return (await this.ask('counts')).counts as JobCounts
   }
 
+  /** How many triggers it has sent to the store, and how many of them are answered. */
+  async asked(): Promise<{ readonly sent: number; readonly answered: number }> {
+    return (await this.ask('asked')) as unknown as { sent: number; answered: number }
+  }
+
   async kill(): Promise<void> {
     this.#dead = true
     this.#process.kill('SIGKILL')

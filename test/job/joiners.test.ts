@@ -4,6 +4,9 @@ import { redisBackend } from 'soloist/redis'
 import { expect, test } from 'vitest'
 import { Journal } from './support.js'
 
+/** So that no renewal and no further question is due while calls are counted. */
+const OPTIONS = { uniqueOn: () => 1, ttlMs: 600_000 }
+
 type Counted = Step['kind'] | 'watch' | 'inspect'
 
 /** The backend, with its steps and other calls counted. */
@@ -42,7 +45,7 @@ test.each<[string, () => Backend]>([
   const [first, ...others] = clients.map(({ solo }, i) =>
     solo.job(
       'crowd',
-      { uniqueOn: () => 1 },
+      OPTIONS,
       journal.handler(`${i}`, n => ({ n })),
     ),
   )
@@ -71,7 +74,7 @@ test.each<[string, () => Backend]>([
   const again = new Journal<number, number>()
   const here = clients[0]?.solo.job(
     'here',
-    { uniqueOn: () => 1 },
+    OPTIONS,
     again.handler('0', n => n),
   )
   const crowd = Array.from({ length: 1_000 }, (_, i) => here?.(i))

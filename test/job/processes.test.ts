@@ -1,11 +1,10 @@
 // Guards invariants J1, J2 and J7 of docs/guarantees.md.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test } from 'vitest'
 import { Crew, type Failure, type Triggered } from './crew.js'
 
 const KEYED = { uniqueOn: ['key'] }
 /** Where a process is killed: others need not wait long, and a busy machine's pauses are shorter still. */
-const SHORT = { ...KEYED, ttlMs: 3_000 }
+const SHORT = { ...KEYED, ttlMs: 5_000 }
 
 describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
   test.concurrent('a second process joins the run of the first, and gets its result or its error', async ({
@@ -43,10 +42,14 @@ describe.each(['redis', 'sqlite'] as const)('processes that share %s', kind => {
     expect(joined.map(({ outcome }) => [outcome.status, outcome.id])).toEqual(
       Array(4).fill(['duplicate', crew.started[0]?.id]),
     )
+    const asked = () => Promise.all(others.map(worker => worker.asked()))
+    const before = await asked()
     await one?.kill()
     await crew.untilStarted(2)
-    // Each process notices the death by its own question, one ttl after its last at the latest. The run lasts longer.
-    await sleep(SHORT.ttlMs + 4_000)
+    // Each process notices the death by a question of its own, and is told of the new run. That lasts until then.
+    const noticed = async () =>
+      (await asked()).every(({ sent, answered }, i) => sent === answered && sent > (before[i]?.sent as number))
+    await expect.poll(noticed).toBe(true)
     await crew.open()
     const results = await Promise.all(joined.map(triggered => triggered.result()))
     const [dead, recovered] = crew.started

@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect, type JobHandler, type JobRun, MemoryStore, memoryBackend, type Soloist } from 'soloist'
+import {
+  type ConnectOptions,
+  connect,
+  type JobHandler,
+  type JobRun,
+  MemoryStore,
+  memoryBackend,
+  type Soloist,
+} from 'soloist'
 import { postgresBackend } from 'soloist/postgres'
 import { redisBackend } from 'soloist/redis'
 import { sqliteBackend } from 'soloist/sqlite'
@@ -12,13 +20,13 @@ export type Kind = (typeof kinds)[number]
 
 /** A datastore of one test's own, which any number of clients may join. Its end closes them and removes it. */
 export class Store implements AsyncDisposable {
-  readonly #open: () => Soloist
+  readonly #open: (options: ConnectOptions) => Soloist
   readonly #remove: () => void
   readonly #clients: Soloist[] = []
   /** What was told of lost leases and failed calls. */
   readonly troubles: unknown[] = []
 
-  private constructor(open: () => Soloist, remove: () => void) {
+  private constructor(open: (options: ConnectOptions) => Soloist, remove: () => void) {
     this.#open = open
     this.#remove = remove
   }
@@ -27,33 +35,34 @@ export class Store implements AsyncDisposable {
     if (kind === 'memory') {
       const store = new MemoryStore()
       return new Store(
-        () => connect(memoryBackend({ store })),
+        options => connect(memoryBackend({ store }), options),
         () => {},
       )
     }
     if (kind === 'redis') {
       const prefix = `job-${randomUUID()}:`
       return new Store(
-        () => connect(redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix })),
+        options => connect(redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix }), options),
         () => {},
       )
     }
     if (kind === 'postgres') {
       const prefix = `job-${randomUUID()}:`
       return new Store(
-        () => connect(postgresBackend(String(process.env.SOLOIST_TEST_POSTGRES), { prefix })),
+        options => connect(postgresBackend(String(process.env.SOLOIST_TEST_POSTGRES), { prefix }), options),
         () => {},
       )
     }
     const folder = mkdtempSync(join(tmpdir(), 'soloist-job-'))
     return new Store(
-      () => connect(sqliteBackend(join(folder, 'jobs.db'))),
+      options => connect(sqliteBackend(join(folder, 'jobs.db')), options),
       () => rmSync(folder, { recursive: true, force: true }),
     )
   }
 
-  client(): Soloist {
-    const solo = this.#open()
+  client(options: ConnectOptions = {}): Soloist {
+    // A busy machine is no fault.
+    const solo = this.#open({ callTimeoutMs: 30_000, ...options })
     solo.on('lost', ({ name, owner, reason }) => this.troubles.push({ lost: name, owner, reason: reason.message }))
     solo.on('fault', ({ name, during, error }) => this.troubles.push({ fault: name, during, error }))
     this.#clients.push(solo)

@@ -162,7 +162,7 @@ describe('closing', () => {
     const store = new MemoryStore()
     await using other = await start({ imports: [sharing(store)] })
     await using _taken = await other.get(Soloist).lock('taken')
-    const app = await start({ imports: [sharing(store, { drainMs: 100 })], providers: [Server] })
+    const app = await start({ imports: [sharing(store, { drainMs: 3_000 })], providers: [Server] })
     await app.close()
     expect(told).toEqual(['onModuleDestroy', 'beforeApplicationShutdown', 'CLOSED'])
   })

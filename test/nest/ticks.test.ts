@@ -23,7 +23,7 @@ function reports(run: () => Promise<void> = async () => {}) {
 /** Away from the end of a minute, so that all calls of a test are in one. */
 async function withinMinute(): Promise<number> {
   const leftMs = MINUTE_MS - (Date.now() % MINUTE_MS)
-  if (leftMs < 5_000) await new Promise(resolve => setTimeout(resolve, leftMs + 100))
+  if (leftMs < 10_000) await new Promise(resolve => setTimeout(resolve, leftMs + 100))
   return Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS
 }
 

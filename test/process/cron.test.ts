@@ -17,7 +17,7 @@ test.concurrent.each(['SQLite', 'Redis'])('on %s each tick is run, and one again
   const folder = mkdtempSync(join(tmpdir(), 'soloist-cron-test-'))
   try {
     const out = join(folder, 'made', 'ticks.html')
-    await using program = example('--seconds', '12', '--out', out, ...(redis ? ['--store', redis.url] : []))
+    await using program = example('--seconds', '16', '--out', out, ...(redis ? ['--store', redis.url] : []))
     const { exitCode, printed } = await program.ended
     expect(printed).toMatch(/^\d+ ticks, each of them run\n1 run again by another instance/)
     expect(exitCode).toBe(0)

@@ -93,8 +93,14 @@ test.each(stores)(
   { timeout },
   async ({ args }) => {
     await using program = demo('--out', out, ...args)
-    await program.until(() => isMeasuring(out))
-    program.signal('SIGSTOP')
+    await program.until(() => {
+      if (!isMeasuring(out)) return false
+      program.signal('SIGSTOP')
+      // It may have finished before it was stopped.
+      if (isMeasuring(out)) return true
+      program.signal('SIGCONT')
+      return false
+    })
     await sleep(SLEEPS_MS)
     program.signal('SIGCONT')
     const { exitCode, printed } = await program.ended

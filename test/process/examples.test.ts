@@ -14,7 +14,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 
 async function output(example: string, url: string): Promise<readonly string[]> {
   const file = fileURLToPath(new URL(`../../examples/${example}.js`, import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [file, url], { timeout: 20_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, [file, url], { timeout: 50_000 })
   return stdout.trimEnd().split('\n')
 }
 

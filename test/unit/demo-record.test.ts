@@ -104,7 +104,7 @@ describe('the record of a run', () => {
       ...{ lockFreeAtMs: 20, lockStayedMs: 16, successor: '2', successorFence: 20 },
     })
     expect(holdings.map(({ worker, fromMs, untilMs, end, use }) => [worker, fromMs, untilMs, end, use])).toEqual([
-      ['1', 2, 5, 'killed', 'unfinished'],
+      ['1', 2, 4, 'killed', 'unfinished'],
       ['2', 20, 26, 'released', 'measured'],
       ['3', 34, 37, 'released', 'measured'],
     ])
@@ -136,9 +136,20 @@ describe('the record of a run', () => {
     expect(problemsOf(record(good, kept))).toEqual([])
   })
 
-  test('a lock granted before its holder was dead is an overlap', () => {
-    const early = good['2']?.map(step => (step[1] === 'granted' ? ([4.5, 'granted', 1, 20] as const) : step)) ?? []
-    const found = record({ ...good, '2': early }, kept)
+  const grantedAt = (t: number): Steps =>
+    good['2']?.map(step => (step[1] === 'granted' ? ([t, 'granted', 1, 20] as const) : step)) ?? []
+
+  test('a lock granted when its holder was dead, before the parent saw that, is no overlap', () => {
+    const found = record({ ...good, '2': grantedAt(4.5) }, kept)
+    expect(found.kill).toMatchObject({ lockStayedMs: 0.5, successor: '2' })
+    expect(problemsOf(found)).toEqual([])
+  })
+
+  test.each([
+    ['the signal', 3.5, good['1'] ?? []],
+    ['its last word', 4.5, [...(good['1'] ?? []).slice(0, 2), [4.6, 'measuring', 0, 10]] as Steps],
+  ])('a lock granted before %s of its holder is an overlap', (_, at, killed) => {
+    const found = record({ ...good, '1': killed, '2': grantedAt(at) }, kept)
     expect(found.overlaps.map(({ kind, name }) => [kind, name])).toEqual([['overlap', 'node_modules/p']])
     expect(problemsOf(found)).toContainEqual(expect.stringMatching(/^overlap on the lock of node_modules\/p/))
   })

@@ -7,8 +7,12 @@ import { decode, encode } from './text.js'
 
 /** How often the database is asked for news where it cannot tell them. */
 const POLL_MS = 20
-/** How long a message to oneself may take before the channel counts as one that delivers nothing. */
-const PROOF_MS = 2_000
+/**
+ * How long a message to oneself may take, once it was sent, before the channel counts as one that delivers nothing. It is waited
+ * for in parts: when this process has stood still, only one of them is over, and what has come meanwhile is read before the next.
+ */
+const PROOF_MS = 5_000
+const PROOF_PART_MS = 200
 /** How often it is proven again that messages arrive. */
 const PROVE_EVERY_MS = 15_000
 /** Where messages do not arrive, they are tried again after this long. */
@@ -39,7 +43,7 @@ export class Pushes {
   readonly #watching = new Map<string, number>()
   #state: 'off' | 'starting' | 'hears' | 'asks' = 'off'
   #listening: Listening | null = null
-  /** Resolves when the message with this text has arrived. */
+  /** What is told when the message with this text has arrived. */
   #proof: { readonly text: string; readonly arrived: () => void } | null = null
   #timer: NodeJS.Timeout | null = null
   #proveDueMs = 0
@@ -135,17 +139,26 @@ export class Pushes {
   /** Whether a message that is sent through another connection arrives. */
   async #arrives(): Promise<boolean> {
     const text = randomBytes(8).toString('hex')
-    let timer: NodeJS.Timeout | null = null
-    const arrival = new Promise<boolean>(resolve => {
-      this.#proof = { text, arrived: () => resolve(true) }
-      timer = setTimeout(() => resolve(false), PROOF_MS)
-    })
+    let [arrived, goOn] = [false, () => {}]
+    const noted = () => {
+      arrived = true
+      goOn()
+    }
+    this.#proof = { text, arrived: noted }
     try {
       await this.#asked.notify(this.#channel, `p${text}`)
-      return await arrival
+      for (let leftMs = PROOF_MS; leftMs > 0 && !arrived; leftMs -= PROOF_PART_MS) {
+        await new Promise<void>(resolve => {
+          const timer = setTimeout(resolve, PROOF_PART_MS)
+          goOn = () => {
+            clearTimeout(timer)
+            resolve()
+          }
+        })
+      }
+      return arrived
     } finally {
       this.#proof = null
-      if (timer !== null) clearTimeout(timer)
     }
   }
 

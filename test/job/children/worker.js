@@ -7,9 +7,21 @@ import { redisBackend } from 'soloist/redis'
 import { sqliteBackend } from 'soloist/sqlite'
 
 const [kind, where = ''] = process.argv.slice(2)
-const solo = connect(
-  kind === 'redis' ? redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix: where }) : sqliteBackend(where),
-)
+const backend =
+  kind === 'redis' ? redisBackend(String(process.env.SOLOIST_TEST_REDIS), { prefix: where }) : sqliteBackend(where)
+const asked = { sent: 0, answered: 0 }
+const run = backend.run.bind(backend)
+backend.run = async (steps, ...rest) => {
+  const triggers = steps.filter(({ kind }) => kind === 'trigger').length
+  asked.sent += triggers
+  try {
+    return await run(steps, ...rest)
+  } finally {
+    asked.answered += triggers
+  }
+}
+// A busy machine is no fault.
+const solo = connect(backend, { callTimeoutMs: 30_000 })
 /** @param {object} line */
 const say = line => console.log(JSON.stringify(line))
 
@@ -61,6 +73,9 @@ const commands = {
   async open() {
     open()
     return {}
+  },
+  async asked() {
+    return asked
   },
   async counts() {
     return { counts: job.counts() }

@@ -10,6 +10,9 @@ import { answer } from '../../support/crowd-member.js'
 
 const [url, file] = process.argv.slice(2)
 
+/** Longer than a busy machine holds a process up, and short for who waits for one that was killed. */
+const TTL_MS = 10_000
+
 class Counter {
   seen = []
   async add() {
@@ -28,11 +31,11 @@ const decorated = (key, decorator) => {
   decorator(Counter.prototype, key, descriptor)
   Object.defineProperty(Counter.prototype, key, descriptor)
 }
-decorated('add', Locked('counter', { ttlMs: 2_000 }))
-decorated('report', Singleton({ name: 'report', ttlMs: 2_000 }))
+decorated('add', Locked('counter', { ttlMs: TTL_MS }))
+decorated('report', Singleton({ name: 'report', ttlMs: TTL_MS }))
 
 class AppModule {}
-Module({ imports: [SoloistModule.forRoot({ store: url })], providers: [Counter] })(AppModule)
+Module({ imports: [SoloistModule.forRoot({ store: url, callTimeoutMs: TTL_MS })], providers: [Counter] })(AppModule)
 const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false })
 const counter = app.get(Counter)
 
