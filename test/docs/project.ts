@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { ROOT } from './pages.js'
 
 const FIXTURES = join(ROOT, 'test/docs/fixtures')
-const PROGRAM_MS = 25_000
+const PROGRAM_MS = 50_000
 
 export interface Ran {
   /** The exit code, or the signal that ended it. */

@@ -28,7 +28,7 @@ describe('a process with a queue of BullMQ that is killed at a command of its cl
         const { died, places, said } = await child.told
         const place = `${died ? places.at(-1) : 'the end'} (${point})`
         for (const { value } of said) if (value !== undefined) accepted.add(value)
-        bench.worker(runs.run, { lockDuration: 1_000, stalledInterval: 200, maxStalledCount: 10 })
+        bench.worker(runs.run, { lockDuration: 5_000, stalledInterval: 200, maxStalledCount: 10 })
         await untilIdle(bench, queue)
         const ran = new Set<unknown>([...said.map(({ ran }) => ran), ...runs.started])
         expect(
