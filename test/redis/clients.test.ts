@@ -312,7 +312,7 @@ test('a process that has closed its locks ends by itself', async () => {
 /** Holds a lock, closes nothing, and tells if it ends by itself. What keeps it is given so many milliseconds. */
 const LEFT_OPEN = `
   import { connect } from 'soloist'
-  await connect(process.argv[1]).lock('left', { ttlMs: 60_000 })
+  await connect(process.argv[1]).lock('left', { ttlMs: 3_000 })
   process.once('beforeExit', () => console.log('ended by itself'))
   setTimeout(() => process.exit(), Number(process.argv[2])).unref()`
 

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { Bench, Recorder, untilIdle } from '../../bullmq/support.js'
 import { all, assertAllExpires, Doomed, killAtEach } from './support.js'
 
-vi.setConfig({ testTimeout: all ? 20 * 60_000 : 60_000 })
+vi.setConfig({ testTimeout: all ? 20 * 60_000 : 4 * 60_000 })
 
 const AT_ONCE = 2
 /** In the suite, every how manieth boundary. */
