@@ -70,8 +70,9 @@ export default defineConfig({
     exclude: ['test/chaos/**', 'test/consumers/**', POSTGRES_BY_HAND, ...(LEFT_OUT[which] ?? [])],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
+    // Some ten times what the longest takes alone: others share the machine.
     testTimeout: 60_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
     // The tests mostly wait, for leases to run out and for processes, so more files than two cores can run share the time.
     // With many more a lease may run out while its holder waits for its turn.
     // Those of `test:slow` compute more, and start more processes.

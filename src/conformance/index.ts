@@ -79,7 +79,7 @@ export type { ConformanceSetup, OpenedStore, OpenStore, Runner } from './setup.j
  * of `node:test`, which ignores the timeout. Assertions are those of `node:assert/strict`; their messages say who owns
  * the lock and who should.
  *
- * **Time.** Short leases really run out, which takes half a minute in all, or no time with {@link ConformanceSetup.elapse}.
+ * **Time.** Short leases really run out, which takes a minute and a half in all, or no time with {@link ConformanceSetup.elapse}.
  * Ages and deadlines are compared on the datastore's clock, and no test expects anything to be fast; but the datastore
  * and this process must agree on how long a second is. A clock that is set while locks are held, and details that are lost,
  * are tested where the setup says how ({@link ConformanceSetup.stepClock}, {@link ConformanceSetup.loseDetails}).

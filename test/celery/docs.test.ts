@@ -17,7 +17,7 @@ describe(PAGE, () => {
     const servers = { redisPort: server.port }
     using project = new Project(servers)
     project.add('first.ts', withServers(blocksOf(PAGE).find(isProgram)?.text ?? '', servers))
-    expect(project.compile()).toEqual([])
+    expect(await project.compile()).toEqual([])
     expect(await project.program('first.ts')).toMatchObject({ end: 0, stderr: '' })
     const redis = new Redis(server.url)
     const message = JSON.parse(String(await redis.lindex('celery', 0)))

@@ -1,24 +1,34 @@
-import { memoryBackend, Soloist } from 'soloist'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MemoryStore, memoryBackend, Soloist } from 'soloist'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Notices } from '../../dist/cli/output/notices.js'
 import { runGuarded } from '../../dist/cli/run/guard.js'
 import { Launch } from '../../dist/cli/run/launch.js'
 import { SignalInbox } from '../../dist/cli/run/signals.js'
 import { systemClock } from '../../dist/internal/clock.js'
+import { ManualClock } from '../support/manual-clock.js'
 import { ScriptedBackend } from '../support/scripted-backend.js'
 
 /** What the notices have written to stderr. */
 let said: string[]
 let signals: SignalInbox
+let folder: string
+/** A file that says that CMD runs. */
+let started: string
 
 beforeEach(() => {
   said = []
+  folder = mkdtempSync(join(tmpdir(), 'soloist-guard-'))
+  started = join(folder, 'started')
   signals = new SignalInbox(() => {})
   vi.spyOn(process.stderr, 'write').mockImplementation(text => said.push(String(text)) > 0)
 })
 
 afterEach(() => {
   signals.close()
+  rmSync(folder, { recursive: true })
   vi.restoreAllMocks()
 })
 
@@ -65,11 +75,15 @@ describe('a store that stops answering while CMD runs', () => {
   })
 
   test('costs the lease after its ttl, and the line says what the store failed with', async () => {
-    const backend = new ScriptedBackend(memoryBackend(), systemClock)
-    await using solo = new Soloist(backend)
+    const clock = new ManualClock()
+    const backend = new ScriptedBackend(memoryBackend({ store: new MemoryStore(clock) }), clock)
+    await using solo = new Soloist(backend, { clock })
     const lease = await solo.lock('job', { ttlMs: 600 })
     backend.fate = 'refuse'
-    expect(await runGuarded(solo, lease, new Launch(['sleep', '1000']), options())).toBe(76)
+    const ended = runGuarded(solo, lease, new Launch(['sh', '-c', `echo >'${started}'; exec sleep 1000`]), options())
+    await expect.poll(() => existsSync(started)).toBe(true)
+    await clock.advance(600)
+    expect(await ended).toBe(76)
     expect(said).toEqual([
       expect.stringMatching(/^soloist: lost 'job': .*ran out.* failed \(renew\): .*sent SIGTERM to CMD/),
     ])

@@ -29,7 +29,10 @@ test('leader shows who leads, since when, its value, and who waits', async () =>
     stdout: "asked the leader of 'scheduler' to resign\n",
     stderr: '',
   })
-  expect((await next).fence).toBeGreaterThan(term.fence)
+  const { fence, owner } = await next
+  expect(fence).toBeGreaterThan(term.fence)
+  // From then on it can be asked.
+  await expect.poll(async () => (await bench().get('leader-stop:scheduler'))?.holders[0]?.owner).toBe(owner)
   expect((await bench().run('leader', 'scheduler', '--resign', '--json')).stdout).toBe('{"asked":true}\n')
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { describe, test } from 'vitest'
+import { describe, test, vi } from 'vitest'
 import { drivers, temporaryFolder } from '../sqlite/support.js'
 import { memoryStores } from '../stores/memory.js'
 import { collect, firstFailure, type Registered } from './mutants/collect.js'
@@ -12,6 +12,9 @@ import { broken, type Mutant, newShared, type Shared } from './mutants/mutant.js
 import { queueing } from './mutants/queueing.js'
 import { runs } from './mutants/runs.js'
 import { showing } from './mutants/showing.js'
+
+// They share one process, and each computes.
+vi.setConfig({ testTimeout: 120_000 })
 
 const mutants: readonly Mutant[] = [...queueing, ...listing, ...holding, ...leaving, ...runs, ...displacing, ...showing]
 

@@ -1,12 +1,9 @@
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'soloist'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Child } from '../support/child.js'
-import { type RedisServer, startRedis } from '../support/redis-server.js'
+import { freePort, type RedisServer, startRedis } from '../support/redis-server.js'
 import { Site } from './support/expected.js'
 import { Project } from './support/project.js'
 
@@ -114,8 +111,8 @@ describe('Nest 11, as `nest new` makes it', () => {
     const [first, second] = await Promise.all([ask(0, 'POST', '/accounts/7/sync'), ask(1, 'POST', '/accounts/7/sync')])
     expect([first, second].map(({ body }) => body.status).sort()).toEqual(['duplicate', 'started'])
     expect(first.body.id).toBe(second.body.id)
-    await expect.poll(() => all(/account 7 is synced by job (\S+)/g), { timeout: 10_000 }).toEqual([first.body.id])
-    await expect.poll(() => all(/the report of (\S+) is sent/g).length, { timeout: 20_000 }).toBeGreaterThan(4)
+    await expect.poll(() => all(/account 7 is synced by job (\S+)/g), { timeout: 30_000 }).toEqual([first.body.id])
+    await expect.poll(() => all(/the report of (\S+) is sent/g).length, { timeout: 60_000 }).toBeGreaterThan(4)
   })
 
   it('one ends, the other takes over its ticks and ends, and nothing is left', async () => {
@@ -124,7 +121,7 @@ describe('Nest 11, as `nest new` makes it', () => {
     const reports = (child: Child) => [...child.stdout.matchAll(/the report of/g)].length
     await endBy(ahead, 'SIGTERM')
     const before = reports(behind)
-    await expect.poll(() => reports(behind), { timeout: 20_000 }).toBeGreaterThan(before + 2)
+    await expect.poll(() => reports(behind), { timeout: 60_000 }).toBeGreaterThan(before + 2)
     await endBy(behind, 'SIGTERM')
     const left: string[] = []
     for await (const { name } of solo.list()) left.push(name)
@@ -181,13 +178,4 @@ async function until(child: Child, like: RegExp): Promise<void> {
     throw new Error(`it ended:\n${child.stdout}${child.stderr}`)
   })
   await Promise.race([expect.poll(() => child.stdout, { timeout: 60_000 }).toMatch(like), ended])
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

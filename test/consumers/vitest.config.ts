@@ -14,6 +14,8 @@ export default defineConfig({
     // They build, and fetch what they build with when it is not in the cache yet.
     testTimeout: 300_000,
     hookTimeout: 500_000,
+    // By default a second, which is over when a busy machine stops a process for that long.
+    expect: { poll: { timeout: 15_000 } },
     reporters: ['verbose'],
     // The tests' own client is the package as it ships, too.
     server: { deps: { external: [/\/dist\//] } },

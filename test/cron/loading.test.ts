@@ -55,7 +55,7 @@ async function bundle(): Promise<string> {
 }
 
 // A tick of 1970 is too old to be told from one that ran before.
-test('by import and by require, with croner and without', async () => {
+test('by import and by require, with croner and without', { timeout: 60_000 }, async () => {
   install('croner')
   writeFileSync(join(folder, 'a.mjs'), IMPORTS + PROGRAM)
   const requires = `const { connect } = require('soloist'); const { cron, oncePerTick } = require('soloist/cron')\n`

@@ -1,6 +1,6 @@
 // Every page's programs are written into a project of their own, compiled, and run one after the other on real stores.
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { type Block, blocksOf, isProgram, nameOf, pages, promisedBy, usesVitest } from './pages.js'
 import { Project, Workspace, withServers } from './project.js'
@@ -9,6 +9,11 @@ import { runElsewhere, servesOn } from './special.js'
 const shown = pages
   .map(page => ({ page, programs: blocksOf(page).filter(isProgram) }))
   .filter(({ page, programs }) => programs.length > 0 && !(page in runElsewhere))
+
+/** The compiler reads all pages at once. */
+const COMPILE_MS = 240_000
+/** A program that does not end by itself is ended before that. */
+vi.setConfig({ testTimeout: 60_000 })
 
 let server: RedisServer
 let redis: Redis
@@ -26,8 +31,8 @@ beforeAll(async () => {
     for (const [i, block] of programs.entries()) project.add(nameOf(block, i), withServers(block.text, servers))
     projects.set(page, project)
   }
-  complaintsOf = workspace.compile()
-})
+  complaintsOf = await workspace.compile()
+}, COMPILE_MS)
 beforeEach(async () => {
   await redis.flushall()
 })

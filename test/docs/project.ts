@@ -1,13 +1,14 @@
 // A user's project in a folder outside the repository, whose files are the programs of one page. The package is in its
 // node_modules as it was built, beside the packages it works with.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { ROOT } from './pages.js'
 
 const FIXTURES = join(ROOT, 'test/docs/fixtures')
-const PROGRAM_MS = 25_000
+const PROGRAM_MS = 50_000
 
 export interface Ran {
   /** The exit code, or the signal that ended it. */
@@ -57,8 +58,8 @@ export class Project implements Disposable {
   }
 
   /** Checks the types of all programs, and makes JavaScript of them. @returns what the compiler printed */
-  compile(): readonly string[] {
-    return compile(this.folder)
+  async compile(): Promise<readonly string[]> {
+    return await compile(this.folder)
   }
 
   /** Runs a program until it ends, or until it has printed what is waited for, and ends it then. */
@@ -115,8 +116,8 @@ export class Workspace implements Disposable {
   }
 
   /** Checks the types of all programs, and makes JavaScript of them. @returns what the compiler printed about a project */
-  compile(): (project: Project) => readonly string[] {
-    const complaints = compile(this.folder)
+  async compile(): Promise<(project: Project) => readonly string[]> {
+    const complaints = await compile(this.folder)
     // What is about no project is about all.
     return ({ folder }) =>
       complaints.filter(text => text.startsWith(`${basename(folder)}/`) || !text.startsWith('soloist-docs-'))
@@ -138,7 +139,7 @@ function linkModules(folder: string): void {
 }
 
 /** @returns what the compiler printed, one text for each complaint */
-function compile(folder: string): readonly string[] {
+async function compile(folder: string): Promise<readonly string[]> {
   const compilerOptions = {
     ...{ rootDir: '.', outDir: '.', declaration: false, isolatedDeclarations: false, noUnusedLocals: false },
     ...{ typeRoots: [join(ROOT, 'node_modules/@types')] },
@@ -151,7 +152,10 @@ function compile(folder: string): readonly string[] {
   }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
   const compiler = join(ROOT, 'node_modules/.bin/tsc')
-  const { stdout, stderr } = spawnSync(compiler, ['-p', '.', '--pretty', 'false'], { cwd: folder, encoding: 'utf8' })
+  // It ends with an error where it has something to say.
+  const { stdout, stderr } = await promisify(execFile)(compiler, ['-p', '.', '--pretty', 'false'], {
+    cwd: folder,
+  }).catch((complaint: { stdout: string; stderr: string }) => complaint)
   // All lines of one but the first are indented.
   return `${stdout}${stderr}`.split(/\n(?!\s)/).filter(text => text !== '')
 }

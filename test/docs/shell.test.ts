@@ -1,10 +1,13 @@
 // The lines of every page that call the command, run on a real Redis: those of a shell, and those in configuration.
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
 import { blocksOf, isProgram, nameOf, pages } from './pages.js'
 import { Project, withServers } from './project.js'
 import { callsIn, runElsewhere, runLines } from './special.js'
+
+/** What does not end by itself is ended before that. */
+vi.setConfig({ testTimeout: 60_000 })
 
 let server: RedisServer
 let redis: Redis

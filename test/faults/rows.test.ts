@@ -77,7 +77,7 @@ describe.concurrent('the server', () => {
   test('sets its clock back: what a dead holder left stays for as much longer, and fences rise all the same', async () => {
     await using stage = await Stage.open()
     const [solo, other] = [stage.behindProxy(), stage.direct()]
-    const lease = await solo.lock('lock', { ttlMs: 1_000 })
+    const lease = await solo.lock('lock', { ttlMs: 6_000 })
     stage.proxy.blackhole()
     // To such a clock the lease's end and the last fence are in the future.
     await stage.admin.pexpire('soloist:lock', 3_600_000)

@@ -7,7 +7,7 @@ describe.each(['sqlite', 'redis'] as const)('a process that is told to end, on %
 
   test('keeps the lock of its block until the block ends, then hands it on and ends by itself', async () => {
     const first = store.start()
-    await first.ask('block', { name: 'a', ttlMs: 1_000 })
+    await first.ask('block', { name: 'a', ttlMs: 20_000 })
     let grantedMs = 0
     const next = store
       .client()
@@ -32,7 +32,7 @@ describe.each(['sqlite', 'redis'] as const)('a process that is told to end, on %
     const processes = [1, 2, 3, 4].map(() => store.start())
     const spans = processes.map(async process => {
       const exited = once(process.process, 'exit')
-      const { atMs: beganMs } = await process.ask('block', { name: 'turn', ttlMs: 2_000, workMs: 60 })
+      const { atMs: beganMs } = await process.ask('block', { name: 'turn', ttlMs: 20_000, workMs: 60 })
       await process.signal('SIGTERM')
       process.process.stdin.end()
       expect(await exited).toEqual([0, null])

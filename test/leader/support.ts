@@ -112,6 +112,7 @@ export class Fleet implements AsyncDisposable {
     const { candidate, fence } = leader
     // So that the term is seen, and its renewals are at different points.
     await sleep(5 + Math.random() * 60)
+    if (cause === 'ask') await this.#hears()
     const sinceMs = nowMs()
     const afterwards = await this.#cause(cause, candidate)
     const next = await this.#electedAfter(fence, cause)
@@ -173,6 +174,12 @@ export class Fleet implements AsyncDisposable {
         }
       }
     }
+  }
+
+  /** Waits until the leader can be asked to resign. */
+  async #hears(): Promise<void> {
+    const owner = async (name: string) => (await this.#solo.inspect(name))?.holders[0]?.owner
+    await expect.poll(async () => (await owner('leader-stop:main')) === (await owner('leader:main'))).toBe(true)
   }
 
   /** What the candidates said last, for a test that fails. */

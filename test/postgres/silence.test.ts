@@ -118,7 +118,7 @@ const CLOSING = `
   import { once } from 'node:events'
   import { connect } from 'soloist'
   import { postgresBackend } from 'soloist/postgres'
-  const solo = connect(postgresBackend(process.argv[1], { schema: process.argv[2] }), { callTimeoutMs: 3_000 })
+  const solo = connect(postgresBackend(process.argv[1], { schema: process.argv[2] }), { callTimeoutMs: 8_000 })
   solo.on('fault', () => {})
   await Promise.all([solo.withLock('taken', () => {}), solo.inspect('taken')])
   process.stdout.write('ready')

@@ -10,7 +10,8 @@ import { acquire, type PortClient, portClient, release, renewal, trigger } from 
 
 // A server that keeps no log forgets its locks when it is started again, while their holders still count on them.
 
-const TTL_MS = 3_000
+/** Long enough for a slow machine to start a server again before it is over. */
+const TTL_MS = 10_000
 const LONG_MS = 600_000
 const UNSAFE = expect.objectContaining({ code: 'BACKEND_UNSAFE' })
 const LOGGED = { args: ['--appendonly', 'yes'] }
@@ -48,7 +49,7 @@ class Scene implements AsyncDisposable {
     return client
   }
 
-  /** A lease of 3 s whose holder is cut off then, and to the server is one that it has forgotten. */
+  /** A lease of `TTL_MS` whose holder is cut off then, and to the server is one that it has forgotten. */
   async believed(redis: RedisServer, meanwhile: () => void = () => {}): Promise<Lease> {
     const proxy = await startProxy(redis.port)
     this.#closers.push(() => proxy.close())
@@ -128,7 +129,7 @@ describe.concurrent('after a restart that forgot a lock', () => {
     await using scene = new Scene()
     const redis = await scene.server()
     // Long enough for a busy machine to look while it lasts.
-    const solo = scene.solo(redis.url, { restartGuardMs: 4_000 })
+    const solo = scene.solo(redis.url, { restartGuardMs: TTL_MS })
     let runs = 0
     const job = solo.job('job', () => {
       runs += 1

@@ -125,12 +125,16 @@ describe('the keys of a lock', () => {
   test('what a displaced run leaves is all that is left, for as long as it is kept', async () => {
     const a = client()
     const claims = [1, 2, 3].map(() => a.claim('lock')) as [Claim, Claim, Claim]
-    await a.run(...claims.map(claim => trigger(claim, { ...displacing, keepMs: 300 })))
+    await a.run(...claims.map(claim => trigger(claim, { ...displacing, keepMs: 60_000 })))
     await a.run(...claims.map(claim => release(claim)))
     const left = (await keys()).filter(key => !key.endsWith(':f2'))
     expect(left).toEqual([expect.stringMatching(/:r2$/)])
     expect(await a.backend.results?.watch(claims[1])).toEqual({ status: 'displaced', by: claims[2].owner })
     expect((await a.run(trigger(claims[1]))).steps).toEqual([{ status: 'displaced', by: claims[2].owner }])
+    const leftMs = await admin.pttl(String(left[0]))
+    expect(leftMs).toBeGreaterThan(50_000)
+    expect(leftMs).toBeLessThanOrEqual(60_000)
+    await admin.pexpire(String(left[0]), 1)
     await expect.poll(() => admin.exists(...left)).toBe(0)
     expect((await a.run(trigger(claims[1]))).steps).toMatchObject([{ status: 'granted' }])
   })

@@ -73,4 +73,4 @@ test('locks, waiters and hand-overs go on after the Sentinel has made the replic
 
   await Promise.all([one.close(), two.close()])
   for (const client of clients) client.disconnect()
-}, 60_000)
+}, 90_000)

@@ -59,6 +59,6 @@ test('what is given up in the turn it is asked for in leaves nothing held', asyn
   const refused = expect(solo.lock('lock', { signal: abort.signal })).rejects.toMatchObject({ code: 'ABORTED' })
   abort.abort()
   await refused
-  const lease = await solo.lock('lock', { waitMs: 2_000 })
+  const lease = await solo.lock('lock', { waitMs: 15_000 })
   expect(await owners(['lock'])).toEqual([lease.owner])
 })

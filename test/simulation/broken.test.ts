@@ -8,7 +8,7 @@ const seed = Number(process.env.SOLOIST_TEST_SEED ?? 20_260_101)
 /** A fault has to show within so many schedules. */
 const MOST_RUNS = 4_000
 
-vi.setConfig({ testTimeout: 120_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 describe('the simulation', () => {
   it.each(broken)('finds that $fault', async one => {

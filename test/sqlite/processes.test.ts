@@ -65,7 +65,7 @@ describe.each(drivers)('processes that share one file, through %s', driver => {
     const path = newPath(folder)
     await using solo = connect(sqliteBackend(path, { driver }))
     const remote = new Remote(path, driver)
-    const ttlMs = 4_000
+    const ttlMs = 7_000
     const before = await remote.ask('lock', { name: 'job', ttlMs, outlivesProcess: true })
     await remote.kill()
     const killedAt = Date.now()
@@ -87,7 +87,7 @@ describe.each(drivers)('processes that share one file, through %s', driver => {
     await waiting(solo, 'job', 1)
     await remote.kill()
     const queued = once(solo, 'waiting')
-    const next = solo.lock('job', { waitMs: 10_000 })
+    const next = solo.lock('job', { waitMs: 20_000 })
     await queued
     await lease.release()
     await (await next).release()
@@ -123,13 +123,15 @@ const [first, second] = drivers
 if (second !== undefined) {
   // Each is a copy of SQLite of its own, and the system's locks on files do not tell one process from itself: who closes
   // the file first takes it for nobody else's.
-  test('both drivers work on one file at the same time, and one goes on when the other has closed it', async () => {
+  test('both drivers work on one file at the same time, and one goes on when the other has closed it', {
+    timeout: 60_000,
+  }, async () => {
     for (let round = 0; round < 30; round += 1) {
       const path = newPath(folder)
       const a = connect(sqliteBackend(path, { driver: first }))
       const b = connect(sqliteBackend(path, { driver: second }))
       const lease = await a.lock('job')
-      const next = b.lock('job', { waitMs: 10_000 })
+      const next = b.lock('job', { waitMs: 20_000 })
       await waiting(a, 'job', 1)
       await lease.release()
       const held = await next

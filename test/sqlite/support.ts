@@ -161,11 +161,11 @@ export class Client {
   }
 }
 
-/** Waits until `condition` holds, at most ten seconds. */
+/** Waits until `condition` holds, at most twenty seconds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 20_000
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('the condition did not come true within ten seconds')
+    if (Date.now() > deadline) throw new Error('the condition did not come true within twenty seconds')
     await sleep(5)
   }
 }

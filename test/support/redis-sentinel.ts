@@ -1,10 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { freePort, guardOf, type RedisServer, startRedis } from './redis-server.js'
+import { type RedisServer, startRedis } from './redis-server.js'
 
 const READY_MS = 30_000
 
@@ -30,38 +25,27 @@ export async function startSentinel(password: string): Promise<RedisSentinel> {
     admin.on('error', () => {})
     return admin
   }) as [Redis, Redis]
-  const dir = await mkdtemp(join(tmpdir(), 'soloist-sentinel-'))
-  const port = await freePort()
-  let child: ChildProcess | null = null
-  let guard: ChildProcess | null = null
+  let watching: RedisServer | null = null
   const stop = async () => {
     for (const admin of [primary, replica]) admin.disconnect()
-    if (child !== null) {
-      const ended = once(child, 'exit')
-      child.kill('SIGKILL')
-      await ended
-    }
-    guard?.kill('SIGKILL')
+    await watching?.stop()
     await Promise.all(nodes.map(node => node.stop()))
-    await rm(dir, { recursive: true, force: true })
   }
   try {
     await replica.replicaof('127.0.0.1', nodes[0].port)
     await until('the replica follows', async () => (await replica.info('replication')).includes('link_status:up'))
-    const file = join(dir, 'sentinel.conf')
-    const lines = [
-      ...[`port ${port}`, 'bind 127.0.0.1', `dir ${dir}`, `sentinel monitor primary 127.0.0.1 ${nodes[0].port} 1`],
-      ...[
-        'sentinel down-after-milliseconds primary 5000',
-        'sentinel failover-timeout primary 5000',
-        `sentinel auth-pass primary ${password}`,
-        '',
-      ],
+    const config = [
+      `sentinel monitor primary 127.0.0.1 ${nodes[0].port} 1`,
+      'sentinel down-after-milliseconds primary 5000',
+      'sentinel failover-timeout primary 5000',
+      `sentinel auth-pass primary ${password}`,
     ]
-    await writeFile(file, lines.join('\n'))
-    child = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' })
-    guard = guardOf(child.pid as number, dir)
-    const sentinel = new Redis(port, { enableReadyCheck: false, maxRetriesPerRequest: null, retryStrategy: () => 50 })
+    watching = await startRedis({ sentinel: true, config: config.join('\n') })
+    const sentinel = new Redis(watching.port, {
+      enableReadyCheck: false,
+      maxRetriesPerRequest: null,
+      retryStrategy: () => 50,
+    })
     sentinel.on('error', () => {})
     const knows = async () => String(await sentinel.call('SENTINEL', 'REPLICAS', 'primary')).includes('link-status,ok')
     try {
@@ -73,9 +57,10 @@ export async function startSentinel(password: string): Promise<RedisSentinel> {
     await stop()
     throw error
   }
+  const { host, port } = watching
   return {
     name: 'primary',
-    sentinel: { host: '127.0.0.1', port },
+    sentinel: { host, port },
     nodes,
     async failOver() {
       // What the replica has not received is lost with the role; WAIT tells of the writes of its own connection.

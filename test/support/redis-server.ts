@@ -16,6 +16,8 @@ const LAST_PORT = 22_000
 const READY_MS = 20_000
 /** How long a server may take to shut down before it is killed. */
 const STOP_MS = 5_000
+/** What a server, or a Sentinel, writes to its log once it has its port and its data. */
+const HAS_PORT = /Ready to accept connections|Sentinel ID is/
 
 export interface RedisOptions {
   /** Command line options, after the ones of this module: the last one of a kind counts. */
@@ -117,12 +119,15 @@ async function serve(port: number, dir: string, options: RedisOptions, first: Ru
 
 async function launch(port: number, dir: string, options: RedisOptions): Promise<Running> {
   const configFile = join(dir, 'redis.conf')
-  const logFile = join(dir, 'redis.log')
+  const given = options.args ?? []
+  const logFile = given.includes('--logfile') ? String(given[given.indexOf('--logfile') + 1]) : join(dir, 'redis.log')
+  const log = async () => await readFile(logFile, 'utf8').catch(() => '')
+  const before = (await log()).length
   const settings = [`port ${port}`, `bind ${HOST}`, `dir ${dir}`, `logfile ${logFile}`]
   const ofData = options.sentinel ? [] : ['save ""', 'appendonly no']
   await writeFile(configFile, [...settings, ...ofData, options.config ?? '', ''].join('\n'))
 
-  const args = [configFile, ...(options.sentinel ? ['--sentinel'] : []), ...(options.args ?? [])]
+  const args = [configFile, ...(options.sentinel ? ['--sentinel'] : []), ...given]
   const server = spawn('redis-server', args, { stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   server.stderr.on('data', chunk => {
@@ -136,12 +141,16 @@ async function launch(port: number, dir: string, options: RedisOptions): Promise
     gone = true
   })
   try {
-    await answers(port, () => gone)
+    await answers(
+      port,
+      () => gone,
+      // Where another process was given the same port, it is that one's server that answers.
+      async () => HAS_PORT.test((await log()).slice(before)),
+    )
   } catch (error) {
     server.kill('SIGKILL')
     await exited
-    const log = await readFile(logFile, 'utf8').catch(() => '')
-    throw new Error(`redis-server did not start: ${complaint}\n${log.slice(-2_000)}`, { cause: error })
+    throw new Error(`redis-server did not start: ${complaint}\n${(await log()).slice(-2_000)}`, { cause: error })
   }
   return { server: server as Running['server'], guard: guardOf(server.pid as number, dir), exited }
 }
@@ -150,7 +159,7 @@ async function launch(port: number, dir: string, options: RedisOptions): Promise
  * Ends the server and removes its files when this process is gone, also after SIGKILL: the guard's standard input is a
  * pipe that only this process holds open.
  */
-export function guardOf(pid: number, dir: string): ChildProcess {
+function guardOf(pid: number, dir: string): ChildProcess {
   const guard = spawn('sh', ['-c', 'read -r _; kill -9 "$1"; rm -rf "$2"', 'redis-guard', `${pid}`, dir], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // so that Ctrl-C ends this process first
@@ -159,11 +168,11 @@ export function guardOf(pid: number, dir: string): ChildProcess {
   return guard
 }
 
-/** Resolves once the server answers PING with anything but "I am still loading". */
-async function answers(port: number, gone: () => boolean): Promise<void> {
+/** Resolves once the server has its port, and answers PING with anything but "I am still loading". */
+async function answers(port: number, gone: () => boolean, hasPort: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + READY_MS
   for (;;) {
-    const reply = await ping(port)
+    const reply = (await hasPort()) ? await ping(port) : null
     if (reply !== null && !reply.startsWith('-LOADING')) return
     if (gone()) throw new Error('the process ended')
     if (performance.now() > deadline) throw new Error(`no answer within ${READY_MS} ms`)

@@ -5,7 +5,7 @@ import { useWorld, watch } from '../support/world.js'
 const use = useWorld()
 
 describe('ten thousand waiters of one client for one lock', () => {
-  it('are all served in their order, one at a time', async () => {
+  it('are all served in their order, one at a time', { timeout: 120_000 }, async () => {
     const { world } = use
     const { solo, link } = world.client()
     const first = await solo.lock('a')

@@ -145,7 +145,7 @@ describe('what may end is no error', () => {
     const ask = () => asked.push(solo.withLock('long', { waitMs: 1 }, () => 1).catch(error => error))
     solo.on('lost', ask)
     await solo.withLock('long', async () => {
-      const lease = await solo.lock('short', { ttlMs: 60 })
+      const lease = await solo.lock('short', { ttlMs: 900 })
       lease.signal.addEventListener('abort', ask)
       const lost = once(lease.signal, 'abort')
       await solo.unlock('short', { force: true })

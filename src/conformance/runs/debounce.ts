@@ -2,16 +2,20 @@ import assert from 'node:assert/strict'
 import { LONG_MS, type TrialClient } from '../trial/client.js'
 import type { Suite } from '../trial/suite.js'
 
-/** How long a run is put off, where its test waits for it. */
-const WAIT_MS = 1_500
+/** How long a run is put off, where its test waits for it: a slow machine makes some calls before that. */
+const WAIT_MS = 4_000
 const DEBOUNCE = { waitMs: WAIT_MS, maxWaitMs: LONG_MS }
+/** It is there for as long, though its client does not ask meanwhile. */
+const STAYS = { durable: true } as const
+/** As long as a client may be silent whose run waits. */
+const SOON_MS = 1_000
 const FOLLOW = { running: 'follow', pending: 'follow', begins: true } as const
 
 /** A run that is not to start too soon after what triggered it. */
 export function debounce(suite: Suite): void {
   suite.test('a run is not granted before its time, and then it is', async trial => {
     const [a, b] = await trial.clients(2)
-    const [mine, other] = [a.claim('lock'), b.claim('lock')]
+    const [mine, other] = [a.claim('lock', STAYS), b.claim('lock')]
     const answer = await a.waits(mine, { ...FOLLOW, debounce: DEBOUNCE, note: 'mine' })
     assert.equal(answer.holder, null, 'nobody holds the lock')
     assertWithin(answer.retryAfterMs, WAIT_MS)
@@ -34,7 +38,7 @@ export function debounce(suite: Suite): void {
   suite.test('when to ask again leads to the grant, also for a run that is asked for by its trigger', async trial => {
     const a = await trial.client()
     const mine = a.claim('lock')
-    const options = { ...FOLLOW, debounce: DEBOUNCE }
+    const options = { ...FOLLOW, debounce: { ...DEBOUNCE, waitMs: SOON_MS } }
     const { retryAfterMs } = await a.waits(mine, options)
     await trial.outlast(retryAfterMs ?? 0)
     await a.starts(mine, options)
@@ -63,14 +67,14 @@ export function debounce(suite: Suite): void {
   suite.test('a run that is put off waits for the holder and for its time', async trial => {
     const a = await trial.client()
     const run = await a.executing('lock')
-    const mine = a.claim('lock')
+    const mine = a.claim('lock', STAYS)
     const { ticket } = await a.waits(mine, { ...FOLLOW, debounce: DEBOUNCE })
     await a.give(run)
     await a.assertHeldBy('lock')
     await a.assertWaiting('lock', mine)
     await trial.outlast(WAIT_MS)
     assert.equal((await a.beat(mine, ticket)).status, 'granted')
-    const next = a.claim('lock')
+    const next = a.claim('lock', STAYS)
     await a.begins(mine, [])
     const queued = await a.waits(next, { ...FOLLOW, debounce: DEBOUNCE })
     await trial.outlast(WAIT_MS)
@@ -82,7 +86,7 @@ export function debounce(suite: Suite): void {
 
   suite.test('where there is room for one more, its own time is when to ask again', async trial => {
     const a = await trial.client()
-    const [holder, mine] = [a.shared('lock', 2, { ttlMs: null }), a.shared('lock', 2)]
+    const [holder, mine] = [a.shared('lock', 2, { ttlMs: null }), a.shared('lock', 2, STAYS)]
     await a.take(holder)
     const { ticket, retryAfterMs } = await a.waits(mine, { ...FOLLOW, debounce: DEBOUNCE })
     assertWithin(retryAfterMs, WAIT_MS)
@@ -93,7 +97,7 @@ export function debounce(suite: Suite): void {
 
   suite.test('a run that displaces a granted one is put off all the same', async trial => {
     const [a, b] = await trial.clients(2)
-    const [first, second] = [a.claim('lock'), b.claim('lock')]
+    const [first, second] = [a.claim('lock'), b.claim('lock', STAYS)]
     await a.starts(first, FOLLOW)
     const { ticket } = await b.waits(second, { pending: 'displace', debounce: DEBOUNCE })
     await a.assertHeldBy('lock')

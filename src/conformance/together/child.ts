@@ -1,11 +1,11 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { Backend } from '../../backend.js'
 import { connect, type Lease, type Soloist, SoloistError } from '../../index.js'
 import { importStore } from '../setup.js'
 import { release } from '../trial/steps.js'
 import type { ChildCommands, Reply, Request } from './protocol.js'
-import { recordSection } from './recorder.js'
+import { type Recorded, recordSection } from './recorder.js'
 
 // The child process of the suite: one client of the datastore, told over IPC what to do. It lives as long as its parent.
 
@@ -14,7 +14,10 @@ let solo: Soloist
 let lease: Lease
 let leaseTtlMs: number
 
+/** How long a first section lasts at least. */
 const MEET_MS = 150
+/** Where so many cannot hold it together, a first section ends after this long, and the test fails. */
+const MEETING_MS = 10_000
 const commands: ChildCommands = {
   async open(store, prefix) {
     backend = (await (await importStore(store)).open({ prefix })).backend
@@ -60,9 +63,13 @@ const commands: ChildCommands = {
 
   async sections(target, rounds, log, label) {
     const record = (entry: unknown) => appendFileSync(log, `${JSON.stringify(entry)}\n`)
+    const meet = async () => {
+      const untilMs = performance.now() + MEETING_MS
+      await sleep(MEET_MS)
+      while (performance.now() < untilMs && !(await haveMet(target, log))) await sleep(5)
+    }
     for (let round = 0; round < rounds; round += 1) {
-      // In the first round all processes meet, also on a machine that starts them one after the other.
-      const stay = () => (round === 0 ? sleep(MEET_MS) : round % 3 === 0 ? sleep(1) : turn())
+      const stay = () => (round === 0 ? meet() : round % 3 === 0 ? sleep(1) : turn())
       await recordSection(solo, target, `${label}/${round}`, record, stay)
     }
   },
@@ -80,6 +87,13 @@ async function answer({ id, command, args }: Request): Promise<void> {
     reply = { id, error: error instanceof Error ? String(error.stack) : String(error) }
   }
   process.send?.(reply)
+}
+
+/** Whether as many processes as can hold it together, or do, have written down that they do. */
+async function haveMet({ name, limit }: Recorded, log: string): Promise<boolean> {
+  const holding = (await solo.inspect(name))?.holding ?? 0
+  const told = readFileSync(log, 'utf8').split('"event":"granted"').length - 1
+  return told >= Math.max(limit ?? 1, holding)
 }
 
 function codeOf(error: unknown): string {

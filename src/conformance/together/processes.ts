@@ -12,7 +12,7 @@ import { Child } from './child-process.js'
 import type { Recorded } from './recorder.js'
 
 /** Long enough to look at the lock once more after its holder was stopped, before it runs out. */
-const TTL_MS = 3_000
+const TTL_MS = 6_000
 /** A ttl that is meant to run out at once. */
 const SHORT_MS = 200
 /** How long a successor may take, whatever the backend has to find out first: a failure, not a measurement. */
@@ -181,8 +181,15 @@ async function contend(trial: Trial, module: URL, target: Recorded) {
   const folder = await mkdtemp(join(tmpdir(), 'soloist-conformance-'))
   try {
     const log = join(folder, 'history.jsonl')
+    const solo = await scene.solo()
     const children = await Promise.all(Array.from({ length: CHILDREN }, () => scene.child()))
-    await Promise.all(children.map((child, i) => child.call('sections', target, ROUNDS, log, `process ${i}`)))
+    // Nobody has it before all wait for it, also on a machine that starts them one after the other.
+    const gate = await solo.lock(target.name)
+    const sections = children.map((child, i) => child.call('sections', target, ROUNDS, log, `process ${i}`))
+    const ended = awaitedLater(Promise.all(sections))
+    await Promise.race([scene.waiting(solo, target.name, CHILDREN), ended])
+    await gate.release()
+    await ended
     const history = await readFile(log, 'utf8')
     return { ...checkHistory(history), handOffs: handOffs(history) }
   } finally {

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { Bench, Recorder, untilIdle } from '../../bullmq/support.js'
 import { all, assertAllExpires, Doomed, killAtEach } from './support.js'
 
-vi.setConfig({ testTimeout: all ? 20 * 60_000 : 60_000 })
+vi.setConfig({ testTimeout: all ? 20 * 60_000 : 4 * 60_000 })
 
 const AT_ONCE = 2
 /** In the suite, every how manieth boundary. */
@@ -28,7 +28,7 @@ describe('a process with a queue of BullMQ that is killed at a command of its cl
         const { died, places, said } = await child.told
         const place = `${died ? places.at(-1) : 'the end'} (${point})`
         for (const { value } of said) if (value !== undefined) accepted.add(value)
-        bench.worker(runs.run, { lockDuration: 1_000, stalledInterval: 200, maxStalledCount: 10 })
+        bench.worker(runs.run, { lockDuration: 5_000, stalledInterval: 200, maxStalledCount: 10 })
         await untilIdle(bench, queue)
         const ran = new Set<unknown>([...said.map(({ ran }) => ran), ...runs.started])
         expect(

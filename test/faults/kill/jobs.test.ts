@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { jobIn, now } from './children/jobs.js'
 import { all, assertAllExpires, Doomed, killAtEach } from './support.js'
 
-vi.setConfig({ testTimeout: all ? 10 * 60_000 : 60_000 })
+vi.setConfig({ testTimeout: all ? 10 * 60_000 : 4 * 60_000 })
 
 const AT_ONCE = 2
 /** In the suite, every how manieth boundary: a call has three of them, so each kind is among them. */

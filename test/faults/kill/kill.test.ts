@@ -12,7 +12,7 @@ import { assertAllExpires, Doomed, killAtEach } from './support.js'
 /** How many processes at once. */
 const AT_ONCE = 2
 /** How long an operation may take: all of them run at one time, each in dozens of processes. */
-const timeout = 90_000
+const timeout = 240_000
 /** A dead holder's ttl and a dead waiter's grant, and what a busy machine takes. */
 const FREE_MS = 2 * TTL_MS + 10_000
 

@@ -12,7 +12,7 @@ const now = () => Number(process.hrtime.bigint()) / 1e6
 const say = line => console.log(JSON.stringify(line))
 const record = openSync(file, 'a')
 
-const solo = connect(url, { callTimeoutMs: 1_000 })
+const solo = connect(url, { callTimeoutMs: 3_000 })
 const leader = solo.leader('main', { ttlMs: Number(ttlMs), value: String(process.pid) })
 leader.on('elected', ({ fence }) => {
   say({ event: 'elected', fence, atMs: now() })

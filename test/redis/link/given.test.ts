@@ -54,7 +54,7 @@ const kinds: Record<string, Open> = {
   'node-redis that queues nothing': nodeRedis(createClient, { disableOfflineQueue: true }),
   'node-redis that gives up': nodeRedis(createClient, { socket: { reconnectStrategy: false } }),
   'node-redis that takes idleness for silence': nodeRedis(createClient, {
-    socket: { socketTimeout: 300, reconnectStrategy: () => 20 },
+    socket: { socketTimeout: 1_000, reconnectStrategy: () => 20 },
   }),
   'node-redis 5': nodeRedis(five.createClient),
   'node-redis 5 that gives up': nodeRedis(five.createClient, { socket: { reconnectStrategy: false } }),
@@ -90,7 +90,7 @@ test('a client that takes idleness for silence: the connection for pushes is idl
   await stage.direct().lock('x', { ttlMs: 60_000 })
   const { granted } = await queued(solo, 'x')
   const ended = expect(granted).rejects.toMatchObject({ code: 'CLOSED' })
-  await sleep(1_500)
+  await sleep(3_000)
   expect(faults.filter(message => message.includes('pushes'))).toEqual([])
   await solo.close()
   await ended

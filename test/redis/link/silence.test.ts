@@ -25,14 +25,14 @@ test('the silent connection of a URL is replaced: the call is answered, the leas
 
 test('a silent connection is replaced also when each call gives up sooner, and each time it is silent', async () => {
   await using stage = await Stage.open()
-  const solo = stage.behindProxy({ callTimeoutMs: 1_000 })
+  const solo = stage.behindProxy({ callTimeoutMs: 1_900 })
   await (await solo.lock('warm-up')).release()
   for (let i = 0; i < 2; i++) {
     stage.proxy.silence('commands')
     const fault = storeFault(solo)
     await expect(solo.tryLock('a')).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
     await fault
-    await (await solo.lock('a', { waitMs: 10_000 })).release()
+    await (await solo.lock('a', { waitMs: 20_000 })).release()
   }
 })
 
@@ -154,7 +154,7 @@ test('a call that was sent twice, and arrives late the first time, leaves nothin
 
 test('a fault is told once until the connection is well again', async () => {
   await using stage = await Stage.open()
-  const solo = stage.behindProxy({ callTimeoutMs: 1_000 })
+  const solo = stage.behindProxy({ callTimeoutMs: 1_900 })
   await (await solo.lock('warm-up')).release()
   const faults = storeFaults(solo)
   stage.proxy.blackhole()
@@ -173,7 +173,7 @@ test('a fault is told once until the connection is well again', async () => {
 
 test('nothing is left after close() in the middle of a silence', async () => {
   await using stage = await Stage.open()
-  const [solo, direct] = [stage.behindProxy({ callTimeoutMs: 500 }), stage.direct()]
+  const [solo, direct] = [stage.behindProxy({ callTimeoutMs: 3_000 }), stage.direct()]
   await direct.lock('x', { ttlMs: 60_000 })
   const waiting = expect(solo.lock('x')).rejects.toMatchObject({ code: 'CLOSED' })
   await once(solo, 'waiting')

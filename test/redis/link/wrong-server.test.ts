@@ -3,12 +3,14 @@ import { connect } from 'soloist'
 import { redisBackend } from 'soloist/redis'
 import { expect, test } from 'vitest'
 import { Stage } from '../../faults/support.js'
-import { freePort, startRedis } from '../../support/redis-server.js'
+import { startRedis } from '../../support/redis-server.js'
 import { queued, storeFault, storeFaults } from './support.js'
 
 // A failover of a managed Redis: the name moves, and the open connections stay with the server that was the primary.
 
 const PATIENCE = { timeout: 20_000 }
+/** Nobody listens on this port. */
+const NOBODY = 1
 
 async function started() {
   const server = await startRedis({ config: 'repl-diskless-sync-delay 0\nrdbcompression no' })
@@ -57,7 +59,7 @@ test('a server that lost its primary and tells no more is left for one that answ
   const solo = stage.behindProxy()
   await (await solo.lock('warm-up')).release()
   stage.proxy.retarget(other.server.port)
-  await stage.admin.replicaof('127.0.0.1', await freePort())
+  await stage.admin.replicaof('127.0.0.1', NOBODY)
   const fault = storeFault(solo)
   const lease = await solo.lock('a')
   expect(await fault).toMatchObject({ error: { cause: { message: expect.stringContaining('MASTERDOWN') } } })
@@ -104,7 +106,7 @@ test('where there is no better server the call fails with what the server said, 
   await using stage = await Stage.open()
   const solo = stage.behindProxy()
   await (await solo.lock('warm-up')).release()
-  await stage.admin.replicaof('127.0.0.1', await freePort())
+  await stage.admin.replicaof('127.0.0.1', NOBODY)
   const faults = storeFaults(solo)
   const stats = async () => Number(/total_connections_received:(\d+)/.exec(await stage.admin.info('stats'))?.[1])
   const before = await stats()
@@ -126,7 +128,7 @@ test("a connection of the application's is not touched, and a fault tells of it"
   await using solo = connect(redisBackend(client))
   await (await solo.lock('warm-up')).release()
   const id = await client.client('ID')
-  await stage.admin.replicaof('127.0.0.1', await freePort())
+  await stage.admin.replicaof('127.0.0.1', NOBODY)
   const fault = storeFault(solo)
   await expect(solo.tryLock('a')).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
   expect(await fault).toMatchObject({ error: { message: expect.stringContaining('left as it is') } })

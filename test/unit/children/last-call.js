@@ -16,7 +16,7 @@ const store = {
   close: memory.close.bind(memory),
 }
 const last = process.argv[2]
-const solo = connect(store, { callTimeoutMs: last === 'silent' ? 400 : 60_000 })
+const solo = connect(store, { callTimeoutMs: last === 'silent' ? 2_000 : 60_000 })
 const lease = await solo.lock('lock')
 await lease.release()
 console.log('released')

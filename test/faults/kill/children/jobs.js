@@ -1,5 +1,6 @@
 // The jobs of the processes that are killed, and of the one that goes on.
-export const TTL_MS = 1_500
+/** Long enough that a process which stands still for a moment keeps its run. */
+export const TTL_MS = 4_000
 
 /** @typedef {{ readonly items: readonly string[] }} Args Whose arguments these are. */
 /** @typedef {{ readonly items: readonly string[], readonly startedMs: number }} Result */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 
-export const TTL_MS = 2_000
+/** Long enough that a process which stands still for a moment keeps its locks. */
+export const TTL_MS = 3_500
 const ttlMs = TTL_MS
 
 /**
