@@ -89,21 +89,23 @@ export function names(suite: Suite): void {
     }))
     for (const { holder } of locks) await a.take(holder)
     for (const { next } of locks) await b.queue(next)
-    for (const { holder, next } of locks) {
+    // All at once: who waits is not to be taken for silent meanwhile, nor a grant to run out that nobody confirms.
+    const stands = async ({ holder, next }: (typeof locks)[number]) => {
       await b.assertHeldBy(holder.name, holder)
       await b.assertWaiting(holder.name, next)
     }
+    await Promise.all(locks.map(stands))
     const seen: string[] = []
     for await (const state of b.backend.list('')) seen.push(state.name)
     assert.deepEqual(seen.sort(), [...ODD_NAMES].sort(), 'each name is listed once, as it is')
     const [released, standing] = [locks.filter((_, i) => i % 2 === 0), locks.filter((_, i) => i % 2 === 1)]
-    for (const { holder } of released) await a.give(holder)
-    for (const { next } of released) await b.told(next)
-    for (const { next } of released) await a.assertHeldBy(next.name, next)
-    for (const { holder, next } of standing) {
-      await b.assertHeldBy(holder.name, holder)
-      await b.assertWaiting(holder.name, next)
+    const handOn = async ({ holder, next }: (typeof locks)[number]) => {
+      await a.give(holder)
+      await b.told(next)
+      await a.assertHeldBy(next.name, next)
     }
+    await Promise.all(released.map(handOn))
+    await Promise.all(standing.map(stands))
     assert.equal(b.grants.length, released.length, 'nothing is pushed for a lock that was not released')
   })
 

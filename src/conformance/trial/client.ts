@@ -243,6 +243,12 @@ export class TrialClient {
     await other.take(theirs)
     await this.queue(mine)
     await other.give(theirs)
+    // As core does at each beat: a grant may have run out while this process was held up.
+    const untilMs = performance.now() + PUSH_MS
+    while (performance.now() < untilMs && !this.grants.some(grant => isOf(grant, mine))) {
+      await this.#nextPush(this.backend.beatMs)
+      await this.#askAgain()
+    }
     await this.told(mine)
     await this.give(mine)
     this.grants.length = 0
