@@ -2,13 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'bullmq'
 import { connect } from 'soloist'
 import { type SingletonJobOptions, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { startProxy } from '../support/proxy.js'
 import { Child } from './children.js'
 import {
   type Bench,
   connectionTo,
   type Data,
+  haltAfterTake,
   numbers,
   type Recorder,
   type TestQueue,
@@ -244,4 +245,52 @@ test('a sweep that fails does not keep later ones from finding a job that nobody
   const deaf = bench.client()
   await deaf.jobs.release(lock, holder?.owner ?? '')
   await runs.untilStarted(2)
+})
+
+describe('a producer that is held up between its lock and its job', () => {
+  const job = { onDuplicate: 'delay' } as const
+
+  /** Resolves once it has the lock. */
+  async function held() {
+    const solo = bench.client()
+    const letOn = haltAfterTake(solo)
+    const adding = bench.queue(job, { solo, graceMs: 60_000 }).add('sync', listed(0, 1))
+    await until(async () => Object.keys(await bench.held()).length === 1)
+    const [lock = ''] = Object.keys(await bench.held())
+    return { letOn, adding, lock }
+  }
+
+  test('keeps it for its grace time, however often a worker looks', async () => {
+    const { letOn, adding, lock } = await held()
+    const queue = bench.queue(job, { solo: bench.solo, graceMs: 60_000 })
+    await queue.add('sync', listed(1, 1))
+    const solo = bench.client()
+    let looks = 0
+    const inspect = solo.jobs.inspect.bind(solo.jobs)
+    solo.jobs.inspect = async name => {
+      if (name === lock) looks += 1
+      return await inspect(name)
+    }
+    bench.worker(runs.run, { singleton: { solo, graceMs: 60_000 }, stalledInterval: 50 })
+    await until(() => looks >= 10)
+    expect(runs.started).toEqual([])
+    letOn()
+    await adding
+    await untilIdle(bench, queue)
+    expect([runs.started, runs.mostAtOnce]).toEqual([[0, 1], 1])
+  })
+
+  test('keeps it for its grace time, where the clock of whoever sweeps is an hour ahead', async () => {
+    const { letOn, adding } = await held()
+    const queue = bench.queue(job, { solo: bench.solo, graceMs: 60_000 })
+    const now = Date.now
+    const ahead = vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
+    try {
+      expect(await queue.sweep()).toBe(0)
+    } finally {
+      ahead.mockRestore()
+    }
+    letOn()
+    await adding
+  })
 })

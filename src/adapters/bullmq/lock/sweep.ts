@@ -39,11 +39,12 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
     locks = []
     released += Number(await fused?.own('sweep', args))
   }
-  for await (const { name, holders, waiters } of solo.jobs.list(prefix)) {
+  for await (const state of solo.jobs.list(prefix)) {
+    const { name, holders, waiters } = state
     const owners = [...holders, ...waiters].map(({ owner }) => owner)
     if (!owners.some(owner => parseOwner(owner)?.queue === queue)) continue
     if (fused === null) {
-      released += await (vanished ? freeApart(host, name) : sweepApart(host, name, holders))
+      released += await (vanished ? freeApart(host, name) : sweepApart(host, state))
       continue
     }
     if (locks.push(name) >= AT_ONCE) await flush()
@@ -53,12 +54,12 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
 }
 
 /** @returns how many of these jobs had the lock, and are over */
-async function sweepApart(host: SweepHost, name: string, holders: LockState['holders']): Promise<number> {
+async function sweepApart(host: SweepHost, { name, holders, atMs }: LockState): Promise<number> {
   let released = 0
   for (const { owner, acquiredAtMs, expiresAtMs } of holders) {
     const parsed = parseOwner(owner)
     if (parsed?.queue !== host.queue) continue
-    const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : Date.now() - acquiredAtMs)
+    const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : atMs - acquiredAtMs)
     const may = life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
     // A period that has not begun, and never will.
     const never = parsed.period && expiresAtMs === null && (life.job === null || life.state === 'finished')

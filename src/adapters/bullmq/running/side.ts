@@ -42,6 +42,8 @@ export class WorkerSide {
   /** Of jobs that a script took up, until they are made. */
   readonly #taken = new Map<string, Taken>()
   readonly #sweepMs: number
+  /** How old the claim of a job that is not there must be before a sweep gives it up: its producer may still write the job. */
+  readonly #youngMs: number
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -110,6 +112,7 @@ export class WorkerSide {
     Object.assign(worker, { id: `${KNOWING}${worker.id}` })
     this.#listen(worker as unknown as Inside)
     this.#sweepMs = worker.opts.stalledInterval ?? DEFAULT_STALLED_MS
+    this.#youngMs = Math.max(this.#sweepMs, graceMs)
     this.#sweepLater()
   }
 
@@ -185,16 +188,17 @@ export class WorkerSide {
       // First who waits: else each of those that are gone would be granted the lock, and hold it for a while.
       for (const { owner, waitingSinceMs } of state?.waiters ?? []) {
         const parsed = parseOwner(owner)
-        const isOld = state !== null && state.atMs - (waitingSinceMs ?? state.atMs) > this.#sweepMs
+        const isOld = state !== null && state.atMs - (waitingSinceMs ?? state.atMs) > this.#youngMs
         if (!isOld || parsed === null || ids.has(parsed.jobId)) continue
         if ((await this.#lives.find(parsed)) === null) await jobs.release(terms.lock, owner)
       }
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
         const life = await this.#lives.of(terms.lock, owner, ageMs)
-        const isIdle = life.job === null ? (ageMs ?? 0) > this.#sweepMs : life.state === 'finished'
+        const mayCome = life.job === null && (ageMs ?? 0) <= this.#youngMs
+        const isIdle = life.job === null ? !mayCome : life.state === 'finished'
         if (terms.expiryMs !== null && isIdle) await startPeriod(jobs, terms.lock, owner, terms.expiryMs)
-        if (!life.over || (life.job === null && (ageMs ?? 0) <= this.#sweepMs)) continue
+        if (!life.over || mayCome) continue
         await jobs.release(terms.lock, owner)
       }
     }
