@@ -113,17 +113,19 @@ export class SingletonFlowProducer extends FlowProducer {
   }
 
   async #addAll(flows: readonly FlowJob[], add: (flows: FlowJob[]) => Promise<JobNode[]>): Promise<JobNode[]> {
-    const placed = await this.#triggers.place(flows)
-    const kept = placed.filter(({ live }) => live === null)
+    const placement = await this.#triggers.place(flows)
+    const kept = placement.flows.filter(({ live }) => live === null)
     let nodes: JobNode[]
     try {
       nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
     } catch (error) {
-      await this.#triggers.giveBack(placed)
-      throw asSoloistError(error, this.#triggers.wasSent(placed))
+      await this.#triggers.giveBack(placement.flows)
+      throw asSoloistError(error, this.#triggers.wasSent(placement.flows))
+    } finally {
+      await placement.end()
     }
     const added: JobNode[] = []
-    for (const one of placed) {
+    for (const one of placement.flows) {
       const node = one.live === null ? (nodes.shift() as JobNode) : null
       const told = this.#triggers.conclude(one, node)
       added.push(told.live === null ? (node as JobNode) : await this.#liveRoot(one, told.live, node))
