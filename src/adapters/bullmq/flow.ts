@@ -80,11 +80,12 @@ export class SingletonFlowProducer extends FlowProducer {
   /**
    * As BullMQ's.
    *
-   * Held after abort or rejection: nothing. Locks that were taken are given back; where the store does not answer,
-   * others take them over after `graceMs`.
+   * Held after abort or rejection: nothing, unless the flow is there all the same, its answer lost: then its jobs have their locks.
+   * Other locks that were taken are given back; where the store or the queue does not answer, others take them over after
+   * `graceMs`.
    *
    * @throws SoloistError `DUPLICATE_JOB`; `INVALID_ARGUMENT` also when a job is the same as one it is a part of, for they
-   *   would wait for each other; `BACKEND_UNAVAILABLE`; `LOCK_TIMEOUT`. Nothing was added then.
+   *   would wait for each other; `BACKEND_UNAVAILABLE`: the flow may be there; `LOCK_TIMEOUT`. Else nothing was added.
    */
   override async add(flow: FlowJob, opts?: FlowOpts): Promise<JobNode> {
     const [added] = await this.#addAll([flow], async ([placed]) => [await super.add(placed as FlowJob, opts)])

@@ -99,7 +99,7 @@ export class FlowTriggers {
         placed.flow = await this.#place(root, placed, [token, `${token}:${i}`], placing)
       }
     } catch (error) {
-      await this.giveBack(all)
+      for (const trigger of claimed(all)) await producer.afterFailure.giveUpUntried(trigger)
       await looks.end()
       throw asSoloistError(error, true)
     }
@@ -114,13 +114,9 @@ export class FlowTriggers {
     )
   }
 
-  /** Gives up what was taken for jobs that are not there. Never rejects. */
+  /** They could not be added: gives up what was taken for jobs that are not there. Never rejects. */
   async giveBack(flows: readonly PlacedFlow[]): Promise<void> {
-    for (const { root } of flows) {
-      for (const { trigger, answer } of nodesOf(root)) {
-        if (trigger !== null && isClaimed(answer)) await this.#host.producer.afterFailure.giveUpUnlessThere(trigger)
-      }
-    }
+    for (const trigger of claimed(flows)) await this.#host.producer.afterFailure.giveUpUnlessThere(trigger)
   }
 
   /**
@@ -261,7 +257,11 @@ function isBound({ children }: Node): boolean {
   return children.length > 0
 }
 
-/** Whether it has a lock, or a place in its queue, that it took by a step of its own. */
-function isClaimed(answer: Answer | null): boolean {
-  return answer !== null && (answer.course === 'granted' || answer.course === 'queued')
+/** Those that have a lock, or a place in its queue, that they took by a step of its own. */
+function* claimed(flows: readonly PlacedFlow[]): Generator<Trigger, void, undefined> {
+  for (const { root } of flows) {
+    for (const { trigger, answer } of nodesOf(root)) {
+      if (trigger !== null && (answer?.course === 'granted' || answer?.course === 'queued')) yield trigger
+    }
+  }
 }
