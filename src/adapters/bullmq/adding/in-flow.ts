@@ -2,6 +2,7 @@ import type { JobLocks } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { waitingInLine } from '../lock/terms.js'
 import type { Apart, Triggered } from './apart.js'
+import type { AfterFailure } from './failures.js'
 import { knownAnswer, type Look } from './own-id.js'
 import type { Recipe } from './recipes.js'
 import type { Trigger } from './trigger.js'
@@ -10,6 +11,7 @@ export interface InFlowHost {
   readonly locks: JobLocks
   readonly lives: Lives
   readonly apart: Apart
+  readonly afterFailure: AfterFailure
 }
 
 /** How a job of a flow is asked for. */
@@ -19,6 +21,8 @@ export interface InFlow {
   readonly meets: boolean
   /** Whether its children are told its id, as BullMQ's scripts are. */
   readonly isBound: boolean
+  /** Whether it has a parent or children: nobody may take its place then. */
+  readonly isPart: boolean
 }
 
 /** What that came to. Its trigger is under another id where it could not have its own. */
@@ -32,11 +36,12 @@ export interface PlacedInFlow extends Triggered {
  * @throws SoloistError
  */
 export async function placeInFlow(
-  { locks, lives, apart }: InFlowHost,
+  host: InFlowHost,
   first: Trigger,
   recipe: Recipe,
-  { look, meets, isBound }: InFlow,
+  { look, meets, isBound, isPart }: InFlow,
 ): Promise<PlacedInFlow> {
+  const { locks, lives, apart } = host
   const { actions } = recipe
   const terms = recipe.apart + first.lock
   const { known, busy, error } = look
@@ -54,7 +59,25 @@ export async function placeInFlow(
     const { course } = told.answer
     // Its place was taken before an answer that was lost came again.
     if (course === 'met' && !meets) continue
+    const stays = course === 'granted' && isPart && actions.begins && first.definition.strategy === 'replace'
+    if (stays && !(await keepsPlace(host, told.trigger))) continue
     return { ...told, terms: course === 'queued' ? waitingInLine(terms) : terms }
+  }
+}
+
+/**
+ * From now on nobody takes the place of a job that has its lock: what `replace` does itself where it finds that a job is part of a
+ * flow, which it cannot before the job is in the queue.
+ *
+ * @returns `false`: its place was taken before
+ */
+async function keepsPlace({ locks, afterFailure }: InFlowHost, trigger: Trigger): Promise<boolean> {
+  const { lock, owner } = trigger
+  try {
+    return (await locks.takeBack(lock, owner, owner)).status !== 'displaced'
+  } catch (error) {
+    await afterFailure.giveUpUntried(trigger)
+    throw error
   }
 }
 

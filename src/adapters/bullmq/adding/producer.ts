@@ -233,7 +233,8 @@ export class Producer<A> {
   async inFlowApart(trigger: Trigger, how: InFlow): Promise<PlacedInFlow> {
     const { solo, lives } = this.#host
     const recipe = this.#recipes.of(trigger.definition, 'flow')
-    return await placeInFlow({ locks: solo.jobs, lives, apart: this.#apart }, trigger, recipe, how)
+    const host = { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
+    return await placeInFlow(host, trigger, recipe, how)
   }
 
   /** Asks for the ids that their callers brought, where locks are taken by steps of their own. Never rejects. */
