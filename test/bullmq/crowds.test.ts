@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseJobMeta } from 'soloist'
-import { type SingletonJobOptions, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import { type SingletonJobOptions, type SingletonOutcome, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { startProxy } from '../support/proxy.js'
-import { Child } from './children.js'
+import type { Child } from './children.js'
+import { type Crowd, killed, logged as loggedOf, logOf, Producers, RECOVERS, type Work, workersOf } from './crowd.js'
 import {
   type Bench,
   connectionTo,
@@ -27,7 +28,11 @@ useBench('may fail', (...fresh) => {
 })
 
 const data = (value: number, key = 0) => ({ key, value })
-const RECOVERS = { lockDuration: 1_500, stalledInterval: 200, maxStalledCount: 100 }
+const producersOf = (crowd: Crowd) => new Producers(bench, crowd).ready()
+const workers = (count: number, work: Work) => workersOf(bench, count, work)
+const logged = () => loggedOf(bench)
+const kill = (child: Child) => killed(bench, child)
+const log = () => logOf(bench)
 
 type All = Data & { readonly all?: readonly number[] }
 const valuesOf = ({ all, value }: All): readonly number[] => all ?? [value]
@@ -41,94 +46,6 @@ async function statusesOf(adds: readonly Promise<{ outcome: { status: string } }
 
 /** A thousand in one tick. */
 const thousand = (queue: TestQueue) => statusesOf(numbers(1_000).map(value => queue.addUnique('sync', data(value))))
-
-interface Crowd {
-  readonly job: SingletonJobOptions<Data>
-  readonly keys?: number
-  readonly merges?: boolean
-  readonly describes?: boolean
-  readonly gapMs?: number
-  readonly queueNames?: readonly string[]
-}
-
-/** Four processes that add 250 jobs each, once they are told to. */
-class Producers {
-  readonly children: Child[]
-
-  constructor({ keys = 1, queueNames = [], ...config }: Crowd) {
-    this.children = numbers(4).map(i => {
-      const own = { role: 'producer', from: i * 250, count: 250, keys, queueName: queueNames[i] ?? 'work' }
-      return new Child(bench, 'crowd.js', { ...config, ...own })
-    })
-  }
-
-  async ready(): Promise<this> {
-    for (const child of this.children) expect(await child.message()).toBe('ready')
-    return this
-  }
-
-  go(): void {
-    for (const child of this.children) child.process.send('go')
-  }
-
-  /** How many of all triggers came to what. */
-  async told(children = this.children): Promise<Record<string, number>> {
-    const counts: Record<string, number> = {}
-    for (const child of children) {
-      for (const [status, count] of Object.entries((await child.message()) as object)) {
-        counts[status] = (counts[status] ?? 0) + count
-      }
-    }
-    return counts
-  }
-}
-
-interface Work {
-  readonly job?: SingletonJobOptions<Data>
-  readonly merges?: boolean
-  readonly workMs?: number
-  readonly hangs?: readonly number[]
-  readonly fails?: readonly number[]
-  readonly concurrency?: number
-  readonly queueName?: string
-}
-
-const log = () => `${bench.prefix}-log`
-
-async function workers(count: number, { concurrency = 10, job = {}, workMs = 2, ...config }: Work): Promise<Child[]> {
-  const options = { ...RECOVERS, concurrency }
-  const children = numbers(count).map(
-    () => new Child(bench, 'crowd.js', { ...config, job, workMs, role: 'worker', log: log(), options }),
-  )
-  for (const child of children) expect(await child.message()).toBe('ready')
-  return children
-}
-
-/** What the processes' runs had, how many of a key there were at once, and what had not ended when its process was killed. */
-async function logged(): Promise<{ values: number[][]; most: number; ended: number[] }> {
-  const entries = (await bench.redis.lrange(log(), 0, -1)).map(text => JSON.parse(text))
-  const live = new Map<string, { key: number; pid: number }>()
-  const values: number[][] = []
-  const ended: number[] = []
-  let most = 0
-  for (const [what, pid, key, all, run] of entries) {
-    if (what === 'killed') for (const [id, one] of live) if (one.pid === pid) live.delete(id)
-    if (what === 'end') {
-      live.delete(run)
-      ended.push(...all)
-    }
-    if (what !== 'start') continue
-    values.push(all)
-    live.set(run, { key, pid })
-    most = Math.max(most, [...live.values()].filter(one => one.key === key).length)
-  }
-  return { values, most, ended }
-}
-
-async function kill(child: Child): Promise<void> {
-  await child.kill()
-  await bench.redis.rpush(log(), JSON.stringify(['killed', child.pid]))
-}
 
 const sorted = (values: readonly number[]) => [...new Set(values)].toSorted((a, b) => a - b)
 
@@ -180,7 +97,7 @@ describe('limit', () => {
   })
 
   test('four processes add, four run, one of these is killed: never more at once, and all run', async () => {
-    const producers = await new Producers({ job: delays, keys: 5 }).ready()
+    const producers = await producersOf({ job: delays, keys: 5 })
     const running = await workers(4, { workMs: 10 })
     producers.go()
     await until(async () => (await bench.redis.llen(log())) > 100)
@@ -228,7 +145,7 @@ describe('debounce', () => {
 
   const job = { debounce: { waitMs: 5_000 } }
   test('four processes: one run has what all of them brought, though one that ran it was killed', async () => {
-    const producers = await new Producers({ job, merges: true }).ready()
+    const producers = await producersOf({ job, merges: true })
     const [doomed] = await workers(1, { job, merges: true, workMs: 60_000 })
     producers.go()
     const told = await producers.told()
@@ -247,7 +164,7 @@ describe('debounce', () => {
 
   test('four processes that never cease: no run waits longer than maxWaitMs; the killed one takes nothing with it', async () => {
     const bounded = { debounce: { waitMs: 2_000, maxWaitMs: 2_500 } }
-    const producers = await new Producers({ job: bounded, merges: true, gapMs: 40 }).ready()
+    const producers = await producersOf({ job: bounded, merges: true, gapMs: 40 })
     await workers(1, { job: bounded, merges: true })
     producers.go()
     // They go on for 10 s: by then there are runs already.
@@ -289,7 +206,7 @@ describe('maxRunMs', () => {
     const [hanging] = await workers(1, { job, hangs: [-1] })
     const { id } = await queue.add('sync', data(-1))
     expect(await hanging?.message()).toBe('hangs')
-    const producers = await new Producers({ job }).ready()
+    const producers = await producersOf({ job })
     producers.go()
     const [told, here] = await Promise.all([producers.told(), thousand(queue)])
     expect([told, here]).toEqual([{ deferred: 1_000 }, { deferred: 1_000 }])
@@ -346,7 +263,7 @@ describe('releaseOnFailure', () => {
 
   test('four processes: one starts; killed in its middle its period stands, and ends when it fails after all', async () => {
     const queue = bench.queue(job)
-    const producers = await new Producers({ job }).ready()
+    const producers = await producersOf({ job })
     producers.go()
     expect(await producers.told()).toEqual({ started: 1, duplicate: 999 })
     const [doomed] = await workers(1, { job, workMs: 60_000 })
@@ -380,7 +297,7 @@ describe("scope: 'name'", () => {
 
   test('four processes with a queue each, and a thousand in one tick with a fifth: one starts', async () => {
     const job = { scope: 'name' } as const
-    const producers = await new Producers({ job, queueNames: names }).ready()
+    const producers = await producersOf({ job, queueNames: names })
     producers.go()
     const [told, here] = await Promise.all([producers.told(), thousand(bench.queue(job))])
     expect((told.started ?? 0) + (here.started ?? 0)).toBe(1)
@@ -393,7 +310,7 @@ describe("scope: 'name'", () => {
     const [doomed] = await workers(1, { job, workMs: 60_000 })
     await first.add('sync', data(-1))
     await until(async () => (await bench.redis.llen(log())) === 1)
-    const producers = await new Producers({ job, queueNames: names }).ready()
+    const producers = await producersOf({ job, queueNames: names })
     producers.go()
     expect(await producers.told()).toEqual({ deferred: 1_000 })
     await kill(doomed as Child)
@@ -412,7 +329,7 @@ describe('describe', () => {
 
   test('a thousand in one tick, and four processes: each is shown with its own', async () => {
     const queue = bench.queue({ ...described, describe: ({ value }: Data) => `value ${value}` })
-    const producers = await new Producers({ job: described, describes: true }).ready()
+    const producers = await producersOf({ job: described, describes: true })
     await queue.add('sync', data(-1))
     producers.go()
     await Promise.all([producers.told(), thousand(queue)])
@@ -425,5 +342,107 @@ describe('describe', () => {
       const job = await queue.getJob(owner.slice(owner.lastIndexOf(':') + 1))
       expect(parseJobMeta(meta)?.description).toBe(`value ${job?.data.value}`)
     }
+  })
+})
+
+describe('adding, four processes, lock and job in two steps', () => {
+  const graceMs = 20_000
+  const apart = { apart: true, tells: true } as const
+  const own = (outcomes: ReadonlyMap<number, SingletonOutcome>) =>
+    [...outcomes].flatMap(([value, { status }]) => (status === 'duplicate' ? [] : [value])).toSorted((a, b) => a - b)
+  const ran = async () => (await logged()).values.flat().toSorted((a, b) => a - b)
+
+  /** Resolves when nothing is left to be done, and of locks nothing that lasts. */
+  async function untilClean(job: SingletonJobOptions<Data>): Promise<void> {
+    const queue = bench.queue(job, { solo: bench.solo })
+    await until(async () => {
+      await queue.sweep()
+      const { active, waiting, delayed } = await queue.getJobCounts('active', 'waiting', 'delayed')
+      const keys = await bench.redis.keys(`*${bench.lockPrefix}*`)
+      const left = await Promise.all(keys.map(async key => (await bench.redis.pttl(key)) === -1))
+      return active === 0 && waiting === 0 && delayed === 0 && !left.includes(true)
+    })
+    expect((await queue.getJobCounts()).failed).toBe(0)
+  }
+
+  async function told(crowd: Crowd): Promise<ReadonlyMap<number, SingletonOutcome>> {
+    const producers = await producersOf({ ...apart, graceMs, ...crowd })
+    producers.go()
+    return await producers.outcomes()
+  }
+
+  test.each([
+    ['one id, one key', { ids: 1, keys: 1 }],
+    ['one id, a thousand keys', { ids: 1, keys: 1_000 }],
+    ['a thousand ids, one key', { ids: 1_000, keys: 1 }],
+  ])('%s: one starts, and runs', async (_, crowd) => {
+    const outcomes = await told({ job: {}, ...crowd })
+    expect(outcomes.size).toBe(1_000)
+    expect(own(outcomes)).toHaveLength(1)
+    await workers(2, { apart: true, graceMs })
+    await untilClean({})
+    expect(await ran()).toEqual(own(outcomes))
+  })
+
+  test.each([{}, { delay: 30 }])(
+    'replace, while workers take jobs up: who was not replaced runs, and nobody else, %o',
+    async opts => {
+      const job = { onDuplicate: 'replace' } as const
+      await workers(2, { apart: true, graceMs, job })
+      const outcomes = await told({ job, opts })
+      await untilClean(job)
+      const taken = new Set(
+        [...outcomes.values()].flatMap(({ status, state, owner }) =>
+          status === 'replaced' && state !== 'running' ? [owner] : [],
+        ),
+      )
+      const rest = [...outcomes].flatMap(([value, { id }]) =>
+        taken.has(`bullmq:${bench.prefix}:work:${id}`) ? [] : [value],
+      )
+      expect(await ran()).toEqual(rest.toSorted((a, b) => a - b))
+      expect((await logged()).most).toBe(1)
+    },
+  )
+
+  test('flows under one id, of a thousand keys: each has a run of its own', async () => {
+    const outcomes = await told({ job: {}, flows: true, ids: 1, keys: 1_000 })
+    expect(own(outcomes)).toEqual(numbers(1_000))
+    expect([...outcomes.values()].filter(({ id }) => id === 'id-0')).toHaveLength(1)
+    await workers(2, { apart: true, graceMs })
+    await untilClean({})
+    expect(await ran()).toEqual(numbers(1_000))
+  })
+
+  test('flows of one key: one stands for the others', async () => {
+    const outcomes = await told({ job: {}, flows: true })
+    expect(own(outcomes)).toHaveLength(1)
+    await workers(2, { apart: true, graceMs })
+    await untilClean({})
+    expect(await ran()).toEqual(own(outcomes))
+  })
+
+  test.each([
+    ['join', {}],
+    ['delay', {}],
+    ['join', { flows: true }],
+    ['join', { ids: 50 }],
+    ['delay', { ids: 50 }],
+  ] as const)('%s, %o: one is killed: of the others each runs, or another stands for it', async (onDuplicate, more) => {
+    const job = { onDuplicate }
+    const short = { graceMs: 5_000 }
+    const producers = await producersOf({ ...apart, ...short, job, keys: 50, ...more })
+    const [doomed, ...others] = producers.children as [Child, ...Child[]]
+    const queue = bench.queue(job, { solo: bench.solo })
+    producers.go()
+    await until(async () => (await queue.getJobCountByTypes('waiting', 'delayed')) > 5)
+    await kill(doomed)
+    const outcomes = await producers.outcomes(others)
+    await workers(2, { apart: true, ...short })
+    await untilClean(job)
+    const all = await ran()
+    expect(all).toHaveLength(new Set(all).size)
+    expect(all.filter(value => value >= 250)).toEqual(own(outcomes))
+    // Of each key.
+    expect(new Set(all.map(value => value % 50)).size).toBe(50)
   })
 })

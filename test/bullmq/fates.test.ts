@@ -1,6 +1,6 @@
 import { Queue, Worker } from 'bullmq'
 import { jobLockNaming, type Soloist, SoloistError } from 'soloist'
-import { SingletonFlowProducer } from 'soloist/bullmq'
+import { SingletonFlowProducer, type SingletonJobOptions } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import {
   type Bench,
@@ -95,6 +95,25 @@ function beforeRemoval(one: TestJob, act: () => Promise<void>): void {
   bench.closeLater(async () => {
     all.remove = remove
   })
+}
+
+interface Adding {
+  [method: string]: (...args: unknown[]) => Promise<unknown>
+}
+
+/** The next call of a method of BullMQ's own fails, `there`: after it was carried out. */
+function fails(of: object, method: 'addJob' | 'add', there: boolean): void {
+  const all = Object.getPrototypeOf(Object.getPrototypeOf(of)) as Adding
+  const before = all[method] as Adding[string]
+  const mend = async () => {
+    all[method] = before
+  }
+  all[method] = async function (this: unknown, ...args) {
+    await mend()
+    if (there) await before.apply(this, args)
+    throw new Error('the connection is lost')
+  }
+  bench.closeLater(mend)
 }
 
 describe('what was left with a run', () => {
@@ -311,6 +330,82 @@ describe('jobs that others run or have ended', () => {
   )
 })
 
+describe('replace, where the job that is replaced has not come yet', () => {
+  const modes = {
+    untilExecuted: {},
+    untilExecuting: { mode: 'untilExecuting' },
+    untilAndWhileExecuting: { mode: 'untilAndWhileExecuting' },
+    untilExpired: { mode: 'untilExpired', expiryMs: 60_000 },
+    'untilExecuted, limit': { limit: 1 },
+  } as const
+  const cells = Object.entries(modes).flatMap(([name, job]) =>
+    (['add', 'addBulk', 'an answer that is lost'] as const).map(how => [name, how, job] as const),
+  )
+
+  test.each(cells)('%s, %s: it goes when it comes, though no worker takes it up for long', async (_, how, more) => {
+    const job = { onDuplicate: 'replace', ...more } as SingletonJobOptions<Data>
+    const late = bench.client()
+    const letOn = haltAfterTake(late)
+    const first = bench.queue(job, { solo: late })
+    const opts = { delay: 3_600_000 }
+    const adding =
+      how === 'addBulk'
+        ? first.addBulk([{ name: 'sync', data: data(0), opts }]).then(([one]) => one as TestJob)
+        : first.add('sync', data(0), opts)
+    await until(async () => Object.keys(await bench.held()).length === 1)
+    const queue = bench.queue(job, { solo: bench.solo, graceMs: 20_000 })
+    expect((await queue.addUnique('sync', data(1))).outcome.status).toBe('replaced')
+    if (how === 'an answer that is lost') fails(first, 'addJob', true)
+    letOn()
+    expect(await queue.getJob((await adding).id as string)).toBeUndefined()
+    expect(await queue.getJobCountByTypes('waiting', 'delayed')).toBe(1)
+    bench.worker(runs.run, { singleton: defined(job) })
+    await untilIdle(bench, queue)
+    expect(runs.started).toEqual([1])
+  })
+
+  test('one whose own period is over stays', async () => {
+    const job = { mode: 'untilExpired', expiryMs: 50, onDuplicate: 'replace' } as const
+    const late = bench.client()
+    let letOn = () => {}
+    const gate = new Promise<void>(resolve => {
+      letOn = resolve
+    })
+    const renew = late.jobs.renew.bind(late.jobs)
+    late.jobs.renew = async (...args) => {
+      const held = await renew(...args)
+      await gate
+      return held
+    }
+    const adding = bench.queue(job, { solo: late }).add('sync', data(0))
+    await until(async () => Object.keys(await bench.held()).length === 1)
+    await until(async () => Object.keys(await bench.held()).length === 0)
+    const queue = bench.queue(job, { solo: bench.solo })
+    await queue.add('sync', data(1))
+    letOn()
+    await adding
+    bench.worker(runs.run, { singleton: defined(job) })
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([0, 1])
+  })
+
+  test('one whose claim others gave up, for it came late, stays', async () => {
+    const job = { onDuplicate: 'replace' } as const
+    const late = bench.client()
+    const letOn = haltAfterTake(late)
+    const first = bench.queue(job, { solo: late })
+    const adding = first.add('sync', data(0))
+    await until(async () => Object.keys(await bench.held()).length === 1)
+    const [[lock = '', owner = ''] = []] = Object.entries(await bench.held())
+    await bench.solo.jobs.release(lock, owner)
+    letOn()
+    expect(await first.getJob((await adding).id as string)).toBeDefined()
+    bench.worker(runs.run, { singleton: defined(job) })
+    await untilIdle(bench, first)
+    expect(runs.started).toEqual([0])
+  })
+})
+
 describe('flows', () => {
   function flowsOf(job: object, solo = bench.solo): SingletonFlowProducer {
     const options = { connection: connectionTo(bench.url), prefix: bench.prefix }
@@ -333,6 +428,21 @@ describe('flows', () => {
       expect([job.id === live.id, runs.started]).toEqual(onDuplicate === 'join' ? [true, [0]] : [false, [0, 1]])
     },
   )
+
+  test.each([true, false])('one whose add failed keeps its locks if it is there: %s', async there => {
+    const node = (key: number) => ({ name: 'sync', queueName: 'work', data: data(key, key) })
+    const flows = flowsOf({})
+    fails(flows, 'add', there)
+    await expect(flows.add({ ...node(1), children: [node(2)] })).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    expect(Object.keys(await bench.held())).toHaveLength(there ? 2 : 0)
+    const queue = bench.queue({}, { solo: bench.solo })
+    const told = await Promise.all([1, 2].map(key => queue.addUnique('sync', data(key + 2, key))))
+    const status = there ? 'duplicate' : 'started'
+    expect(told.map(({ outcome }) => outcome.status)).toEqual([status, status])
+    bench.worker(runs.run, { singleton: defined({}) })
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual(there ? [1, 2] : [3, 4])
+  })
 
   test('flows meet jobs of many queues at once', async () => {
     const names = numbers(8).map(i => `many-${i}`)

@@ -1,7 +1,17 @@
 import { type JobMode, type JobStrategy, SoloistError } from 'soloist'
-import type { SingletonJobOptions } from 'soloist/bullmq'
+import type { SingletonJobOptions, SingletonOutcome } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
-import { type Bench, type Data, type Merged, merging, type Recorder, untilIdle, useBench, valuesOf } from './support.js'
+import {
+  type Bench,
+  type Data,
+  type Merged,
+  merging,
+  numbers,
+  type Recorder,
+  untilIdle,
+  useBench,
+  valuesOf,
+} from './support.js'
 
 // Adds under one id of the caller's at the same time, and what is told of an id that is known.
 
@@ -153,6 +163,86 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
       }
     },
   )
+})
+
+describe.each(['one step', 'two steps'] as const)('flows, lock and job in %s', steps => {
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.client(), graceMs: 20_000 })
+  const node = (value: number, key: number, jobId: string) => ({
+    ...{ name: 'sync', queueName: 'work', data: data(value, key), opts: { jobId } },
+  })
+  const toldOf = ({ job }: { readonly job: object }) => (job as { singleton: SingletonOutcome }).singleton
+
+  test.each(['join', 'replace', 'rerun', 'delay'] as const)(
+    '%s: of two flows and an add at once under one id each has a run of its own, or is told that it has none',
+    async onDuplicate => {
+      const job = jobOf('untilExecuted', onDuplicate)
+      const queue = bench.queue(job, solo())
+      const flows = [bench.flows(job, solo()), bench.flows(job, solo())] as const
+      const outcomes = new Map<number, string>()
+      for (const i of numbers(PAIRS)) {
+        const values = numbers(3, 3 * i)
+        const [one, two, three] = values as [number, number, number]
+        // Every other three have one key.
+        const keys = values.map(value => (i % 2 === 0 ? i : 1_000 + value)) as [number, number, number]
+        const id = `id-${i}`
+        const told = await Promise.all([
+          flows[0].add(node(one, keys[0], id)).then(toldOf),
+          flows[1].add(node(two, keys[1], id)).then(toldOf),
+          queue.addUnique('sync', data(three, keys[2]), { jobId: id }).then(({ outcome }) => outcome),
+        ])
+        for (const [at, { status }] of told.entries()) outcomes.set(values[at] as number, status)
+      }
+      bench.worker(runs.run, { singleton: solo() })
+      await untilIdle(bench, queue)
+      // What is replaced or run again may have the data of another.
+      const changes = onDuplicate === 'replace' || onDuplicate === 'rerun'
+      for (const [value, status] of outcomes) {
+        if (status === 'duplicate' && onDuplicate === 'join') expect(runs.started).not.toContain(value)
+        const alone = Math.floor(value / 3) % 2 === 1
+        if (status === 'started' && (alone || !changes)) expect(runs.started).toContain(value)
+        if (alone && onDuplicate !== 'join') expect([value, status]).toEqual([value, 'started'])
+      }
+      expect(runs.started).toHaveLength(new Set(runs.started).size)
+    },
+  )
+
+  test('of two flows at once whose roots have one id, and children, one is told that the other stands for it', async () => {
+    const queue = bench.queue({}, solo())
+    const flows = [bench.flows({}, solo()), bench.flows({}, solo())] as const
+    const flow = (value: number, i: number) => ({
+      ...node(value, value, `id-${i}`),
+      children: [{ name: 'sync', queueName: 'work', data: data(100 + value, 100 + value) }],
+    })
+    const statuses: string[][] = []
+    for (const i of numbers(PAIRS)) {
+      const told = await Promise.all([flows[0].add(flow(2 * i, i)), flows[1].add(flow(2 * i + 1, i))])
+      expect(told.map(({ job }) => job.id)).toEqual([`id-${i}`, `id-${i}`])
+      statuses.push(told.map(one => toldOf(one).status))
+    }
+    expect(statuses.map(two => two.toSorted())).toEqual(numbers(PAIRS).map(() => ['duplicate', 'started']))
+    bench.worker(runs.run, { singleton: solo() })
+    await untilIdle(bench, queue)
+    const roots = numbers(2 * PAIRS).filter(value => statuses[Math.floor(value / 2)]?.[value % 2] === 'started')
+    expect(runs.started.toSorted((a, b) => a - b)).toEqual([...roots, ...numbers(2 * PAIRS, 100)])
+  })
+
+  test('a known id: a job without children gets another, one with children stands', async () => {
+    const queue = bench.queue({}, solo())
+    const flows = bench.flows({}, solo())
+    await flows.add({ ...node(0, 0, 'mine'), children: [node(5, 5, 'ours')] })
+    const leaf = await flows.add(node(1, 1, 'mine'))
+    const bound = await flows.add({ ...node(2, 2, 'mine'), children: [node(3, 3, 'yours'), node(4, 4, 'yours')] })
+    expect(toldOf(leaf)).toMatchObject({ status: 'started', id: leaf.job.id })
+    expect(leaf.job.id).not.toBe('mine')
+    expect(toldOf(bound)).toMatchObject({ status: 'duplicate', id: 'mine', state: expect.any(String) })
+    const children = bound.children ?? []
+    expect(children.map(child => toldOf(child).status)).toEqual(['started', 'started'])
+    expect(children.map(({ job }) => job.id === 'yours')).toEqual([true, false])
+    bench.worker(runs.run, { singleton: solo() })
+    await untilIdle(bench, queue)
+    expect(runs.started.toSorted()).toEqual([0, 1, 3, 4, 5])
+    expect(runs.started.at(-1)).toBe(0)
+  })
 })
 
 test('an id whose producer died while it added is free again after a while', async () => {

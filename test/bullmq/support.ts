@@ -5,6 +5,7 @@ import type { Job, WorkerOptions } from 'bullmq'
 import { Redis } from 'ioredis'
 import { connect, type Soloist } from 'soloist'
 import {
+  SingletonFlowProducer,
   type SingletonJobOptions,
   SingletonQueue,
   type SingletonSettings,
@@ -114,6 +115,23 @@ export class Bench {
     queue.singleton.on('fault', fault => this.faults.push(fault))
     this.#closing.push(() => queue.close())
     return queue
+  }
+
+  flows(job: SingletonJobOptions<Data>, settings: Partial<SingletonSettings<Data>> = {}): SingletonFlowProducer {
+    const flows = new SingletonFlowProducer({
+      connection: connectionTo(this.url),
+      prefix: this.prefix,
+      singleton: {
+        ...(settings.solo === undefined ? { prefix: this.lockPrefix } : {}),
+        graceMs: GRACE_MS,
+        jobs: { sync: { uniqueOn: ['key'], ...job } } as never,
+        ...settings,
+      } as never,
+    })
+    flows.on('error', error => this.faults.push(error))
+    flows.singleton.on('fault', fault => this.faults.push(fault))
+    this.#closing.push(() => flows.close())
+    return flows
   }
 
   /** A queue that is ready, and reaches Redis through a proxy. What it tells in the background is not looked at. */

@@ -80,11 +80,12 @@ export class SingletonFlowProducer extends FlowProducer {
   /**
    * As BullMQ's.
    *
-   * Held after abort or rejection: nothing. Locks that were taken are given back; where the store does not answer,
-   * others take them over after `graceMs`.
+   * Held after abort or rejection: nothing, unless the flow is there all the same, its answer lost: then its jobs have their locks.
+   * Other locks that were taken are given back; where the store or the queue does not answer, others take them over after
+   * `graceMs`.
    *
    * @throws SoloistError `DUPLICATE_JOB`; `INVALID_ARGUMENT` also when a job is the same as one it is a part of, for they
-   *   would wait for each other; `BACKEND_UNAVAILABLE`; `LOCK_TIMEOUT`. Nothing was added then.
+   *   would wait for each other; `BACKEND_UNAVAILABLE`: the flow may be there; `LOCK_TIMEOUT`. Else nothing was added.
    */
   override async add(flow: FlowJob, opts?: FlowOpts): Promise<JobNode> {
     const [added] = await this.#addAll([flow], async ([placed]) => [await super.add(placed as FlowJob, opts)])
@@ -113,22 +114,24 @@ export class SingletonFlowProducer extends FlowProducer {
   }
 
   async #addAll(flows: readonly FlowJob[], add: (flows: FlowJob[]) => Promise<JobNode[]>): Promise<JobNode[]> {
-    const placed = await this.#triggers.place(flows)
-    const kept = placed.filter(({ live }) => live === null)
+    const placement = await this.#triggers.place(flows)
+    const kept = placement.flows.filter(({ live }) => live === null)
     let nodes: JobNode[]
     try {
       nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
     } catch (error) {
-      await this.#triggers.giveBack(placed)
+      await this.#triggers.giveBack(placement.flows)
       const ask = async () => {
         // It would answer without asking.
         if (this.closing !== undefined) throw error
         await super.getFlow({ queueName: (flows[0] as FlowJob).queueName, id: '-', depth: 1 })
       }
-      throw await addingFailed(error, this.#triggers.wasSent(placed), { isOnRedis: isOnRedis(this), ask })
+      throw await addingFailed(error, this.#triggers.wasSent(placement.flows), { isOnRedis: isOnRedis(this), ask })
+    } finally {
+      await placement.end()
     }
     const added: JobNode[] = []
-    for (const one of placed) {
+    for (const one of placement.flows) {
       const node = one.live === null ? (nodes.shift() as JobNode) : null
       const told = this.#triggers.conclude(one, node)
       added.push(told.live === null ? (node as JobNode) : await this.#liveRoot(one, told.live, node))

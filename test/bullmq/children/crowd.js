@@ -1,5 +1,5 @@
 // One of several processes that add jobs, or run them. Its settings are the JSON in `CONFIG`. A producer waits until it is told to
-// go, adds its jobs in one tick or one after the other, and tells how many came to what. A worker writes each start and end of a
+// go, adds its jobs in one tick or one after the other, or as flows, and tells how many came to what, or what each did. A worker writes each start and end of a
 // run to a list on Redis, in one order with what others do: [what, pid, key, values, run, job].
 // With `apart` lock and job are two steps.
 import { randomUUID } from 'node:crypto'
@@ -7,12 +7,13 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { connect } from 'soloist'
-import { SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import { SingletonFlowProducer, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 
 /**
  * @type {{ url: string, prefix: string, lockPrefix: string, role: 'producer' | 'worker', queueName?: string, job: any,
  *   merges?: boolean, describes?: boolean, from: number, count: number, keys: number, gapMs?: number, log: string, workMs: number,
- *   apart?: boolean, options: object, hangs: number[], fails: number[] }}
+ *   apart?: boolean, graceMs?: number, ids?: number, flows?: boolean, opts?: object, tells?: boolean, options: object,
+ *   hangs: number[], fails: number[] }}
  */
 const config = JSON.parse(String(process.env.CONFIG))
 const { url, prefix, lockPrefix, queueName = 'work', job } = config
@@ -29,23 +30,36 @@ const definition = {
   ...(config.describes ? { describe: (/** @type {any} */ data) => `value ${data.value}` } : {}),
 }
 const where = config.apart ? { solo: connect(url, { prefix: lockPrefix }) } : { prefix: lockPrefix }
-const singleton = { ...where, jobs: { sync: definition } }
+const grace = config.graceMs === undefined ? {} : { graceMs: config.graceMs }
+const singleton = { ...where, ...grace, jobs: { sync: definition } }
 
 async function produce() {
   const queue = new SingletonQueue(queueName, { connection, prefix, singleton })
-  await queue.waitUntilReady()
+  const flows = config.flows
+    ? new SingletonFlowProducer({ connection, prefix, singleton: /** @type {any} */ (singleton) })
+    : null
+  await Promise.all([queue.waitUntilReady(), flows?.waitUntilReady()])
+  /** @param {number} value */
+  const add = async value => {
+    const data = { key: value % config.keys, value }
+    const opts = { ...config.opts, ...(config.ids ? { jobId: `id-${value % config.ids}` } : {}) }
+    if (flows === null) return (await queue.addUnique('sync', data, opts)).outcome
+    const { job } = await flows.add({ name: 'sync', queueName, data, opts })
+    return /** @type {any} */ (job).singleton
+  }
   process.send?.('ready')
   await once(process, 'message')
   const adds = []
   for (let i = 0; i < config.count; i += 1) {
-    adds.push(queue.addUnique('sync', { key: i % config.keys, value: config.from + i }))
+    adds.push(add(config.from + i))
     if (config.gapMs) await sleep(config.gapMs)
   }
+  const outcomes = await Promise.all(adds)
   /** @type {Record<string, number>} */
   const counts = {}
-  for (const { outcome } of await Promise.all(adds)) counts[outcome.status] = (counts[outcome.status] ?? 0) + 1
-  process.send?.(counts)
-  await queue.close()
+  for (const { status } of outcomes) counts[status] = (counts[status] ?? 0) + 1
+  process.send?.(config.tells ? outcomes : counts)
+  await Promise.all([queue.close(), flows?.close()])
   if ('solo' in where) await where.solo.close()
   process.disconnect()
 }

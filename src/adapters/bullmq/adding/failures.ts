@@ -1,4 +1,11 @@
-import { SoloistError } from '../../../index.js'
+import type { Job } from 'bullmq'
+import { type Soloist, SoloistError } from '../../../index.js'
+import type { Singleton } from '../lock/events.js'
+import type { Lives } from '../lock/lives.js'
+import { type Owner, parseOwner } from '../lock/owner.js'
+import { isParked } from '../running/waking.js'
+import type { Prepared } from './prepared.js'
+import type { Trigger } from './trigger.js'
 
 /** What the language throws: something is wrong with a program, ours or its caller's. */
 const OF_THE_LANGUAGE = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError]
@@ -50,4 +57,89 @@ function isOfTheLanguage(error: unknown): error is Error {
 /** An error that says by neither class nor code what it is. */
 function isPlain(error: unknown): boolean {
   return error instanceof Error && error.constructor === Error && (error as { code?: unknown }).code === undefined
+}
+
+export interface AfterFailureHost {
+  readonly solo: Soloist
+  readonly lives: Lives
+  readonly singleton: Singleton
+}
+
+const QUEUED = { course: 'queued', running: null, pending: null, waiting: null, recovered: false } as const
+
+/**
+ * What is done about jobs that were not added, or whose `add` failed: that may have been carried out all the same, and then their
+ * claims stay. Where it cannot be told, others take a claim over whose job is not there.
+ */
+export class AfterFailure {
+  readonly #host: AfterFailureHost
+
+  constructor(host: AfterFailureHost) {
+    this.#host = host
+  }
+
+  /** Gives up the claim of a job that was not added. Never rejects. */
+  async giveUp({ lock, owner, jobId }: Trigger): Promise<void> {
+    await giveBack(this.#host, 'add', lock, owner, jobId)
+  }
+
+  /** The same for one that nobody has tried to add. An id of the caller's may be that of a job that is there: then the claim is that job's. */
+  async giveUpUntried(trigger: Trigger): Promise<void> {
+    await (trigger.hasOwnId ? this.giveUpUnlessThere(trigger) : this.giveUp(trigger))
+  }
+
+  /** Gives up a claim unless its job is there. Never rejects. */
+  async giveUpUnlessThere(trigger: Trigger): Promise<void> {
+    try {
+      if ((await this.#host.lives.find(parseOwner(trigger.owner) as Owner)) === null) await this.giveUp(trigger)
+    } catch (error) {
+      this.#tell(error, trigger)
+    }
+  }
+
+  /**
+   * Looks for a job whose `add` failed. Where its lock is a step of its own it is given up, but only when the queue has answered
+   * that the job is not there.
+   *
+   * @throws SoloistError when it is not, or its queue does not answer
+   */
+  async thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
+    const { trigger, adding, answer } = one
+    const isKnown = answer?.course === 'known'
+    if (adding === null || adding.sent) {
+      try {
+        const job = await this.#host.lives.own(trigger.jobId)
+        // Nobody else can have added it under an id that was asked for, and was not known.
+        if (job !== undefined && (!trigger.hasOwnId || (answer !== null && !isKnown))) {
+          // Whom it met is not known any more.
+          if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
+          return job
+        }
+        if (adding === null && !isKnown) await this.giveUp(trigger)
+      } catch (fault) {
+        this.#tell(fault, trigger)
+      }
+    }
+    throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
+  }
+
+  #tell(error: unknown, { jobId }: Trigger): void {
+    this.#host.singleton.emit('fault', { during: 'add', error, id: jobId })
+  }
+}
+
+/** Gives up a claim whose job was not added, or not retried. Never rejects. */
+export async function giveBack(
+  { solo, singleton }: Pick<AfterFailureHost, 'solo' | 'singleton'>,
+  during: string,
+  lock: string,
+  owner: string,
+  id: string | undefined,
+): Promise<void> {
+  try {
+    await solo.jobs.release(lock, owner)
+  } catch (error) {
+    // It is taken over: its job is not there after the grace time, or has finished.
+    singleton.emit('fault', { during, error, id })
+  }
 }

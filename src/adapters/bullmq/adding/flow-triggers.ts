@@ -3,9 +3,11 @@ import { DuplicateJobError, type JobStrategy } from '../../../index.js'
 import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
+import { parseOwner } from '../lock/owner.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { asSoloistError } from './failures.js'
 import { conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
+import type { Looks } from './own-id.js'
 import type { Producer } from './producer.js'
 import { Trigger } from './trigger.js'
 
@@ -19,23 +21,32 @@ export interface FlowHost {
   qualifiedName(queue: string, prefix: string | undefined): string
 }
 
-/** A job of a flow, with its lock or a place in the lock's queue, or about to have one. */
-interface PlacedJob {
-  readonly trigger: Trigger
-  readonly adding: Adding | null
-  readonly answer: Answer | null
+/** A job of a flow, and those below it. */
+interface Node {
+  readonly flow: FlowJob
+  /** `null`: it is no singleton. Under another id where it could not have its own. */
+  trigger: Trigger | null
+  readonly children: readonly Node[]
+  /** What it is added with, where that is one step. */
+  adding: Adding | null
+  /** What came of asking for its lock, where that is a step of its own; `null` also where it has not been asked for. */
+  answer: Answer | null
 }
 
 /** A flow that is about to be added. */
 export interface PlacedFlow {
-  readonly flow: FlowJob
-  readonly root: Trigger | null
-  /** By job id. */
-  readonly jobs: Map<string, PlacedJob>
-  /** Its jobs that are no singletons. */
-  readonly others: Adding[]
+  readonly root: Node
+  /** With what its jobs are added with; as it was given where something else stands for it. */
+  flow: FlowJob
   /** What stands for all of it; `null`: it is to be added. */
   live: SingletonOutcome | null
+}
+
+/** Flows that are about to be added by one call. */
+export interface Placement {
+  readonly flows: readonly PlacedFlow[]
+  /** To be called once they are added, or will not be: then others may add under the ids that they brought. Never rejects. */
+  end(): Promise<void>
 }
 
 /** What the scripts of one flow are told, see `fused/scripts/add.lua`. */
@@ -44,8 +55,22 @@ interface FlowToken {
   readonly checks?: readonly { readonly terms: string; readonly flag: string; readonly index: string }[]
 }
 
+/** What is the same for all jobs that are placed by one call. */
+interface Placing {
+  readonly fused: boolean
+  readonly looks: Looks
+  readonly checks: NonNullable<FlowToken['checks']>[number][]
+  /** The locks that its jobs before this one have asked for, and the ids that they brought, with their queues. */
+  readonly locks: Set<string>
+  readonly ids: Set<string>
+}
+
 /** A job with these at the root of a flow stands for all of it when it is live. */
 const WHOLE: ReadonlySet<unknown> = new Set(['join', 'skip'])
+const NO_ADDING = {
+  ...{ terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '' },
+  ...{ answer: null, sent: false },
+} as const
 
 /** Finds out what is in the way of the jobs of flows. */
 export class FlowTriggers {
@@ -56,41 +81,42 @@ export class FlowTriggers {
   }
 
   /** @throws SoloistError when one of the flows is refused: nothing is held then */
-  async place(flows: readonly FlowJob[]): Promise<PlacedFlow[]> {
-    const fused = await this.#host.producer.ready()
+  async place(flows: readonly FlowJob[]): Promise<Placement> {
+    const { producer } = this.#host
+    const fused = await producer.ready()
+    const roots = flows.map(flow => this.#nodeOf(flow, []))
+    const apart = roots.flatMap(root =>
+      [...nodesOf(root)].flatMap(({ trigger }) => (trigger === null || (fused && trigger.isPlain) ? [] : [trigger])),
+    )
+    const looks = await producer.looks(apart)
+    const placing: Placing = { fused, looks, checks: [], locks: new Set(), ids: new Set() }
     const all: PlacedFlow[] = []
-    const locks = new Set<string>()
-    const checks: NonNullable<FlowToken['checks']>[number][] = []
     const token = this.#host.flags + this.#host.token()
     try {
-      for (const [i, flow] of flows.entries()) {
-        const placed: PlacedFlow = { flow, root: this.#trigger(flow), jobs: new Map(), others: [], live: null }
+      for (const [i, root] of roots.entries()) {
+        const placed: PlacedFlow = { root, flow: root.flow, live: null }
         all.push(placed)
-        const flags: FlowToken = { flags: [token, `${token}:${i}`] }
-        const copy = await this.#place(flow, placed, [], fused, flags, checks, locks, true)
-        all[i] = { ...placed, flow: copy, live: placed.live }
+        placed.flow = await this.#place(root, placed, [token, `${token}:${i}`], placing)
       }
     } catch (error) {
-      await this.giveBack(all)
+      for (const trigger of claimed(all)) await producer.afterFailure.giveUpUntried(trigger)
+      await looks.end()
       throw asSoloistError(error, true)
     }
-    this.#tell(all, token, checks)
-    return all
+    this.#tell(all, token, placing.checks)
+    return { flows: all, end: () => looks.end() }
   }
 
   /** Whether anything was sent that adds a job; `null`: that is not known, since locks are taken by steps of their own. */
   wasSent(flows: readonly PlacedFlow[]): boolean | null {
-    const addings = flows.flatMap(({ jobs, others }) => [...others, ...[...jobs.values()].map(({ adding }) => adding)])
+    const nodes = flows.flatMap(({ root }) => [...nodesOf(root)])
+    const addings = nodes.flatMap(({ trigger, adding }) => (trigger === null && adding === null ? [] : [adding]))
     return addings.length === 0 || addings.includes(null) ? null : addings.some(adding => adding?.sent === true)
   }
 
-  /** Gives up what was taken for jobs that are not there. */
+  /** They could not be added: gives up what was taken for jobs that are not there. Never rejects. */
   async giveBack(flows: readonly PlacedFlow[]): Promise<void> {
-    for (const { jobs } of flows) {
-      for (const { trigger, adding } of jobs.values()) {
-        if (adding === null) await this.#host.producer.giveUp(trigger)
-      }
-    }
+    for (const trigger of claimed(flows)) await this.#host.producer.afterFailure.giveUpUnlessThere(trigger)
   }
 
   /**
@@ -99,122 +125,97 @@ export class FlowTriggers {
    * @returns `live`: what stands for the flow, if it was not added
    * @throws DuplicateJobError when it was refused
    */
-  conclude(placed: PlacedFlow, node: JobNode | null): { readonly live: SingletonOutcome | null } {
-    if (placed.live !== null || node === null) {
-      if (placed.root !== null) this.#host.singleton.count(placed.root.name, 'duplicate')
-      return { live: placed.live }
+  conclude(placed: PlacedFlow, added: JobNode | null): { readonly live: SingletonOutcome | null } {
+    const { root, live } = placed
+    if (live !== null || added === null) {
+      if (root.trigger !== null) this.#host.singleton.count(root.trigger.name, 'duplicate')
+      return { live }
     }
-    const refused = [...placed.jobs.values()]
-      .map(({ adding }) => adding?.answer)
-      .find(answer => answer?.course === 'refused')
-    const other = placed.others.find(({ answer }) => answer?.course === 'refused')?.answer
-    const answer = refused ?? other ?? null
-    if (answer !== null) return this.#refused(placed, answer)
-    this.#concludeAll(node, placed)
+    for (const { adding } of nodesOf(root)) {
+      if (adding?.answer?.course === 'refused') return this.#refused(placed, adding.answer)
+    }
+    this.#concludeAll(added, root)
     return { live: null }
   }
 
-  #refused(placed: PlacedFlow, answer: Answer): { readonly live: SingletonOutcome | null } {
+  #refused({ root, flow }: PlacedFlow, answer: Answer): { readonly live: SingletonOutcome | null } {
     const [met] = [answer.running]
-    const trigger = [...placed.jobs.values()].map(job => job.trigger).find(({ jobId }) => jobId === answer.id)
-    const of = trigger ?? placed.root
+    const of = [...nodesOf(root)].find(({ trigger }) => trigger?.jobId === answer.id)?.trigger ?? root.trigger
     if (met === null || of === null)
-      throw new DuplicateJobError({ job: placed.flow.name, id: answer.id, state: 'queued', ageMs: null })
+      throw new DuplicateJobError({ job: flow.name, id: answer.id, state: 'queued', ageMs: null })
     this.#host.singleton.count(of.name, 'duplicate')
-    if (of !== placed.root || !WHOLE.has(of.definition.strategy)) throw duplicate(of, met)
-    return { live: conclude(of, of.definition.strategy as JobStrategy, { ...answer, course: 'met' }).outcome }
+    if (of !== root.trigger || !WHOLE.has(of.definition.strategy)) throw duplicate(of, met)
+    const id = parseOwner(met.owner)?.jobId ?? met.owner
+    return { live: conclude(of, of.definition.strategy as JobStrategy, { ...answer, id, course: 'met' }).outcome }
   }
 
-  #concludeAll({ job, children }: JobNode, placed: PlacedFlow): void {
-    const found =
-      placed.jobs.get(job.id as string) ?? [...placed.jobs.values()].find(({ adding }) => adding?.answer?.id === job.id)
-    if (found !== undefined) {
-      const { trigger, adding } = found
-      const answer = adding === null ? found.answer : adding.answer
+  #concludeAll({ job, children = [] }: JobNode, node: Node): void {
+    const { trigger } = node
+    if (trigger !== null) {
+      const answer = node.adding === null ? node.answer : node.adding.answer
       const outcome = answer === null ? started(trigger.jobId) : conclude(trigger, 'delay', answer).outcome
       Object.assign(job, { id: outcome.id, singleton: outcome })
       this.#host.singleton.count(trigger.name, outcome.status)
     }
-    for (const child of children ?? []) this.#concludeAll(child, placed)
+    for (const [i, child] of children.entries()) this.#concludeAll(child, node.children[i] as Node)
   }
 
-  /** @returns a copy of a node and of all below it, with what its jobs are added with */
-  async #place(
-    node: FlowJob,
-    placed: PlacedFlow,
-    above: readonly string[],
-    fused: boolean,
-    token: FlowToken,
-    checks: { terms: string; flag: string; index: string }[],
-    locks: Set<string>,
-    isRoot: boolean,
-  ): Promise<FlowJob> {
-    const trigger = isRoot ? placed.root : this.#trigger(node)
-    let [opts, around] = [node.opts as object | undefined, above]
+  /** @returns a copy of a job and of all below it, with what they are added with */
+  async #place(node: Node, placed: PlacedFlow, flags: readonly string[], placing: Placing): Promise<FlowJob> {
+    const { flow, trigger } = node
+    let opts = flow.opts as object | undefined
     if (trigger === null) {
-      if (fused) {
-        const adding: Adding = {
-          terms: '',
-          todo: '',
-          meta: '',
-          freshId: '',
-          flow: null,
-          owner: '',
-          answer: null,
-          sent: false,
-        }
-        placed.others.push(adding)
-        opts = { ...opts, [ADDING]: adding }
+      if (placing.fused) {
+        node.adding = { ...NO_ADDING }
+        opts = { ...opts, [ADDING]: node.adding }
       }
+    } else if (placing.fused && trigger.isPlain) {
+      const { adding, terms } = this.#host.producer.inFlow(trigger)
+      // Its children are told its id.
+      node.adding = isBound(node) ? { ...adding, freshId: '-' } : adding
+      opts = { ...opts, jobId: trigger.jobId, singleton: terms, [ADDING]: node.adding }
+      const { strategy } = trigger.definition
+      const whole = node === placed.root && WHOLE.has(strategy)
+      const flag = strategy === 'reject' ? flags[0] : whole ? flags[1] : undefined
+      if (flag !== undefined) placing.checks.push({ terms, flag, index: trigger.jobId })
     } else {
-      const { lock, jobId, definition } = trigger
-      if (above.includes(lock)) throw invalid(`job ${JSON.stringify(node.name)} is part of one that is the same`)
-      around = [...above, lock]
-      if (fused && trigger.isPlain) {
-        const { adding, terms } = this.#host.producer.inFlow(trigger)
-        // Its children are told its id.
-        const bound = trigger.hasOwnId && (node.children?.length ?? 0) > 0
-        const own = bound ? { ...adding, freshId: '-' } : adding
-        placed.jobs.set(jobId, { trigger, adding: own, answer: null })
-        opts = { ...opts, jobId, singleton: terms, [ADDING]: own }
-        if (definition.strategy === 'reject') checks.push({ terms, flag: token.flags[0] as string, index: jobId })
-        else if (isRoot && WHOLE.has(definition.strategy))
-          checks.push({ terms, flag: token.flags[1] as string, index: jobId })
-      } else {
-        const { answer, terms } = await this.#apartly(trigger, placed, isRoot, locks.has(lock))
-        if (answer === null) return node
-        locks.add(lock)
-        placed.jobs.set(jobId, { trigger, adding: null, answer })
-        opts = { ...opts, jobId, singleton: terms }
-      }
+      const added = await this.#apartly(node, trigger, placed, placing)
+      if (added === null) return flow
+      opts = { ...opts, ...added }
     }
-    const children: NonNullable<FlowJob['children']> = []
-    for (const child of node.children ?? []) {
-      const copy = await this.#place(child as FlowJob, placed, around, fused, token, checks, locks, false)
-      children.push(copy as (typeof children)[number])
-    }
+    const children: FlowJob[] = []
+    for (const child of node.children) children.push(await this.#place(child, placed, flags, placing))
     const changed = opts === undefined ? {} : { opts }
-    return { ...node, ...changed, ...(node.children === undefined ? {} : { children }) } as FlowJob
+    return { ...flow, ...changed, ...(flow.children === undefined ? {} : { children }) } as FlowJob
   }
 
-  /**
-   * @param again whether a job of these flows has this lock: it is not there yet, and this one is to follow it
-   * @returns no answer when the live job stands for the whole flow
-   */
+  /** @returns what it is added with; `null` when the live job stands for the whole flow */
   async #apartly(
+    node: Node,
     trigger: Trigger,
     placed: PlacedFlow,
-    isRoot: boolean,
-    again: boolean,
-  ): Promise<{ readonly answer: Answer | null; readonly terms: string }> {
-    const { strategy } = trigger.definition
-    const whole = isRoot && WHOLE.has(strategy)
-    const told = await this.#host.producer.inFlowApart(trigger, !again && (strategy === 'reject' || whole))
-    const { course } = told.answer
-    if (course === 'granted' || course === 'queued') return told
-    const { outcome } = conclude(trigger, strategy as JobStrategy, told.answer)
+    { looks, locks, ids }: Placing,
+  ): Promise<{ readonly jobId: string; readonly singleton: string } | null> {
+    const { definition, lock, queue, jobId } = trigger
+    const { strategy } = definition
+    const whole = node === placed.root && WHOLE.has(strategy)
+    const id = `${queue}:${jobId}`
+    const look = await looks.of(trigger)
+    const told = await this.#host.producer.inFlowApart(trigger, {
+      look: ids.has(id) ? { ...look, known: 'soon' } : look,
+      // What has this lock before it in the call is not there yet: it is to follow that.
+      meets: !locks.has(lock) && (strategy === 'reject' || whole),
+      isBound: isBound(node),
+      isPart: isBound(node) || node !== placed.root,
+    })
+    node.trigger = told.trigger
+    node.answer = told.answer
+    locks.add(lock)
+    ids.add(id)
+    if (told.answer.course !== 'met') return { jobId: told.trigger.jobId, singleton: told.terms }
+    const { outcome } = conclude(told.trigger, strategy as JobStrategy, told.answer)
     if (whole) placed.live = outcome
-    return { answer: null, terms: told.terms }
+    return null
   }
 
   /** What is in the way is looked at by the first script of all; the others hear of it. */
@@ -223,17 +224,45 @@ export class FlowTriggers {
       // Nothing can be in the way of these: BullMQ's own scripts will do.
       return
     }
-    for (const [i, { jobs, others }] of flows.entries()) {
+    for (const [i, { root }] of flows.entries()) {
       const told: FlowToken = { flags: [token, `${token}:${i}`], checks }
-      for (const adding of [...others, ...[...jobs.values()].map(job => job.adding)]) {
-        if (adding !== null) Object.assign(adding, { flow: told })
-      }
+      for (const { adding } of nodesOf(root)) if (adding !== null) Object.assign(adding, { flow: told })
     }
   }
 
-  #trigger({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
+  /** @throws SoloistError `INVALID_ARGUMENT` for a job that is part of one that is the same, and for data that has no key */
+  #nodeOf(flow: FlowJob, above: readonly string[]): Node {
+    const trigger = this.#triggerOf(flow)
+    if (trigger !== null && above.includes(trigger.lock))
+      throw invalid(`job ${JSON.stringify(flow.name)} is part of one that is the same`)
+    const around = trigger === null ? above : [...above, trigger.lock]
+    const children = (flow.children ?? []).map(child => this.#nodeOf(child as FlowJob, around))
+    return { flow, trigger, children, adding: null, answer: null }
+  }
+
+  #triggerOf({ name, data, queueName, prefix, opts }: FlowJob): Trigger | null {
     const definition = this.#host.definitions.get(name)
     if (definition === undefined) return null
     return new Trigger(definition, this.#host.qualifiedName(queueName, prefix), { name, data, opts })
+  }
+}
+
+/** A job and all below it. */
+function* nodesOf(node: Node): Generator<Node, void, undefined> {
+  yield node
+  for (const child of node.children) yield* nodesOf(child)
+}
+
+/** Whether its children are told its id. */
+function isBound({ children }: Node): boolean {
+  return children.length > 0
+}
+
+/** Those that have a lock, or a place in its queue, that they took by a step of its own. */
+function* claimed(flows: readonly PlacedFlow[]): Generator<Trigger, void, undefined> {
+  for (const { root } of flows) {
+    for (const { trigger, answer } of nodesOf(root)) {
+      if (trigger !== null && (answer?.course === 'granted' || answer?.course === 'queued')) yield trigger
+    }
   }
 }

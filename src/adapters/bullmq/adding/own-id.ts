@@ -1,4 +1,5 @@
 import type { Lease, Soloist } from '../../../index.js'
+import type { Answer } from '../fused/answer.js'
 import type { Singleton } from '../lock/events.js'
 import { newJobId } from '../lock/ids.js'
 import type { Lives } from '../lock/lives.js'
@@ -7,7 +8,6 @@ import { Patience } from './fate.js'
 import type { Trigger } from './trigger.js'
 
 export interface OwnIdHost {
-  readonly qualifiedName: string
   readonly solo: Soloist
   readonly lives: Lives
   readonly singleton: Singleton
@@ -30,6 +30,7 @@ export const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, erro
 
 /** What became of asking for an id. */
 interface Asked {
+  readonly jobId: string
   /** Nobody else adds under this id until it is released. */
   readonly lease: Lease | null
   readonly known: boolean
@@ -42,6 +43,7 @@ interface Asked {
  */
 export class Looks {
   readonly #host: OwnIdHost
+  /** By the name of the lock that is the id's. */
   readonly #asked: ReadonlyMap<string, Asked>
 
   private constructor(host: OwnIdHost, asked: ReadonlyMap<string, Asked>) {
@@ -51,15 +53,15 @@ export class Looks {
 
   /** Asks for the ids of all that have one of their caller's. Never rejects. {@link Looks.end} is to be called. */
   static async at(host: OwnIdHost, triggers: readonly Trigger[]): Promise<Looks> {
-    const own = triggers.filter(({ hasOwnId }) => hasOwnId)
-    const byId = new Map(own.map(trigger => [trigger.jobId, trigger]))
-    const [first] = own
-    return new Looks(host, first === undefined ? new Map() : await askForAll(host, [...byId.keys()].toSorted(), first))
+    const byName = new Map<string, Trigger>()
+    for (const trigger of triggers) if (trigger.hasOwnId) byName.set(lockOfId(trigger), trigger)
+    return new Looks(host, byName.size === 0 ? new Map() : await askForAll(host, byName))
   }
 
   /** Never rejects. */
-  async of({ hasOwnId, jobId, definition, lock }: Trigger): Promise<Look> {
-    const asked = hasOwnId ? this.#asked.get(jobId) : undefined
+  async of(trigger: Trigger): Promise<Look> {
+    const { hasOwnId, definition, lock } = trigger
+    const asked = hasOwnId ? this.#asked.get(lockOfId(trigger)) : undefined
     if (asked === undefined) return NOTHING_KNOWN
     const { known, error } = asked
     if (known || error !== null) return { ...NOTHING_KNOWN, known, error }
@@ -76,60 +78,71 @@ export class Looks {
 
   /** The jobs are added, or will not be. Never rejects. */
   async end(): Promise<void> {
-    await Promise.all([...this.#asked].map(([id, asked]) => letGo(this.#host, id, asked)))
+    await Promise.all([...this.#asked.values()].map(asked => letGo(this.#host, asked)))
   }
 }
 
-/** @param ids in the order of all calls, so that no two wait for each other: who waits has only some that come before */
-async function askForAll(host: OwnIdHost, ids: readonly string[], first: Trigger): Promise<Map<string, Asked>> {
+/** The answer to a trigger whose id is known. */
+export async function knownAnswer(lives: Lives, { lock, owner, jobId }: Trigger): Promise<Answer> {
+  const running = await lives.of(lock, owner, null)
+  return { course: 'known', id: jobId, running, pending: null, waiting: null, recovered: false }
+}
+
+/** The name of the lock of an id, in its queue. */
+function lockOfId({ queue, jobId }: Trigger): string {
+  return `job:${ownerOf(queue, jobId, false)}`
+}
+
+/** In the order of the names in all calls, so that no two wait for each other: who waits has only some that come before. */
+async function askForAll(host: OwnIdHost, byName: ReadonlyMap<string, Trigger>): Promise<Map<string, Asked>> {
   const all = new Map<string, Asked>()
-  const patience = new Patience(first, host.graceMs)
+  const names = [...byName.keys()].toSorted()
+  const patience = new Patience(byName.get(names[0] as string) as Trigger, host.graceMs)
   for (;;) {
-    const missing = ids.filter(id => !all.has(id))
+    const missing = names.filter(name => !all.has(name))
     await Promise.all(
-      missing.map(async id => {
-        const asked = await askFor(host, id)
-        if (asked !== null) all.set(id, asked)
+      missing.map(async name => {
+        const asked = await askFor(host, name, byName.get(name) as Trigger)
+        if (asked !== null) all.set(name, asked)
       }),
     )
-    const at = ids.findIndex(id => !all.has(id))
+    const at = names.findIndex(name => !all.has(name))
     if (at === -1) return all
     await Promise.all(
-      ids.slice(at).map(async id => {
-        const asked = all.get(id)
+      names.slice(at).map(async name => {
+        const asked = all.get(name)
         if (asked === undefined || asked.lease === null) return
-        all.delete(id)
-        await letGo(host, id, asked)
+        all.delete(name)
+        await letGo(host, asked)
       }),
     )
+    const { jobId } = byName.get(names[at] as string) as Trigger
     try {
       await patience.wait()
     } catch (error) {
-      all.set(ids[at] as string, { lease: null, known: false, error })
+      all.set(names[at] as string, { jobId, lease: null, known: false, error })
     }
   }
 }
 
 /** @returns `null`: somebody is about to add a job of this id, perhaps */
-async function askFor(host: OwnIdHost, id: string): Promise<Asked | null> {
-  const { solo, lives, qualifiedName, graceMs } = host
+async function askFor(host: OwnIdHost, name: string, { queue, jobId }: Trigger): Promise<Asked | null> {
+  const { solo, lives, graceMs } = host
   let lease: Lease | null = null
   try {
-    lease = await solo.jobs.claim(`job:${ownerOf(qualifiedName, id, false)}`, newJobId(), {
-      ttlMs: Math.max(graceMs, 1),
-    })
-    const known = (await lives.own(id)) !== undefined
-    return lease === null && !known ? null : { lease, known, error: null }
+    lease = await solo.jobs.claim(name, newJobId(), { ttlMs: Math.max(graceMs, 1) })
+    const known = (await lives.find({ queue, jobId, period: false })) !== null
+    return lease === null && !known ? null : { jobId, lease, known, error: null }
   } catch (error) {
-    return { lease, known: false, error }
+    return { jobId, lease, known: false, error }
   }
 }
 
-async function letGo({ singleton }: OwnIdHost, id: string, { lease }: Asked): Promise<void> {
+async function letGo({ singleton }: OwnIdHost, { jobId, lease }: Asked): Promise<void> {
   try {
     await lease?.release()
   } catch (error) {
     // It runs out.
-    singleton.emit('fault', { during: 'add', error, id })
+    singleton.emit('fault', { during: 'add', error, id: jobId })
   }
 }

@@ -7,16 +7,17 @@ import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
-import { isPlain, type Terms } from '../lock/terms.js'
+import { isPlain, type Terms, waitingInLine } from '../lock/terms.js'
 import { type Definition, invalid } from '../options/definition.js'
-import { isParked } from '../running/waking.js'
 import { Apart, type Beside, Later } from './apart.js'
-import { addingFailed, asSoloistError } from './failures.js'
+import { removeIfDisplaced } from './displaced.js'
+import { AfterFailure, addingFailed, asSoloistError } from './failures.js'
+import { type InFlow, type PlacedInFlow, placeInFlow } from './in-flow.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
-import { type Look, Looks, NOTHING_KNOWN } from './own-id.js'
+import { knownAnswer, type Look, Looks, NOTHING_KNOWN } from './own-id.js'
 import type { Prepared } from './prepared.js'
 import { Recipes } from './recipes.js'
-import { giveBack, retake } from './retake.js'
+import { retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
 
 /** How BullMQ itself adds to a queue, and what the caller is answered. */
@@ -51,13 +52,13 @@ export interface ProducerHost<A> extends AddingHow<A> {
 /** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
 const CONNECT_MS = 5_000
 const LOOK_MS = 20
-const QUEUED = { course: 'queued', running: null, pending: null, waiting: null, recovered: false } as const
 
 /**
  * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
  * carries its terms.
  */
 export class Producer<A> {
+  readonly afterFailure: AfterFailure
   readonly #host: ProducerHost<A>
   readonly #apart: Apart
   readonly #recipes: Recipes
@@ -66,7 +67,8 @@ export class Producer<A> {
   constructor(host: ProducerHost<A>) {
     this.#host = host
     this.#recipes = new Recipes(host.prefix)
-    const giveUp = (trigger: Trigger) => this.#giveUpUnlessThere(trigger)
+    this.afterFailure = new AfterFailure(host)
+    const giveUp = (trigger: Trigger) => this.afterFailure.giveUpUntried(trigger)
     this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs, giveUp })
     this.#fuses = host.fused === null ? false : null
     host.fusible.then(
@@ -105,7 +107,7 @@ export class Producer<A> {
         return usual ? this.#answer(item, trigger, job, started(trigger.jobId)) : this.#conclude(item, one, job)
       },
       async error => {
-        const job = error instanceof NotAdded ? null : await this.#thereAfterAll(error, one)
+        const job = error instanceof NotAdded ? null : await this.afterFailure.thereAfterAll(error, one)
         return await this.#conclude(item, one, job)
       },
     )
@@ -128,8 +130,21 @@ export class Producer<A> {
       const adds = prepared.map((one, i) => (one === null ? items[i] : one instanceof Later ? null : one.item))
       kept = adds.flatMap((item, i) => (item == null ? [] : [{ item, i }]))
       jobs = kept.length === 0 ? [] : await this.#host.addBulk(kept.map(({ item }) => item))
+      await Promise.all(
+        kept.map(async ({ i }, k) => {
+          const one = prepared[i]
+          if (one instanceof Later || one == null || one.adding !== null) return
+          await this.#come(one, jobs[k] as Job)
+        }),
+      )
     } catch (error) {
-      throw await this.#afterFailure(error, prepared)
+      for (const one of prepared) {
+        if (one === null || one instanceof Later || one.adding !== null || one.item === null) continue
+        await this.afterFailure.giveUpUnlessThere(one.trigger)
+      }
+      const addings = prepared.flatMap(one => (one instanceof Later || one?.adding == null ? [] : [one.adding]))
+      const sent = addings.length === 0 ? null : addings.some(adding => adding.sent)
+      throw await addingFailed(error, sent, this.#host.lives)
     } finally {
       // What is left to be added asks again.
       await looks.end()
@@ -212,18 +227,21 @@ export class Producer<A> {
     }
   }
 
-  /** The same where it is elsewhere. @param meets whether a live job is to be met, and not waited for */
-  async inFlowApart(trigger: Trigger, meets: boolean): Promise<{ readonly answer: Answer; readonly terms: string }> {
-    const { actions, apart } = this.#recipes.of(trigger.definition, 'flow')
-    const as = meets ? ({ ...actions, running: 'meet', pending: 'meet' } as const) : actions
-    const { answer } = await this.#apart.trigger(trigger, 'delay', as)
-    const terms = apart + trigger.lock
-    return { answer, terms: answer.course === 'queued' ? terms.replace(/^!../, '$&l') : terms }
+  /**
+   * The same where it is elsewhere: it has its lock then, or a place in its queue, if it is to be added.
+   *
+   * @throws SoloistError
+   */
+  async inFlowApart(trigger: Trigger, how: InFlow): Promise<PlacedInFlow> {
+    const { solo, lives } = this.#host
+    const recipe = this.#recipes.of(trigger.definition, 'flow')
+    const host = { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
+    return await placeInFlow(host, trigger, recipe, how)
   }
 
-  /** Gives up the claim of a job that was not added. Never rejects. */
-  async giveUp(trigger: Trigger): Promise<void> {
-    await this.#giveUp(trigger)
+  /** Asks for the ids that their callers brought, where locks are taken by steps of their own. Never rejects. */
+  looks(triggers: readonly Trigger[]): Promise<Looks> {
+    return Looks.at(this.#host, triggers)
   }
 
   /** Whether the scripts of the queue can be run within ours, once that is known. */
@@ -268,11 +286,21 @@ export class Producer<A> {
   async #added(one: Prepared): Promise<Job | null> {
     if (one.error !== null) throw one.error
     if (one.item === null) return null
+    let job: Job | null
     try {
-      return await this.#host.add(one.item)
+      job = await this.#host.add(one.item)
     } catch (error) {
-      return error instanceof NotAdded ? null : await this.#thereAfterAll(error, one)
+      job = error instanceof NotAdded ? null : await this.afterFailure.thereAfterAll(error, one)
     }
+    if (one.adding === null) await this.#come(one, job)
+    return job
+  }
+
+  /** A job whose lock was taken before has come into the queue. Never rejects. */
+  async #come({ trigger, answer }: Prepared, job: Job | null): Promise<void> {
+    if (job === null || job.id !== trigger.jobId) return
+    const { solo, lives, singleton } = this.#host
+    await removeIfDisplaced({ locks: solo.jobs, lives, singleton }, trigger, answer, job)
   }
 
   #fusedly(trigger: Trigger, strategy: JobStrategy | null): Prepared {
@@ -314,9 +342,7 @@ export class Producer<A> {
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
       if (known && !follows) {
         if (known === 'soon') return new Later(first)
-        const life = await this.#host.lives.of(first.lock, first.owner, null)
-        const seen = { running: life, pending: null, waiting: null }
-        const answer: Answer = { course: 'known', id: first.jobId, ...seen, recovered: false }
+        const answer = await knownAnswer(this.#host.lives, first)
         const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
         return { ...base, answer, item, guaranteed: true, error: null }
       }
@@ -332,7 +358,7 @@ export class Producer<A> {
       if (told instanceof Later) return told
       const { trigger, answer } = told
       const { course } = answer
-      const inLine = course === 'queued' ? terms.replace(/^!../, '$&l') : terms
+      const inLine = course === 'queued' ? waitingInLine(terms) : terms
       const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
       return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {
@@ -351,7 +377,7 @@ export class Producer<A> {
     if (answer === null) return this.#answer(item, trigger, job, started(job?.id ?? trigger.jobId, guaranteed))
     if (one.adding === null && job !== null && job.id !== trigger.jobId && answer.course !== 'known') {
       // BullMQ's own deduplication turned it away.
-      await this.#giveUp(trigger)
+      await this.afterFailure.giveUp(trigger)
       return this.#answer(item, trigger, job, { status: 'duplicate', id: job.id as string, guaranteed })
     }
     if (strategy === null && (answer.course === 'met' || answer.course === 'known')) {
@@ -415,57 +441,6 @@ export class Producer<A> {
       this.#host.onStranger(lock)
       this.#host.singleton.emit('lapsed', { name, id, lock, action: 'runs' })
     }
-  }
-
-  /**
-   * Looks for a job whose `add` failed, since it may have been carried out all the same. Where its lock is a step of its own it
-   * is given up, but only when the queue has answered that the job is not there.
-   */
-  async #thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
-    const { trigger, adding } = one
-    const isKnown = one.answer?.course === 'known'
-    if (adding === null || adding.sent) {
-      try {
-        const job = await this.#host.lives.own(trigger.jobId)
-        // Nobody else can have added it under an id that was asked for, and was not known.
-        if (job !== undefined && (!trigger.hasOwnId || (one.answer !== null && !isKnown))) {
-          // Whom it met is not known any more.
-          if (adding !== null && isParked(job)) adding.answer = { ...QUEUED, id: trigger.jobId }
-          return job
-        }
-        if (adding === null && !isKnown) await this.#giveUp(trigger)
-      } catch (fault) {
-        this.#host.singleton.emit('fault', { during: 'add', error: fault, id: trigger.jobId })
-      }
-    }
-    throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
-  }
-
-  async #afterFailure(error: unknown, prepared: readonly (Prepared | Later | null)[]): Promise<unknown> {
-    for (const one of prepared) {
-      if (one === null || one instanceof Later || one.adding !== null || one.item === null) continue
-      try {
-        if ((await this.#host.lives.own(one.trigger.jobId)) === undefined) await this.#giveUp(one.trigger)
-      } catch (fault) {
-        this.#host.singleton.emit('fault', { during: 'add', error: fault, id: one.trigger.jobId })
-      }
-    }
-    const addings = prepared.flatMap(one => (one instanceof Later || one?.adding == null ? [] : [one.adding]))
-    return await addingFailed(error, addings.length === 0 ? null : addings.some(({ sent }) => sent), this.#host.lives)
-  }
-
-  /** An id of the caller's may be that of a job that is there: then the claim is that job's. */
-  async #giveUpUnlessThere(trigger: Trigger): Promise<void> {
-    try {
-      const parsed = trigger.hasOwnId ? parseOwner(trigger.owner) : null
-      if (parsed === null || (await this.#host.lives.find(parsed)) === null) await this.#giveUp(trigger)
-    } catch (error) {
-      this.#host.singleton.emit('fault', { during: 'add', error, id: trigger.jobId })
-    }
-  }
-
-  async #giveUp({ lock, owner, jobId }: Trigger): Promise<void> {
-    await giveBack(this.#host, 'add', lock, owner, jobId)
   }
 
   /** Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever. */

@@ -4,7 +4,7 @@ import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
 import { jobNameOf, type Terms } from '../lock/terms.js'
-import { asSoloistError } from './failures.js'
+import { asSoloistError, giveBack } from './failures.js'
 
 export interface RetakeHost {
   readonly qualifiedName: string
@@ -50,20 +50,4 @@ async function retaken({ solo, lives }: RetakeHost, terms: Terms, owner: string)
     without = met.owner
   }
   return false
-}
-
-/** Gives up a claim whose job was not added, or not retried. Never rejects. */
-export async function giveBack(
-  { solo, singleton }: Pick<RetakeHost, 'solo' | 'singleton'>,
-  during: string,
-  lock: string,
-  owner: string,
-  id: string | undefined,
-): Promise<void> {
-  try {
-    await solo.jobs.release(lock, owner)
-  } catch (error) {
-    // It is taken over: its job is not there after the grace time, or has finished.
-    singleton.emit('fault', { during, error, id })
-  }
 }

@@ -69,6 +69,11 @@ export function termsText(terms: Omit<Terms, 'lock'>): string {
   return `!${MODES[mode]}${STRATEGIES[strategy]}${letters.join('')},${numbers} ${prefix}`
 }
 
+/** The terms of a job that waits for its lock when it is added, and whose steps are calls of their own. */
+export function waitingInLine(terms: string): string {
+  return terms.replace(/^!../, '$&l')
+}
+
 /** What such a text says, or `null`. */
 export function parseTerms(text: unknown): Terms | null {
   const [, mode, strategy, flags = '', limit, expiryMs, maxRunMs, start, key] =
