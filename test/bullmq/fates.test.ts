@@ -111,7 +111,7 @@ function fails(of: object, method: 'addJob' | 'add', there: boolean): void {
   all[method] = async function (this: unknown, ...args) {
     await mend()
     if (there) await before.apply(this, args)
-    throw new Error('the connection is lost')
+    throw Object.assign(new Error('the connection is lost'), { code: 'ECONNRESET' })
   }
   bench.closeLater(mend)
 }
