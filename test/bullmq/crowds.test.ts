@@ -199,20 +199,20 @@ describe('debounce', () => {
 })
 
 describe('maxRunMs', () => {
-  const job = { onDuplicate: 'rerun', maxRunMs: 3_000 } as const
+  const job = { onDuplicate: 'rerun', maxRunMs: 10_000 } as const
 
   test('a thousand in one tick, and four processes, while a process hangs: they are run when the time is up', async () => {
     const queue = bench.queue(job)
+    const producers = await producersOf({ job })
     const [hanging] = await workers(1, { job, hangs: [-1] })
     const { id } = await queue.add('sync', data(-1))
     expect(await hanging?.message()).toBe('hangs')
-    const producers = await producersOf({ job })
     producers.go()
     const [told, here] = await Promise.all([producers.told(), thousand(queue)])
     expect([told, here]).toEqual([{ deferred: 1_000 }, { deferred: 1_000 }])
     await untilIdle(bench, queue)
     const failed = await queue.getJob(id as string)
-    expect(failed?.failedReason).toMatch('3000 ms')
+    expect(failed?.failedReason).toMatch('10000 ms')
     const { values } = await logged()
     expect(values).toHaveLength(2)
     expect([249, 499, 749, 999]).toContain(values[1]?.[0])
@@ -250,13 +250,32 @@ describe('maxRunMs', () => {
 describe('releaseOnFailure', () => {
   const job = { mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true } as const
 
+  /** Each opening lets one run pass. */
+  function gates() {
+    let opened = 0
+    let asked = 0
+    return {
+      open() {
+        opened += 1
+      },
+      async passed() {
+        asked += 1
+        const mine = asked
+        await until(() => opened >= mine)
+      },
+    }
+  }
+
   test('a thousand in one tick: one starts; when it fails, one of the next thousand does', async () => {
     const queue = bench.queue(job)
+    const told = gates()
     bench.worker(async () => {
+      await told.passed()
       throw new Error('as it should')
     })
     for (const failed of [1, 2, 3]) {
       expect(await thousand(queue)).toEqual({ started: 1, duplicate: 999 })
+      told.open()
       await until(async () => (await queue.getJobCounts()).failed === failed)
     }
   })
@@ -276,13 +295,16 @@ describe('releaseOnFailure', () => {
   })
 
   test('answers that are lost', async () => {
+    const told = gates()
     const { queue, lost } = await lossy(job, async one => {
-      if (one.data.value < 30) throw new Error('as it should')
-      return 0
+      if (one.data.value === 30) return 0
+      await told.passed()
+      throw new Error('as it should')
     })
     for (const value of numbers(30)) {
       const statuses = await statusesOf(numbers(3).map(() => queue.addUnique('sync', data(value))))
       expect(statuses).toEqual({ started: 1, duplicate: 2 })
+      told.open()
       await until(async () => (await queue.getJobCounts()).failed === value + 1)
     }
     await queue.add('sync', data(30))
