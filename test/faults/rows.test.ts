@@ -64,7 +64,7 @@ describe.concurrent('the server', () => {
     await overtaken(lease, other)
   })
 
-  test('sets its clock forward, so that the lease ends there at once: the same', async () => {
+  test('sets its clock forward, so that the lease ends there at once: the same', async ({ expect }) => {
     await using stage = await Stage.open()
     const [solo, other] = [stage.direct(), stage.direct()]
     const lease = await solo.lock('lock', { ttlMs: 60_000 })

@@ -2,11 +2,13 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { type ConnectOptions, connect, type Soloist, type Step } from 'soloist'
 import { redisBackend } from 'soloist/redis'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { scripts } from '../../dist/internal/generated/redis.js'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../support/redis-server.js'
 
+/** Tests run side by side, so there is no telling here which one a wait belongs to: `vi.waitFor` does not ask. */
+const PATIENCE = { timeout: 15_000, interval: 20 }
 const KEYS_OF_A_STEP = 3
 const SETTINGS = 1
 
@@ -83,7 +85,10 @@ export class Stage implements AsyncDisposable {
 
   /** Waits until pushes reach this client, which waits for this lock, and the server knows it. */
   async hears({ clientId }: Soloist, lock: string): Promise<void> {
-    await expect.poll(() => this.admin.hget(`{soloist:${lock}}:d2`, `c${clientId}`)).toMatch(/^\d+$/)
+    await vi.waitFor(
+      async () => expect(await this.admin.hget(`{soloist:${lock}}:d2`, `c${clientId}`)).toMatch(/^\d+$/),
+      PATIENCE,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -50,7 +50,7 @@ describe.each(kinds)('a thousand triggers in one tick, on %s', kind => {
     expect(store.troubles).toEqual([])
   })
 
-  test('maxRunMs: what came while a run hangs is run when its time is up', async () => {
+  test('maxRunMs: what came while a run hangs is run when its time is up', async ({ expect }) => {
     await using store = Store.of(kind)
     const clock = new ManualClock()
     const ran: number[] = []
@@ -76,7 +76,7 @@ describe.each(kinds)('a thousand triggers in one tick, on %s', kind => {
     await expect.poll(() => store.inUse()).toEqual([])
   })
 
-  test('releaseOnFailure: one starts; when it fails, one of the next thousand does', async () => {
+  test('releaseOnFailure: one starts; when it fails, one of the next thousand does', async ({ expect }) => {
     await using store = Store.of(kind)
     const options = { ...KEY, mode: 'untilExpired', expiryMs: 600_000, releaseOnFailure: true } as const
     let gate = deferred()

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { connect, type Soloist } from 'soloist'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { type RedisProxy, startProxy } from '../support/proxy.js'
 
 const SCRIPT = fileURLToPath(new URL('children/candidate.js', import.meta.url))
@@ -179,7 +179,11 @@ export class Fleet implements AsyncDisposable {
   /** Waits until the leader can be asked to resign. */
   async #hears(): Promise<void> {
     const owner = async (name: string) => (await this.#solo.inspect(name))?.holders[0]?.owner
-    await expect.poll(async () => (await owner('leader-stop:main')) === (await owner('leader:main'))).toBe(true)
+    // The tests run side by side, so there is no telling here which one this belongs to.
+    await vi.waitFor(
+      async () => expect(await owner('leader-stop:main')).toBe((await owner('leader:main')) ?? 'nobody'),
+      { timeout: PATIENCE_MS },
+    )
   }
 
   /** What the candidates said last, for a test that fails. */

@@ -125,7 +125,7 @@ describe.concurrent('after a restart that forgot a lock', () => {
     expect(counts(lease)).toBe(true)
   })
 
-  test('a function job waits, and is run once', async () => {
+  test('a function job waits, and is run once', async ({ expect }) => {
     await using scene = new Scene()
     const redis = await scene.server()
     // Long enough for a busy machine to look while it lasts.

@@ -16,7 +16,10 @@ import type {
   TriggerStep,
 } from 'soloist'
 import { type RedisBackendOptions, type RedisClient, redisBackend } from 'soloist/redis'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
+
+/** Tests run side by side, so there is no telling here which one a wait belongs to: `vi.waitFor` does not ask. */
+const PATIENCE = { timeout: 15_000, interval: 20 }
 
 /** One client of the backend, at the level of the port. */
 export interface PortClient {
@@ -105,11 +108,11 @@ export function portClient(
     },
     pushed: async ({ name, owner }) => {
       const find = () => events.find(event => event.type === 'granted' && event.name === name && event.owner === owner)
-      await expect.poll(find, { message: `the push for ${owner}` }).toBeDefined()
+      await vi.waitFor(() => expect(find(), `the push for ${owner}`).toBeDefined(), PATIENCE)
       return find() as PushedGrant
     },
     hears: async () => {
-      await expect.poll(() => events.some(({ type }) => type === 'gap')).toBe(true)
+      await vi.waitFor(() => expect(events.some(({ type }) => type === 'gap')).toBe(true), PATIENCE)
     },
   }
   return client
