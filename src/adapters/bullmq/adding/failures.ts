@@ -1,4 +1,4 @@
-import type { Job } from 'bullmq'
+import { ErrorCode, type Job } from 'bullmq'
 import { type Soloist, SoloistError } from '../../../index.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
@@ -121,6 +121,19 @@ export class AfterFailure {
       }
     }
     throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
+  }
+
+  /**
+   * A job of several that BullMQ did not add: what its script answered is in the place of its id then. Gives up its claim.
+   *
+   * @returns what is told of it
+   */
+  async refused({ trigger, adding }: Prepared, { id, parentKey }: Job): Promise<Error> {
+    if (adding === null) await this.giveUpUnlessThere(trigger)
+    const code: unknown = id
+    const why = code === ErrorCode.ParentJobNotExist ? `there is no parent job ${parentKey}` : `BullMQ answered ${code}`
+    const error = new Error(`job ${JSON.stringify(trigger.name)} was not added: ${why}`)
+    return asSoloistError(Object.assign(error, { code }), false)
   }
 
   #tell(error: unknown, { jobId }: Trigger): void {
