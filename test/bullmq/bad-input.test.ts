@@ -168,18 +168,21 @@ describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot ta
     'a symbol': { foo: Symbol('foo') },
   }
   const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
+  const adderOf = () => {
+    const plain = new Queue(bench.queueName, { connection: connectionTo(bench.url), prefix: bench.prefix })
+    bench.closeLater(() => plain.close())
+    return new SingletonAdder<Data>(plain, {
+      ...(steps === 'one step' ? { prefix: bench.lockPrefix } : solo()),
+      jobs: { sync: { uniqueOn: ['key'] } },
+    })
+  }
   const data = { key: 1, value: 1 }
   const invalid = { name: 'SoloistError', code: 'INVALID_ARGUMENT' }
 
   test.each(Object.keys(refused))('%s', async what => {
     const queue = bench.queue({}, solo())
     const flows = bench.flows({}, solo())
-    const plain = new Queue(bench.queueName, { connection: connectionTo(bench.url), prefix: bench.prefix })
-    bench.closeLater(() => plain.close())
-    const adder = new SingletonAdder<Data>(plain, {
-      ...(steps === 'one step' ? { prefix: bench.lockPrefix } : solo()),
-      jobs: { sync: { uniqueOn: ['key'] } },
-    })
+    const adder = adderOf()
     await queue.waitUntilReady()
     const opts = refused[what] as JobsOptions
     const job = { name: 'sync', data, opts }
@@ -222,6 +225,7 @@ describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot ta
       { name: 'sync', data: { key: 2, value: 2 } },
     ]
     await expect(queue.addBulk(bulk)).rejects.toMatchObject({ ...invalid, cause })
+    await expect(adderOf().addBulkUnique([{ name: 'plain', data, opts }])).rejects.toMatchObject({ ...invalid, cause })
     expect((await queue.getJobs()).map(job => job.data.value)).toEqual([2])
     expect(Object.keys(await bench.held())).toHaveLength(1)
     const flows = bench.flows({}, solo())

@@ -50,6 +50,14 @@ export async function addingFailed(error: unknown, sent: boolean | null, queue: 
   return asSoloistError(error, false)
 }
 
+/** What a job of several is refused with that BullMQ did not add: in the place of its id is what its script answered. */
+export function notAdded({ id, name, parentKey }: Job): Error {
+  const code: unknown = id
+  const why = code === ErrorCode.ParentJobNotExist ? `there is no parent job ${parentKey}` : `BullMQ answered ${code}`
+  const error = new Error(`job ${JSON.stringify(name)} was not added: ${why}`)
+  return asSoloistError(Object.assign(error, { code }), false)
+}
+
 function isOfTheLanguage(error: unknown): error is Error {
   return OF_THE_LANGUAGE.some(kind => error instanceof kind)
 }
@@ -123,17 +131,10 @@ export class AfterFailure {
     throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
   }
 
-  /**
-   * A job of several that BullMQ did not add: what its script answered is in the place of its id then. Gives up its claim.
-   *
-   * @returns what is told of it
-   */
-  async refused({ trigger, adding }: Prepared, { id, parentKey }: Job): Promise<Error> {
+  /** A job of several was not added. Gives up its claim. @returns what is told of it, as {@link notAdded} */
+  async refused({ trigger, adding }: Prepared, job: Job): Promise<Error> {
     if (adding === null) await this.giveUpUnlessThere(trigger)
-    const code: unknown = id
-    const why = code === ErrorCode.ParentJobNotExist ? `there is no parent job ${parentKey}` : `BullMQ answered ${code}`
-    const error = new Error(`job ${JSON.stringify(trigger.name)} was not added: ${why}`)
-    return asSoloistError(Object.assign(error, { code }), false)
+    return notAdded(job)
   }
 
   #tell(error: unknown, { jobId }: Trigger): void {
