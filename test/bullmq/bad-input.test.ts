@@ -1,5 +1,12 @@
+import { type JobsOptions, Queue } from 'bullmq'
 import { SoloistError } from 'soloist'
-import { type SingletonJobOptions, SingletonProcessor, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import {
+  SingletonAdder,
+  type SingletonJobOptions,
+  SingletonProcessor,
+  SingletonQueue,
+  SingletonWorker,
+} from 'soloist/bullmq'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Bench, connectionTo, type Data } from './support.js'
 
@@ -137,6 +144,109 @@ describe('data that is refused before anything is sent', () => {
   test('options BullMQ refuses leave no lock', async () => {
     const queue = bench.queue({})
     await expect(queue.add('sync', { key: 1, value: 1 }, { priority: 1.5 })).rejects.toThrow('Priority')
+    expect(await bench.held()).toEqual({})
+  })
+})
+
+describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot take, in %s', steps => {
+  const cyclic: Record<string, unknown> = {}
+  cyclic.self = cyclic
+  const refused: Record<string, object> = {
+    'a cycle': { foo: cyclic },
+    'an id that is a number': { jobId: 12 },
+    'an id that is an object': { jobId: {} },
+    'an id that is half a character': { jobId: '\ud800' },
+    'the id of a list of the queue': { jobId: 'wait' },
+    'the id of data of the queue': { jobId: 'meta' },
+    'the id of what the locks keep of the queue': { jobId: 'soloist' },
+    'a delay that is no number': { delay: Number.NaN },
+    'a delay without end': { delay: Number.POSITIVE_INFINITY },
+    'a priority that is no number': { priority: Number.NaN },
+    'attempts that are no number': { attempts: Number.NaN },
+    'a nested number that is none': { removeOnComplete: { age: Number.NaN } },
+    'a date': { timestamp: new Date(0) },
+    'a symbol': { foo: Symbol('foo') },
+  }
+  const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
+  const adderOf = () => {
+    const plain = new Queue(bench.queueName, { connection: connectionTo(bench.url), prefix: bench.prefix })
+    bench.closeLater(() => plain.close())
+    return new SingletonAdder<Data>(plain, {
+      ...(steps === 'one step' ? { prefix: bench.lockPrefix } : solo()),
+      jobs: { sync: { uniqueOn: ['key'] } },
+    })
+  }
+  const data = { key: 1, value: 1 }
+  const invalid = { name: 'SoloistError', code: 'INVALID_ARGUMENT' }
+
+  test.each(Object.keys(refused))('%s', async what => {
+    const queue = bench.queue({}, solo())
+    const flows = bench.flows({}, solo())
+    const adder = adderOf()
+    await queue.waitUntilReady()
+    const opts = refused[what] as JobsOptions
+    const job = { name: 'sync', data, opts }
+    const other = { name: 'sync', data: { key: 2, value: 2 } }
+    const flow = { ...job, queueName: bench.queueName }
+    const ways: Record<string, () => Promise<unknown>> = {
+      add: () => queue.add('sync', data, opts),
+      addUnique: () => queue.addUnique('sync', data, opts),
+      addBulk: () => queue.addBulk([other, job]),
+      adder: () => adder.addUnique('sync', data, opts),
+      'bulk of the adder': () => adder.addBulkUnique([other, job]),
+      flow: () => flows.add(flow),
+      child: () => flows.add({ name: 'plain', queueName: bench.queueName, children: [flow] }),
+      flows: () => flows.addBulk([flow]),
+    }
+    for (const [way, add] of Object.entries(ways)) {
+      const error: unknown = await add().catch(reason => reason)
+      expect([way, error]).toMatchObject([way, invalid])
+      expect([way, await queue.count(), await bench.held()]).toEqual([way, 0, {}])
+    }
+  })
+
+  test('a plain job that cannot be sent does not shift the ids of those it is added with', async () => {
+    const queue = bench.queue({}, solo())
+    const bulk = [
+      { name: 'plain', data, opts: { foo: cyclic } as JobsOptions },
+      { name: 'sync', data },
+    ]
+    await expect(queue.addBulk(bulk)).rejects.toMatchObject(invalid)
+    expect([await queue.count(), await bench.held()]).toEqual([0, {}])
+  })
+
+  test('a parent that is not there: the others of the call are added', async () => {
+    const queue = bench.queue({}, solo())
+    const opts = { parent: { id: 'nobody', queue: `${bench.prefix}:nowhere` } }
+    const cause = { code: -5 }
+    await expect(queue.add('sync', data, opts)).rejects.toMatchObject({ ...invalid, cause })
+    const bulk = [
+      { name: 'sync', data, opts },
+      { name: 'sync', data: { key: 2, value: 2 } },
+    ]
+    await expect(queue.addBulk(bulk)).rejects.toMatchObject({ ...invalid, cause })
+    await expect(adderOf().addBulkUnique([{ name: 'plain', data, opts }])).rejects.toMatchObject({ ...invalid, cause })
+    expect((await queue.getJobs()).map(job => job.data.value)).toEqual([2])
+    expect(Object.keys(await bench.held())).toHaveLength(1)
+    const flows = bench.flows({}, solo())
+    const flow = { name: 'sync', data, queueName: bench.queueName, opts }
+    await expect(flows.add(flow)).rejects.toMatchObject(invalid)
+    await expect(flows.addBulk([flow])).rejects.toMatchObject(invalid)
+    expect([await queue.count(), Object.keys(await bench.held()).length]).toEqual([1, 1])
+    expect((await queue.add('sync', data)).singleton?.status).toBe('started')
+  })
+
+  test('what only a script refuses leaves no lock', async () => {
+    const queue = bench.queue({}, solo())
+    const flows = bench.flows({ onDuplicate: 'reject' }, solo())
+    const opts = { deduplication: { id: 'mine', ttl: 'x' as never } }
+    await queue.waitUntilReady()
+    await expect(queue.add('sync', data, opts)).rejects.toBeInstanceOf(SoloistError)
+    expect(await bench.held()).toEqual({})
+    await expect(queue.add('sync', data, { ...opts, jobId: 'mine' })).rejects.toBeInstanceOf(SoloistError)
+    expect(await bench.held()).toEqual({})
+    const flow = { name: 'sync', data, queueName: bench.queueName, opts }
+    await expect(flows.add(flow)).rejects.toBeInstanceOf(SoloistError)
     expect(await bench.held()).toEqual({})
   })
 })

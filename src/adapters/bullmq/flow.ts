@@ -10,6 +10,7 @@ import { Singleton } from './lock/events.js'
 import { isOnRedis, Lives } from './lock/lives.js'
 import { parseOwner } from './lock/owner.js'
 import { checkConnection, openStore, type Store } from './lock/store.js'
+import { type Definition, invalid } from './options/definition.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory, FlowProducerOptions } from './peer-types.js'
 import { Waking } from './running/waking.js'
@@ -31,6 +32,7 @@ export class SingletonFlowProducer extends FlowProducer {
   readonly #lives: Lives
   readonly #waking: Waking
   readonly #triggers: FlowTriggers
+  readonly #jobs: ReadonlyMap<string, Definition>
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
   constructor(options: SingletonFlowProducerOptions, backendFactory?: BackendFactory) {
@@ -38,6 +40,7 @@ export class SingletonFlowProducer extends FlowProducer {
     const { graceMs, jobs } = checkSettings(settings)
     const prefix = checkConnection(settings, opts.connection, backendFactory)
     super(opts, backendFactory as undefined)
+    this.#jobs = jobs
     // As BullMQ does: who does not listen is told by the call that fails.
     const onError = (error: Error): void => {
       if (this.listenerCount('error') > 0) this.emit('error', error)
@@ -98,6 +101,7 @@ export class SingletonFlowProducer extends FlowProducer {
    * Held after abort or rejection: as after {@link SingletonFlowProducer.add}, of all flows.
    */
   override async addBulk(flows: FlowJob[]): Promise<JobNode[]> {
+    await this.#checkParents(flows)
     return await this.#addAll(flows, placed => super.addBulk(placed))
   }
 
@@ -111,6 +115,26 @@ export class SingletonFlowProducer extends FlowProducer {
     await this.#waking.close()
     await this.#lives.close()
     await this.#store.close()
+  }
+
+  /** BullMQ's bulk does not tell that a flow was not added, since the parent that its root is to have is not there. */
+  async #checkParents(flows: readonly FlowJob[]): Promise<void> {
+    for (const flow of flows) {
+      const parent = flow.opts?.parent
+      if (!parent || !this.#hasSingletons(flow)) continue
+      const { queue, id } = parent
+      let job: Job | null
+      try {
+        job = await this.#lives.find({ queue: String(queue), jobId: String(id), period: false })
+      } catch (error) {
+        throw asSoloistError(error, true)
+      }
+      if (job === null) throw invalid(`flow ${JSON.stringify(flow.name)}: there is no parent job ${queue}:${id}`)
+    }
+  }
+
+  #hasSingletons({ name, children = [] }: FlowJob): boolean {
+    return this.#jobs.has(name) || children.some(child => this.#hasSingletons(child as FlowJob))
   }
 
   async #addAll(flows: readonly FlowJob[], add: (flows: FlowJob[]) => Promise<JobNode[]>): Promise<JobNode[]> {

@@ -191,8 +191,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   }
 
   /**
-   * Gives up the locks of this queue's jobs that have ended or vanished. Nothing depends on it, since whoever needs such a
-   * lock takes it over; it tidies what nobody asks for any more. Safe to run anywhere, at any time.
+   * Gives up the locks of this queue's jobs that have ended or vanished. No job depends on it, since whoever needs such a
+   * lock takes it over. It tidies what nobody asks for any more; with a `solo`, nothing else does that. Safe to run
+   * anywhere, at any time.
    *
    * Held after abort or rejection: what was given up by then is free, and the rest is held as before. It is safe to
    * call again.

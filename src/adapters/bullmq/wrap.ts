@@ -10,6 +10,7 @@ import {
   type Worker,
 } from 'bullmq'
 import { clearTimeout, setTimeout } from '../../internal/real-time.js'
+import { notAdded } from './adding/failures.js'
 import { started, type Unique } from './adding/outcome.js'
 import type { AddingHow } from './adding/producer.js'
 import { jobClassFor } from './job.js'
@@ -54,7 +55,10 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
       add: ({ name, data, opts }) => plain.add(name, data, opts),
       addBulk: items => plain.addBulk(items as Parameters<Queue['addBulk']>[0]),
       answer: (_, job, outcome) => ({ job, outcome }),
-      answerPlain: job => ({ job, outcome: started(job.id as string) }),
+      answerPlain: job => {
+        if (typeof job.id !== 'string') throw notAdded(job)
+        return { job, outcome: started(job.id) }
+      },
     }
     this.#side = new QueueSide(plain, settings, undefined, how, prefix)
     this.singleton = this.#side.singleton

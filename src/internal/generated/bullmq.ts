@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '5659df3bba05f1851aaebed049f15bd747c55781',
+    sha1: 'abb3e4c085eecebbe8e4caf3f0bd0061a91810be',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -151,9 +151,10 @@ local function mark()
 if fresh and fresh ~= '-' and id == given then call('HSET', queue .. id, 'sla', fresh) end
 end
 local function add_claimed(course, owner, seen, look_ms, displaced)
-local answer = bull_add(KEYS, ARGV)
-if not added(answer) then
+local went, answer = pcall(bull_add, KEYS, ARGV)
+if not went or not added(answer) then
 release(terms, owner)
+if not went then error(answer, 0) end
 if type(answer) == 'number' then return answer end
 return reply('turned', answer)
 end

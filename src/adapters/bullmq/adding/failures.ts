@@ -1,4 +1,4 @@
-import type { Job } from 'bullmq'
+import { ErrorCode, type Job } from 'bullmq'
 import { type Soloist, SoloistError } from '../../../index.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
@@ -48,6 +48,14 @@ export async function addingFailed(error: unknown, sent: boolean | null, queue: 
     return asSoloistError(error, true)
   }
   return asSoloistError(error, false)
+}
+
+/** What a job of several is refused with that BullMQ did not add: in the place of its id is what its script answered. */
+export function notAdded({ id, name, parentKey }: Job): Error {
+  const code: unknown = id
+  const why = code === ErrorCode.ParentJobNotExist ? `there is no parent job ${parentKey}` : `BullMQ answered ${code}`
+  const error = new Error(`job ${JSON.stringify(name)} was not added: ${why}`)
+  return asSoloistError(Object.assign(error, { code }), false)
 }
 
 function isOfTheLanguage(error: unknown): error is Error {
@@ -121,6 +129,12 @@ export class AfterFailure {
       }
     }
     throw await addingFailed(error, adding === null ? null : adding.sent, this.#host.lives)
+  }
+
+  /** A job of several was not added. Gives up its claim. @returns what is told of it, as {@link notAdded} */
+  async refused({ trigger, adding }: Prepared, job: Job): Promise<Error> {
+    if (adding === null) await this.giveUpUnlessThere(trigger)
+    return notAdded(job)
   }
 
   #tell(error: unknown, { jobId }: Trigger): void {

@@ -8,6 +8,7 @@ import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
 import { isPlain, type Terms, waitingInLine } from '../lock/terms.js'
+import { checkValues } from '../options/checked-opts.js'
 import { type Definition, invalid } from '../options/definition.js'
 import { Apart, type Beside, Later } from './apart.js'
 import { removeIfDisplaced } from './displaced.js'
@@ -119,6 +120,7 @@ export class Producer<A> {
    */
   async addBulk(items: readonly Item[]): Promise<A[]> {
     const triggers = items.map(item => (this.has(item.name) ? this.trigger(item) : null))
+    checkBeside(items, triggers)
     const fused = await this.#ready()
     const apart = triggers.flatMap(trigger => (trigger === null || (fused && trigger.isPlain) ? [] : [trigger]))
     const looks = await Looks.at(this.#host, apart)
@@ -158,6 +160,7 @@ export class Producer<A> {
         if (one === null) answers.push(this.#host.answerPlain(job as Job))
         else if (one instanceof Later) answers.push(await this.#later(items[i] as Item, triggers[i] as Trigger, one))
         else if (one.error !== null) throw one.error
+        else if (job !== null && typeof job.id !== 'string') throw await this.afterFailure.refused(one, job)
         else answers.push(await this.#conclude(items[i] as Item, one, job))
       } catch (error) {
         refusals.push(error)
@@ -464,6 +467,12 @@ export class Producer<A> {
     if (adding !== null) added[ADDING] = adding
     return { name, data, opts: added as JobsOptions }
   }
+}
+
+/** BullMQ leaves out a job that cannot be sent, and gives the ids of the jobs behind it to the wrong ones. */
+function checkBeside(items: readonly Item[], triggers: readonly (Trigger | null)[]): void {
+  if (triggers.every(trigger => trigger === null)) return
+  for (const [i, { opts }] of items.entries()) if (triggers[i] === null) checkValues(opts ?? {})
 }
 
 /** `null`: it is decided when a live job is met. */

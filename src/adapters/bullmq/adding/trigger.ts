@@ -5,6 +5,7 @@ import { monotonicMs } from '../../../internal/real-time.js'
 import { jobMeta } from '../../../job/naming/meta.js'
 import { newJobId } from '../lock/ids.js'
 import { ownerOf } from '../lock/owner.js'
+import { checkOpts } from '../options/checked-opts.js'
 import { type Definition, invalid } from '../options/definition.js'
 
 /** A job as it is given to `add`. */
@@ -28,8 +29,10 @@ export class Trigger {
   /** On this process's monotonic clock. */
   readonly sinceMs: number = monotonicMs()
 
-  /** @throws SoloistError `INVALID_ARGUMENT` for data that has no key */
+  /** @throws SoloistError `INVALID_ARGUMENT` for data that has no key, and for options that BullMQ cannot take */
   constructor(definition: Definition, queue: string, { data, opts }: Item, jobId?: string) {
+    // Under another id it is one that was checked before.
+    if (jobId === undefined) checkOpts(opts)
     this.definition = definition
     this.data = data
     this.opts = opts

@@ -195,9 +195,11 @@ local function mark()
 end
 
 local function add_claimed(course, owner, seen, look_ms, displaced)
-  local answer = bull_add(KEYS, ARGV)
-  if not added(answer) then
+  local went, answer = pcall(bull_add, KEYS, ARGV)
+  if not went or not added(answer) then
     release(terms, owner)
+    -- What a script has done before it fails stays done.
+    if not went then error(answer, 0) end
     if type(answer) == 'number' then return answer end
     return reply('turned', answer)
   end
