@@ -487,7 +487,13 @@ test('of several claims without a job, those that wait are given up before they 
   const granted: string[] = []
   const solo = bench.client()
   solo.jobs.hearGranted(({ owner }) => granted.push(owner))
-  bench.worker(runs.run, { singleton: defined({ onDuplicate: 'delay' }, solo), stalledInterval: 200 })
+  // None of them is young any more when a worker looks first.
+  await until(async () => {
+    const state = await bench.solo.jobs.inspect(lock)
+    return (state?.atMs ?? 0) - (state?.waiters[3]?.waitingSinceMs ?? Number.POSITIVE_INFINITY) > 300
+  })
+  const singleton = { ...defined({ onDuplicate: 'delay' }, solo), graceMs: 100 }
+  bench.worker(runs.run, { singleton, stalledInterval: 200 })
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([1])
   expect(granted).toEqual([`bullmq:${queue.qualifiedName}:${id}`])
