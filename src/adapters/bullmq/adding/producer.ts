@@ -298,17 +298,14 @@ export class Producer<A> {
     } catch (error) {
       job = error instanceof NotAdded ? null : await this.afterFailure.thereAfterAll(error, one)
     }
+    if (one.adding === null) await this.#come(one, job)
     return job
   }
 
   /** Where it has its lock before, it is not waited for longer than Redis may be silent. */
   async #send(one: Prepared): Promise<Job> {
     const add = () => this.#host.add(one.item as Item)
-    if (one.adding !== null) return await add()
-    const come = (job: Job) => this.#come(one, job)
-    const job = await this.#host.answering.call(add, 0, come)
-    await come(job)
-    return job
+    return await (one.adding === null ? this.#host.answering.call(add, 0, job => this.#come(one, job)) : add())
   }
 
   async #sendAll(items: readonly Item[], all: readonly (Prepared | null)[]): Promise<Job[]> {
@@ -317,7 +314,7 @@ export class Producer<A> {
       await Promise.all(all.map((one, k) => (one?.adding === null ? this.#come(one, jobs[k] as Job) : null)))
     }
     const apart = all.every(one => one?.adding === null)
-    const jobs = apart ? await this.#host.answering.call(add, all.length, come) : await add()
+    const jobs = await (apart ? this.#host.answering.call(add, all.length, come) : add())
     await come(jobs)
     return jobs
   }

@@ -6,6 +6,8 @@ const SILENT_MS = 5_000
 /** An answer that came before does not tell that the next will come. */
 const RECENT_MS = 1_000
 const LOOK_MS = 20
+/** A client with this status connects no more: what it is given fails at once. */
+const ENDED = 'end'
 
 /** What of a queue or a flow producer has its connection; elsewhere than on a Redis it has none. */
 interface Made {
@@ -40,8 +42,10 @@ export class Answering {
       one => {
         this.#client = one as object
       },
-      // A connection that fails is reported by BullMQ itself.
-      () => null,
+      // A connection that fails at first is not made any more, and reported by BullMQ itself.
+      () => {
+        this.#client = { status: ENDED }
+      },
     )
   }
 
@@ -65,6 +69,7 @@ export class Answering {
       } catch (error) {
         if (error instanceof Unanswered) throw error
         cause = error
+        if (this.#status === ENDED) break
         await sleep(LOOK_MS)
       }
     } while (monotonicMs() - sinceMs < SILENT_MS)
@@ -89,9 +94,15 @@ export class Answering {
     }
   }
 
+  /** Of a client elsewhere than on a Redis nothing is known. */
+  get #status(): unknown {
+    const { status = 'ready' } = this.#client ?? { status: 'connecting' }
+    return status
+  }
+
+  /** Whether what is sent is answered, or fails. */
   get #isConnected(): boolean {
-    const { status = 'ready' } = this.#client ?? { status: null }
-    return status === 'ready'
+    return this.#status === 'ready' || this.#status === ENDED
   }
 
   /** Nothing is sent before: what waits for a connection keeps BullMQ from closing it. */
