@@ -466,11 +466,7 @@ export class Producer<A> {
     }
   }
 
-  /**
-   * Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever.
-   *
-   * @returns whether lock and job are one step
-   */
+  /** Waits for a while till the queue is connected and its Redis answers. @returns whether lock and job are one step */
   async #ready(): Promise<boolean> {
     const { fused, fusible, answering, ask } = this.#host
     const sinceMs = monotonicMs()
