@@ -163,6 +163,12 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'an `add` waits for its queue to be connected for': ms(
       constant('adapters/bullmq/adding/producer.ts', 'CONNECT_MS'),
     ),
+    'an `add` in two steps goes on while the queue answers nothing for': ms(
+      constant('adapters/bullmq/lock/answering.ts', 'SILENT_MS'),
+    ),
+    'in two steps the queue is asked whether it answers when it has been silent for': ms(
+      constant('adapters/bullmq/lock/answering.ts', 'RECENT_MS'),
+    ),
     'an `add` that is not answered: others wait after': ms(constant('adapters/bullmq/fused/fused.ts', 'LATE_MS')),
     'a trigger whose lock others keep changing goes on for': ms(
       constant('adapters/bullmq/adding/fate.ts', 'PATIENCE_MS'),

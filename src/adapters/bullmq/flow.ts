@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { type FlowJob, type FlowOpts, FlowProducer, type Job, type JobNode, type MinimalQueue } from 'bullmq'
+import { SoloistError } from '../../index.js'
 import { addingFailed, asSoloistError } from './adding/failures.js'
 import { FlowTriggers, type PlacedFlow } from './adding/flow-triggers.js'
 import type { SingletonOutcome } from './adding/outcome.js'
 import { Producer } from './adding/producer.js'
 import { Fused } from './fused/fused.js'
 import { jobClassFor } from './job.js'
+import { Answering } from './lock/answering.js'
 import { Singleton } from './lock/events.js'
 import { isOnRedis, Lives } from './lock/lives.js'
 import { parseOwner } from './lock/owner.js'
@@ -29,6 +31,7 @@ export interface SingletonFlowProducerOptions extends FlowProducerOptions {
 export class SingletonFlowProducer extends FlowProducer {
   readonly singleton: Singleton
   readonly #store: Store
+  readonly #answering: Answering
   readonly #lives: Lives
   readonly #waking: Waking
   readonly #triggers: FlowTriggers
@@ -51,7 +54,9 @@ export class SingletonFlowProducer extends FlowProducer {
     this.singleton = singleton
     // Every job is looked for in its own queue.
     const open = opener(opts, backendFactory, onError)
-    this.#lives = new Lives({ qualifiedName: '', queue: null as unknown as MinimalQueue, open })
+    this.#answering = new Answering(this)
+    const home = { qualifiedName: '', queue: null as unknown as MinimalQueue, open }
+    this.#lives = new Lives({ ...home, answering: this.#answering })
     this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
       singleton.emit('fault', { during: 'wake', error, id }),
     )
@@ -61,7 +66,14 @@ export class SingletonFlowProducer extends FlowProducer {
     const unused = () => Promise.reject(new Error('flows are added by BullMQ'))
     const producer = new Producer<never>({
       ...{ qualifiedName: '', solo, lives: this.#lives, singleton, definitions: jobs, graceMs },
-      ...{ onBackendFault: 'fail', fused, fusible, prefix: prefix ?? '' },
+      ...{
+        answering: this.#answering,
+        ask: () => this.#ask(),
+        onBackendFault: 'fail',
+        fused,
+        fusible,
+        prefix: prefix ?? '',
+      },
       // A queue's own clients find it.
       onStranger: () => {},
       ...{ add: unused, addBulk: unused, answer: () => undefined as never, answerPlain: () => undefined as never },
@@ -142,14 +154,13 @@ export class SingletonFlowProducer extends FlowProducer {
     const kept = placement.flows.filter(({ live }) => live === null)
     let nodes: JobNode[]
     try {
-      nodes = kept.length === 0 ? [] : await add(kept.map(({ flow }) => flow))
+      const all = () => add(kept.map(({ flow }) => flow))
+      if (kept.length === 0) nodes = []
+      else if (placement.fused) nodes = await all()
+      else nodes = await this.#answering.call(all, placement.jobs)
     } catch (error) {
-      await this.#triggers.giveBack(placement.flows)
-      const ask = async () => {
-        // It would answer without asking.
-        if (this.closing !== undefined) throw error
-        await super.getFlow({ queueName: (flows[0] as FlowJob).queueName, id: '-', depth: 1 })
-      }
+      await this.#triggers.giveBack(placement.flows, error)
+      const ask = () => this.#ask()
       throw await addingFailed(error, this.#triggers.wasSent(placement.flows), { isOnRedis: isOnRedis(this), ask })
     } finally {
       await placement.end()
@@ -161,6 +172,12 @@ export class SingletonFlowProducer extends FlowProducer {
       added.push(told.live === null ? (node as JobNode) : await this.#liveRoot(one, told.live, node))
     }
     return added
+  }
+
+  async #ask(): Promise<void> {
+    // It would answer without asking.
+    if (this.closing !== undefined) throw new SoloistError('CLOSED', 'this flow producer was closed')
+    await super.getFlow({ queueName: '-', id: '-', depth: 1 })
   }
 
   /** The live job that stands for a flow. */

@@ -4,6 +4,7 @@ import { asSoloistError } from './adding/failures.js'
 import type { AddingHow } from './adding/producer.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
+import { Answering } from './lock/answering.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { ownerOf } from './lock/owner.js'
@@ -98,10 +99,12 @@ export class QueueSide<A> {
     const { solo } = this.#store
     this.singleton = new Singleton(solo)
     const { qualifiedName } = queue
+    const answering = new Answering(queue)
     this.#lives = new Lives({
       qualifiedName,
       queue: queue as unknown as MinimalQueue,
       open: opener(queue.opts, backendFactory, onError),
+      answering,
     })
     this.#fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
     this.#prefix = prefix ?? ''
@@ -125,7 +128,8 @@ export class QueueSide<A> {
       onFault: error => this.singleton.emit('fault', { during: 'tidy', error }),
     })
     this.producer = new Producer({
-      ...{ qualifiedName, solo, graceMs, onBackendFault, fusible },
+      ...{ qualifiedName, solo, graceMs, onBackendFault, fusible, answering },
+      ask: () => this.#lives.ask(),
       onStranger: lock => this.#tidying.notice(lock),
       ...{ lives: this.#lives, singleton: this.singleton, definitions: jobs, fused: this.#fused, prefix: this.#prefix },
       ...how,

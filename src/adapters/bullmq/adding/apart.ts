@@ -1,13 +1,14 @@
 import type { Job } from 'bullmq'
 import type { JobStrategy, Seen, SeenRun, TriggerAction } from '../../../index.js'
 import { isGated } from '../../../internal/job-decision.js'
+import { monotonicMs } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import { isYoung, type Life } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { isBound, removed } from '../lock/removing.js'
 import type { Actions } from './actions.js'
-import { type FateHost, fateOf, Patience, startsAfter } from './fate.js'
+import { type FateHost, fateOf, isStillYoung, Patience, startsAfter } from './fate.js'
 import type { Trigger } from './trigger.js'
 
 const NOBODY = { running: null, pending: null, waiting: null }
@@ -140,12 +141,13 @@ export class Apart {
     patience: Patience,
   ): Promise<Answer | Again | Later> {
     const { definition, lock, owner, jobId, data, meta } = trigger
-    const { locks, graceMs } = this.#host
+    const { locks, lives, graceMs } = this.#host
     const before = await this.#before(trigger, strategy, actions)
     if ('course' in before || 'over' in before) return before
     // It takes the place of a job that has to be in the queue first.
     if (strategy === 'replace' && beside !== null && beside.before > 0) return new Later(trigger)
     beside?.coming.add(owner)
+    const askedMs = monotonicMs()
     const told = await locks.trigger(lock, owner, {
       running: before.running,
       pending: before.pending,
@@ -173,14 +175,14 @@ export class Apart {
     if (told.status === 'granted') {
       // With a limit there may have been room beside it.
       const displaced = definition.limit !== null && !told.pending ? null : pending
-      if (before.pending === 'displace' && displaced?.job) await removed(displaced.job)
+      if (before.pending === 'displace' && displaced?.job) await lives.bounded(() => removed(displaced.job as Job))
       return { course: 'granted', id: jobId, ...seen, pending: displaced, recovered: false }
     }
     // A worker that had it in hand may have found already that its place was taken.
     const displaced = told.status === 'busy' && before.pending === 'displace' && pending?.job ? pending : null
     if (displaced !== null) seen.pending = { ...displaced, state: 'queued' }
     // Also where the trigger is to be made again: then it does not hear of it any more.
-    if (displaced?.over === false) await removed(displaced.job as Job)
+    if (displaced?.over === false) await lives.bounded(() => removed(displaced.job as Job))
     if (running?.parsed?.period && definition.expiryMs !== null && hasNoRun(running, graceMs)) {
       await startPeriod(locks, lock, running.owner, definition.expiryMs)
     }
@@ -189,8 +191,10 @@ export class Apart {
     if (run !== null) {
       // Who waits goes on.
       if (dead !== null) await locks.release(lock, dead.owner)
-      const known = beside?.coming.has(run) === true || (pending?.owner === run && startsAfter(pending))
-      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null)
+      const met = pending?.owner === run ? pending : null
+      const young = isStillYoung(told.seen.pending?.ageMs ?? null, askedMs, graceMs)
+      const known = beside?.coming.has(run) === true || (met !== null && young && startsAfter(met))
+      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null, met)
       if (fate === 'later') return new Later(trigger, { run, seen })
       return fate === 'kept' ? noted(run, seen) : { over: null, fresh: true, gone: pending?.job === null }
     }
@@ -262,6 +266,7 @@ export class Apart {
   > {
     let as = { running, pending, without: null, replaced: null, waits: null as string | null }
     const { locks, lives } = this.#host
+    const boundTo = (job: Job) => lives.bounded(() => isBound(job))
     if (definition.mode === 'whileExecuting') {
       // Any number may be queued: only what runs is in the way, and the one that follows it.
       const state = await locks.inspect(lock)
@@ -281,7 +286,7 @@ export class Apart {
     if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
-      if (life?.job && (life.active || (await isBound(life.job)))) await locks.takeBack(lock, life.owner, owner)
+      if (life?.job && (life.active || (await boundTo(life.job)))) await locks.takeBack(lock, life.owner, owner)
       const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
       const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
       if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
@@ -291,8 +296,8 @@ export class Apart {
     const taken = { ...as, without: holder.owner, replaced: life }
     const isPeriod = definition.mode === 'untilExpired'
     if (life.job === null) return isPeriod ? taken : as
-    const isFree = !life.active && !(await isBound(life.job))
-    if (isFree && (life.state === 'finished' || (await removed(life.job)))) return taken
+    const isFree = !life.active && !(await boundTo(life.job))
+    if (isFree && (life.state === 'finished' || (await lives.bounded(() => removed(life.job as Job))))) return taken
     // A worker may have taken it up since it was looked at: what it has in hand keeps its lock.
     const runs = life.active || isFree
     if (isPeriod) return { ...taken, replaced: runs ? { ...life, state: 'running' } : life }

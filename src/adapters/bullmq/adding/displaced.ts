@@ -35,7 +35,7 @@ export async function removeIfDisplaced(
     const told = await locks.takeBack(lock, owner, owner)
     const isDisplaced = told.status === 'displaced' && told.by !== ''
     if (isDisplaced || (holders.length > 0 && isInPeriod(trigger) && (await isUntouched(lives, trigger)))) {
-      await removed(job)
+      await lives.bounded(() => removed(job))
     }
   } catch (error) {
     // It is there. A worker that takes it up within a minute finds that its place was taken.

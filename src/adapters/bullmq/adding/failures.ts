@@ -1,5 +1,6 @@
 import { ErrorCode, type Job } from 'bullmq'
 import { type Soloist, SoloistError } from '../../../index.js'
+import { Unanswered } from '../lock/answering.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
@@ -114,6 +115,10 @@ export class AfterFailure {
   async thereAfterAll(error: unknown, one: Prepared): Promise<Job> {
     const { trigger, adding, answer } = one
     const isKnown = answer?.course === 'known'
+    if (error instanceof Unanswered) {
+      await this.unanswered(error, trigger)
+      throw error
+    }
     if (adding === null || adding.sent) {
       try {
         const job = await this.#host.lives.own(trigger.jobId)
@@ -135,6 +140,12 @@ export class AfterFailure {
   async refused({ trigger, adding }: Prepared, job: Job): Promise<Error> {
     if (adding === null) await this.giveUpUnlessThere(trigger)
     return notAdded(job)
+  }
+
+  /** Gives up the claim of a job that was not sent; one that was may come later. Never rejects. */
+  async unanswered({ sent }: Unanswered, trigger: Trigger): Promise<void> {
+    // Nobody tells whether there is a job of an id of the caller's.
+    if (!sent && !trigger.hasOwnId) await this.giveUp(trigger)
   }
 
   #tell(error: unknown, { jobId }: Trigger): void {

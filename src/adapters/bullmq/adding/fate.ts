@@ -43,18 +43,28 @@ function hasEnded({ job, over, state }: Life): boolean {
   return job === null || over || state === 'finished'
 }
 
-/** Whether a pending run, whose job was looked at just now, will have what was left with it before. */
+/** Whether a run that is pending after its job was looked at will have what was left with it before. */
 export function startsAfter(life: Life): boolean {
   return !hasEnded(life) && (!life.active || life.ours)
 }
 
 /**
+ * Whether nobody can have given a run up because its job was missing, before the job was seen just now: a look may take long.
+ *
+ * @param ageMs of its claim, by the store's word to what was asked at `askedMs`; `null`: not known
+ */
+export function isStillYoung(ageMs: number | null, askedMs: number, graceMs: number): boolean {
+  return ageMs !== null && ageMs + monotonicMs() - askedMs < graceMs
+}
+
+/**
  * What became of what a trigger left with a run, so that it is in one run that starts after it. As long as that run is pending it is
- * judged by its job: one that is queued is taken up after this, and a worker of ours that has it in hand is told of all that was left.
+ * judged by its job, which was looked at before: others may give the run up meanwhile. One that is queued is taken up after this, and a worker of ours that has it in hand is told of all that was left.
  * One that another worker has in hand, or that has ended, may never begin: then the trigger takes back what it left, and the store
  * answers whether a worker of ours was told of it before.
  *
  * @param patience `null`: it does not wait
+ * @param seen its job, where that was looked at since the data was left
  * @returns `lost`: it is in no run, and has to be left anew; `later`: its job may still come, or is about to be put back
  */
 export async function fateOf(
@@ -62,15 +72,22 @@ export async function fateOf(
   { lock, owner: by }: Trigger,
   run: string,
   patience: Patience | null,
+  seen: Life | null = null,
 ): Promise<'kept' | 'lost' | 'later'> {
+  let starts = seen !== null && startsAfter(seen)
   for (;;) {
+    const askedMs = monotonicMs()
     const state = await locks.inspect(lock)
     const pending = state?.pending?.owner === run
+    if (starts && pending) return 'kept'
     if (state !== null && pending) {
       const held = state.holders.find(({ owner }) => owner === run)
       const sinceMs = held?.acquiredAtMs ?? state.waiters.find(({ owner }) => owner === run)?.waitingSinceMs
-      const life = await lives.of(lock, run, sinceMs == null ? null : state.atMs - sinceMs)
-      if (startsAfter(life)) return 'kept'
+      const ageMs = sinceMs == null ? null : state.atMs - sinceMs
+      const life = await lives.of(lock, run, ageMs)
+      starts = startsAfter(life)
+      if (starts && isStillYoung(ageMs, askedMs, graceMs)) return 'kept'
+      if (starts) continue
       const ended = hasEnded(life)
       if (isYoung(life, graceMs) || (!ended && held === undefined && !life.strange)) {
         if (patience === null) return 'later'

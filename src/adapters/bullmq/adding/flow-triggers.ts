@@ -2,6 +2,7 @@ import type { FlowJob, JobNode } from 'bullmq'
 import { DuplicateJobError, type JobStrategy } from '../../../index.js'
 import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding } from '../fused/fused.js'
+import { Unanswered } from '../lock/answering.js'
 import type { Singleton } from '../lock/events.js'
 import { parseOwner } from '../lock/owner.js'
 import { type Definition, invalid } from '../options/definition.js'
@@ -45,6 +46,10 @@ export interface PlacedFlow {
 /** Flows that are about to be added by one call. */
 export interface Placement {
   readonly flows: readonly PlacedFlow[]
+  /** Whether locks are taken by the step that adds them, unless a name has braces. */
+  readonly fused: boolean
+  /** How many jobs they have. */
+  readonly jobs: number
   /** To be called once they are added, or will not be: then others may add under the ids that they brought. Never rejects. */
   end(): Promise<void>
 }
@@ -104,7 +109,8 @@ export class FlowTriggers {
       throw asSoloistError(error, true)
     }
     this.#tell(all, token, placing.checks)
-    return { flows: all, end: () => looks.end() }
+    const jobs = roots.reduce((sum, root) => sum + [...nodesOf(root)].length, 0)
+    return { flows: all, fused, jobs, end: () => looks.end() }
   }
 
   /** Whether anything was sent that adds a job; `null`: that is not known, since locks are taken by steps of their own. */
@@ -114,9 +120,13 @@ export class FlowTriggers {
     return addings.length === 0 || addings.includes(null) ? null : addings.some(adding => adding?.sent === true)
   }
 
-  /** They could not be added: gives up what was taken for jobs that are not there. Never rejects. */
-  async giveBack(flows: readonly PlacedFlow[]): Promise<void> {
-    for (const trigger of claimed(flows)) await this.#host.producer.afterFailure.giveUpUnlessThere(trigger)
+  /** They could not be added, for `error`: gives up what was taken for jobs that are not there. Never rejects. */
+  async giveBack(flows: readonly PlacedFlow[], error: unknown): Promise<void> {
+    const { afterFailure } = this.#host.producer
+    for (const trigger of claimed(flows)) {
+      if (error instanceof Unanswered) await afterFailure.unanswered(error, trigger)
+      else await afterFailure.giveUpUnlessThere(trigger)
+    }
   }
 
   /**

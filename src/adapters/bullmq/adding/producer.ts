@@ -4,6 +4,7 @@ import { checkStrategy } from '../../../internal/job-modes.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
 import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
+import { type Answering, Unanswered } from '../lock/answering.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
@@ -46,6 +47,10 @@ export interface ProducerHost<A> extends AddingHow<A> {
   readonly fusible: Promise<boolean>
   /** What the keys of locks on the queue's Redis start with. */
   readonly prefix: string
+  /** Bounds what the queue is asked where lock and job are two steps. */
+  readonly answering: Answering
+  /** Asks the queue something on the same connection. */
+  ask(): Promise<unknown>
   /** A trigger met a job that is run by a worker that knows nothing of locks. */
   onStranger(lock: string): void
 }
@@ -131,18 +136,19 @@ export class Producer<A> {
       prepared = await this.#prepareAll(triggers, fused, looks)
       const adds = prepared.map((one, i) => (one === null ? items[i] : one instanceof Later ? null : one.item))
       kept = adds.flatMap((item, i) => (item == null ? [] : [{ item, i }]))
-      jobs = kept.length === 0 ? [] : await this.#host.addBulk(kept.map(({ item }) => item))
-      await Promise.all(
-        kept.map(async ({ i }, k) => {
-          const one = prepared[i]
-          if (one instanceof Later || one == null || one.adding !== null) return
-          await this.#come(one, jobs[k] as Job)
-        }),
-      )
+      const sent = kept.map(({ i }) => prepared[i] as Prepared | null)
+      jobs =
+        kept.length === 0
+          ? []
+          : await this.#sendAll(
+              kept.map(({ item }) => item),
+              sent,
+            )
     } catch (error) {
       for (const one of prepared) {
         if (one === null || one instanceof Later || one.adding !== null || one.item === null) continue
-        await this.afterFailure.giveUpUnlessThere(one.trigger)
+        if (error instanceof Unanswered) await this.afterFailure.unanswered(error, one.trigger)
+        else await this.afterFailure.giveUpUnlessThere(one.trigger)
       }
       const addings = prepared.flatMap(one => (one instanceof Later || one?.adding == null ? [] : [one.adding]))
       const sent = addings.length === 0 ? null : addings.some(adding => adding.sent)
@@ -291,12 +297,29 @@ export class Producer<A> {
     if (one.item === null) return null
     let job: Job | null
     try {
-      job = await this.#host.add(one.item)
+      job = await this.#send(one)
     } catch (error) {
       job = error instanceof NotAdded ? null : await this.afterFailure.thereAfterAll(error, one)
     }
     if (one.adding === null) await this.#come(one, job)
     return job
+  }
+
+  /** Where it has its lock before, it is not waited for longer than Redis may be silent. */
+  async #send(one: Prepared): Promise<Job> {
+    const add = () => this.#host.add(one.item as Item)
+    return await (one.adding === null ? this.#host.answering.call(add, 0, job => this.#come(one, job)) : add())
+  }
+
+  async #sendAll(items: readonly Item[], all: readonly (Prepared | null)[]): Promise<Job[]> {
+    const add = () => this.#host.addBulk(items)
+    const come = async (jobs: readonly Job[]) => {
+      await Promise.all(all.map((one, k) => (one?.adding === null ? this.#come(one, jobs[k] as Job) : null)))
+    }
+    const apart = all.every(one => one?.adding === null)
+    const jobs = await (apart ? this.#host.answering.call(add, all.length, come) : add())
+    await come(jobs)
+    return jobs
   }
 
   /** A job whose lock was taken before has come into the queue. Never rejects. */
@@ -446,9 +469,9 @@ export class Producer<A> {
     }
   }
 
-  /** Waits for the queue to be connected, and its Redis to answer, for a while: BullMQ's own calls wait for ever. */
+  /** Waits for a while till the queue is connected and its Redis answers. @returns whether lock and job are one step */
   async #ready(): Promise<boolean> {
-    const { fused, fusible } = this.#host
+    const { fused, fusible, answering, ask } = this.#host
     const sinceMs = monotonicMs()
     while (fused !== null && this.#fuses !== false) {
       if (this.#fuses === true && fused.answers(monotonicMs())) return true
@@ -459,6 +482,7 @@ export class Producer<A> {
         ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)])
         : sleep(LOOK_MS))
     }
+    await answering.ready(ask)
     return false
   }
 

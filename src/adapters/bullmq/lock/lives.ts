@@ -2,6 +2,7 @@ import { Job, type MinimalQueue } from 'bullmq'
 import type { JobState } from '../../../index.js'
 import type { SeenJob } from '../fused/answer.js'
 import { isParked } from '../running/waking.js'
+import { Answering } from './answering.js'
 import { type Open, Others } from './others.js'
 import { type Owner, parseOwner } from './owner.js'
 import { termsOf } from './terms.js'
@@ -11,6 +12,8 @@ export interface Home {
   readonly qualifiedName: string
   readonly queue: MinimalQueue
   readonly open: Open
+  /** Bounds what that queue is asked; `null`: it is waited for as BullMQ itself does, also in other queues. */
+  readonly answering: Answering | null
 }
 
 /** What the tokens of workers begin with that know of locks. */
@@ -53,6 +56,8 @@ const NOBODY = { active: false, ours: false, strange: false } as const
 export class Lives {
   readonly #home: Home
   readonly #others: Others
+  /** Of the connection to other queues. */
+  #ofOthers: Answering | null = null
 
   constructor(home: Home) {
     this.#home = home
@@ -66,7 +71,8 @@ export class Lives {
 
   /** A job of the queue this belongs to. */
   async own(jobId: string): Promise<Job | undefined> {
-    return await Job.fromId(this.#home.queue, jobId)
+    const { queue, qualifiedName } = this.#home
+    return await this.#ask(qualifiedName, () => Job.fromId(queue, jobId))
   }
 
   /** As {@link isOnRedis}, of that queue. */
@@ -100,7 +106,7 @@ export class Lives {
   async #look(owner: Owner): Promise<Pick<Life, 'job' | 'active' | 'strange' | 'ours'>> {
     const job = await this.find(owner)
     if (job === null || job.finishedOn || !job.processedOn) return { job, ...NOBODY }
-    if (!(await job.isActive())) {
+    if (!(await this.#ask(owner.queue, () => job.isActive()))) {
       // It is between two attempts, or has ended since it was read.
       return { job: await this.find(owner), ...NOBODY }
     }
@@ -112,15 +118,17 @@ export class Lives {
   /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
   async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
     const { backend, client: own } = this.#queueOf(queue) as Asked
-    const client = await (backend === undefined ? own : backend.client)
-    const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
-    const token = typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
+    const token = await this.#ask(queue, async () => {
+      const client = await (backend === undefined ? own : backend.client)
+      const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
+      return typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
+    })
     return typeof token === 'string' ? token : null
   }
 
   /** The owner's job; `null` when there is none. */
   async find(owner: Owner): Promise<Job | null> {
-    return (await Job.fromId(this.#queueOf(owner.queue), owner.jobId)) ?? null
+    return (await this.#ask(owner.queue, queue => Job.fromId(queue, owner.jobId))) ?? null
   }
 
   /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
@@ -130,6 +138,21 @@ export class Lives {
 
   async close(): Promise<void> {
     await this.#others.close()
+  }
+
+  /** Does something with one of the jobs that were found. @throws SoloistError `BACKEND_UNAVAILABLE`, where calls are bounded */
+  async bounded<T>(call: () => Promise<T>): Promise<T> {
+    return await (this.#home.answering?.call(call) ?? call())
+  }
+
+  /** Asks a queue something that changes nothing. @throws SoloistError `BACKEND_UNAVAILABLE`, where calls are bounded */
+  async #ask<T>(qualifiedName: string, ask: (queue: MinimalQueue) => Promise<T>): Promise<T> {
+    const queue = this.#queueOf(qualifiedName)
+    const { answering, qualifiedName: own } = this.#home
+    if (answering === null) return await ask(queue)
+    if (qualifiedName === own) return await answering.call(() => ask(queue))
+    this.#ofOthers ??= new Answering(queue)
+    return await this.#ofOthers.call(() => ask(queue))
   }
 
   #queueOf(qualifiedName: string): MinimalQueue {

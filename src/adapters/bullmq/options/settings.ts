@@ -23,8 +23,8 @@ export interface SingletonSettings<DataType = any, NameType extends string = str
   readonly prefix?: string | undefined
   /**
    * Where lock and job are two steps: how long a job may take to appear in its queue after its lock was taken, in milliseconds;
-   * default 5,000. After that others take it that its producer has died. So long, too, an id of the caller's is kept for a producer
-   * that died while it added.
+   * default 5,000; the same everywhere. After that others take it that its producer has died. A job that comes later waits for its
+   * turn, see `onLapsed` of the worker. So long, too, an id of the caller's is kept for a producer that died while it added.
    */
   readonly graceMs?: number | undefined
   /**

@@ -63,7 +63,12 @@ export class WorkerSide {
     this.singleton = singleton
     const { qualifiedName } = worker
     const queue = worker as unknown as MinimalQueue
-    this.#lives = new Lives({ qualifiedName, queue, open: opener(worker.opts, backendFactory, onError) })
+    this.#lives = new Lives({
+      qualifiedName,
+      queue,
+      open: opener(worker.opts, backendFactory, onError),
+      answering: null,
+    })
     this.#waking = new Waking(solo, this.#lives, jobs, (error, id) =>
       singleton.emit('fault', { during: 'wake', error, id }),
     )
