@@ -358,7 +358,7 @@ export class Producer<A> {
       if (told instanceof Later) return told
       const { trigger, answer } = told
       const { course } = answer
-      const inLine = course === 'queued' ? waitingInLine(terms) : terms
+      const inLine = course === 'queued' ? waitingInLine(terms, answer.asks === true) : terms
       const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
       return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {
