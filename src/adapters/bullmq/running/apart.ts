@@ -77,14 +77,18 @@ export class ApartRuns {
     throw new DelayedError()
   }
 
-  /** The run is over, and BullMQ has noted what became of the job, or could not. */
-  async end(job: Job, terms: Terms): Promise<void> {
+  /**
+   * The run is over, and BullMQ has noted what became of the job, or could not.
+   *
+   * @param lost whether another worker may have the job by now, which has its lock then
+   */
+  async end(job: Job, terms: Terms, lost: boolean): Promise<void> {
     const ran = this.#claimed.delete(job)
     const { mode, flags, lock } = terms
     const finished = Boolean(job.finishedOn)
     if (!ran && !finished) return
     const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
-    if (!finished && !between && !(await this.#isOver(job))) return
+    if (!finished && (!between || lost) && !(await this.#isOver(job))) return
     if (mode === 'untilExpired') {
       const failed = finished && job.failedReason !== undefined && job.returnvalue == null
       if (!(flags.freesOnFailure === true && failed) && ran) return
