@@ -54,15 +54,24 @@ test('skip answers no job, join the live one', async () => {
   expect((await skipping.add('sync', { key: 1, value: 2 })).id).toBe(id)
 })
 
-for (const mode of ['untilExecuted', 'whileExecuting'] as const) {
-  test(`replace, stop: a running job is asked to stop, and the new one starts when it has (${mode})`, async () => {
-    const queue = bench.queue({ mode, onDuplicate: 'replace', onRunning: 'stop' })
+for (const [mode, steps] of [
+  ['untilExecuted', 'one step'],
+  ['untilExecuted', 'two steps'],
+  ['whileExecuting', 'one step'],
+  ['whileExecuting', 'two steps'],
+] as const) {
+  test(`replace, stop: a running job is asked to stop, and the new one starts when it has (${mode}, ${steps})`, async () => {
+    const singleton = steps === 'one step' ? {} : { solo: bench.solo }
+    const queue = bench.queue({ mode, onDuplicate: 'replace', onRunning: 'stop' }, singleton)
     runs.hold()
     const reasons: unknown[] = []
-    const worker = bench.worker(async (job, signal) => {
-      signal.addEventListener('abort', () => reasons.push(signal.reason))
-      return await runs.run(job, signal)
-    })
+    const worker = bench.worker(
+      async (job, signal) => {
+        signal.addEventListener('abort', () => reasons.push(signal.reason))
+        return await runs.run(job, signal)
+      },
+      { singleton },
+    )
     const first = await queue.add('sync', { key: 1, value: 1 })
     await runs.untilStarted(1)
     const { outcome } = await queue.addUnique('sync', { key: 1, value: 2 })

@@ -9,8 +9,8 @@ import {
   type QueueOptions,
   type RepeatOptions,
 } from 'bullmq'
+import type { AddingHow } from './adding/host.js'
 import type { SingletonOutcome, Unique } from './adding/outcome.js'
-import type { AddingHow } from './adding/producer.js'
 import type { Item } from './adding/trigger.js'
 import { gaveUp, jobClassFor, SingletonJob, sides } from './job.js'
 import type { Singleton } from './lock/events.js'

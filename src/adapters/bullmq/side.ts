@@ -1,7 +1,7 @@
 import { type Job, type JobType, type MinimalQueue, Queue, type QueueOptions } from 'bullmq'
 import { checkOptionNames, checkOptions, type OptionNames } from '../../internal/check.js'
 import { asSoloistError } from './adding/failures.js'
-import type { AddingHow } from './adding/producer.js'
+import type { AddingHow } from './adding/host.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Answering } from './lock/answering.js'

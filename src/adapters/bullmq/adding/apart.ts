@@ -200,7 +200,8 @@ export class Apart {
     }
     if (dead !== null) return { over: dead.owner, gone: dead.job === null }
     if (told.status === 'busy') {
-      return { course: 'queued', id: jobId, ...seen, recovered: false }
+      const asks = strategy === 'replace' && definition.stops && running?.state === 'running'
+      return { course: 'queued', id: jobId, ...seen, recovered: false, asks }
     }
     const by = metBy(definition.mode, seen)
     const soon = [running, pending].some(life => life?.over === true && isYoung(life, graceMs))
@@ -287,9 +288,6 @@ export class Apart {
       const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
       if (life?.job && (life.active || (await boundTo(life.job)))) await locks.takeBack(lock, life.owner, owner)
-      const isFull = definition.limit !== null && (state?.holding ?? 0) >= definition.limit
-      const running = isFull && definition.stops ? state?.holders.find(one => one.owner !== life?.owner) : undefined
-      if (running && (await lives.of(lock, running.owner, null)).active) await locks.take(`${lock}:stop`, running.owner)
       return as
     }
     const life = await lives.of(lock, holder.owner, null)
@@ -301,7 +299,6 @@ export class Apart {
     // A worker may have taken it up since it was looked at: what it has in hand keeps its lock.
     const runs = life.active || isFree
     if (isPeriod) return { ...taken, replaced: runs ? { ...life, state: 'running' } : life }
-    if (runs && definition.stops) await locks.take(`${lock}:stop`, holder.owner)
     return as
   }
 

@@ -61,7 +61,7 @@ export async function placeInFlow(
     if (course === 'met' && !meets) continue
     const stays = course === 'granted' && isPart && actions.begins && first.definition.strategy === 'replace'
     if (stays && !(await keepsPlace(host, told.trigger))) continue
-    return { ...told, terms: course === 'queued' ? waitingInLine(terms) : terms }
+    return { ...told, terms: course === 'queued' ? waitingInLine(terms, false) : terms }
   }
 }
 

@@ -1,12 +1,10 @@
 import type { Job, JobsOptions } from 'bullmq'
-import { type JobStrategy, type Soloist, SoloistError } from '../../../index.js'
+import { type JobStrategy, SoloistError } from '../../../index.js'
 import { checkStrategy } from '../../../internal/job-modes.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
-import { ADDING, type Adding, type Fused, NotAdded } from '../fused/fused.js'
-import { type Answering, Unanswered } from '../lock/answering.js'
-import type { Singleton } from '../lock/events.js'
-import type { Lives } from '../lock/lives.js'
+import { ADDING, type Adding, NotAdded } from '../fused/fused.js'
+import { Unanswered } from '../lock/answering.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
 import { isPlain, type Terms, waitingInLine } from '../lock/terms.js'
 import { checkValues } from '../options/checked-opts.js'
@@ -14,6 +12,7 @@ import { type Definition, invalid } from '../options/definition.js'
 import { Apart, type Beside, Later } from './apart.js'
 import { removeIfDisplaced } from './displaced.js'
 import { AfterFailure, addingFailed, asSoloistError } from './failures.js'
+import type { ProducerHost } from './host.js'
 import { type InFlow, type PlacedInFlow, placeInFlow } from './in-flow.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { knownAnswer, type Look, Looks, NOTHING_KNOWN } from './own-id.js'
@@ -21,39 +20,6 @@ import type { Prepared } from './prepared.js'
 import { Recipes } from './recipes.js'
 import { retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
-
-/** How BullMQ itself adds to a queue, and what the caller is answered. */
-export interface AddingHow<A> {
-  add: (item: Item) => Promise<Job>
-  addBulk: (items: readonly Item[]) => Promise<Job[]>
-  /** @param job the one that covers the item; `null` where there is none to answer */
-  answer: (item: Item, job: Job | null, outcome: SingletonOutcome) => A
-  /** For a job that is no singleton. */
-  answerPlain: (job: Job) => A
-}
-
-/** What a {@link Producer} needs of the queue it adds to. */
-export interface ProducerHost<A> extends AddingHow<A> {
-  readonly qualifiedName: string
-  readonly solo: Soloist
-  readonly lives: Lives
-  readonly singleton: Singleton
-  readonly definitions: ReadonlyMap<string, Definition>
-  readonly graceMs: number
-  readonly onBackendFault: 'fail' | 'enqueue'
-  /** `null` where lock and job are always two steps. */
-  readonly fused: Fused | null
-  /** Whether the queue's scripts can be run within ours: known once it is connected. */
-  readonly fusible: Promise<boolean>
-  /** What the keys of locks on the queue's Redis start with. */
-  readonly prefix: string
-  /** Bounds what the queue is asked where lock and job are two steps. */
-  readonly answering: Answering
-  /** Asks the queue something on the same connection. */
-  ask(): Promise<unknown>
-  /** A trigger met a job that is run by a worker that knows nothing of locks. */
-  onStranger(lock: string): void
-}
 
 /** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
 const CONNECT_MS = 5_000
@@ -384,7 +350,7 @@ export class Producer<A> {
       if (told instanceof Later) return told
       const { trigger, answer } = told
       const { course } = answer
-      const inLine = course === 'queued' ? waitingInLine(terms) : terms
+      const inLine = course === 'queued' ? waitingInLine(terms, answer.asks === true) : terms
       const item = course === 'granted' || course === 'queued' ? this.#itemOf(trigger, inLine, null) : null
       return { trigger, strategy, actions, adding: null, answer, item, guaranteed: true, error: null }
     } catch (error) {

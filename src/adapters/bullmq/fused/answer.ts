@@ -20,6 +20,8 @@ export interface Answer {
   readonly waiting: SeenJob | null
   /** Who had the lock was gone. */
   readonly recovered: boolean
+  /** It waits for a run that is to stop: its job is to say so, where the script does not tell the run itself. */
+  readonly asks?: boolean
 }
 
 /** What an answer is known by among those of a pipeline; `NaN` for what is none of ours. */

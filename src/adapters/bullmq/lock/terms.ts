@@ -33,6 +33,8 @@ export interface TermFlags {
   readonly freesOnFailure?: boolean
   /** `l`: it waited for its lock when it was added, and the steps of that are calls of their own. */
   readonly inLine?: boolean
+  /** `k`: it waits in line behind a run that is to stop for it. */
+  readonly asks?: boolean
   /** `u`: the steps of its lock are calls of their own. */
   readonly apart?: boolean
 }
@@ -57,6 +59,7 @@ const FLAGS: { readonly [flag in keyof Required<TermFlags>]: string } = {
   stops: 'o',
   freesOnFailure: 'f',
   inLine: 'l',
+  asks: 'k',
   apart: 'u',
 }
 const FORM = /^!([eqwbx])([jsrpad])([a-z]*),(\d+),(\d+),(\d+),(\d+) (.+)$/s
@@ -69,9 +72,13 @@ export function termsText(terms: Omit<Terms, 'lock'>): string {
   return `!${MODES[mode]}${STRATEGIES[strategy]}${letters.join('')},${numbers} ${prefix}`
 }
 
-/** The terms of a job that waits for its lock when it is added, and whose steps are calls of their own. */
-export function waitingInLine(terms: string): string {
-  return terms.replace(/^!../, '$&l')
+/**
+ * The terms of a job that waits for its lock when it is added, and whose steps are calls of their own.
+ *
+ * @param asks whether the run that it waits for is to stop
+ */
+export function waitingInLine(terms: string, asks: boolean): string {
+  return terms.replace(/^!../, asks ? '$&lk' : '$&l')
 }
 
 /** What such a text says, or `null`. */

@@ -3,10 +3,10 @@ import type { JobLocks, LockState, Note } from '../../../index.js'
 import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
 import { isYoung, type Life, type Lives } from '../lock/lives.js'
-import { ownerOf } from '../lock/owner.js'
+import { ownerOf, parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { removed } from '../lock/removing.js'
-import type { Terms } from '../lock/terms.js'
+import { type Terms, termsOf } from '../lock/terms.js'
 import { toFold } from './folding.js'
 import { PARKED_MS, wake } from './waking.js'
 
@@ -77,20 +77,23 @@ export class ApartRuns {
     throw new DelayedError()
   }
 
-  /** The run is over, and BullMQ has noted what became of the job, or could not. */
-  async end(job: Job, terms: Terms): Promise<void> {
+  /**
+   * The run is over, and BullMQ has noted what became of the job, or could not.
+   *
+   * @param lost whether another worker may have the job by now, which has its lock then
+   */
+  async end(job: Job, terms: Terms, lost: boolean): Promise<void> {
     const ran = this.#claimed.delete(job)
     const { mode, flags, lock } = terms
     const finished = Boolean(job.finishedOn)
     if (!ran && !finished) return
     const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
-    if (!finished && !between && !(await this.#isOver(job))) return
+    if (!finished && (!between || lost) && !(await this.#isOver(job))) return
     if (mode === 'untilExpired') {
       const failed = finished && job.failedReason !== undefined && job.returnvalue == null
       if (!(flags.freesOnFailure === true && failed) && ran) return
     }
     await this.#host.locks.release(lock, this.#ownerOf(job, terms))
-    if (flags.stops === true) await this.#host.locks.release(`${lock}:stop`, this.#ownerOf(job, terms))
   }
 
   /** Whether another worker has ended the job: the lock may have been taken for it once more since. */
@@ -106,10 +109,24 @@ export class ApartRuns {
     if (expiryMs !== null) await startPeriod(this.#host.locks, lock, this.#ownerOf(job, terms), expiryMs)
   }
 
-  /** Whether a newer job wants this one to stop. */
+  /**
+   * Whether a newer job wants this one to stop: the pending one says so by its terms while it waits for the run that has had its
+   * place for longest. So a request ends with either of both.
+   */
   async isToStop(job: Job, terms: Terms): Promise<boolean> {
-    const asked = await this.#host.locks.holder(`${terms.lock}:stop`)
-    return asked?.owner === this.#ownerOf(job, terms)
+    const { locks, lives } = this.#host
+    const state = await locks.inspect(terms.lock)
+    const [first] = state?.holders ?? []
+    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return false
+    const { owner } = state.pending
+    // It was granted its own place.
+    if (state.holders.some(holder => holder.owner === owner)) return false
+    // This run was before it in the line, and did not run when it asked.
+    const since = state.waiters.find(waiter => waiter.owner === owner)?.waitingSinceMs
+    if (since !== undefined && (first.acquiredAtMs ?? 0) > since) return false
+    const parsed = parseOwner(owner)
+    const newer = parsed === null ? null : await lives.find(parsed)
+    return newer !== null && termsOf(newer)?.flags.asks === true
   }
 
   /** @param state of its lock, since it was put back. @returns whether it was woken */

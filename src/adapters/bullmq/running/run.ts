@@ -37,6 +37,8 @@ export class Run implements SingletonRun {
   #controller: AbortController | null = null
   readonly #maxRunMs: number | null
   #validUntilMs: number
+  /** The processor has settled: nobody is to be told any more. */
+  #over = false
 
   /** @param validUntilMs until when BullMQ's lock stands at least, on the monotonic clock */
   constructor(job: Job, fence: number, maxRunMs: number | null, validUntilMs: number) {
@@ -58,10 +60,20 @@ export class Run implements SingletonRun {
   }
 
   assertValid(): void {
-    if (!this.signal.aborted && monotonicMs() > this.#validUntilMs) {
-      this.abort(new SoloistError('LEASE_LOST', `BullMQ's lock of job ${this.job.id} was not renewed in time`))
-    }
+    this.expire()
     this.signal.throwIfAborted()
+  }
+
+  get validUntilMs(): number {
+    return this.#validUntilMs
+  }
+
+  /** Aborts if BullMQ's lock has run out. @returns whether there is nothing to abort any more */
+  expire(): boolean {
+    if (this.#over || this.#controller?.signal.aborted === true) return true
+    if (monotonicMs() <= this.#validUntilMs) return false
+    this.abort(new SoloistError('LEASE_LOST', `BullMQ's lock of job ${this.job.id} was not renewed in time`))
+    return true
   }
 
   /** BullMQ's lock was extended. */
@@ -83,7 +95,12 @@ export class Run implements SingletonRun {
 
   /** Runs the processor, for as long as a run may take. */
   of<R>(processor: () => Promise<R>): Promise<R> {
-    return this.#maxRunMs === null ? processor() : this.#bounded(processor, this.#maxRunMs)
+    const running = this.#maxRunMs === null ? processor() : this.#bounded(processor, this.#maxRunMs)
+    const over = () => {
+      this.#over = true
+    }
+    running.then(over, over)
+    return running
   }
 
   async #bounded<R>(processor: () => Promise<R>, maxMs: number): Promise<R> {

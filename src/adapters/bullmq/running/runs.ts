@@ -1,6 +1,6 @@
 import { DelayedError, type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
 import { SoloistError } from '../../../index.js'
-import { monotonicMs } from '../../../internal/real-time.js'
+import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import type { Singleton, SingletonEvents } from '../lock/events.js'
@@ -25,6 +25,15 @@ export interface RunsHost {
   readonly lockMs: number
 }
 
+/** Node's timers can do no more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+/** What of a worker is needed beside what it shows. */
+interface Extending {
+  /** @returns the ids of those that were not */
+  extendJobLocks(jobIds: string[], tokens: string[], duration: number): Promise<string[]>
+}
+
 /** The job is to end without being run. */
 export const NOT_RUN: unique symbol = Symbol('not run')
 
@@ -34,9 +43,17 @@ export class Runs {
   readonly #stops: Stops
   /** What the script that took a job up told of it: the lock of such a job is given up by a script, too. */
   readonly #taken = new WeakMap<Job, Taken>()
+  /** When the call left that took a job up, on the monotonic clock: BullMQ's lock of it is as old at most. */
+  readonly #sentAtMs = new WeakMap<Job, number>()
+  /** Jobs of which BullMQ's lock was lost before their runs began, or while they ran. */
+  readonly #lost = new WeakSet<Job>()
   readonly #runs = new Map<Job, Run>()
   /** Jobs whose run has not begun yet, with until when BullMQ's lock of them stands at least. */
   readonly #starting = new Map<Job, number>()
+
+  /** When it is looked next whether a run's lock has run out, on the monotonic clock. */
+  #expiresAtMs = Number.POSITIVE_INFINITY
+  #expiry: NodeJS.Timeout | undefined
 
   constructor(host: RunsHost) {
     this.#host = host
@@ -48,13 +65,20 @@ export class Runs {
     this.#taken.set(job, taken)
   }
 
+  /** A job was taken up, by a call that left then, or by one that this made. */
+  takenUp(job: Job, sentAtMs: number): void {
+    if (!this.#sentAtMs.has(job)) this.#sentAtMs.set(job, sentAtMs)
+  }
+
   /**
    * @returns the run, or `NOT_RUN` when the job is to end as it is
    * @throws DelayedError when it was put back; UnrecoverableError when it is not to run at all
    */
   start(job: Job, terms: Terms, token: string): Run | Promise<Run | typeof NOT_RUN> {
     const taken = this.#taken.get(job)
-    const untilMs = (taken?.sentAtMs ?? monotonicMs()) + this.#host.lockMs
+    // Of a job that somebody made by hand nothing is known.
+    const sentAtMs = taken?.sentAtMs ?? this.#sentAtMs.get(job) ?? Number.NEGATIVE_INFINITY
+    const untilMs = sentAtMs + this.#host.lockMs
     // Mostly there is nothing more to do.
     if (taken !== undefined && taken.instead === null && taken.notes.length === 0) {
       return this.#run(job, terms, taken, untilMs)
@@ -70,14 +94,33 @@ export class Runs {
       return await this.#host.apart.giveWay(job, token)
     }
     if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
+    await this.#prove(job, terms, token)
     await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
+    await this.#prove(job, terms, token)
     return this.#run(job, terms, taken, this.#starting.get(job) ?? 0)
+  }
+
+  /** Where it is so late that BullMQ's lock may be another's by now, it is asked whether it is this one's, and extended. */
+  async #prove(job: Job, terms: Terms, token: string): Promise<void> {
+    if (this.#stands(job)) return
+    try {
+      const worker = this.#host.worker as unknown as Extending
+      await worker.extendJobLocks([job.id as string], [token], this.#host.lockMs)
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'start', error, id: job.id })
+    }
+    if (!this.#stands(job)) this.#tooLate(job, terms)
+  }
+
+  #stands(job: Job): boolean {
+    return monotonicMs() <= (this.#starting.get(job) ?? 0)
   }
 
   #run(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
     if (monotonicMs() > validUntilMs) this.#tooLate(job, terms)
     const run = new Run(job, fence ?? 0, terms.maxRunMs, validUntilMs)
     this.#runs.set(job, run)
+    this.#expireAt(validUntilMs)
     const { singleton } = job.opts as { singleton?: string }
     const told = { terms: singleton, lock: terms.lock, mode: terms.mode, fence: run.fence }
     ;(job.opts as { singleton?: unknown }).singleton = told
@@ -87,6 +130,7 @@ export class Runs {
 
   /** The answer that the job was taken up came when it may have been running elsewhere already. It is left as it is. */
   #tooLate(job: Job, terms: Terms): never {
+    this.#lost.add(job)
     this.#host.singleton.count(jobNameOf(terms), 'lapsed')
     this.#lapsed(job, terms, 'ended')
     throw new DelayedError()
@@ -100,6 +144,7 @@ export class Runs {
       this.#stops.forget(run)
       const { stopped } = run
       if (stopped instanceof SoloistError && stopped.code === 'LEASE_LOST') {
+        this.#lost.add(job)
         this.#host.singleton.count(jobNameOf(terms), 'lapsed')
         this.#lapsed(job, terms, 'ended')
       }
@@ -109,7 +154,7 @@ export class Runs {
 
   async #endApart(job: Job, terms: Terms): Promise<void> {
     try {
-      await this.#host.apart.end(job, terms)
+      await this.#host.apart.end(job, terms, this.#lost.has(job))
     } catch (error) {
       // Its lock stays, and the next trigger finds that its job has ended.
       this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })
@@ -122,6 +167,20 @@ export class Runs {
     const untilMs = sentAtMs + this.#host.lockMs
     for (const [job, run] of this.#runs) if (ids.has(job.id as string)) run.extended(untilMs)
     for (const job of this.#starting.keys()) if (ids.has(job.id as string)) this.#starting.set(job, untilMs)
+  }
+
+  /** Aborts, on time, the runs whose lock of BullMQ's was not renewed. */
+  #expireAt(untilMs: number): void {
+    if (untilMs >= this.#expiresAtMs) return
+    clearTimeout(this.#expiry)
+    this.#expiresAtMs = untilMs
+    this.#expiry = setTimeout(
+      () => {
+        this.#expiresAtMs = Number.POSITIVE_INFINITY
+        for (const run of this.#runs.values()) if (!run.expire()) this.#expireAt(run.validUntilMs)
+      },
+      Math.min(untilMs - monotonicMs() + 1, LONGEST_TIMER_MS),
+    ).unref()
   }
 
   /** BullMQ's own lock of these jobs was lost: they may be running elsewhere soon. */
@@ -143,6 +202,7 @@ export class Runs {
 
   close(): void {
     this.#stops.close()
+    clearTimeout(this.#expiry)
   }
 
   #notRun(job: Job, terms: Terms, instead: 'drop' | 'fail' | 'replaced', by: string): typeof NOT_RUN {

@@ -27,7 +27,12 @@ const SWEEP_TTL_MS = 10_000
 interface Inside {
   createJob(data: unknown, jobId: string): Job
   extendJobLocks(jobIds: string[], tokens: string[], duration: number): Promise<string[]>
+  moveToActive?: TakesUp
+  handleCompleted?: TakesUp
+  handleFailed?: TakesUp
 }
+
+type TakesUp = (...args: unknown[]) => Promise<Job | undefined>
 
 /** What a worker that runs singleton jobs has beside BullMQ's own. */
 export class WorkerSide {
@@ -139,6 +144,17 @@ export class WorkerSide {
       this.#taken.delete(jobId)
       if (taken !== undefined) this.runs.took(job, taken)
       return job
+    }
+    for (const step of ['moveToActive', 'handleCompleted', 'handleFailed'] as const) {
+      const take = worker[step]?.bind(worker)
+      // An older BullMQ has not all of them.
+      if (take === undefined) continue
+      worker[step] = async (...args) => {
+        const sentAtMs = monotonicMs()
+        const job = await take(...args)
+        if (job) this.runs.takenUp(job, sentAtMs)
+        return job
+      }
     }
     const extend = worker.extendJobLocks.bind(worker)
     worker.extendJobLocks = async (jobIds, tokens, duration) => {

@@ -1,0 +1,143 @@
+import { expect, test } from 'vitest'
+import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
+
+// Where lock and job are two steps: a request to stop (`replace` with `onRunning: 'stop'`) belongs to one run, and is gone with it.
+
+let bench: Bench
+let runs: Recorder
+useBench('must not fail', (...fresh) => {
+  ;[bench, runs] = fresh
+})
+
+const stopping = { onDuplicate: 'replace', onRunning: 'stop' } as const
+const data = (value: number) => ({ key: 1, value })
+
+/** The locks of jobs that are there for ever. */
+async function forEver(): Promise<string[]> {
+  const keys = await bench.redis.keys(`${bench.lockPrefix}job:*`)
+  const left = await Promise.all(keys.map(async key => ((await bench.redis.pttl(key)) === -1 ? [key] : [])))
+  return left.flat()
+}
+
+test('a request that is made just as the run ends leaves nothing, and the next run can be stopped', async () => {
+  const solo = bench.client()
+  const queue = bench.queue(stopping, { solo })
+  const worker = bench.worker(runs.run, { singleton: { solo: bench.solo } })
+  runs.hold()
+  await queue.add('sync', data(1))
+  await runs.untilStarted(1)
+  // What runs was looked at by then, and whatever is written comes when it has ended.
+  const ended = async () => {
+    runs.letGo()
+    await until(async () => Object.keys(await bench.held()).every(name => name.endsWith(':stop')))
+  }
+  const [trigger, take] = [solo.jobs.trigger.bind(solo.jobs), solo.jobs.take.bind(solo.jobs)]
+  solo.jobs.trigger = async (...args) => await ended().then(() => trigger(...args))
+  solo.jobs.take = async (...args) => await ended().then(() => take(...args))
+  await queue.add('sync', data(2))
+  solo.jobs.trigger = trigger
+  solo.jobs.take = take
+  await runs.untilStarted(2)
+  await until(async () => (await queue.getJobCounts()).completed === 2)
+  await until(async () => Object.keys(await bench.held()).every(name => name.endsWith(':stop')))
+  expect(await forEver()).toEqual([])
+  runs.hold()
+  await queue.add('sync', data(3))
+  await runs.untilStarted(3)
+  expect((await queue.addUnique('sync', data(4))).outcome).toMatchObject({ status: 'replaced', state: 'running' })
+  await runs.untilStarted(4)
+  expect(runs.aborted).toEqual([3])
+  runs.letGo()
+  await untilIdle(bench, queue)
+  expect(await forEver()).toEqual([])
+  expect(worker.singleton.counts().lapsed).toBe(0)
+})
+
+test('a request whose job never came into the queue stops nobody', async () => {
+  const queue = bench.queue(stopping, { solo: bench.solo, graceMs: 100 })
+  let looks = 0
+  const inspect = bench.solo.jobs.inspect.bind(bench.solo.jobs)
+  bench.solo.jobs.inspect = async name => {
+    looks += 1
+    return await inspect(name)
+  }
+  bench.worker(runs.run, { singleton: { solo: bench.solo, graceMs: 100 } })
+  runs.hold()
+  await queue.add('sync', data(1))
+  await runs.untilStarted(1)
+  const [lock = ''] = Object.keys(await bench.held())
+  // A producer that died then.
+  const owner = `bullmq:${queue.qualifiedName}:${'x'.repeat(22)}`
+  await bench.client().jobs.trigger(lock, owner, { running: 'follow', pending: 'displace', begins: true })
+  const before = looks
+  await until(() => looks > before + 2)
+  expect(runs.aborted).toEqual([])
+  // The next is in its place.
+  await queue.add('sync', data(2))
+  await runs.untilStarted(2)
+  expect(runs.aborted).toEqual([1])
+  runs.letGo()
+  await untilIdle(bench, queue)
+  expect(await forEver()).toEqual([])
+})
+
+test('the run of a killed worker is stopped where it is recovered', async () => {
+  const queue = bench.queue(stopping, { solo: bench.solo })
+  const recovers = { lockDuration: 1_000, stalledInterval: 200, maxStalledCount: 100 }
+  let first: ReturnType<Bench['worker']> | undefined
+  await new Promise<void>(resolve => {
+    first = bench.worker(
+      async () => {
+        resolve()
+        // As if its process was gone.
+        return await new Promise(() => {})
+      },
+      { ...recovers, singleton: { solo: bench.client() } },
+    )
+    void queue.add('sync', data(1))
+  })
+  await first?.close(true)
+  runs.hold()
+  expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'replaced', state: 'running' })
+  const reasons: unknown[] = []
+  bench.worker(
+    async (job, signal) => {
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      return await runs.run(job, signal)
+    },
+    { ...recovers, singleton: { solo: bench.solo } },
+  )
+  await runs.untilStarted(2)
+  expect(runs.started).toEqual([1, 2])
+  expect(reasons).toEqual([expect.objectContaining({ code: 'JOB_REPLACED' })])
+  runs.letGo()
+  await untilIdle(bench, queue)
+  expect(await forEver()).toEqual([])
+})
+
+test('a run that was before the newer job in the line is not stopped', async () => {
+  const queue = bench.queue({ ...stopping, mode: 'whileExecuting' }, { solo: bench.solo })
+  let looks = 0
+  const inspect = bench.solo.jobs.inspect.bind(bench.solo.jobs)
+  bench.solo.jobs.inspect = async name => {
+    looks += 1
+    return await inspect(name)
+  }
+  for (const value of [1, 2]) await queue.add('sync', data(value))
+  runs.hold()
+  bench.worker(runs.run, { singleton: { solo: bench.solo } })
+  await runs.untilStarted(1)
+  const [lock = ''] = Object.keys(await bench.held())
+  const looking = bench.client()
+  await until(async () => (await looking.jobs.inspect(lock))?.waiting === 1)
+  expect((await queue.addUnique('sync', data(3))).outcome).toMatchObject({ status: 'replaced', state: 'running' })
+  await runs.untilStarted(2)
+  expect(runs.aborted).toEqual([1])
+  const before = looks
+  await until(() => looks > before + 2)
+  expect([runs.aborted, runs.started]).toEqual([[1], [1, 2]])
+  runs.letGo()
+  await untilIdle(bench, queue)
+  expect(runs.started).toEqual([1, 2, 3])
+  expect(await forEver()).toEqual([])
+})
