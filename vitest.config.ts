@@ -6,6 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * server: `npm run test:slow` runs it, and `npm test` all the rest.
  */
 const SLOW = [
+  'test/bullmq/at-once.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
@@ -13,7 +14,9 @@ const SLOW = [
   'test/faults/kill/*.test.ts',
   'test/leader/at-once.test.ts',
   'test/leader/chaos.test.ts',
+  'test/nest/at-once.test.ts',
   'test/process/*.test.ts',
+  'test/redis/link/given.test.ts',
   'test/redis/link/sentinel.test.ts',
   'test/redis/link/silence.test.ts',
   'test/simulation/*.test.ts',

@@ -50,6 +50,8 @@ export class TrialClient {
   readonly backend: Backend
   /** Every grant this client was told of, oldest first. */
   readonly grants: Told[] = []
+  /** The owners of the claims by which this client found out that it listens: what is told of them late is no news. */
+  readonly #listenedWith = new Set<string>()
   /** Every end of a claim that was pushed to this client, oldest first. */
   readonly endings: Ended[] = []
   readonly #track: (claim: Claim) => void
@@ -251,6 +253,8 @@ export class TrialClient {
     }
     await this.told(mine)
     await this.give(mine)
+    // One that was asked for may be told twice, and the second time only now.
+    this.#listenedWith.add(mine.owner)
     this.grants.length = 0
   }
 
@@ -354,6 +358,7 @@ export class TrialClient {
   #heard(event: StoreEvent): void {
     if (event.type === 'granted') {
       const { name, owner, fence }: PushedGrant = event
+      if (this.#listenedWith.has(owner)) return
       this.#wake(() => this.grants.push({ name, owner, fence, by: 'push' }))
     } else if (event.type === 'ended') this.#wake(() => this.endings.push(event))
     else if (event.type === 'gap') void this.#askAgain()
