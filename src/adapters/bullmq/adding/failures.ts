@@ -25,7 +25,7 @@ export function asSoloistError(error: unknown, sent: boolean): Error {
 }
 
 /** What tells whether jobs can be asked for where they were to be added. */
-export interface Asked {
+export interface AskableQueue {
   /** To a Redis there is one connection. Elsewhere one that broke may have been replaced when it is asked. */
   readonly isOnRedis: boolean
   /** Asks something on the same connection. @throws when there is no answer */
@@ -38,7 +38,7 @@ export interface Asked {
  *
  * @param sent whether anything was; `null`: not known
  */
-export async function addingFailed(error: unknown, sent: boolean | null, queue: Asked): Promise<Error> {
+export async function addingFailed(error: unknown, sent: boolean | null, queue: AskableQueue): Promise<Error> {
   const mayBeRefused = isOfTheLanguage(error) || (queue.isOnRedis && isPlain(error))
   const asks = sent === false || (sent === null && mayBeRefused)
   if (!asks || error instanceof SoloistError) return asSoloistError(error, true)
@@ -92,7 +92,10 @@ export class AfterFailure {
     await giveBack(this.#host, 'add', lock, owner, jobId)
   }
 
-  /** The same for one that nobody has tried to add. An id of the caller's may be that of a job that is there: then the claim is that job's. */
+  /**
+   * The same for one that nobody has tried to add. An id of the caller's may be that of a job that is there: then the claim is that
+   * job's.
+   */
   async giveUpUntried(trigger: Trigger): Promise<void> {
     await (trigger.hasOwnId ? this.giveUpUnlessThere(trigger) : this.giveUp(trigger))
   }

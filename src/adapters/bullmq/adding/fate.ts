@@ -59,9 +59,9 @@ export function isStillYoung(ageMs: number | null, askedMs: number, graceMs: num
 
 /**
  * What became of what a trigger left with a run, so that it is in one run that starts after it. As long as that run is pending it is
- * judged by its job, which was looked at before: others may give the run up meanwhile. One that is queued is taken up after this, and a worker of ours that has it in hand is told of all that was left.
- * One that another worker has in hand, or that has ended, may never begin: then the trigger takes back what it left, and the store
- * answers whether a worker of ours was told of it before.
+ * judged by its job, which was looked at before: others may give the run up meanwhile. One that is queued is taken up after this, and a
+ * worker of ours that has it in hand is told of all that was left. One that another worker has in hand, or that has ended, may never
+ * begin: then the trigger takes back what it left, and the store answers whether a worker of ours was told of it before.
  *
  * @param patience `null`: it does not wait
  * @param seen its job, where that was looked at since the data was left

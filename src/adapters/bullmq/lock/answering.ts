@@ -1,5 +1,6 @@
 import { SoloistError } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout, sleep } from '../../../internal/real-time.js'
+import { clientOf } from './connection.js'
 
 /** For how long a queue may answer nothing, or be without a connection: the default of `callTimeoutMs`. */
 const SILENT_MS = 5_000
@@ -8,14 +9,6 @@ const RECENT_MS = 1_000
 const LOOK_MS = 20
 /** A client with this status connects no more: what it is given fails at once. */
 const ENDED = 'end'
-
-/** What of a queue or a flow producer has its connection; elsewhere than on a Redis it has none. */
-interface Made {
-  /** BullMQ 5 has no backends. */
-  readonly backend?: { readonly client?: unknown }
-  readonly client?: unknown
-  readonly connection?: { readonly client?: unknown }
-}
 
 /** The queue is not connected, or a call has no answer. */
 export class Unanswered extends SoloistError {
@@ -36,9 +29,8 @@ export class Answering {
   #asking: Promise<unknown> | null = null
 
   constructor(made: object) {
-    const { backend, client, connection } = made as Made
-    const connected = backend === undefined ? (client ?? connection?.client) : backend.client
-    Promise.resolve(connected ?? {}).then(
+    // Elsewhere than on a Redis there is none.
+    Promise.resolve(clientOf(made) ?? {}).then(
       one => {
         this.#client = one as object
       },

@@ -45,6 +45,26 @@ function isElsewhere(backendFactory: unknown): boolean {
   return backendFactory !== undefined || getDefaultBackendFactory?.() !== createRedisBackend
 }
 
+/** What of a queue, a worker or a flow producer leads to its Redis. */
+interface Connected {
+  /** BullMQ 5 has no backends. */
+  readonly backend?: { readonly client?: unknown }
+  readonly client?: unknown
+  readonly connection?: { readonly client?: unknown }
+}
+
+/** The client by which what was made for a queue reaches it on a Redis, or a promise of it; `undefined`: it is not on one. */
+export function clientOf(made: object): unknown {
+  const { backend, client, connection } = made as Connected
+  return backend === undefined ? (client ?? connection?.client) : backend.client
+}
+
+/** Whether what was made for a queue reaches it on a Redis. */
+export function isOnRedis(made: object): boolean {
+  const { backend } = made as Connected
+  return backend === undefined || backend.client !== undefined
+}
+
 /** The backend of a queue or worker of the application's, unless it is the one BullMQ has for Redis: then `undefined`. */
 export function ownBackend(made: object): unknown {
   const { RedisQueueBackend } = bullmq as Partial<typeof bullmq>

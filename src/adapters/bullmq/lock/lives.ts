@@ -3,6 +3,7 @@ import type { JobState } from '../../../index.js'
 import type { SeenJob } from '../fused/answer.js'
 import { isParked } from '../running/waking.js'
 import { Answering } from './answering.js'
+import { clientOf, isOnRedis } from './connection.js'
 import { type Open, Others } from './others.js'
 import { type Owner, parseOwner } from './owner.js'
 import { termsOf } from './terms.js'
@@ -35,19 +36,6 @@ export interface Life extends SeenJob {
 /** Whether its job may still come into the queue. */
 export function isYoung({ job, ageMs }: Life, graceMs: number): boolean {
   return job === null && ageMs !== null && ageMs < graceMs
-}
-
-/** What of a queue tells who has a job in hand, where that is Redis. */
-interface Asked {
-  /** BullMQ 5 has no backends. */
-  readonly backend?: { readonly client?: unknown }
-  readonly client?: unknown
-}
-
-/** Whether what was made for a queue reaches it on a Redis. */
-export function isOnRedis(made: object): boolean {
-  const { backend } = made as Asked
-  return backend === undefined || backend.client !== undefined
 }
 
 const NOBODY = { active: false, ours: false, strange: false } as const
@@ -117,9 +105,9 @@ export class Lives {
 
   /** With which token BullMQ has locked the job; `null`: none, or it cannot be asked for, since that is not Redis. */
   async #tokenOf({ queue, jobId }: Owner): Promise<string | null> {
-    const { backend, client: own } = this.#queueOf(queue) as Asked
+    const of = this.#queueOf(queue)
     const token = await this.#ask(queue, async () => {
-      const client = await (backend === undefined ? own : backend.client)
+      const client = await clientOf(of)
       const { get } = (client ?? {}) as { get?: (key: string) => Promise<unknown> }
       return typeof get === 'function' ? await get.call(client, `${queue}:${jobId}:lock`) : null
     })
