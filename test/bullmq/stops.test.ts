@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Bench, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, RECOVERS, type Recorder, until, untilIdle, useBench } from './support.js'
 
 // Where lock and job are two steps: a request to stop (`replace` with `onRunning: 'stop'`) belongs to one run, and is gone with it.
 
@@ -83,7 +83,6 @@ test('a request whose job never came into the queue stops nobody', async () => {
 
 test('the run of a killed worker is stopped where it is recovered', async () => {
   const queue = bench.queue(stopping, { solo: bench.solo })
-  const recovers = { lockDuration: 1_000, stalledInterval: 200, maxStalledCount: 100 }
   let first: ReturnType<Bench['worker']> | undefined
   await new Promise<void>(resolve => {
     first = bench.worker(
@@ -92,7 +91,7 @@ test('the run of a killed worker is stopped where it is recovered', async () => 
         // As if its process was gone.
         return await new Promise(() => {})
       },
-      { ...recovers, singleton: { solo: bench.client() } },
+      { ...RECOVERS, singleton: { solo: bench.client() } },
     )
     void queue.add('sync', data(1))
   })
@@ -105,7 +104,7 @@ test('the run of a killed worker is stopped where it is recovered', async () => 
       signal.addEventListener('abort', () => reasons.push(signal.reason))
       return await runs.run(job, signal)
     },
-    { ...recovers, singleton: { solo: bench.solo } },
+    { ...RECOVERS, singleton: { solo: bench.solo } },
   )
   await runs.untilStarted(2)
   expect(runs.started).toEqual([1, 2])
