@@ -15,6 +15,26 @@ describe('a process ends by itself once its queue and its worker are closed', ()
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 50_000 })
     expect(stdout).toBe('started\nclosed\n')
   })
+
+  test.each(['SingletonFlowProducer', 'SingletonQueue', 'SingletonWorker'])('with a %s, and no server', async what => {
+    const server = await startRedis()
+    const running = spawn(process.execPath, [child('gone'), String(server.port), what], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      const exited = once(running, 'exit')
+      const said: string[] = []
+      for await (const line of createInterface({ input: running.stdout })) {
+        said.push(line)
+        if (line === 'made') await server.kill()
+      }
+      expect(await exited).toEqual([0, null])
+      expect(said).toEqual(['made', what === 'SingletonWorker' ? 'closed answered' : 'closed failed'])
+    } finally {
+      running.kill('SIGKILL')
+      await server.stop()
+    }
+  })
 })
 
 describe.concurrent('a process lives on when its server goes and comes back, though nobody listens to errors', () => {

@@ -189,6 +189,9 @@ describe("the queue's Redis does not answer", () => {
     const adds = [queue.add('sync', data(1)), flows.add(node(1, 2)), queue.addBulk([{ name: 'sync', data: data(2) }])]
     const codes = await Promise.all(adds.map(codeOf))
     expect(codes).toEqual(codes.map(() => 'BACKEND_UNAVAILABLE'))
+    // What a client keeps for when it is connected again stands before BullMQ's word that this is the end.
+    const kept = [queue.getJob('none'), flows.getFlow({ queueName: 'work', id: 'none' })].map(codeOf)
     await Promise.all([queue.close(), flows.close()])
+    expect(await Promise.all(kept)).not.toContain('added')
   })
 })

@@ -8,7 +8,7 @@ import { Producer } from './adding/producer.js'
 import { Fused } from './fused/fused.js'
 import { jobClassFor } from './job.js'
 import { Answering } from './lock/answering.js'
-import { isOnRedis } from './lock/connection.js'
+import { closeAll, closeMade, isOnRedis } from './lock/connection.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { parseOwner } from './lock/owner.js'
@@ -124,10 +124,12 @@ export class SingletonFlowProducer extends FlowProducer {
    * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
    */
   override async close(): Promise<void> {
-    await super.close()
-    await this.#waking.close()
-    await this.#lives.close()
-    await this.#store.close()
+    await closeAll(
+      () => closeMade(this, this.opts.connection, () => super.close()),
+      () => this.#waking.close(),
+      () => this.#lives.close(),
+      () => this.#store.close(),
+    )
   }
 
   /** BullMQ's bulk does not tell that a flow was not added, since the parent that its root is to have is not there. */

@@ -13,6 +13,7 @@ import type { AddingHow } from './adding/host.js'
 import type { SingletonOutcome, Unique } from './adding/outcome.js'
 import type { Item } from './adding/trigger.js'
 import { gaveUp, jobClassFor, SingletonJob, sides } from './job.js'
+import { closeAll, closeMade } from './lock/connection.js'
 import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
@@ -211,8 +212,10 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * Held after abort or rejection: the locks of the jobs that were added, as ever: they belong to the jobs.
    */
   override async close(): Promise<void> {
-    await super.close()
-    await this.#side.close()
+    await closeAll(
+      () => closeMade(this, this.opts.connection, () => super.close()),
+      () => this.#side.close(),
+    )
   }
 
   /** What BullMQ's own `add` calls, within its telemetry. */

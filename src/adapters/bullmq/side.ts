@@ -5,6 +5,7 @@ import type { AddingHow } from './adding/host.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Answering } from './lock/answering.js'
+import { closeAll } from './lock/connection.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { ownerOf } from './lock/owner.js'
@@ -221,10 +222,12 @@ export class QueueSide<A> {
   }
 
   async close(): Promise<void> {
-    await this.#tidying.close()
-    await this.#waking.close()
-    await this.#lives.close()
-    await this.#store.close()
+    await closeAll(
+      () => this.#tidying.close(),
+      () => this.#waking.close(),
+      () => this.#lives.close(),
+      () => this.#store.close(),
+    )
   }
 
   async #sweep(prefix: string | undefined, vanished: boolean): Promise<number> {

@@ -1,6 +1,7 @@
 import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq'
 import { asSoloistError } from './adding/failures.js'
 import { jobClassFor } from './job.js'
+import { closeAll } from './lock/connection.js'
 import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { termsOf } from './lock/terms.js'
@@ -105,8 +106,10 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
    * Held after abort or rejection: the locks of jobs that still run, and that wait: they belong to the jobs.
    */
   override async close(force = false): Promise<void> {
-    await super.close(force)
-    await this.#side.close()
+    await closeAll(
+      () => super.close(force),
+      () => this.#side.close(),
+    )
   }
 
   protected override callProcessJob(

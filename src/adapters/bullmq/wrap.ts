@@ -14,7 +14,7 @@ import { notAdded } from './adding/failures.js'
 import type { AddingHow } from './adding/host.js'
 import { started, type Unique } from './adding/outcome.js'
 import { jobClassFor } from './job.js'
-import { ownBackend } from './lock/connection.js'
+import { closeAll, ownBackend } from './lock/connection.js'
 import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { termsOf } from './lock/terms.js'
@@ -65,11 +65,7 @@ export class SingletonAdder<DataType = any, ResultType = any, NameType extends s
     // A queue tells nobody that it is closed.
     const close = plain.close.bind(plain)
     plain.close = async () => {
-      try {
-        await close()
-      } finally {
-        await this.close()
-      }
+      await closeAll(close, () => this.close())
     }
   }
 
@@ -241,8 +237,10 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#settling, ...[...this.#unheard.keys()].map(job => this.#settle(job))])
-    await this.#side?.close()
+    await closeAll(
+      () => Promise.all([...this.#settling, ...[...this.#unheard.keys()].map(job => this.#settle(job))]),
+      async () => this.#side?.close(),
+    )
   }
 
   #attached(): WorkerSide {

@@ -59,6 +59,36 @@ export function clientOf(made: object): unknown {
   return backend === undefined ? (client ?? connection?.client) : backend.client
 }
 
+/**
+ * Closes what BullMQ made, as BullMQ does. When its Redis is gone, BullMQ's own `close` rejects if the client still keeps
+ * commands for when it is back, and the client tries to connect for ever: then what BullMQ opened is ended here.
+ *
+ * @param connection as it was given to BullMQ: a client of the application's stays as it is
+ * @throws what BullMQ's `close` throws while it is connected
+ */
+export async function closeMade(made: object, connection: unknown, close: () => Promise<void>): Promise<void> {
+  try {
+    await close()
+  } catch (error) {
+    const isGiven = typeof (connection as Partial<Endable> | undefined)?.disconnect === 'function'
+    const client = (await clientOf(made)) as Partial<Endable> | undefined
+    if (isGiven || client?.status === 'ready' || client?.disconnect === undefined) throw error
+    client.disconnect()
+  }
+}
+
+interface Endable {
+  readonly status: unknown
+  disconnect(): void
+}
+
+/** Calls all of these, each after the one before, whether that failed or not. @throws the first error */
+export async function closeAll(...closing: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const errors: unknown[] = []
+  for (const close of closing) await close().catch((error: unknown) => errors.push(error))
+  if (errors.length > 0) throw errors[0]
+}
+
 /** Whether what was made for a queue reaches it on a Redis. */
 export function isOnRedis(made: object): boolean {
   const { backend } = made as Connected

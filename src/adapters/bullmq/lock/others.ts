@@ -1,5 +1,6 @@
 import { type Queue, QueueKeys } from 'bullmq'
 import { SoloistError } from '../../../index.js'
+import { closeMade } from './connection.js'
 
 /** Opens a queue with the connection of another one. */
 export type Open = (name: string, prefix: string) => Queue
@@ -30,7 +31,8 @@ export class Others {
 
   async close(): Promise<void> {
     this.#closed = true
-    await this.#opened?.close()
+    const opened = this.#opened
+    if (opened !== null) await closeMade(opened, opened.opts.connection, () => opened.close())
   }
 }
 

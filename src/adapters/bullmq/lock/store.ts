@@ -3,7 +3,7 @@ import { KeySpace, prefixOf } from '../../../backends/redis/keys.js'
 import { connect, type Soloist } from '../../../index.js'
 import { loadIoredis } from '../../../internal/peers/ioredis.js'
 import { invalid } from '../options/definition.js'
-import { besideOf } from './connection.js'
+import { besideOf, closeAll } from './connection.js'
 
 /** Where the locks are to be. */
 export interface StoreSettings {
@@ -71,8 +71,10 @@ export function openStore(
     solo: own,
     beside: true,
     close: async () => {
-      await own.close()
-      client.disconnect()
+      await closeAll(
+        () => own.close(),
+        async () => client.disconnect(),
+      )
     },
   }
 }

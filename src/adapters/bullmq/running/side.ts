@@ -3,6 +3,7 @@ import type { LockState } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
+import { closeAll } from '../lock/connection.js'
 import { Singleton } from '../lock/events.js'
 import { KNOWING, Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
@@ -130,10 +131,12 @@ export class WorkerSide {
     this.#closed = true
     clearTimeout(this.#timer)
     this.runs.close()
-    await this.#tidying.close()
-    await this.#waking.close()
-    await this.#lives.close()
-    await this.#store.close()
+    await closeAll(
+      () => this.#tidying.close(),
+      () => this.#waking.close(),
+      () => this.#lives.close(),
+      () => this.#store.close(),
+    )
   }
 
   #listen(worker: Inside): void {
