@@ -1,7 +1,7 @@
 // Closes what it has while its server is gone and a command waits for it. It must end by itself. Arguments: the port, and what
 // to hold.
 import { once } from 'node:events'
-import { SingletonFlowProducer, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
+import { SingletonFlowProducer, SingletonQueue } from 'soloist/bullmq'
 
 const [port, what = ''] = process.argv.slice(2)
 const connection = { host: '127.0.0.1', port: Number(port), retryStrategy: () => 10 }
@@ -17,10 +17,6 @@ const make = {
   SingletonQueue: () => {
     const made = new SingletonQueue('work', { connection, singleton })
     return { made, ask: () => made.getJob('none') }
-  },
-  SingletonWorker: () => {
-    const made = new SingletonWorker('work', async () => 'ran', { connection })
-    return { made, ask: async () => null }
   },
 }
 const { made, ask } = make[what]?.() ?? {}
