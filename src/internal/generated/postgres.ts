@@ -151,7 +151,7 @@ SELECT greatest(n, max(ticket) + 1) INTO tk FROM soloist.claim WHERE id = l.id A
 END IF;
 c.id := l.id; c.ticket := tk; c.since := n; c.fence := NULL; c.until := NULL; c.pushed := false;
 INSERT INTO soloist.claim SELECT c.*;
-UPDATE soloist.lock SET head = tk WHERE name = l.name AND head > tk;
+IF l.head > tk THEN UPDATE soloist.lock SET head = tk WHERE name = l.name AND head > tk; END IF;
 RETURN tk;
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.advance_1(nm text, me text, asking text, n bigint) RETURNS text[] LANGUAGE plpgsql AS $f$
@@ -162,7 +162,7 @@ SELECT * INTO l FROM soloist.lock WHERE name = nm;
 SELECT * INTO w FROM soloist.claim WHERE id = l.id AND fence IS NULL AND ticket >= l.head
 ORDER BY ticket, since LIMIT 1;
 EXIT WHEN w.id IS NULL;
-IF NOT soloist.stays_1(w, n) THEN
+IF NOT (w.since >= n - 12000000 OR soloist.stays_1(w, n)) THEN
 DELETE FROM soloist.claim WHERE id = l.id AND owner = w.owner;
 PERFORM soloist.over_1(l, w.owner, n);
 CONTINUE;
@@ -223,7 +223,8 @@ CREATE OR REPLACE FUNCTION soloist.acquire_1(c soloist.claim, tk bigint, replace
 OUT answer jsonb, OUT grants text[]) LANGUAGE plpgsql AS $f$
 DECLARE l soloist.lock; mine soloist.claim; place bigint; h soloist.claim;
 BEGIN
-l := soloist.open_1(c.name, n);
+SELECT * INTO l FROM soloist.lock WHERE name = c.name AND busy;
+IF l.name IS NULL THEN l := soloist.open_1(c.name, n); END IF;
 IF replaces IS NULL AND NOT l.runs AND (tk IS NULL OR tk = -1) THEN
 SELECT * INTO h FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL ORDER BY fence LIMIT 1;
 IF NOT h.shared AND h.until > n AND NOT EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = c.owner) THEN
@@ -308,6 +309,16 @@ held := l.until > n;
 UPDATE soloist.lock SET owner = NULL, meta = NULL WHERE name = nm;
 IF held THEN PERFORM soloist.end_1(l, ow, tx, NULL, keep, n); END IF;
 RETURN;
+END IF;
+IF NOT l.runs THEN
+DELETE FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL AND until > n AND NOT shared;
+IF FOUND THEN
+held := true;
+PERFORM soloist.end_1(l, ow, tx, NULL, keep, n);
+grants := soloist.advance_1(nm, me, NULL, n);
+IF grants = '{}' THEN PERFORM soloist.tidy_1(l); END IF;
+RETURN;
+END IF;
 END IF;
 PERFORM soloist.expire_1(l, n);
 held := EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL);

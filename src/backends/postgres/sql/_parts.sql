@@ -192,7 +192,7 @@ BEGIN
   END IF;
   c.id := l.id; c.ticket := tk; c.since := n; c.fence := NULL; c.until := NULL; c.pushed := false;
   INSERT INTO soloist.claim SELECT c.*;
-  UPDATE soloist.lock SET head = tk WHERE name = l.name AND head > tk;
+  IF l.head > tk THEN UPDATE soloist.lock SET head = tk WHERE name = l.name AND head > tk; END IF;
   RETURN tk;
 END $f$;
 
@@ -206,7 +206,7 @@ BEGIN
     SELECT * INTO w FROM soloist.claim WHERE id = l.id AND fence IS NULL AND ticket >= l.head
       ORDER BY ticket, since LIMIT 1;
     EXIT WHEN w.id IS NULL;
-    IF NOT soloist.stays_1(w, n) THEN
+    IF NOT (w.since >= n - 12000000 OR soloist.stays_1(w, n)) THEN
       DELETE FROM soloist.claim WHERE id = l.id AND owner = w.owner;
       PERFORM soloist.over_1(l, w.owner, n);
       CONTINUE;

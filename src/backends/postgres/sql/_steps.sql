@@ -15,7 +15,8 @@ CREATE OR REPLACE FUNCTION soloist.acquire_1(c soloist.claim, tk bigint, replace
   OUT answer jsonb, OUT grants text[]) LANGUAGE plpgsql AS $f$
 DECLARE l soloist.lock; mine soloist.claim; place bigint; h soloist.claim;
 BEGIN
-  l := soloist.open_1(c.name, n);
+  SELECT * INTO l FROM soloist.lock WHERE name = c.name AND busy;
+  IF l.name IS NULL THEN l := soloist.open_1(c.name, n); END IF;
   -- Under a holder that is alone there is nothing to grant: who is new waits, or is refused.
   IF replaces IS NULL AND NOT l.runs AND (tk IS NULL OR tk = -1) THEN
     SELECT * INTO h FROM soloist.claim WHERE id = l.id AND fence IS NOT NULL ORDER BY fence LIMIT 1;
@@ -105,6 +106,17 @@ BEGIN
     UPDATE soloist.lock SET owner = NULL, meta = NULL WHERE name = nm;
     IF held THEN PERFORM soloist.end_1(l, ow, tx, NULL, keep, n); END IF;
     RETURN;
+  END IF;
+  -- Nobody holds it beside an owner that holds it alone, and no time but that owner's own could be up.
+  IF NOT l.runs THEN
+    DELETE FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL AND until > n AND NOT shared;
+    IF FOUND THEN
+      held := true;
+      PERFORM soloist.end_1(l, ow, tx, NULL, keep, n);
+      grants := soloist.advance_1(nm, me, NULL, n);
+      IF grants = '{}' THEN PERFORM soloist.tidy_1(l); END IF;
+      RETURN;
+    END IF;
   END IF;
   PERFORM soloist.expire_1(l, n);
   held := EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL);
