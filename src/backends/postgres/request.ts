@@ -19,14 +19,13 @@ const NEVER = '9223372036854775807'
 /** What an index of Postgres takes, with room for what else is in its entry. */
 const LONGEST_KEY_BYTES = 2_600
 
-/** As text, whatever a client makes of other types. */
-const ANSWER = `SELECT a, r, n, s, CASE WHEN cardinality(handed) > 0 THEN array_to_json(handed)::text END AS handed FROM `
-
-const RUN = `${ANSWER}soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
+/** Both answer one text, whatever a client makes of other types. */
+const RUN = `SELECT soloist.run_1($1::text, $2::text::text[], $3::text::text[], $4::text::text[],
   $5::text::text[], $6::text::int8[], $7::text::bool[], $8::text::text[], $9::text::text[], $10::text::text[],
-  $11::text::int8[], $12::text::jsonb)`
+  $11::text::int8[], $12::text::jsonb) AS answers`
 
-const ONE = `${ANSWER}soloist.one_1($1::text, $2::text, $3::text, $4::text, $5::text::int8, $6::text::bool, $7::text)`
+const ONE = `SELECT soloist.one_1($1::text, $2::text, $3::text, $4::text, $5::text::int8, $6::text::bool, $7::text)
+  AS answers`
 
 const micros = (ms: number | null): string => (ms === null ? NEVER : String(ms * 1000))
 
@@ -39,6 +38,15 @@ interface Parts {
   readonly renewals: number[]
   readonly others: number[]
 }
+
+/** What `run_1` returns. */
+type AnswerParts = [
+  acquired: string | null,
+  released?: string | null,
+  renewed?: string | null,
+  rest?: Json[][] | null,
+  handed?: readonly string[],
+]
 
 /** A list of steps on its way to the database and back. */
 export class Request {
@@ -103,30 +111,29 @@ export class Request {
     for (const [i, error] of this.#faults) steps[i] = { status: 'fault', error }
     if (row === undefined) return { steps, handed: [] }
     const { releases, acquires, renewals, others } = this.#parts
-    const rest = typeof row.s === 'string' ? (JSON.parse(row.s) as Json[][]) : []
+    const [acquired, released, renewed, rest, handed] = JSON.parse(row.answers as string) as AnswerParts
     let next = 0
-    eachOf(row.r, releases, (text, i) => {
+    eachOf(released, releases, (text, i) => {
       steps[i] = { status: 'released', held: text === '1' }
     })
-    eachOf(row.a, acquires, (text, i) => {
+    eachOf(acquired, acquires, (text, i) => {
       if (text === 'x') {
-        steps[i] = answerOf(rest[next] as Json[])
+        steps[i] = answerOf(rest?.[next] as Json[])
         next += 1
       } else steps[i] = { status: 'granted', fence: Number(text) }
     })
-    eachOf(row.n, renewals, (text, i) => {
+    eachOf(renewed, renewals, (text, i) => {
       steps[i] = text === '0' ? { status: 'lost' } : { status: 'held', fence: Number(text) }
     })
     for (const i of others) {
-      steps[i] = answerOf(rest[next] as Json[])
+      steps[i] = answerOf(rest?.[next] as Json[])
       next += 1
     }
-    return { steps, handed: this.#handed(row.handed) }
+    return { steps, handed: this.#handed(handed ?? []) }
   }
 
-  #handed(json: unknown): readonly HandedGrant[] {
+  #handed(texts: readonly string[]): readonly HandedGrant[] {
     const handed: HandedGrant[] = []
-    const texts = typeof json === 'string' ? (JSON.parse(json) as readonly string[]) : []
     for (let i = 0; i < texts.length; i += 3) {
       const [name = '', owner = '', fence] = texts.slice(i, i + 3)
       handed.push({ name: decode(name.slice(this.#prefix.length)), owner: decode(owner), fence: Number(fence) })
@@ -152,7 +159,11 @@ function oneOf(step: Step, name: string): readonly (string | null)[] {
   return ['a', name, owner, micros(claim.ttlMs), ticket === null ? 'f' : 't', encoded(claim.meta)]
 }
 
-function eachOf(text: unknown, parts: readonly number[], take: (text: string, step: number) => void): void {
+function eachOf(
+  text: string | null | undefined,
+  parts: readonly number[],
+  take: (text: string, step: number) => void,
+): void {
   if (parts.length === 0) return
   const texts = (text as string).split(',')
   for (const [k, i] of parts.entries()) take(texts[k] as string, i)

@@ -477,9 +477,9 @@ answer := CASE WHEN f IS NULL THEN soloist.busy_1(c.name, place, false, n) || js
 ELSE jsonb_build_array('g', f, seen, true) END;
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.run_1(me text, rn text[], ro text[], an text[], ao text[], at bigint[], aq boolean[],
-am text[], nn text[], no text[], nt bigint[], steps jsonb, OUT a text, OUT r text, OUT n text, OUT s text, OUT handed text[])
-LANGUAGE plpgsql AS $f$
+am text[], nn text[], no text[], nt bigint[], steps jsonb) RETURNS text LANGUAGE plpgsql AS $f$
 DECLARE
+a text; r text; n text; s json; handed text[] := '{}';
 t bigint; i int; j int; k int; kind text; x record; e jsonb; c soloist.claim; top bigint; quiet boolean;
 got bigint[]; at_ bigint[]; names text[]; all_ bigint[]; answers jsonb[] := '{}'; grants text[] := '{}';
 BEGIN
@@ -492,7 +492,6 @@ IF steps IS NULL THEN names := rn || an || nn;
 ELSE names := rn || an || nn || ARRAY(SELECT v ->> 1 FROM jsonb_array_elements(steps) v); END IF;
 PERFORM pg_advisory_xact_lock(q.k) FROM (SELECT DISTINCT hashtextextended(u, 7001) AS k FROM unnest(names) u ORDER BY 1) q;
 t := soloist.now_1();
-handed := '{}';
 quiet := true;
 IF cardinality(rn) > 0 THEN
 WITH d AS (
@@ -601,7 +600,7 @@ quiet := false;
 END IF;
 END LOOP;
 END IF;
-IF cardinality(answers) > 0 THEN s := array_to_json(answers)::text; END IF;
+IF cardinality(answers) > 0 THEN s := array_to_json(answers); END IF;
 IF cardinality(grants) > 0 THEN
 quiet := false;
 FOR i IN 1 .. cardinality(grants) BY 4 LOOP
@@ -610,9 +609,10 @@ ELSE PERFORM soloist.tell_1(grants[i], 'g', grants[i + 1], grants[i + 2], grants
 END LOOP;
 END IF;
 IF quiet THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
+RETURN json_build_array(a, r, n, s, handed)::text;
 END $f$;
-CREATE OR REPLACE FUNCTION soloist.one_1(me text, kind text, nm text, ow text, tl bigint, queued boolean, mt text,
-OUT a text, OUT r text, OUT n text, OUT s text, OUT handed text[]) LANGUAGE plpgsql AS $f$
+CREATE OR REPLACE FUNCTION soloist.one_1(me text, kind text, nm text, ow text, tl bigint, queued boolean, mt text)
+RETURNS text LANGUAGE plpgsql AS $f$
 DECLARE t bigint; f bigint;
 BEGIN
 IF current_setting('transaction_isolation') = 'read committed' THEN
@@ -628,31 +628,24 @@ WHERE NOT l.busy AND (l.owner IS NULL OR l.until <= t)
 AND pg_try_advisory_lock(hashtextextended(l.name, 7002))
 AND pg_advisory_unlock(hashtextextended(l.name, 7002))
 RETURNING l.fence INTO f;
-IF FOUND THEN
-a := f::text;
-RETURN;
-END IF;
+IF FOUND THEN RETURN '["' || f || '"]'; END IF;
 ELSIF kind = 'r' THEN
 UPDATE soloist.lock SET owner = NULL, meta = NULL WHERE name = nm AND owner = ow AND NOT busy AND until > t
 RETURNING until INTO f;
 IF FOUND THEN
-r := '1';
 IF f < 9223372036854775807 THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
-RETURN;
+RETURN '[null,"1"]';
 END IF;
 ELSE
 UPDATE soloist.lock SET until = soloist.after_1(t, tl) WHERE name = nm AND owner = ow AND until > t RETURNING fence INTO f;
-IF FOUND THEN
-n := f::text;
-RETURN;
+IF FOUND THEN RETURN '[null,null,"' || f || '"]'; END IF;
 END IF;
 END IF;
-END IF;
-SELECT q.a, q.r, q.n, q.s, q.handed INTO a, r, n, s, handed FROM soloist.run_1(me,
+RETURN soloist.run_1(me,
 CASE WHEN kind = 'r' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'r' THEN ARRAY[ow] ELSE '{}' END,
 CASE WHEN kind = 'a' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'a' THEN ARRAY[ow] ELSE '{}' END,
 ARRAY[tl], ARRAY[queued], ARRAY[mt],
-CASE WHEN kind = 'n' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'n' THEN ARRAY[ow] ELSE '{}' END, ARRAY[tl], NULL) q;
+CASE WHEN kind = 'n' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'n' THEN ARRAY[ow] ELSE '{}' END, ARRAY[tl], NULL);
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.watch_1(me text, nm text, ow text, OUT kind text, OUT said text) LANGUAGE plpgsql AS $f$
 DECLARE l soloist.lock; x record; n bigint; grants text[];

@@ -1,12 +1,13 @@
 -- A list of steps of the client `me`. Of names that occur once: r.. releases without a result, a.. exclusive acquires (`aq`:
 -- whether they are queued), n.. renewals. Every other step is in `steps`, in order. Times to live are microseconds.
 --
+-- Returns JSON: [a, r, n, s, handed]. One text needs the least time of the statement around it.
 -- a, r, n: an answer for each, divided by commas: the fence or 0, whether it was held, the fence or 0. `x`: the answer is in s.
 -- s: those answers, in the order of a, r and steps. handed: name, owner and fence of each grant that the caller is told of.
 CREATE OR REPLACE FUNCTION soloist.run_1(me text, rn text[], ro text[], an text[], ao text[], at bigint[], aq boolean[],
-  am text[], nn text[], no text[], nt bigint[], steps jsonb, OUT a text, OUT r text, OUT n text, OUT s text, OUT handed text[])
-LANGUAGE plpgsql AS $f$
+  am text[], nn text[], no text[], nt bigint[], steps jsonb) RETURNS text LANGUAGE plpgsql AS $f$
 DECLARE
+  a text; r text; n text; s json; handed text[] := '{}';
   t bigint; i int; j int; k int; kind text; x record; e jsonb; c soloist.claim; top bigint; quiet boolean;
   got bigint[]; at_ bigint[]; names text[]; all_ bigint[]; answers jsonb[] := '{}'; grants text[] := '{}';
 BEGIN
@@ -20,7 +21,6 @@ BEGIN
   ELSE names := rn || an || nn || ARRAY(SELECT v ->> 1 FROM jsonb_array_elements(steps) v); END IF;
   PERFORM pg_advisory_xact_lock(q.k) FROM (SELECT DISTINCT hashtextextended(u, 7001) AS k FROM unnest(names) u ORDER BY 1) q;
   t := soloist.now_1();
-  handed := '{}';
   quiet := true;
 
   IF cardinality(rn) > 0 THEN
@@ -136,7 +136,7 @@ BEGIN
       END IF;
     END LOOP;
   END IF;
-  IF cardinality(answers) > 0 THEN s := array_to_json(answers)::text; END IF;
+  IF cardinality(answers) > 0 THEN s := array_to_json(answers); END IF;
 
   IF cardinality(grants) > 0 THEN
     quiet := false;
@@ -147,11 +147,12 @@ BEGIN
   END IF;
   -- What grants or renews is on disk before it is answered, unless the server's own setting says otherwise.
   IF quiet THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
+  RETURN json_build_array(a, r, n, s, handed)::text;
 END $f$;
 
 -- A list of one: `kind` a, r or n, as there. What is not done by one row is left to run_1.
-CREATE OR REPLACE FUNCTION soloist.one_1(me text, kind text, nm text, ow text, tl bigint, queued boolean, mt text,
-  OUT a text, OUT r text, OUT n text, OUT s text, OUT handed text[]) LANGUAGE plpgsql AS $f$
+CREATE OR REPLACE FUNCTION soloist.one_1(me text, kind text, nm text, ow text, tl bigint, queued boolean, mt text)
+RETURNS text LANGUAGE plpgsql AS $f$
 DECLARE t bigint; f bigint;
 BEGIN
   IF current_setting('transaction_isolation') = 'read committed' THEN
@@ -167,31 +168,24 @@ BEGIN
             AND pg_try_advisory_lock(hashtextextended(l.name, 7002))
             AND pg_advisory_unlock(hashtextextended(l.name, 7002))
         RETURNING l.fence INTO f;
-      IF FOUND THEN
-        a := f::text;
-        RETURN;
-      END IF;
+      IF FOUND THEN RETURN '["' || f || '"]'; END IF;
     ELSIF kind = 'r' THEN
       UPDATE soloist.lock SET owner = NULL, meta = NULL WHERE name = nm AND owner = ow AND NOT busy AND until > t
         RETURNING until INTO f;
       IF FOUND THEN
-        r := '1';
         IF f < 9223372036854775807 THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
-        RETURN;
+        RETURN '[null,"1"]';
       END IF;
     ELSE
       UPDATE soloist.lock SET until = soloist.after_1(t, tl) WHERE name = nm AND owner = ow AND until > t RETURNING fence INTO f;
-      IF FOUND THEN
-        n := f::text;
-        RETURN;
-      END IF;
+      IF FOUND THEN RETURN '[null,null,"' || f || '"]'; END IF;
     END IF;
   END IF;
-  SELECT q.a, q.r, q.n, q.s, q.handed INTO a, r, n, s, handed FROM soloist.run_1(me,
+  RETURN soloist.run_1(me,
     CASE WHEN kind = 'r' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'r' THEN ARRAY[ow] ELSE '{}' END,
     CASE WHEN kind = 'a' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'a' THEN ARRAY[ow] ELSE '{}' END,
     ARRAY[tl], ARRAY[queued], ARRAY[mt],
-    CASE WHEN kind = 'n' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'n' THEN ARRAY[ow] ELSE '{}' END, ARRAY[tl], NULL) q;
+    CASE WHEN kind = 'n' THEN ARRAY[nm] ELSE '{}' END, CASE WHEN kind = 'n' THEN ARRAY[ow] ELSE '{}' END, ARRAY[tl], NULL);
 END $f$;
 
 -- What became of a claim: l live, g gone, r and its text, d and by whom it was displaced. While it is live, the client is told
