@@ -6,6 +6,7 @@ import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import { ownerOf, parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { removed } from '../lock/removing.js'
+import { takeOver } from '../lock/take-over.js'
 import { type Terms, termsOf } from '../lock/terms.js'
 import { toFold } from './folding.js'
 import { PARKED_MS, wake } from './waking.js'
@@ -184,7 +185,7 @@ export class ApartRuns {
       const life = await this.#host.lives.of(lock, holder, null)
       const dead = await this.#deadOf(lock, limit === null ? [life] : null)
       if (dead !== null) {
-        await locks.release(lock, dead)
+        await takeOver(this.#host, lock, dead)
         continue
       }
       const first = job.attemptsStarted <= 1 || mode === 'untilExecuted'
@@ -215,32 +216,33 @@ export class ApartRuns {
 
   /** A job that a scheduler made meets a live one. */
   async #tick({ lock, strategy, limit }: Terms, owner: string): Promise<Taken | null> {
-    const { locks, lives } = this.#host
+    const { locks, lives, graceMs } = this.#host
     const follows = strategy === 'rerun' || strategy === 'replace'
     const action = follows ? 'follow' : strategy === 'delay' ? 'wait' : 'meet'
-    let without: string | null = null
     for (let looks = 0; looks < 3; looks += 1) {
       const actions = { running: action, pending: follows ? 'meet' : action } as const
-      const told = await locks.trigger(lock, owner, { ...actions, without, limit, begins: follows })
+      const told = await locks.trigger(lock, owner, { ...actions, limit, begins: follows })
       if (told.status !== 'met') return null
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
       if (met === null) return null
       const life = await lives.of(lock, met.owner, met.ageMs)
-      if (!life.over) return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
-      without = met.owner
+      if (!life.over || isYoung(life, graceMs)) {
+        return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
+      }
+      await takeOver(this.#host, lock, life)
     }
     return null
   }
 
   /** @returns one of those who hold the lock, or of these, whose job is over, and will not come any more; `null`: there is none */
-  async #deadOf(lock: string, known: readonly Life[] | null): Promise<string | null> {
+  async #deadOf(lock: string, known: readonly Life[] | null): Promise<Life | null> {
     if (known?.every(life => !life.over)) return null
     const { locks, lives, graceMs } = this.#host
     const state = await locks.inspect(lock)
     for (const { owner, acquiredAtMs } of state?.holders ?? []) {
       const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
       const life = await lives.of(lock, owner, ageMs)
-      if (life.over && !isYoung(life, graceMs)) return owner
+      if (life.over && !isYoung(life, graceMs)) return life
     }
     return null
   }
