@@ -193,11 +193,12 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     const terms = termsOf(job)
     if (terms === null) return await processor(job, token, signal)
     const plain = job as unknown as Job
-    const run = await this.#attached().runs.start(plain, terms, token ?? '')
+    const { runs } = this.#attached()
+    const run = await runs.start(plain, terms, token ?? '')
     if (run === NOT_RUN) return null as ResultType
     run.abortWith(signal)
     try {
-      const result = await run.of(async () => await processor(job, token, run.signal))
+      const result = await runs.run(run, async () => await processor(job, token, run.signal))
       this.#expectEnd(plain)
       return result
     } catch (error) {

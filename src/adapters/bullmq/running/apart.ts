@@ -33,6 +33,8 @@ export interface ApartHost {
 export class ApartRuns {
   readonly #host: ApartHost
   readonly #claimed = new WeakSet<Job>()
+  /** Those of them that have given up what they claimed. */
+  readonly #settled = new WeakSet<Job>()
   /** Whether there was such a job at all. */
   isUsed = false
 
@@ -52,6 +54,7 @@ export class ApartRuns {
       const taken = await this.#claim(job, terms)
       if (typeof taken === 'object' && taken !== null) {
         this.#claimed.add(job)
+        if (isOfRun(terms)) this.#settleBeforePut(job, terms)
         return taken
       }
       waitMs = taken
@@ -79,17 +82,36 @@ export class ApartRuns {
   }
 
   /**
-   * The run is over, and BullMQ has noted what became of the job, or could not.
-   *
-   * @param lost whether another worker may have the job by now, which has its lock then
+   * The attempt is over, and BullMQ does not know it yet, so that nobody else can take the job up. Where a run alone has the lock it goes
+   * now: the next attempt has the same owner, and what is given up late would be its.
    */
-  async end(job: Job, terms: Terms, lost: boolean): Promise<void> {
+  async settled(job: Job, terms: Terms): Promise<void> {
+    if (!isOfRun(terms) || !this.#claimed.has(job) || this.#settled.has(job)) return
+    await this.#host.locks.release(terms.lock, this.#ownerOf(job, terms))
+    this.#settled.add(job)
+  }
+
+  /** The same where the processor itself puts the job back: by these calls. */
+  #settleBeforePut(job: Job, terms: Terms): void {
+    for (const step of ['moveToDelayed', 'moveToWait'] as const) {
+      const put = job[step]?.bind(job) as ((...args: unknown[]) => Promise<unknown>) | undefined
+      if (put === undefined) continue
+      const after = async (...args: unknown[]) => {
+        await this.settled(job, terms)
+        return await put(...args)
+      }
+      Object.assign(job, { [step]: after })
+    }
+  }
+
+  /** The attempt is over, and BullMQ has noted what became of the job, or could not. */
+  async end(job: Job, terms: Terms): Promise<void> {
     const ran = this.#claimed.delete(job)
     const { mode, flags, lock } = terms
     const finished = Boolean(job.finishedOn)
-    if (!ran && !finished) return
-    const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
-    if (!finished && (!between || lost) && !(await this.#isOver(job))) return
+    if (this.#settled.has(job) || (!ran && !finished)) return
+    // It may have its lock once more since, by another worker.
+    if (!finished && !(await this.#isOver(job))) return
     if (mode === 'untilExpired') {
       const failed = finished && job.failedReason !== undefined && job.returnvalue == null
       if (!(flags.freesOnFailure === true && failed) && ran) return
@@ -260,6 +282,11 @@ export class ApartRuns {
   #ownerOf(job: Job, { mode }: Terms): string {
     return ownerOf(this.#host.worker.qualifiedName, job.id as string, mode === 'untilExpired')
   }
+}
+
+/** Whether only a run has the lock, and what is between two runs has not. */
+function isOfRun({ mode }: Terms): boolean {
+  return mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
 }
 
 /** Rises with each attempt; the next grant of the lock has a greater one, since its fence is of a later microsecond. */

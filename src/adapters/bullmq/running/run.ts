@@ -68,6 +68,13 @@ export class Run implements SingletonRun {
     return this.#validUntilMs
   }
 
+  /** Whether BullMQ's lock was lost, or may have run out: another worker may have the job. */
+  get isLost(): boolean {
+    const reason = this.stopped
+    const told = reason instanceof SoloistError && reason.code === 'LEASE_LOST'
+    return told || monotonicMs() > this.#validUntilMs
+  }
+
   /** Aborts if BullMQ's lock has run out. @returns whether there is nothing to abort any more */
   expire(): boolean {
     if (this.#over || this.#controller?.signal.aborted === true) return true

@@ -4,7 +4,7 @@ import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-ti
 import type { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import type { Singleton, SingletonEvents } from '../lock/events.js'
-import { jobNameOf, type Terms } from '../lock/terms.js'
+import { jobNameOf, type Terms, termsOf } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import type { ApartRuns } from './apart.js'
 import { folded } from './folding.js'
@@ -45,8 +45,6 @@ export class Runs {
   readonly #taken = new WeakMap<Job, Taken>()
   /** When the call left that took a job up, on the monotonic clock: BullMQ's lock of it is as old at most. */
   readonly #sentAtMs = new WeakMap<Job, number>()
-  /** Jobs of which BullMQ's lock was lost before their runs began, or while they ran. */
-  readonly #lost = new WeakSet<Job>()
   readonly #runs = new Map<Job, Run>()
   /** Jobs whose run has not begun yet, with until when BullMQ's lock of them stands at least. */
   readonly #starting = new Map<Job, number>()
@@ -81,7 +79,7 @@ export class Runs {
     const untilMs = sentAtMs + this.#host.lockMs
     // Mostly there is nothing more to do.
     if (taken !== undefined && taken.instead === null && taken.notes.length === 0) {
-      return this.#run(job, terms, taken, untilMs)
+      return this.#begin(job, terms, taken, untilMs)
     }
     this.#starting.set(job, untilMs)
     return this.#start(job, terms, token, taken).finally(() => this.#starting.delete(job))
@@ -94,10 +92,39 @@ export class Runs {
       return await this.#host.apart.giveWay(job, token)
     }
     if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
-    await this.#prove(job, terms, token)
-    await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
-    await this.#prove(job, terms, token)
-    return this.#run(job, terms, taken, this.#starting.get(job) ?? 0)
+    try {
+      await this.#prove(job, terms, token)
+      await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
+      await this.#prove(job, terms, token)
+    } catch (error) {
+      if (byScript === undefined && this.#stands(job)) await this.#settledApart(job, terms)
+      throw error
+    }
+    return this.#begin(job, terms, taken, this.#starting.get(job) ?? 0)
+  }
+
+  /** Runs the processor. */
+  run<R>(run: Run, processor: () => Promise<R>): Promise<R> {
+    const running = run.of(processor)
+    return this.#taken.has(run.job) ? running : this.#runApart(run, running)
+  }
+
+  async #runApart<R>(run: Run, running: Promise<R>): Promise<R> {
+    try {
+      return await running
+    } finally {
+      if (!run.isLost) await this.#settledApart(run.job, termsOf(run.job) as Terms)
+    }
+  }
+
+  /** Before BullMQ is told of the attempt's end. Never rejects. */
+  async #settledApart(job: Job, terms: Terms): Promise<void> {
+    try {
+      await this.#host.apart.settled(job, terms)
+    } catch (error) {
+      // Its lock stays, for the job's next attempt, or until the job has ended.
+      this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })
+    }
   }
 
   /** Where it is so late that BullMQ's lock may be another's by now, it is asked whether it is this one's, and extended. */
@@ -116,7 +143,7 @@ export class Runs {
     return monotonicMs() <= (this.#starting.get(job) ?? 0)
   }
 
-  #run(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
+  #begin(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
     if (monotonicMs() > validUntilMs) this.#tooLate(job, terms)
     const run = new Run(job, fence ?? 0, terms.maxRunMs, validUntilMs)
     this.#runs.set(job, run)
@@ -130,7 +157,6 @@ export class Runs {
 
   /** The answer that the job was taken up came when it may have been running elsewhere already. It is left as it is. */
   #tooLate(job: Job, terms: Terms): never {
-    this.#lost.add(job)
     this.#host.singleton.count(jobNameOf(terms), 'lapsed')
     this.#lapsed(job, terms, 'ended')
     throw new DelayedError()
@@ -144,7 +170,6 @@ export class Runs {
       this.#stops.forget(run)
       const { stopped } = run
       if (stopped instanceof SoloistError && stopped.code === 'LEASE_LOST') {
-        this.#lost.add(job)
         this.#host.singleton.count(jobNameOf(terms), 'lapsed')
         this.#lapsed(job, terms, 'ended')
       }
@@ -154,7 +179,7 @@ export class Runs {
 
   async #endApart(job: Job, terms: Terms): Promise<void> {
     try {
-      await this.#host.apart.end(job, terms, this.#lost.has(job))
+      await this.#host.apart.end(job, terms)
     } catch (error) {
       // Its lock stays, and the next trigger finds that its job has ended.
       this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })
