@@ -16,8 +16,8 @@ const STORE_DOWN_MS = 1_000
 /** How often a job looks that waits for somebody who wakes nobody: an owner that is no job of BullMQ. */
 const LOOK_AT_OTHERS_MS = 5_000
 
-/** As by a script, but that BullMQ took the job up. */
-type Taken = Omit<TakenByScript, 'sentAtMs'>
+/** As by a script, but that BullMQ took the job up. `stopped`: it was asked to stop, and is not to run again. */
+type Taken = Omit<TakenByScript, 'sentAtMs' | 'instead'> & { readonly instead: TakenByScript['instead'] | 'stopped' }
 
 export interface ApartHost {
   readonly worker: Worker
@@ -135,21 +135,23 @@ export class ApartRuns {
   /**
    * Whether a newer job wants this one to stop: the pending one says so by its terms while it waits for the run that has had its
    * place for longest. So a request ends with either of both.
+   *
+   * @returns the owner of the newer one; `null`: there is none
    */
-  async isToStop(job: Job, terms: Terms): Promise<boolean> {
+  async stoppedBy(job: Job, terms: Terms): Promise<string | null> {
     const { locks, lives } = this.#host
     const state = await locks.inspect(terms.lock)
     const [first] = state?.holders ?? []
-    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return false
+    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return null
     const { owner } = state.pending
     // It was granted its own place.
-    if (state.holders.some(holder => holder.owner === owner)) return false
+    if (state.holders.some(holder => holder.owner === owner)) return null
     // This run was before it in the line, and did not run when it asked.
     const since = state.waiters.find(waiter => waiter.owner === owner)?.waitingSinceMs
-    if (since !== undefined && (first.acquiredAtMs ?? 0) > since) return false
+    if (since !== undefined && (first.acquiredAtMs ?? 0) > since) return null
     const parsed = parseOwner(owner)
     const newer = parsed === null ? null : await lives.find(parsed)
-    return newer !== null && termsOf(newer)?.flags.asks === true
+    return newer !== null && termsOf(newer)?.flags.asks === true ? owner : null
   }
 
   /** @param state of its lock, since it was put back. @returns whether it was woken */
@@ -193,6 +195,9 @@ export class ApartRuns {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
         // Until then another may have taken its place.
         if (begun.status !== 'begun') continue
+        // By an attempt before, or while a worker that died had it.
+        const by = flags.stops === true ? await this.stoppedBy(job, terms) : null
+        if (by !== null) return { fence: null, notes: [], instead: 'stopped', by }
         return { fence: fenceOf(asked.fence, job), notes: told(begun.notes), instead: null, by: '' }
       }
       // Another trigger may have taken its place since it was looked at first: then this made a new one.

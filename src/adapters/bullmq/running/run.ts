@@ -34,6 +34,8 @@ export function singletonRun(job: Job): SingletonRun {
 export class Run implements SingletonRun {
   readonly fence: number
   readonly job: Job
+  /** The owner that wants it to stop, where that is known. */
+  replacedBy: string | null = null
   #controller: AbortController | null = null
   readonly #maxRunMs: number | null
   #validUntilMs: number

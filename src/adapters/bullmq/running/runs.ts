@@ -1,4 +1,13 @@
-import { DelayedError, type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
+import {
+  DelayedError,
+  type Job,
+  type MinimalQueue,
+  RateLimitError,
+  UnrecoverableError,
+  WaitingChildrenError,
+  WaitingError,
+  type Worker,
+} from 'bullmq'
 import { SoloistError } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
@@ -36,6 +45,13 @@ interface Extending {
 
 /** The job is to end without being run. */
 export const NOT_RUN: unique symbol = Symbol('not run')
+
+const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitError]
+
+/** Whether a processor throws this that has put its job back. */
+export function isPutBack(error: unknown): boolean {
+  return PUT_BACK.some(kind => error instanceof kind)
+}
 
 /** Starts the runs of a worker's jobs, once they have their locks, and ends them. */
 export class Runs {
@@ -91,7 +107,9 @@ export class Runs {
       this.#replaced(job, terms, taken.by)
       return await this.#host.apart.giveWay(job, token)
     }
-    if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
+    const { instead, by } = taken
+    if (instead === 'stopped') return this.#notRun(job, terms, 'replaced', by)
+    if (instead !== null) return this.#notRun(job, terms, instead, by)
     try {
       await this.#prove(job, terms, token)
       await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
@@ -110,10 +128,29 @@ export class Runs {
   }
 
   async #runApart<R>(run: Run, running: Promise<R>): Promise<R> {
+    const terms = termsOf(run.job) as Terms
     try {
       return await running
+    } catch (error) {
+      const by = isPutBack(error) ? null : await this.#stoppedBy(run, terms)
+      if (by === null) throw error
+      this.#replaced(run.job, terms, by)
+      const { stack } = error as Error
+      throw Object.assign(new UnrecoverableError(`replaced by ${by}`), { cause: error, stack })
     } finally {
-      if (!run.isLost) await this.#settledApart(run.job, termsOf(run.job) as Terms)
+      if (!run.isLost) await this.#settledApart(run.job, terms)
+    }
+  }
+
+  /** Who asked a run to stop that is about to be tried again, as far as that can be found out. It is not, then. Never rejects. */
+  async #stoppedBy({ job, isLost, replacedBy }: Run, terms: Terms): Promise<string | null> {
+    const again = job.attemptsMade + 1 < (job.opts.attempts ?? 1)
+    if (terms.flags.stops !== true || !again || isLost) return null
+    try {
+      return replacedBy ?? (await this.#host.apart.stoppedBy(job, terms))
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'stop', error, id: job.id })
+      return null
     }
   }
 
