@@ -115,11 +115,11 @@ const queueOf = (solo: Soloist, job: SingletonJobOptions<Data>) => bench.queue(j
 /** Who takes over, and how many steps that has at most. */
 const TAKERS = {
   'a trigger that adds': {
-    steps: 7,
+    steps: 8,
     take: (solo: Soloist, more: object) => queueOf(solo, { ...merging, ...more }).addUnique('sync', data(1)),
   },
   'a trigger that joins': {
-    steps: 5,
+    steps: 6,
     take: (solo: Soloist, more: object) => queueOf(solo, more).addUnique('sync', data(1)),
   },
   'a sweep': { steps: 4, take: (solo: Soloist, more: object) => queueOf(solo, { ...merging, ...more }).sweep() },
