@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Bench, RECOVERS, type Recorder, until, untilIdle, useBench } from './support.js'
+import { type Bench, RECOVERS, type Recorder, type TestJob, until, untilIdle, useBench } from './support.js'
 
 // Where lock and job are two steps: a request to stop (`replace` with `onRunning: 'stop'`) belongs to one run, and is gone with it.
 
@@ -81,7 +81,7 @@ test('a request whose job never came into the queue stops nobody', async () => {
   expect(await forEver()).toEqual([])
 })
 
-test('the run of a killed worker is stopped where it is recovered', async () => {
+test('the run of a killed worker is not run again where it is recovered', async () => {
   const queue = bench.queue(stopping, { solo: bench.solo })
   let first: ReturnType<Bench['worker']> | undefined
   await new Promise<void>(resolve => {
@@ -98,17 +98,17 @@ test('the run of a killed worker is stopped where it is recovered', async () => 
   await first?.close(true)
   runs.hold()
   expect((await queue.addUnique('sync', data(2))).outcome).toMatchObject({ status: 'replaced', state: 'running' })
-  const reasons: unknown[] = []
-  bench.worker(
-    async (job, signal) => {
-      signal.addEventListener('abort', () => reasons.push(signal.reason))
-      return await runs.run(job, signal)
-    },
-    { ...RECOVERS, singleton: { solo: bench.solo } },
-  )
-  await runs.untilStarted(2)
-  expect(runs.started).toEqual([1, 2])
-  expect(reasons).toEqual([expect.objectContaining({ code: 'JOB_REPLACED' })])
+  const worker = bench.worker(runs.run, { ...RECOVERS, singleton: { solo: bench.solo } })
+  const replaced: unknown[] = []
+  worker.singleton.on('replaced', ({ id }) => replaced.push(id))
+  await runs.untilStarted(1)
+  expect(runs.started).toEqual([2])
+  const [failed] = await queue.getFailed()
+  expect([failed?.data.value, failed?.failedReason, replaced]).toEqual([
+    1,
+    expect.stringMatching(/^replaced by bullmq:/),
+    [failed?.id],
+  ])
   runs.letGo()
   await untilIdle(bench, queue)
   expect(await forEver()).toEqual([])
@@ -138,5 +138,45 @@ test('a run that was before the newer job in the line is not stopped', async () 
   runs.letGo()
   await untilIdle(bench, queue)
   expect(runs.started).toEqual([1, 2, 3])
+  expect(await forEver()).toEqual([])
+})
+
+const cells = (['untilExecuted', 'whileExecuting'] as const).flatMap(mode =>
+  (['one step', 'two steps'] as const).flatMap(steps =>
+    (['when its signal aborts', 'before it hears of it'] as const).map(when => [mode, steps, when] as const),
+  ),
+)
+
+test.each(cells)('%s, %s: a stopped job that fails %s is not tried again', async (mode, steps, when) => {
+  const singleton = steps === 'one step' ? {} : { solo: bench.solo }
+  const queue = bench.queue({ ...stopping, mode }, singleton)
+  const ran: number[] = []
+  let fail = () => {}
+  const failing = new Promise<void>(resolve => {
+    fail = resolve
+  })
+  const run = async (job: TestJob, signal: AbortSignal) => {
+    ran.push(job.data.value)
+    if (job.data.value !== 1) return 0
+    if (when === 'before it hears of it') await failing
+    else await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    throw new Error('it was stopped')
+  }
+  const worker = bench.worker(run, { singleton })
+  const replaced: unknown[] = []
+  worker.singleton.on('replaced', ({ id }) => replaced.push(id))
+  const first = await queue.add('sync', data(1), { attempts: 3 })
+  await until(() => ran.length === 1)
+  const second = await queue.add('sync', data(2))
+  fail()
+  await until(async () => (await first.getState()) === 'failed')
+  await untilIdle(bench, queue)
+  const { failedReason, stacktrace } = (await queue.getJob(first.id as string)) as TestJob
+  expect([ran, failedReason, replaced]).toEqual([
+    [1, 2],
+    `replaced by bullmq:${queue.qualifiedName}:${second.id}`,
+    [first.id],
+  ])
+  expect(stacktrace?.join()).toContain('it was stopped')
   expect(await forEver()).toEqual([])
 })

@@ -122,10 +122,10 @@ export class SingletonWorker<DataType = any, ResultType = any, NameType extends 
     const run = (started: Run | typeof NOT_RUN): Promise<ResultType> => {
       if (started === NOT_RUN) return Promise.resolve(null as ResultType)
       // A processor that takes no signal is given none.
-      if (signal === undefined) return started.of(() => super.callProcessJob(job, token))
+      if (signal === undefined) return this.#side.runs.run(started, () => super.callProcessJob(job, token))
       started.abortWith(signal)
       const given = this.#sandboxed ? crossing(started.signal) : started.signal
-      return started.of(() => super.callProcessJob(job, token, given))
+      return this.#side.runs.run(started, () => super.callProcessJob(job, token, given))
     }
     const started = this.#side.runs.start(job as unknown as Job, terms, token)
     return started instanceof Promise ? started.then(run) : run(started)

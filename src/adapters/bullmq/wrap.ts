@@ -1,14 +1,4 @@
-import {
-  DelayedError,
-  type Job,
-  type JobsOptions,
-  type Processor,
-  type Queue,
-  RateLimitError,
-  WaitingChildrenError,
-  WaitingError,
-  type Worker,
-} from 'bullmq'
+import type { Job, JobsOptions, Processor, Queue, Worker } from 'bullmq'
 import { clearTimeout, setTimeout } from '../../internal/real-time.js'
 import { notAdded } from './adding/failures.js'
 import type { AddingHow } from './adding/host.js'
@@ -25,11 +15,9 @@ import {
   type SingletonSettings,
   type SingletonWorkerSettings,
 } from './options/settings.js'
-import { NOT_RUN } from './running/runs.js'
+import { isPutBack, NOT_RUN } from './running/runs.js'
 import { WorkerSide } from './running/side.js'
 import { QueueSide } from './side.js'
-
-const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitError]
 
 /**
  * Adds singleton jobs to a queue that the application has. It closes with the queue: `queue.close()` lets go of what this
@@ -189,16 +177,17 @@ export class SingletonProcessor<DataType = any, ResultType = any, NameType exten
     const terms = termsOf(job)
     if (terms === null) return await processor(job, token, signal)
     const plain = job as unknown as Job
-    const run = await this.#attached().runs.start(plain, terms, token ?? '')
+    const { runs } = this.#attached()
+    const run = await runs.start(plain, terms, token ?? '')
     if (run === NOT_RUN) return null as ResultType
     run.abortWith(signal)
     try {
-      const result = await run.of(async () => await processor(job, token, run.signal))
+      const result = await runs.run(run, async () => await processor(job, token, run.signal))
       this.#expectEnd(plain)
       return result
     } catch (error) {
       // No event tells of a job that its processor put back.
-      if (PUT_BACK.some(kind => error instanceof kind)) await this.#settle(plain)
+      if (isPutBack(error)) await this.#settle(plain)
       else this.#expectEnd(plain)
       throw error
     }

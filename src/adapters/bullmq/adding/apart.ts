@@ -7,6 +7,7 @@ import { isYoung, type Life } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { isBound, removed } from '../lock/removing.js'
+import { takeOver } from '../lock/take-over.js'
 import type { Actions } from './actions.js'
 import { type FateHost, fateOf, isStillYoung, Patience, startsAfter } from './fate.js'
 import type { Trigger } from './trigger.js'
@@ -20,12 +21,10 @@ export interface ApartHost extends FateHost {
 
 /** The trigger is to be made again. */
 interface Again {
-  /** An owner to trigger without; `null`: one whose job may still come. */
-  readonly over: string | null
-  /** Its job is gone. */
+  /** `later`: others are about to get on. `fresh`: at once, under another id. */
+  readonly again: 'now' | 'later' | 'fresh'
+  /** It takes the place of a job that is gone. */
   readonly gone?: boolean
-  /** Under another id. */
-  readonly fresh?: boolean
 }
 
 /** It depends on others what the trigger comes to: it is to be made again once the other jobs of its call are in the queue. */
@@ -99,7 +98,6 @@ export class Apart {
   ): Promise<Triggered | Later> {
     let trigger = first
     let recovered = false
-    let without: string | null = null
     const patience = new Patience(trigger, this.#host.graceMs)
     if (left !== null) {
       const { run, seen } = left
@@ -108,17 +106,13 @@ export class Apart {
       recovered = seen.pending?.job === null
     }
     for (;;) {
-      const look: Answer | Again | Later = await this.#held(
-        trigger,
-        this.#once(trigger, strategy, actions, without, beside, patience),
-      )
+      const look = await this.#held(trigger, this.#once(trigger, strategy, actions, beside, patience))
       if (look instanceof Later) return look
-      if (!('over' in look)) return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
-      without = look.over
+      if (!('again' in look)) return { trigger, answer: { ...look, recovered: look.recovered || recovered } }
       recovered ||= look.gone === true
-      if (look.fresh === true) trigger = trigger.underFreshId()
-      else if (without === null && beside !== null) return new Later(trigger)
-      else if (without === null) await patience.wait()
+      if (look.again === 'fresh') trigger = trigger.underFreshId()
+      else if (look.again === 'later' && beside !== null) return new Later(trigger)
+      else if (look.again === 'later') await patience.wait()
     }
   }
 
@@ -136,14 +130,13 @@ export class Apart {
     trigger: Trigger,
     strategy: JobStrategy,
     actions: Actions,
-    without: string | null,
     beside: Beside | null,
     patience: Patience,
   ): Promise<Answer | Again | Later> {
     const { definition, lock, owner, jobId, data, meta } = trigger
     const { locks, lives, graceMs } = this.#host
     const before = await this.#before(trigger, strategy, actions)
-    if ('course' in before || 'over' in before) return before
+    if ('course' in before || 'again' in before) return before
     // It takes the place of a job that has to be in the queue first.
     if (strategy === 'replace' && beside !== null && beside.before > 0) return new Later(trigger)
     beside?.coming.add(owner)
@@ -154,12 +147,12 @@ export class Apart {
       note: actions.begins || strategy === 'rerun' ? JSON.stringify(data ?? {}) : null,
       begins: actions.begins,
       debounce: definition.debounce,
-      without: without ?? before.without,
+      without: before.without,
       limit: definition.limit,
       meta: meta === '' ? undefined : meta,
     })
     // An earlier trigger with this id was, perhaps. This one is another.
-    if (told.status === 'displaced' && (trigger.hasOwnId || told.by === '')) return { over: null, fresh: true }
+    if (told.status === 'displaced' && (trigger.hasOwnId || told.by === '')) return { again: 'fresh' }
     if (told.status === 'displaced') {
       return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
     }
@@ -190,23 +183,29 @@ export class Apart {
     const dead = await this.#deadOf(trigger, [running, run === null && displaced === null ? pending : null], beside)
     if (run !== null) {
       // Who waits goes on.
-      if (dead !== null) await locks.release(lock, dead.owner)
+      if (dead !== null) await takeOver(this.#host, lock, dead)
       const met = pending?.owner === run ? pending : null
       const young = isStillYoung(told.seen.pending?.ageMs ?? null, askedMs, graceMs)
       const known = beside?.coming.has(run) === true || (met !== null && young && startsAfter(met))
       const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null, met)
       if (fate === 'later') return new Later(trigger, { run, seen })
-      return fate === 'kept' ? noted(run, seen) : { over: null, fresh: true, gone: pending?.job === null }
+      return fate === 'kept' ? noted(run, seen) : { again: 'fresh', gone: pending?.job === null }
     }
-    if (dead !== null) return { over: dead.owner, gone: dead.job === null }
+    if (dead !== null) return await this.#without(lock, dead)
     if (told.status === 'busy') {
       const asks = strategy === 'replace' && definition.stops && running?.state === 'running'
       return { course: 'queued', id: jobId, ...seen, recovered: false, asks }
     }
     const by = metBy(definition.mode, seen)
     const soon = [running, pending].some(life => life?.over === true && isYoung(life, graceMs))
-    if (by === null || soon) return { over: null }
+    if (by === null || soon) return { again: 'later' }
     return { course: 'met', id: by.parsed?.jobId ?? by.owner, ...seen, recovered: false }
+  }
+
+  /** The trigger is made again without this claim, unless its job has come after all. */
+  async #without(lock: string, dead: Life): Promise<Again> {
+    const gone = (await takeOver(this.#host, lock, dead)) && dead.job === null
+    return { again: 'now', gone }
   }
 
   /** One of these, or with a limit of all that hold the lock, whose job is over. */
@@ -266,7 +265,7 @@ export class Apart {
     | Again
   > {
     let as = { running, pending, without: null, replaced: null, waits: null as string | null }
-    const { locks, lives } = this.#host
+    const { locks, lives, graceMs } = this.#host
     const boundTo = (job: Job) => lives.bounded(() => isBound(job))
     if (definition.mode === 'whileExecuting') {
       // Any number may be queued: only what runs is in the way, and the one that follows it.
@@ -275,8 +274,9 @@ export class Apart {
       const [holder] = state?.holders ?? []
       if (!busy || holder === undefined) return { course: 'granted', id: jobId, ...NOBODY, recovered: false }
       if (running !== 'wait') return as
-      const life = await lives.of(lock, holder.owner, null)
-      if (life.over) return { over: holder.owner, gone: life.job === null }
+      const ageMs = state === null || holder.acquiredAtMs === null ? null : state.atMs - holder.acquiredAtMs
+      const life = await lives.of(lock, holder.owner, ageMs)
+      if (isDead(life, graceMs)) return await this.#without(lock, life)
       return { course: 'queued', id: jobId, ...NOBODY, running: life, recovered: false }
     }
     if (strategy !== 'replace') return as

@@ -2,6 +2,7 @@ import { LockTimeoutError } from '../../../errors.js'
 import type { JobLocks } from '../../../index.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import { isYoung, type Life, type Lives } from '../lock/lives.js'
+import { hasEnded, takeOver } from '../lock/take-over.js'
 import type { Trigger } from './trigger.js'
 
 const FIRST_PAUSE_MS = 5
@@ -37,10 +38,6 @@ export class Patience {
     await sleep(this.#pauseMs * (0.5 + Math.random()))
     this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
   }
-}
-
-function hasEnded({ job, over, state }: Life): boolean {
-  return job === null || over || state === 'finished'
 }
 
 /** Whether a run that is pending after its job was looked at will have what was left with it before. */
@@ -79,6 +76,7 @@ export async function fateOf(
     const askedMs = monotonicMs()
     const state = await locks.inspect(lock)
     const pending = state?.pending?.owner === run
+    let over: Life | null = null
     if (starts && pending) return 'kept'
     if (state !== null && pending) {
       const held = state.holders.find(({ owner }) => owner === run)
@@ -96,10 +94,15 @@ export async function fateOf(
       }
       // A period goes on without its job.
       const stays = held !== undefined && (!ended || (life.job !== null && life.parsed?.period === true))
-      if (!stays) await locks.release(lock, run)
+      if (!stays && ended) over = life
+      // One that waits, and that a worker has in hand which knows nothing of locks.
+      else if (!stays) await locks.release(lock, run)
     }
     const told = await locks.takeBack(lock, run, by)
-    if (told.status === 'begun') return told.notes.length > 0 ? 'kept' : 'lost'
+    if (told.status === 'begun' && told.notes.length > 0) return 'kept'
+    // Who waits goes on.
+    if (over !== null) await takeOver({ locks, lives }, lock, over)
+    if (told.status === 'begun') return 'lost'
     if (told.status === 'displaced') return told.by === '' ? 'lost' : 'kept'
     // It was not pending any more before this was asked: it has begun, and ended.
     if (!pending) return 'kept'

@@ -1,8 +1,9 @@
 import type { Job } from 'bullmq'
 import { DuplicateJobError, type Soloist } from '../../../index.js'
 import type { Singleton } from '../lock/events.js'
-import type { Lives } from '../lock/lives.js'
+import { isYoung, type Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
+import { takeOver } from '../lock/take-over.js'
 import { jobNameOf, type Terms } from '../lock/terms.js'
 import { asSoloistError, giveBack } from './failures.js'
 
@@ -11,6 +12,7 @@ export interface RetakeHost {
   readonly solo: Soloist
   readonly lives: Lives
   readonly singleton: Singleton
+  readonly graceMs: number
 }
 
 const MOST_LOOKS = 10
@@ -33,21 +35,20 @@ export async function retake(host: RetakeHost, job: Job, terms: Terms): Promise<
   }
 }
 
-async function retaken({ solo, lives }: RetakeHost, terms: Terms, owner: string): Promise<boolean> {
-  let without: string | null = null
+async function retaken({ solo, lives, graceMs }: RetakeHost, terms: Terms, owner: string): Promise<boolean> {
   for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
     const { lock, limit } = terms
-    const told = await solo.jobs.trigger(lock, owner, { running: 'meet', pending: 'meet', without, limit })
+    const told = await solo.jobs.trigger(lock, owner, { running: 'meet', pending: 'meet', limit })
     if (told.status === 'granted') return true
     if (told.status !== 'met') return false
     const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
     if (met === null) return false
     const life = await lives.of(lock, met.owner, met.ageMs)
-    if (!life.over) {
+    if (!life.over || isYoung(life, graceMs)) {
       const { state, ageMs } = life
       throw new DuplicateJobError({ job: jobNameOf(terms), id: life.parsed?.jobId ?? met.owner, state, ageMs })
     }
-    without = met.owner
+    await takeOver({ locks: solo.jobs, lives }, lock, life)
   }
   return false
 }

@@ -2,6 +2,7 @@ import type { LockState, Soloist } from '../../../index.js'
 import type { Fused } from '../fused/fused.js'
 import type { Lives } from './lives.js'
 import { parseOwner } from './owner.js'
+import { takeOver } from './take-over.js'
 
 export interface SweepHost {
   readonly solo: Soloist
@@ -56,14 +57,16 @@ export async function sweep(host: SweepHost, prefix: string | undefined, vanishe
 /** @returns how many of these jobs had the lock, and are over */
 async function sweepApart(host: SweepHost, { name, holders, atMs }: LockState): Promise<number> {
   let released = 0
+  const { lives } = host
+  const locks = host.solo.jobs
   for (const { owner, acquiredAtMs, expiresAtMs } of holders) {
     const parsed = parseOwner(owner)
     if (parsed?.queue !== host.queue) continue
-    const life = await host.lives.of(name, owner, acquiredAtMs === null ? null : atMs - acquiredAtMs)
+    const life = await lives.of(name, owner, acquiredAtMs === null ? null : atMs - acquiredAtMs)
     const may = life.job !== null || (life.ageMs ?? Number.POSITIVE_INFINITY) >= host.graceMs
     // A period that has not begun, and never will.
     const never = parsed.period && expiresAtMs === null && (life.job === null || life.state === 'finished')
-    if ((life.over || never) && may && (await host.solo.jobs.release(name, owner))) released += 1
+    if ((life.over || never) && may && (await takeOver({ locks, lives }, name, life))) released += 1
   }
   return released
 }

@@ -2,6 +2,7 @@ import type { JobLocks } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
 import type { Lives } from './lives.js'
+import { takeOver } from './take-over.js'
 
 /** How often the locks are looked at that a worker was seen to have which knows nothing of locks, and for how long. */
 const LOOK_MS = 1_000
@@ -119,7 +120,7 @@ export class Tidying {
         }
         // Who is granted it by that is looked at the next time.
         live ||= (state?.waiting ?? 0) > 0
-        if (await locks.release(lock, owner)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
+        if (await takeOver({ locks, lives }, lock, life)) this.#host.onLapse(life.parsed?.jobId ?? owner, lock)
       }
       if (!live || untilMs < nowMs) this.#noticed.delete(lock)
     }

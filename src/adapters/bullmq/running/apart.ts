@@ -6,6 +6,7 @@ import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import { ownerOf, parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { removed } from '../lock/removing.js'
+import { takeOver } from '../lock/take-over.js'
 import { type Terms, termsOf } from '../lock/terms.js'
 import { toFold } from './folding.js'
 import { PARKED_MS, wake } from './waking.js'
@@ -15,8 +16,8 @@ const STORE_DOWN_MS = 1_000
 /** How often a job looks that waits for somebody who wakes nobody: an owner that is no job of BullMQ. */
 const LOOK_AT_OTHERS_MS = 5_000
 
-/** As by a script, but that BullMQ took the job up. */
-type Taken = Omit<TakenByScript, 'sentAtMs'>
+/** As by a script, but that BullMQ took the job up. `stopped`: it was asked to stop, and is not to run again. */
+type Taken = Omit<TakenByScript, 'sentAtMs' | 'instead'> & { readonly instead: TakenByScript['instead'] | 'stopped' }
 
 export interface ApartHost {
   readonly worker: Worker
@@ -32,6 +33,8 @@ export interface ApartHost {
 export class ApartRuns {
   readonly #host: ApartHost
   readonly #claimed = new WeakSet<Job>()
+  /** Those of them that have given up what they claimed. */
+  readonly #settled = new WeakSet<Job>()
   /** Whether there was such a job at all. */
   isUsed = false
 
@@ -51,6 +54,7 @@ export class ApartRuns {
       const taken = await this.#claim(job, terms)
       if (typeof taken === 'object' && taken !== null) {
         this.#claimed.add(job)
+        if (isOfRun(terms)) this.#settleBeforePut(job, terms)
         return taken
       }
       waitMs = taken
@@ -78,17 +82,36 @@ export class ApartRuns {
   }
 
   /**
-   * The run is over, and BullMQ has noted what became of the job, or could not.
-   *
-   * @param lost whether another worker may have the job by now, which has its lock then
+   * The attempt is over, and BullMQ does not know it yet, so that nobody else can take the job up. Where a run alone has the lock it goes
+   * now: the next attempt has the same owner, and what is given up late would be its.
    */
-  async end(job: Job, terms: Terms, lost: boolean): Promise<void> {
+  async settled(job: Job, terms: Terms): Promise<void> {
+    if (!isOfRun(terms) || !this.#claimed.has(job) || this.#settled.has(job)) return
+    await this.#host.locks.release(terms.lock, this.#ownerOf(job, terms))
+    this.#settled.add(job)
+  }
+
+  /** The same where the processor itself puts the job back: by these calls. */
+  #settleBeforePut(job: Job, terms: Terms): void {
+    for (const step of ['moveToDelayed', 'moveToWait'] as const) {
+      const put = job[step]?.bind(job) as ((...args: unknown[]) => Promise<unknown>) | undefined
+      if (put === undefined) continue
+      const after = async (...args: unknown[]) => {
+        await this.settled(job, terms)
+        return await put(...args)
+      }
+      Object.assign(job, { [step]: after })
+    }
+  }
+
+  /** The attempt is over, and BullMQ has noted what became of the job, or could not. */
+  async end(job: Job, terms: Terms): Promise<void> {
     const ran = this.#claimed.delete(job)
     const { mode, flags, lock } = terms
     const finished = Boolean(job.finishedOn)
-    if (!ran && !finished) return
-    const between = mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
-    if (!finished && (!between || lost) && !(await this.#isOver(job))) return
+    if (this.#settled.has(job) || (!ran && !finished)) return
+    // It may have its lock once more since, by another worker.
+    if (!finished && !(await this.#isOver(job))) return
     if (mode === 'untilExpired') {
       const failed = finished && job.failedReason !== undefined && job.returnvalue == null
       if (!(flags.freesOnFailure === true && failed) && ran) return
@@ -112,21 +135,23 @@ export class ApartRuns {
   /**
    * Whether a newer job wants this one to stop: the pending one says so by its terms while it waits for the run that has had its
    * place for longest. So a request ends with either of both.
+   *
+   * @returns the owner of the newer one; `null`: there is none
    */
-  async isToStop(job: Job, terms: Terms): Promise<boolean> {
+  async stoppedBy(job: Job, terms: Terms): Promise<string | null> {
     const { locks, lives } = this.#host
     const state = await locks.inspect(terms.lock)
     const [first] = state?.holders ?? []
-    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return false
+    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return null
     const { owner } = state.pending
     // It was granted its own place.
-    if (state.holders.some(holder => holder.owner === owner)) return false
+    if (state.holders.some(holder => holder.owner === owner)) return null
     // This run was before it in the line, and did not run when it asked.
     const since = state.waiters.find(waiter => waiter.owner === owner)?.waitingSinceMs
-    if (since !== undefined && (first.acquiredAtMs ?? 0) > since) return false
+    if (since !== undefined && (first.acquiredAtMs ?? 0) > since) return null
     const parsed = parseOwner(owner)
     const newer = parsed === null ? null : await lives.find(parsed)
-    return newer !== null && termsOf(newer)?.flags.asks === true
+    return newer !== null && termsOf(newer)?.flags.asks === true ? owner : null
   }
 
   /** @param state of its lock, since it was put back. @returns whether it was woken */
@@ -170,6 +195,9 @@ export class ApartRuns {
         if (begun.status === 'lost') begun = await locks.begin(lock, owner)
         // Until then another may have taken its place.
         if (begun.status !== 'begun') continue
+        // By an attempt before, or while a worker that died had it.
+        const by = flags.stops === true ? await this.stoppedBy(job, terms) : null
+        if (by !== null) return { fence: null, notes: [], instead: 'stopped', by }
         return { fence: fenceOf(asked.fence, job), notes: told(begun.notes), instead: null, by: '' }
       }
       // Another trigger may have taken its place since it was looked at first: then this made a new one.
@@ -184,7 +212,7 @@ export class ApartRuns {
       const life = await this.#host.lives.of(lock, holder, null)
       const dead = await this.#deadOf(lock, limit === null ? [life] : null)
       if (dead !== null) {
-        await locks.release(lock, dead)
+        await takeOver(this.#host, lock, dead)
         continue
       }
       const first = job.attemptsStarted <= 1 || mode === 'untilExecuted'
@@ -215,32 +243,33 @@ export class ApartRuns {
 
   /** A job that a scheduler made meets a live one. */
   async #tick({ lock, strategy, limit }: Terms, owner: string): Promise<Taken | null> {
-    const { locks, lives } = this.#host
+    const { locks, lives, graceMs } = this.#host
     const follows = strategy === 'rerun' || strategy === 'replace'
     const action = follows ? 'follow' : strategy === 'delay' ? 'wait' : 'meet'
-    let without: string | null = null
     for (let looks = 0; looks < 3; looks += 1) {
       const actions = { running: action, pending: follows ? 'meet' : action } as const
-      const told = await locks.trigger(lock, owner, { ...actions, without, limit, begins: follows })
+      const told = await locks.trigger(lock, owner, { ...actions, limit, begins: follows })
       if (told.status !== 'met') return null
       const met = told.seen.running ?? told.seen.pending ?? told.seen.waiting
       if (met === null) return null
       const life = await lives.of(lock, met.owner, met.ageMs)
-      if (!life.over) return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
-      without = met.owner
+      if (!life.over || isYoung(life, graceMs)) {
+        return { fence: null, notes: [], instead: strategy === 'reject' ? 'fail' : 'drop', by: met.owner }
+      }
+      await takeOver(this.#host, lock, life)
     }
     return null
   }
 
   /** @returns one of those who hold the lock, or of these, whose job is over, and will not come any more; `null`: there is none */
-  async #deadOf(lock: string, known: readonly Life[] | null): Promise<string | null> {
+  async #deadOf(lock: string, known: readonly Life[] | null): Promise<Life | null> {
     if (known?.every(life => !life.over)) return null
     const { locks, lives, graceMs } = this.#host
     const state = await locks.inspect(lock)
     for (const { owner, acquiredAtMs } of state?.holders ?? []) {
       const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
       const life = await lives.of(lock, owner, ageMs)
-      if (life.over && !isYoung(life, graceMs)) return owner
+      if (life.over && !isYoung(life, graceMs)) return life
     }
     return null
   }
@@ -258,6 +287,11 @@ export class ApartRuns {
   #ownerOf(job: Job, { mode }: Terms): string {
     return ownerOf(this.#host.worker.qualifiedName, job.id as string, mode === 'untilExpired')
   }
+}
+
+/** Whether only a run has the lock, and what is between two runs has not. */
+function isOfRun({ mode }: Terms): boolean {
+  return mode === 'whileExecuting' || mode === 'untilAndWhileExecuting'
 }
 
 /** Rises with each attempt; the next grant of the lock has a greater one, since its fence is of a later microsecond. */

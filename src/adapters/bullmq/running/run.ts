@@ -34,6 +34,8 @@ export function singletonRun(job: Job): SingletonRun {
 export class Run implements SingletonRun {
   readonly fence: number
   readonly job: Job
+  /** The owner that wants it to stop, where that is known. */
+  replacedBy: string | null = null
   #controller: AbortController | null = null
   readonly #maxRunMs: number | null
   #validUntilMs: number
@@ -66,6 +68,13 @@ export class Run implements SingletonRun {
 
   get validUntilMs(): number {
     return this.#validUntilMs
+  }
+
+  /** Whether BullMQ's lock was lost, or may have run out: another worker may have the job. */
+  get isLost(): boolean {
+    const reason = this.stopped
+    const told = reason instanceof SoloistError && reason.code === 'LEASE_LOST'
+    return told || monotonicMs() > this.#validUntilMs
   }
 
   /** Aborts if BullMQ's lock has run out. @returns whether there is nothing to abort any more */

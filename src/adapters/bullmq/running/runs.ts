@@ -1,10 +1,19 @@
-import { DelayedError, type Job, type MinimalQueue, UnrecoverableError, type Worker } from 'bullmq'
+import {
+  DelayedError,
+  type Job,
+  type MinimalQueue,
+  RateLimitError,
+  UnrecoverableError,
+  WaitingChildrenError,
+  WaitingError,
+  type Worker,
+} from 'bullmq'
 import { SoloistError } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
 import type { Fused } from '../fused/fused.js'
 import type { Taken } from '../fused/taken.js'
 import type { Singleton, SingletonEvents } from '../lock/events.js'
-import { jobNameOf, type Terms } from '../lock/terms.js'
+import { jobNameOf, type Terms, termsOf } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import type { ApartRuns } from './apart.js'
 import { folded } from './folding.js'
@@ -37,6 +46,13 @@ interface Extending {
 /** The job is to end without being run. */
 export const NOT_RUN: unique symbol = Symbol('not run')
 
+const PUT_BACK = [DelayedError, WaitingError, WaitingChildrenError, RateLimitError]
+
+/** Whether a processor throws this that has put its job back. */
+export function isPutBack(error: unknown): boolean {
+  return PUT_BACK.some(kind => error instanceof kind)
+}
+
 /** Starts the runs of a worker's jobs, once they have their locks, and ends them. */
 export class Runs {
   readonly #host: RunsHost
@@ -45,8 +61,6 @@ export class Runs {
   readonly #taken = new WeakMap<Job, Taken>()
   /** When the call left that took a job up, on the monotonic clock: BullMQ's lock of it is as old at most. */
   readonly #sentAtMs = new WeakMap<Job, number>()
-  /** Jobs of which BullMQ's lock was lost before their runs began, or while they ran. */
-  readonly #lost = new WeakSet<Job>()
   readonly #runs = new Map<Job, Run>()
   /** Jobs whose run has not begun yet, with until when BullMQ's lock of them stands at least. */
   readonly #starting = new Map<Job, number>()
@@ -81,7 +95,7 @@ export class Runs {
     const untilMs = sentAtMs + this.#host.lockMs
     // Mostly there is nothing more to do.
     if (taken !== undefined && taken.instead === null && taken.notes.length === 0) {
-      return this.#run(job, terms, taken, untilMs)
+      return this.#begin(job, terms, taken, untilMs)
     }
     this.#starting.set(job, untilMs)
     return this.#start(job, terms, token, taken).finally(() => this.#starting.delete(job))
@@ -93,11 +107,61 @@ export class Runs {
       this.#replaced(job, terms, taken.by)
       return await this.#host.apart.giveWay(job, token)
     }
-    if (taken.instead !== null) return this.#notRun(job, terms, taken.instead, taken.by)
-    await this.#prove(job, terms, token)
-    await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
-    await this.#prove(job, terms, token)
-    return this.#run(job, terms, taken, this.#starting.get(job) ?? 0)
+    const { instead, by } = taken
+    if (instead === 'stopped') return this.#notRun(job, terms, 'replaced', by)
+    if (instead !== null) return this.#notRun(job, terms, instead, by)
+    try {
+      await this.#prove(job, terms, token)
+      await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
+      await this.#prove(job, terms, token)
+    } catch (error) {
+      if (byScript === undefined && this.#stands(job)) await this.#settledApart(job, terms)
+      throw error
+    }
+    return this.#begin(job, terms, taken, this.#starting.get(job) ?? 0)
+  }
+
+  /** Runs the processor. */
+  run<R>(run: Run, processor: () => Promise<R>): Promise<R> {
+    const running = run.of(processor)
+    return this.#taken.has(run.job) ? running : this.#runApart(run, running)
+  }
+
+  async #runApart<R>(run: Run, running: Promise<R>): Promise<R> {
+    const terms = termsOf(run.job) as Terms
+    try {
+      return await running
+    } catch (error) {
+      const by = isPutBack(error) ? null : await this.#stoppedBy(run, terms)
+      if (by === null) throw error
+      this.#replaced(run.job, terms, by)
+      const { stack } = error as Error
+      throw Object.assign(new UnrecoverableError(`replaced by ${by}`), { cause: error, stack })
+    } finally {
+      if (!run.isLost) await this.#settledApart(run.job, terms)
+    }
+  }
+
+  /** Who asked a run to stop that is about to be tried again, as far as that can be found out. It is not, then. Never rejects. */
+  async #stoppedBy({ job, isLost, replacedBy }: Run, terms: Terms): Promise<string | null> {
+    const again = job.attemptsMade + 1 < (job.opts.attempts ?? 1)
+    if (terms.flags.stops !== true || !again || isLost) return null
+    try {
+      return replacedBy ?? (await this.#host.apart.stoppedBy(job, terms))
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'stop', error, id: job.id })
+      return null
+    }
+  }
+
+  /** Before BullMQ is told of the attempt's end. Never rejects. */
+  async #settledApart(job: Job, terms: Terms): Promise<void> {
+    try {
+      await this.#host.apart.settled(job, terms)
+    } catch (error) {
+      // Its lock stays, for the job's next attempt, or until the job has ended.
+      this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })
+    }
   }
 
   /** Where it is so late that BullMQ's lock may be another's by now, it is asked whether it is this one's, and extended. */
@@ -116,7 +180,7 @@ export class Runs {
     return monotonicMs() <= (this.#starting.get(job) ?? 0)
   }
 
-  #run(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
+  #begin(job: Job, terms: Terms, { fence }: Pick<Taken, 'fence'>, validUntilMs: number): Run {
     if (monotonicMs() > validUntilMs) this.#tooLate(job, terms)
     const run = new Run(job, fence ?? 0, terms.maxRunMs, validUntilMs)
     this.#runs.set(job, run)
@@ -130,7 +194,6 @@ export class Runs {
 
   /** The answer that the job was taken up came when it may have been running elsewhere already. It is left as it is. */
   #tooLate(job: Job, terms: Terms): never {
-    this.#lost.add(job)
     this.#host.singleton.count(jobNameOf(terms), 'lapsed')
     this.#lapsed(job, terms, 'ended')
     throw new DelayedError()
@@ -144,7 +207,6 @@ export class Runs {
       this.#stops.forget(run)
       const { stopped } = run
       if (stopped instanceof SoloistError && stopped.code === 'LEASE_LOST') {
-        this.#lost.add(job)
         this.#host.singleton.count(jobNameOf(terms), 'lapsed')
         this.#lapsed(job, terms, 'ended')
       }
@@ -154,7 +216,7 @@ export class Runs {
 
   async #endApart(job: Job, terms: Terms): Promise<void> {
     try {
-      await this.#host.apart.end(job, terms, this.#lost.has(job))
+      await this.#host.apart.end(job, terms)
     } catch (error) {
       // Its lock stays, and the next trigger finds that its job has ended.
       this.#host.singleton.emit('fault', { during: 'end', error, id: job.id })

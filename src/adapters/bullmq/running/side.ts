@@ -9,6 +9,7 @@ import { KNOWING, Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
 import { startPeriod } from '../lock/period.js'
 import { openStore, type Store } from '../lock/store.js'
+import { takeOver } from '../lock/take-over.js'
 import { jobNameOf, termsOf } from '../lock/terms.js'
 import { Tidying } from '../lock/tidying.js'
 import { checkWorkerSettings, type SingletonWorkerSettings } from '../options/settings.js'
@@ -199,6 +200,7 @@ export class WorkerSide {
 
   async #sweepAll(): Promise<void> {
     const { jobs } = this.#store.solo
+    const host = { locks: jobs, lives: this.#lives }
     const looked = new Map<string, LockState | null>()
     const delayed = await this.#lives.delayed(SWEPT_AT_ONCE)
     const ids = new Set(delayed.map(({ id }) => id))
@@ -214,7 +216,8 @@ export class WorkerSide {
         const parsed = parseOwner(owner)
         const isOld = state !== null && state.atMs - (waitingSinceMs ?? state.atMs) > this.#youngMs
         if (!isOld || parsed === null || ids.has(parsed.jobId)) continue
-        if ((await this.#lives.find(parsed)) === null) await jobs.release(terms.lock, owner)
+        const life = await this.#lives.of(terms.lock, owner, null)
+        if (life.job === null) await takeOver(host, terms.lock, life)
       }
       for (const { owner, acquiredAtMs } of state?.holders ?? []) {
         const ageMs = acquiredAtMs === null || state === null ? null : state.atMs - acquiredAtMs
@@ -223,7 +226,7 @@ export class WorkerSide {
         const isIdle = life.job === null ? !mayCome : life.state === 'finished'
         if (terms.expiryMs !== null && isIdle) await startPeriod(jobs, terms.lock, owner, terms.expiryMs)
         if (!life.over || mayCome) continue
-        await jobs.release(terms.lock, owner)
+        await takeOver(host, terms.lock, life)
       }
     }
   }

@@ -57,7 +57,10 @@ export class Stops {
         for (const [i, run] of byScript.entries()) if (owners?.[i]) this.#stop(run)
       }
       for (const [run, watched] of this.#watched) {
-        if (!watched.byScript && (await apart.isToStop(run.job, watched.terms))) this.#stop(run)
+        const by = watched.byScript ? null : await apart.stoppedBy(run.job, watched.terms)
+        if (by === null) continue
+        run.replacedBy = by
+        this.#stop(run)
       }
     } catch (error) {
       this.#onFault(error)
