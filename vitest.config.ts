@@ -7,6 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 const SLOW = [
   'test/bullmq/at-once.test.ts',
+  'test/bullmq/take-over.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
@@ -54,7 +55,8 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
 const LONG = [
   /[/\\](conformance|simulation)[/\\]/,
   /[/\\](docs[/\\]code|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
-  /[/\\]test[/\\]((cli|docs|faults)[/\\]|bullmq[/\\](answers|bulk|cells|histories|options)\.test)/,
+  /[/\\]test[/\\]((cli|docs|faults)[/\\]|redis[/\\](database|sentinel)\.test)/,
+  /[/\\]bullmq[/\\](answers|bulk|cells|histories|killed-apart|options|own-ids|paused)\.test/,
 ]
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -26,7 +26,8 @@ const TESTS = [
   'test/cli/run',
   'test/cli/text',
   'test/cli/watch',
-  'test/process',
+  'test/process/examples',
+  'test/process/webhooks',
   'test/job/processes',
   // `node:sqlite`, which Node has from 22.13 on.
   'test/sqlite',

@@ -41,8 +41,8 @@ const TESTS = [
   // Statements, listening and faults through pg.
   'test/postgres/set-up',
 ]
-/** Ten thousand triggers, and thousands in one tick: each does what the other tests of `test/bullmq` have a few do. */
-const MANY = ['test/bullmq/load.test.ts', 'test/bullmq/ten-thousand.test.ts']
+/** Thousands of triggers, or jobs made at random: each does what the other tests of `test/bullmq` have a few do. */
+const MANY = ['bulk', 'histories', 'load', 'ten-thousand'].map(name => `test/bullmq/${name}.test.ts`)
 const COPIED = ['dist', 'test', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts']
 
 const root = fileURLToPath(new URL('..', import.meta.url))

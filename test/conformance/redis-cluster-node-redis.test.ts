@@ -1,10 +1,10 @@
 import { conformance } from 'soloist/conformance'
+import { part } from '../support/client-part.js'
 import { losesDetails } from '../support/lose-details.js'
-import { sideBySide } from '../support/side-by-side.js'
 
 conformance({
   name: 'Redis Cluster through node-redis',
-  runner: sideBySide,
+  runner: part,
   loseDetails: losesDetails(
     String(process.env.SOLOIST_TEST_REDIS_CLUSTER)
       .split(',')

@@ -13,8 +13,8 @@ const BY_THE_CLIENT: ReadonlySet<string> = new Set([
 export const restsOnClient = (name: string): boolean => name.startsWith('conformance of ') || BY_THE_CLIENT.has(name)
 
 /**
- * Runs the conformance suite as a whole in `npm run test:postgres`, and elsewhere that part of it:
- * `test/conformance/postgres-pg.test.ts` has the whole.
+ * Runs the conformance suite as a whole with `SOLOIST_CONFORMANCE=whole`, as in `npm run test:postgres`, and elsewhere that part
+ * of it: another client of the same server has the whole.
  */
 export const part: Runner = {
   describe(name, body) {
