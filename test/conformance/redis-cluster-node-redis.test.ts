@@ -1,10 +1,10 @@
 import { conformance } from 'soloist/conformance'
-import { part } from '../support/client-part.js'
 import { losesDetails } from '../support/lose-details.js'
+import { sideBySideOfClient } from '../support/side-by-side.js'
 
 conformance({
   name: 'Redis Cluster through node-redis',
-  runner: part,
+  runner: sideBySideOfClient,
   loseDetails: losesDetails(
     String(process.env.SOLOIST_TEST_REDIS_CLUSTER)
       .split(',')

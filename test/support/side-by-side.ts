@@ -18,9 +18,20 @@ export const sideBySide: Runner = {
 }
 
 /** The same; with other versions of Node and of the client (`SOLOIST_CONFORMANCE=part`) only what rests on these. */
-export const sideBySideOverClient: Runner = {
-  describe(name, body) {
-    if (process.env.SOLOIST_CONFORMANCE !== 'part' || restsOnClient(name)) sideBySide.describe(name, body)
-  },
-  test: sideBySide.test,
+export const sideBySideOverClient: Runner = where(
+  name => process.env.SOLOIST_CONFORMANCE !== 'part' || restsOnClient(name),
+)
+
+/** The same; only what rests on the client, but for `SOLOIST_CONFORMANCE=whole`: another client has the whole. */
+export const sideBySideOfClient: Runner = where(
+  name => process.env.SOLOIST_CONFORMANCE === 'whole' || restsOnClient(name),
+)
+
+function where(isRun: (name: string) => boolean): Runner {
+  return {
+    describe(name, body) {
+      if (isRun(name)) sideBySide.describe(name, body)
+    },
+    test: sideBySide.test,
+  }
 }
