@@ -140,6 +140,15 @@ describe('the lock is that of everybody who shares it', () => {
     expect(await queue.getWaitingCount()).toBe(1)
   })
 
+  test('of a flow, and of one that was refused, nothing but locks of jobs is listed', async () => {
+    const flows = bench.flows({ onDuplicate: 'reject' })
+    const flow = (key: number) => ({ name: 'sync', queueName: 'work', data: data(1, key) })
+    await flows.add({ ...flow(1), children: [flow(2)] })
+    await expect(flows.add({ ...flow(3), children: [flow(2)] })).rejects.toMatchObject({ code: 'DUPLICATE_JOB' })
+    const owners = Object.values(await bench.held())
+    expect([owners.length, owners.filter(owner => !owner.startsWith('bullmq:'))]).toEqual([2, []])
+  })
+
   test('a flow and another queue meet it', async () => {
     const queue = bench.queue({ scope: 'name' })
     await queue.waitUntilReady()

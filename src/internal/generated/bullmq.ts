@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: 'abb3e4c085eecebbe8e4caf3f0bd0061a91810be',
+    sha1: '8c4a73068cc4146a5776c204fb73c8dcb03bfa08',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -300,8 +300,8 @@ return answer
 end
 return decide()
 end
-if flow and call('EXISTS', flow.flags[1] .. ':seen') == 0 then
-call('SET', flow.flags[1] .. ':seen', 1, 'PX', 60000)
+if flow and call('EXISTS', flow.flags[1] .. ':seen:r2') == 0 then
+call('SET', flow.flags[1] .. ':seen:r2', 1, 'PX', 60000)
 for _, check in ipairs(flow.checks or {}) do
 terms = terms_of(check.terms)
 local _, holder = live_holder(terms)

@@ -101,7 +101,7 @@ export class FlowTriggers {
       for (const [i, root] of roots.entries()) {
         const placed: PlacedFlow = { root, flow: root.flow, live: null }
         all.push(placed)
-        placed.flow = await this.#place(root, placed, [token, `${token}:${i}`], placing)
+        placed.flow = await this.#place(root, placed, flagsOf(token, i), placing)
       }
     } catch (error) {
       for (const trigger of claimed(all)) await producer.afterFailure.giveUpUntried(trigger)
@@ -235,7 +235,7 @@ export class FlowTriggers {
       return
     }
     for (const [i, { root }] of flows.entries()) {
-      const told: FlowToken = { flags: [token, `${token}:${i}`], checks }
+      const told: FlowToken = { flags: flagsOf(token, i), checks }
       for (const { adding } of nodesOf(root)) if (adding !== null) Object.assign(adding, { flow: told })
     }
   }
@@ -275,4 +275,9 @@ function* claimed(flows: readonly PlacedFlow[]): Generator<Trigger, void, undefi
       if (trigger !== null && (answer?.course === 'granted' || answer?.course === 'queued')) yield trigger
     }
   }
+}
+
+/** Of all flows of a call, and of one of them. What ends like this is no lock to those who list locks. */
+function flagsOf(token: string, flow: number): readonly string[] {
+  return [`${token}:r2`, `${token}:${flow}:r2`]
 }

@@ -364,8 +364,8 @@ local function add_wrapped()
 end
 
 -- A flow is added as a whole or not at all. The first of its scripts looks at what is in the way of any; the others are told.
-if flow and call('EXISTS', flow.flags[1] .. ':seen') == 0 then
-  call('SET', flow.flags[1] .. ':seen', 1, 'PX', 60000)
+if flow and call('EXISTS', flow.flags[1] .. ':seen:r2') == 0 then
+  call('SET', flow.flags[1] .. ':seen:r2', 1, 'PX', 60000)
   for _, check in ipairs(flow.checks or {}) do
     terms = terms_of(check.terms)
     local _, holder = live_holder(terms)
