@@ -279,5 +279,5 @@ function* claimed(flows: readonly PlacedFlow[]): Generator<Trigger, void, undefi
 
 /** Of all flows of a call, and of one of them. What ends like this is no lock to those who list locks. */
 function flagsOf(token: string, flow: number): readonly string[] {
-  return [`${token}:r2`, `${token}:${flow}:r2`]
+  return [`{${token}}:r2`, `{${token}}:${flow}:r2`]
 }
