@@ -1,8 +1,10 @@
 import { jobLockNaming, type Soloist } from 'soloist'
 import type { SingletonJobOptions } from 'soloist/bullmq'
 import { expect, test } from 'vitest'
+import { startProxy } from '../support/proxy.js'
 import {
   type Bench,
+  connectionTo,
   type Data,
   haltAfterTake,
   type Merged,
@@ -64,19 +66,22 @@ function heldUp(
 const lockOf = ({ prefix }: Bench) =>
   jobLockNaming<{ key: number }>('sync', { uniqueOn: ['key'] }, `${prefix}:work`)({ key: 1 }).trigger
 
+/** How old all claims of a lock are. */
+async function agesOf(lock: string): Promise<number[]> {
+  const state = await bench.solo.jobs.inspect(lock)
+  const now = state?.atMs ?? 0
+  return [
+    ...(state?.holders ?? []).map(({ acquiredAtMs }) => now - (acquiredAtMs ?? now)),
+    ...(state?.waiters ?? []).map(({ waitingSinceMs }) => now - (waitingSinceMs ?? now)),
+  ]
+}
+
 /** A producer that is held up between its claim and its job for longer than the grace time. */
 async function lateProducer(job: SingletonJobOptions<Data>) {
   const solo = bench.client()
   const letOn = haltAfterTake(solo)
   const lock = lockOf(bench)
-  const claims = async () => {
-    const state = await bench.solo.jobs.inspect(lock)
-    const now = state?.atMs ?? 0
-    return [
-      ...(state?.holders ?? []).map(({ acquiredAtMs }) => now - (acquiredAtMs ?? now)),
-      ...(state?.waiters ?? []).map(({ waitingSinceMs }) => now - (waitingSinceMs ?? now)),
-    ]
-  }
+  const claims = () => agesOf(lock)
   const before = (await claims()).length
   const adding = queueOf(solo, job).add('sync', data(0))
   await until(async () => (await claims()).length > before && (await claims()).every(ageMs => ageMs > GRACE_MS))
@@ -219,6 +224,57 @@ test.each(numbers(5, 1))(
     ).toEqual([0, 2])
     expect(runs.mostAtOnce).toBe(1)
     expect(await bench.solo.jobs.inspect(lock)).toBeNull()
+  },
+)
+
+/** What happens before the trigger hears of its claim. */
+const BEFORE_IT_HEARS = [
+  'others have its run',
+  'others had it, and ended',
+  'others had it, and its own comes and ends',
+] as const
+
+test.each(BEFORE_IT_HEARS)(
+  'the claim is taken over of a trigger that hears nothing of it and is sent again, when %s: who relied on it is not lost',
+  async when => {
+    const proxy = await startProxy(connectionTo(bench.url).port)
+    bench.closeLater(async () => {
+      proxy.heal()
+      await proxy.close()
+    })
+    const unheard = bench.client(proxy.url)
+    // From now on the server knows the script.
+    await unheard.jobs.release(lockOf(bench), 'nobody')
+    const lost = proxy.dropReplyTo(words => words.some(word => word.startsWith('>x')), 'reset')
+    const adding = queueOf(unheard, merging).addUnique('sync', data(0))
+    await lost.hit
+    proxy.blackhole()
+    // It has left its data, and looks at nothing yet.
+    const { solo, halted, letOn } = heldUp('after', 1)
+    bench.closeLater(async () => letOn())
+    const leaving = queueOf(solo, merging).addUnique('sync', data(1))
+    await halted
+    await until(async () => (await agesOf(lockOf(bench))).every(ageMs => ageMs > GRACE_MS))
+    const queue = queueOf(bench.solo, merging)
+    const runs = new Runs()
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('recovered')
+    if (when !== 'others have its run') {
+      runs.letGo()
+      runs.work()
+      await untilIdle(bench, queue)
+    }
+    if (when === 'others had it, and ended') await queue.pause()
+    proxy.heal()
+    await adding
+    if (when === 'others had it, and its own comes and ends') await untilIdle(bench, queue)
+    letOn()
+    const { outcome } = await leaving
+    if (when === 'others have its run') runs.work()
+    await queue.resume()
+    runs.letGo()
+    await untilIdle(bench, queue)
+    expect(runs.values.flat().toSorted()).toEqual([0, 1, 2])
+    expect(await queue.getJob(outcome.id)).toMatchObject({ returnvalue: 0 })
   },
 )
 

@@ -9,7 +9,7 @@ import { startPeriod } from '../lock/period.js'
 import { isBound, removed } from '../lock/removing.js'
 import { takeOver } from '../lock/take-over.js'
 import type { Actions } from './actions.js'
-import { type FateHost, fateOf, isStillYoung, Patience, startsAfter } from './fate.js'
+import { type FateHost, fateOf, isStillYoung, mayBeAnother, type Noted, Patience, startsAfter } from './fate.js'
 import type { Trigger } from './trigger.js'
 
 const NOBODY = { running: null, pending: null, waiting: null }
@@ -43,6 +43,7 @@ export class Later {
 interface Left {
   /** The owner of the run. */
   readonly run: string
+  readonly noted: Noted
   readonly seen: Pick<Answer, 'running' | 'waiting'> & { readonly pending: Life | null }
 }
 
@@ -101,7 +102,8 @@ export class Apart {
     const patience = new Patience(trigger, this.#host.graceMs)
     if (left !== null) {
       const { run, seen } = left
-      if ((await fateOf(this.#host, trigger, run, patience)) === 'kept') return { trigger, answer: noted(run, seen) }
+      const fate = await fateOf(this.#host, trigger, run, patience, left.noted)
+      if (fate === 'kept') return { trigger, answer: noted(run, seen) }
       trigger = trigger.underFreshId()
       recovered = seen.pending?.job === null
     }
@@ -141,10 +143,11 @@ export class Apart {
     if (strategy === 'replace' && beside !== null && beside.before > 0) return new Later(trigger)
     beside?.coming.add(owner)
     const askedMs = monotonicMs()
+    const notes = actions.begins || strategy === 'rerun'
     const told = await locks.trigger(lock, owner, {
       running: before.running,
       pending: before.pending,
-      note: actions.begins || strategy === 'rerun' ? JSON.stringify(data ?? {}) : null,
+      note: notes ? JSON.stringify(data ?? {}) : null,
       begins: actions.begins,
       debounce: definition.debounce,
       without: before.without,
@@ -156,12 +159,17 @@ export class Apart {
     if (told.status === 'displaced') {
       return { course: 'met', id: parseOwner(told.by)?.jobId ?? told.by, ...NOBODY, recovered: false }
     }
-    if (told.status === 'granted' || told.status === 'busy') this.#claims.add(trigger)
+    const taken = told.status === 'granted' || told.status === 'busy'
+    if (taken) this.#claims.add(trigger)
+    // Whose place it took is known to this claim alone.
+    if (taken && notes && before.pending !== 'displace' && (await mayBeAnother(this.#host, trigger, askedMs))) {
+      await this.#host.giveUp(trigger)
+      return { again: 'fresh' }
+    }
     // Until then it holds its lock without an end, so that what others leave with a follow-up is not lost before that begins.
     if (told.status === 'granted' && definition.expiryMs !== null) await locks.renew(lock, owner, definition.expiryMs)
     const [running, seenPending, waiting] = await this.#livesOf(trigger, told.seen, beside)
     // An answer that was lost has told whose place it took; the next does not.
-    const taken = told.status === 'granted' || told.status === 'busy'
     const unseen = taken && seenPending === null && before.waits !== null && before.waits !== owner
     const pending = unseen ? await this.#displacedBefore(lock, before.waits) : seenPending
     const seen = { running: before.replaced ?? running, pending, waiting }
@@ -185,10 +193,12 @@ export class Apart {
       // Who waits goes on.
       if (dead !== null) await takeOver(this.#host, lock, dead)
       const met = pending?.owner === run ? pending : null
-      const young = isStillYoung(told.seen.pending?.ageMs ?? null, askedMs, graceMs)
-      const known = beside?.coming.has(run) === true || (met !== null && young && startsAfter(met))
-      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, beside === null ? patience : null, met)
-      if (fate === 'later') return new Later(trigger, { run, seen })
+      const left = { run, seen, noted: { ageMs: told.seen.pending?.ageMs ?? null, askedMs } }
+      const young = isStillYoung(left.noted.ageMs, askedMs, graceMs)
+      const known = young && (beside?.coming.has(run) === true || (met !== null && startsAfter(met)))
+      const waits = beside === null ? patience : null
+      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, waits, left.noted, met)
+      if (fate === 'later') return new Later(trigger, left)
       return fate === 'kept' ? noted(run, seen) : { again: 'fresh', gone: pending?.job === null }
     }
     if (dead !== null) return await this.#without(lock, dead)

@@ -54,14 +54,47 @@ export function isStillYoung(ageMs: number | null, askedMs: number, graceMs: num
   return ageMs !== null && ageMs + monotonicMs() - askedMs < graceMs
 }
 
+/** The claim of a run when something was left with it. */
+export interface Noted {
+  /** How old it was, by the store's word; `null`: not known. */
+  readonly ageMs: number | null
+  /** When that was asked, on this process's monotonic clock. */
+  readonly askedMs: number
+}
+
+/**
+ * Whether the claim that a trigger has may be another than it made first: its answer was lost for so long that others may have taken
+ * the first one over, and then it was sent again. Who left something with the first run would take this one for that.
+ */
+export async function mayBeAnother(
+  { locks, graceMs }: FateHost,
+  { lock, owner, hasOwnId }: Trigger,
+  askedMs: number,
+): Promise<boolean> {
+  const waitedMs = monotonicMs() - askedMs
+  // Under an id of its own a job can only be added once: the caller knows it by that.
+  if (hasOwnId || waitedMs < graceMs) return false
+  const state = await locks.inspect(lock)
+  const { holders = [], waiters = [], waiting = 0, atMs = 0 } = state ?? {}
+  const sinceMs =
+    holders.find(holder => holder.owner === owner)?.acquiredAtMs ??
+    waiters.find(waiter => waiter.owner === owner)?.waitingSinceMs
+  // Of many that wait not all are shown. One that is gone was not made again.
+  if (sinceMs == null) return waiting > waiters.length
+  return atMs - sinceMs < waitedMs - graceMs
+}
+
 /**
  * What became of what a trigger left with a run, so that it is in one run that starts after it. As long as that run is pending it is
  * judged by its job, which was looked at before: others may give the run up meanwhile. One that is queued is taken up after this, and a
  * worker of ours that has it in hand is told of all that was left. One that another worker has in hand, or that has ended, may never
- * begin: then the trigger takes back what it left, and the store answers whether a worker of ours was told of it before.
+ * begin: then the trigger takes back what it left, and the store answers whether a worker of ours was told of it before. It has no
+ * word of a run that began and ended, nor of one whose own trigger was sent again after others had given it up. So that the run began
+ * is believed only where its job was seen since, or where nobody can have given it up for want of one.
  *
  * @param patience `null`: it does not wait
- * @param seen its job, where that was looked at since the data was left
+ * @param noted its claim when the data was left
+ * @param seen its job, where that was looked at since
  * @returns `lost`: it is in no run, and has to be left anew; `later`: its job may still come, or is about to be put back
  */
 export async function fateOf(
@@ -69,11 +102,14 @@ export async function fateOf(
   { lock, owner: by }: Trigger,
   run: string,
   patience: Patience | null,
+  noted: Noted,
   seen: Life | null = null,
 ): Promise<'kept' | 'lost' | 'later'> {
   let starts = seen !== null && startsAfter(seen)
+  let { ageMs, askedMs } = noted
+  let there = seen !== null && seen.job !== null
   for (;;) {
-    const askedMs = monotonicMs()
+    const nowMs = monotonicMs()
     const state = await locks.inspect(lock)
     const pending = state?.pending?.owner === run
     let over: Life | null = null
@@ -81,8 +117,10 @@ export async function fateOf(
     if (state !== null && pending) {
       const held = state.holders.find(({ owner }) => owner === run)
       const sinceMs = held?.acquiredAtMs ?? state.waiters.find(({ owner }) => owner === run)?.waitingSinceMs
-      const ageMs = sinceMs == null ? null : state.atMs - sinceMs
+      ageMs = sinceMs == null ? null : state.atMs - sinceMs
+      askedMs = nowMs
       const life = await lives.of(lock, run, ageMs)
+      there ||= life.job !== null
       starts = startsAfter(life)
       if (starts && isStillYoung(ageMs, askedMs, graceMs)) return 'kept'
       if (starts) continue
@@ -104,7 +142,9 @@ export async function fateOf(
     if (over !== null) await takeOver({ locks, lives }, lock, over)
     if (told.status === 'begun') return 'lost'
     if (told.status === 'displaced') return told.by === '' ? 'lost' : 'kept'
+    if (pending) continue
     // It was not pending any more before this was asked: it has begun, and ended.
-    if (!pending) return 'kept'
+    if (there || isStillYoung(ageMs, askedMs, graceMs)) return 'kept'
+    return (await lives.of(lock, run, null)).job === null ? 'lost' : 'kept'
   }
 }
