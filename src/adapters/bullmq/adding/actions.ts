@@ -30,6 +30,16 @@ export function actionsInFlow(definition: Definition): Actions {
   return { ...actionsOf(definition, 'delay'), running: 'wait', pending: 'wait' }
 }
 
+/** What a parent waits for cannot be left out, either: it has a run of its own where another's would stand for it. */
+export function actionsForParent(actions: Actions): Actions {
+  const { running, pending } = actions
+  return {
+    ...actions,
+    running: running === 'meet' ? 'wait' : running,
+    pending: pending === 'displace' ? 'displace' : 'wait',
+  }
+}
+
 const LETTERS: { readonly [action in TriggerAction]: string } = { meet: 'm', wait: 'w', follow: 'f', displace: 'd' }
 
 /** The same for the script that adds the job, see `fused/scripts/add.lua`. */

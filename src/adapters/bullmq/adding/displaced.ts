@@ -34,7 +34,9 @@ export async function removeIfDisplaced(
     if (waiting > waiters.length) return
     const told = await locks.takeBack(lock, owner, owner)
     const isDisplaced = told.status === 'displaced' && told.by !== ''
-    if (isDisplaced || (holders.length > 0 && isInPeriod(trigger) && (await isUntouched(lives, trigger)))) {
+    // A parent waits for it.
+    const goes = isDisplaced || (!trigger.hasParent && holders.length > 0 && isInPeriod(trigger))
+    if (goes && (isDisplaced || (await isUntouched(lives, trigger)))) {
       await lives.bounded(() => removed(job))
     }
   } catch (error) {

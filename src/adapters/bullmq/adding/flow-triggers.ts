@@ -154,7 +154,7 @@ export class FlowTriggers {
     if (met === null || of === null)
       throw new DuplicateJobError({ job: flow.name, id: answer.id, state: 'queued', ageMs: null })
     this.#host.singleton.count(of.name, 'duplicate')
-    if (of !== root.trigger || !WHOLE.has(of.definition.strategy)) throw duplicate(of, met)
+    if (of !== root.trigger || !standsForAll(root)) throw duplicate(of, met)
     const id = parseOwner(met.owner)?.jobId ?? met.owner
     return { live: conclude(of, of.definition.strategy as JobStrategy, { ...answer, id, course: 'met' }).outcome }
   }
@@ -185,7 +185,7 @@ export class FlowTriggers {
       node.adding = isBound(node) ? { ...adding, freshId: '-' } : adding
       opts = { ...opts, jobId: trigger.jobId, singleton: terms, [ADDING]: node.adding }
       const { strategy } = trigger.definition
-      const whole = node === placed.root && WHOLE.has(strategy)
+      const whole = node === placed.root && standsForAll(node)
       const flag = strategy === 'reject' ? flags[0] : whole ? flags[1] : undefined
       if (flag !== undefined) placing.checks.push({ terms, flag, index: trigger.jobId })
     } else {
@@ -208,7 +208,7 @@ export class FlowTriggers {
   ): Promise<{ readonly jobId: string; readonly singleton: string } | null> {
     const { definition, lock, queue, jobId } = trigger
     const { strategy } = definition
-    const whole = node === placed.root && WHOLE.has(strategy)
+    const whole = node === placed.root && standsForAll(node)
     const id = `${queue}:${jobId}`
     const look = await looks.of(trigger)
     const told = await this.#host.producer.inFlowApart(trigger, {
@@ -216,7 +216,7 @@ export class FlowTriggers {
       // What has this lock before it in the call is not there yet: it is to follow that.
       meets: !locks.has(lock) && (strategy === 'reject' || whole),
       isBound: isBound(node),
-      isPart: isBound(node) || node !== placed.root,
+      isPart: isBound(node) || node !== placed.root || trigger.hasParent,
     })
     node.trigger = told.trigger
     node.answer = told.answer
@@ -261,6 +261,11 @@ export class FlowTriggers {
 function* nodesOf(node: Node): Generator<Node, void, undefined> {
   yield node
   for (const child of node.children) yield* nodesOf(child)
+}
+
+/** Whether a live job would stand for the flow of this root. One that a parent waits for cannot be left out. */
+function standsForAll({ trigger }: Node): boolean {
+  return trigger !== null && WHOLE.has(trigger.definition.strategy) && !trigger.hasParent
 }
 
 /** Whether its children are told its id. */

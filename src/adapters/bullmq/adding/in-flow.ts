@@ -1,7 +1,10 @@
-import type { JobLocks } from '../../../index.js'
+import type { JobLocks, JobStrategy } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
+import { ownerOf } from '../lock/owner.js'
 import { waitingInLine } from '../lock/terms.js'
-import type { Apart, Triggered } from './apart.js'
+import { invalid } from '../options/definition.js'
+import { type Actions, actionsForParent } from './actions.js'
+import { type Apart, type Beside, Later, type Triggered } from './apart.js'
 import type { AfterFailure } from './failures.js'
 import { knownAnswer, type Look } from './own-id.js'
 import type { Recipe } from './recipes.js'
@@ -66,12 +69,55 @@ export async function placeInFlow(
 }
 
 /**
+ * Asks for a job that is added with a parent, where lock and job are two steps. Where another would stand for it, it is added all the
+ * same and waits for its turn: BullMQ makes a job the parent's child by an add under its id, which adds it anew if it is gone by then.
+ *
+ * @param beside as for {@link Apart.trigger}
+ * @throws SoloistError `INVALID_ARGUMENT`, before anything is claimed, where it would wait for its own parent
+ */
+export async function placeForParent(
+  host: Pick<InFlowHost, 'locks' | 'apart' | 'afterFailure'>,
+  first: Trigger,
+  strategy: JobStrategy,
+  actions: Actions,
+  beside: Beside | null,
+): Promise<Triggered | Later> {
+  await checkParent(host.locks, first)
+  let as = actionsForParent(actions)
+  let by = strategy
+  for (let trigger = first; ; trigger = trigger.underFreshId()) {
+    const told = await host.apart.trigger(trigger, by, as, beside)
+    if (told instanceof Later) return told
+    const { course, asks } = told.answer
+    // A run is asked to stop by the pending one alone: that is followed as soon as it is in the queue.
+    const stays = (course === 'granted' || course === 'queued') && as.pending === 'displace' && asks !== true
+    if (course !== 'met' && !(stays && !(await keepsPlace(host, told.trigger)))) return told
+    // Its place was taken: it waits for who did that.
+    as = { ...as, running: 'wait', pending: 'wait' }
+    by = 'delay'
+  }
+}
+
+/** @throws SoloistError `INVALID_ARGUMENT` where its parent has the lock, or waits for it: neither would ever get on */
+async function checkParent(locks: JobLocks, { lock, name, opts }: Trigger): Promise<void> {
+  const { queue = '', id = '' } = opts?.parent ?? {}
+  const parent = ownerOf(queue, `${id}`, false)
+  const { holders = [], waiters = [] } = (await locks.inspect(lock)) ?? {}
+  if ([...holders, ...waiters].some(({ owner }) => owner === parent)) {
+    throw invalid(`job ${JSON.stringify(name)} is part of one that is the same`)
+  }
+}
+
+/**
  * From now on nobody takes the place of a job that has its lock: what `replace` does itself where it finds that a job is part of a
  * flow, which it cannot before the job is in the queue.
  *
  * @returns `false`: its place was taken before
  */
-async function keepsPlace({ locks, afterFailure }: InFlowHost, trigger: Trigger): Promise<boolean> {
+async function keepsPlace(
+  { locks, afterFailure }: Pick<InFlowHost, 'locks' | 'afterFailure'>,
+  trigger: Trigger,
+): Promise<boolean> {
   const { lock, owner } = trigger
   try {
     return (await locks.takeBack(lock, owner, owner)).status !== 'displaced'

@@ -62,7 +62,11 @@ export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer
   }
   const told = verdict(trigger.definition.mode, strategy, course === 'queued' ? 'queued' : 'met', seen)
   const met = told.met === null ? null : (jobIn(seen, told.met.owner) ?? null)
-  if (course === 'queued') return { outcome: tell(told.status, id, met), of: null, strange }
+  if (course === 'queued') {
+    // Nothing stands for a job that is added for its parent.
+    const status = told.status === 'duplicate' ? 'deferred' : told.status
+    return { outcome: tell(status, id, met), of: null, strange }
+  }
   const by = met ?? seen.waiting
   if (by === null) return { outcome: tell('duplicate', id, null), of: null, strange }
   if (strategy === 'reject') throw duplicate(trigger, by)

@@ -13,7 +13,7 @@ import { Apart, type Beside, Later } from './apart.js'
 import { removeIfDisplaced } from './displaced.js'
 import { AfterFailure, addingFailed, asSoloistError } from './failures.js'
 import type { ProducerHost } from './host.js'
-import { type InFlow, type PlacedInFlow, placeInFlow } from './in-flow.js'
+import { type InFlow, type InFlowHost, type PlacedInFlow, placeForParent, placeInFlow } from './in-flow.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { knownAnswer, type Look, Looks, NOTHING_KNOWN } from './own-id.js'
 import type { Prepared } from './prepared.js'
@@ -208,10 +208,12 @@ export class Producer<A> {
    * @throws SoloistError
    */
   async inFlowApart(trigger: Trigger, how: InFlow): Promise<PlacedInFlow> {
+    return await placeInFlow(this.#placing(), trigger, this.#recipes.of(trigger.definition, 'flow'), how)
+  }
+
+  #placing(): InFlowHost {
     const { solo, lives } = this.#host
-    const recipe = this.#recipes.of(trigger.definition, 'flow')
-    const host = { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
-    return await placeInFlow(host, trigger, recipe, how)
+    return { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
   }
 
   /** Asks for the ids that their callers brought, where locks are taken by steps of their own. Never rejects. */
@@ -346,7 +348,11 @@ export class Producer<A> {
       const claims = mode !== 'whileExecuting' || actions.running !== 'wait'
       const met = left === null && first.hasOwnId && (known !== false || (busy && claims) || (behind && full))
       const fresh = met ? first.underFreshId() : first
-      const told = await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside, left)
+      // A function decides first, by what is met.
+      const told =
+        strategy !== null && strategy !== 'reject' && first.hasParent
+          ? await placeForParent(this.#placing(), fresh, strategy, actions, beside)
+          : await this.#apart.trigger(fresh, strategy ?? 'join', actions, beside, left)
       if (told instanceof Later) return told
       const { trigger, answer } = told
       const { course } = answer

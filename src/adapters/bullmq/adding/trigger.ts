@@ -60,6 +60,11 @@ export class Trigger {
     return ownerOf(this.queue, this.jobId, this.definition.mode === 'untilExpired')
   }
 
+  /** Whether a job waits for this one's result. */
+  get hasParent(): boolean {
+    return Boolean(this.opts?.parent)
+  }
+
   /** What operators are shown; `''`: nothing. */
   get meta(): string {
     const { describe, mode } = this.definition
