@@ -63,7 +63,8 @@ test('Ctrl-C ends all processes, Redis included', { timeout }, async () => {
   program.signal('SIGINT')
   const { exitCode, printed } = await program.ended
   expect(exitCode).toBe(130)
-  expect(printed).toMatch(/interrupted: all processes have ended\n$/)
+  // Ctrl-C ends Redis as well, perhaps before them: then they may say that it is gone.
+  expect(printed).toMatch(/^interrupted: all processes have ended$/m)
   expect(existsSync(join(folder, 'record.json'))).toBe(false)
   expect(() => process.kill(-program.pid, 0)).toThrow(expect.objectContaining({ code: 'ESRCH' }))
   const socket = connect(port, '127.0.0.1')
