@@ -34,11 +34,9 @@ export async function removeIfDisplaced(
     if (waiting > waiters.length) return
     const told = await locks.takeBack(lock, owner, owner)
     const isDisplaced = told.status === 'displaced' && told.by !== ''
-    // A parent waits for it.
-    const goes = isDisplaced || (!trigger.hasParent && holders.length > 0 && isInPeriod(trigger))
-    if (goes && (isDisplaced || (await isUntouched(lives, trigger)))) {
-      await lives.bounded(() => removed(job))
-    }
+    // One that a parent waits for stays, unless another job has its place.
+    const isInWay = !trigger.hasParent && holders.length > 0 && isInPeriod(trigger)
+    if (isDisplaced || (isInWay && (await isUntouched(lives, trigger)))) await lives.bounded(() => removed(job))
   } catch (error) {
     // It is there. A worker that takes it up within a minute finds that its place was taken.
     singleton.emit('fault', { during: 'add', error, id: jobId })

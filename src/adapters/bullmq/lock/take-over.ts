@@ -16,9 +16,9 @@ export function hasEnded({ job, over, state }: Life): boolean {
 }
 
 /**
- * Gives up the claim of a job that has ended, or is gone and not to come any more. Between the look that said so and its end others
- * may leave something with its run, and the job may come after all, and be taken up. So the run is closed to others first, then
- * looked at once more, and when its lock was taken from it once more: docs/decisions/fused-with-bullmq.md says why.
+ * Gives up the claim of a job that has ended, or is gone and not to come any more. After the look that said so others may leave
+ * something with its run, and the job may come after all, and be taken up. So the run is closed to others and its job looked at
+ * again. Then its lock is taken over, and the job is looked at for the last time: docs/decisions/fused-with-bullmq.md says why.
  *
  * @param life what was seen of it
  * @returns `false`: its job has come, and has its claim
