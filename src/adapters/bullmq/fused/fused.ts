@@ -1,8 +1,9 @@
 import { loadBullmqScripts } from '../../../internal/peers/bullmq.js'
 import { monotonicMs } from '../../../internal/real-time.js'
 import { type Answer, answerIn, tagOf } from './answer.js'
+import { Gathered } from './gathered.js'
 import { type Taken, takenFrom } from './taken.js'
-import { ACTIVE_IN_DELAYED, type Text, textsFor } from './texts.js'
+import { ACTIVE_IN_DELAYED, ADDS, addsFor, type Text, textsFor } from './texts.js'
 
 /** What BullMQ runs its scripts on: a client, or a pipeline or transaction of one. */
 export interface Runner {
@@ -39,6 +40,12 @@ export interface Adding {
   sent: boolean
 }
 
+/** For a job whose lock is a step of its own. */
+export const UNLOCKED: Adding = {
+  ...{ terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '' },
+  ...{ answer: null, sent: true },
+}
+
 /** Where a job that is being added has what it is added with, among its options. */
 export const ADDING: unique symbol = Symbol('adding')
 
@@ -52,7 +59,6 @@ export interface FusedHost {
 }
 
 const IDLE_HOST: FusedHost = { lapsed: 'snooze', taken: () => {}, onLapse: () => {} }
-const ADDS: ReadonlySet<string> = new Set(['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'])
 /** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
 const LATE_MS = 5_000
 /** For how long the state of the connection is not looked up again. */
@@ -65,19 +71,23 @@ const SEEN_FOR_MS = 2
  */
 export class Fused {
   readonly #host: FusedHost
+  readonly #locks: boolean
   readonly #texts: ReadonlyMap<string, Text> | null
   readonly #defined = new WeakMap<object, boolean>()
   /** What is being added by pipelines that have not been sent. */
   readonly #pipelines = new WeakMap<object, Adding[]>()
   readonly #underWay = new Set<{ readonly sinceMs: number }>()
+  readonly #gathered = new Gathered()
   #client: Client | null = null
   #answers = false
   #seenMs = Number.NEGATIVE_INFINITY
 
-  constructor(host: FusedHost = IDLE_HOST) {
-    this.#host = host
+  /** @param host `null`: locks are elsewhere, and jobs are only added, several in a call */
+  constructor(host: FusedHost | null = IDLE_HOST) {
+    this.#host = host ?? IDLE_HOST
+    this.#locks = host !== null
     const scripts = loadBullmqScripts()
-    this.#texts = scripts === null ? null : textsFor(scripts, host.lapsed)
+    this.#texts = scripts === null ? null : host === null ? addsFor(scripts) : textsFor(scripts, host.lapsed)
   }
 
   /** @param client of the queue, once it is connected. @returns whether its scripts can be run within ours */
@@ -101,8 +111,8 @@ export class Fused {
       const { isCluster, runCommand, defineCommand } = client as Partial<Client>
       can = this.#texts !== null && isCluster === false && runCommand !== undefined && defineCommand !== undefined
       if (can) {
-        for (const { name, keys, lua } of (this.#texts as ReadonlyMap<string, Text>).values()) {
-          ;(client as Client).defineCommand(name, { numberOfKeys: keys, lua })
+        for (const { name, keys, lua, names } of (this.#texts as ReadonlyMap<string, Text>).values()) {
+          ;(client as Client).defineCommand(name, { numberOfKeys: names === undefined ? keys : 1, lua })
         }
       }
       this.#defined.set(client, can)
@@ -122,6 +132,7 @@ export class Fused {
 
   /** What BullMQ is to add a job by in place of `runner`. */
   through<R>(runner: R, adding: Adding): R {
+    if (adding === UNLOCKED && (this.#locks || this.#defined.get(runner as object) !== true)) return runner
     const run = (name: string, args: unknown[]) => this.#add(runner as Runner, name, args, adding)
     return { runCommand: run } as R
   }
@@ -135,15 +146,16 @@ export class Fused {
 
   #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
+    if (adding === UNLOCKED) return this.#gathered.run(runner, text, args)
     const isAlone = this.#defined.has(runner)
     adding.sent = isAlone || runner.exec === undefined
     args.push(adding.terms, `${adding.todo} ${adding.owner}`)
     const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
     if (more !== '') args.push(more)
-    if (!isAlone) return runner.runCommand(text.name, args)
+    if (!isAlone) return run(runner, text, args)
     const call = { sinceMs: monotonicMs() }
     this.#underWay.add(call)
-    return (runner.runCommand(text.name, args) as Promise<unknown>).then(
+    return this.#gathered.run(runner, text, args).then(
       reply => {
         this.#underWay.delete(call)
         const id = understood(reply, adding)
@@ -173,7 +185,7 @@ export class Fused {
     const text = ADDS.has(name) ? undefined : this.#texts?.get(name)
     if (text === undefined || !this.define(runner)) return undefined
     const sentAtMs = monotonicMs()
-    return (runner.runCommand(text.name, args) as Promise<unknown>).then(reply =>
+    return (run(runner, text, args) as Promise<unknown>).then(reply =>
       this.#told(runner, name, text, args, reply, sentAtMs),
     )
   }
@@ -187,13 +199,17 @@ export class Fused {
       const again = nextArgs(name, keys, args)
       const text = this.#texts?.get('moveToActive') as Text
       const nowMs = monotonicMs()
-      return (runner.runCommand(text.name, again) as Promise<unknown>).then(next =>
+      return (run(runner, text, again) as Promise<unknown>).then(next =>
         this.#told(runner, 'moveToActive', text, again, next, nowMs),
       )
     }
     if (Array.isArray(reply[0])) this.#host.taken(String(reply[1]), takenFrom(reply[0] as string[], sentAtMs))
     return reply
   }
+}
+
+function run(runner: Runner, { name, names }: Text, args: unknown[]): unknown {
+  return runner.runCommand(name, names === undefined ? args : names.wordsOf([args]))
 }
 
 /** What is rarely needed. */

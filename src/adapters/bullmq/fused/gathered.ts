@@ -1,0 +1,89 @@
+import { afterEvents, atEndOfTurn } from '../../../internal/real-time.js'
+import type { Runner } from './fused.js'
+import type { Text } from './texts.js'
+import type { KeyNames } from './words.js'
+
+/** So many leave without waiting for more, so that client and server both have something to do. */
+const MOST = 8
+/** Of so many bytes at the most: a call should not occupy Redis for long. */
+const MOST_LENGTH = 0x10000
+
+interface Call {
+  readonly args: readonly unknown[]
+  resolve(reply: unknown): void
+  reject(error: unknown): void
+}
+
+/**
+ * Runs a script for several who ask for it in one turn of the event loop by one call, in their order. Each is answered by itself,
+ * and fails by itself where the script has failed for it.
+ */
+export class Gathered {
+  #calls: Call[] = []
+  #length = 0
+  #runner: Runner | null = null
+  #text: Text | null = null
+  #scheduled = false
+  #telling = false
+
+  run(runner: Runner, text: Text, args: readonly unknown[]): Promise<unknown> {
+    const first = this.#calls[0]
+    const fits =
+      first === undefined ||
+      (runner === this.#runner && text === this.#text && namesOf(text).areOfOneQueue(first.args, args))
+    if (!fits) this.#leave()
+    this.#runner = runner
+    this.#text = text
+    const promise = new Promise((resolve, reject) => void this.#calls.push({ args, resolve, reject }))
+    for (const arg of args) this.#length += (arg as { length?: number } | null)?.length ?? 0
+    if (this.#calls.length >= MOST || this.#length > MOST_LENGTH) this.#leave()
+    else if (!this.#scheduled) {
+      this.#scheduled = true
+      atEndOfTurn(this.#atEnd)
+    }
+    return promise
+  }
+
+  readonly #atEnd = () => {
+    this.#scheduled = false
+    if (this.#calls.length > 0) this.#leave()
+  }
+
+  #leave(): void {
+    const calls = this.#calls
+    const { name } = this.#text as Text
+    const words = namesOf(this.#text as Text).wordsOf(calls.map(({ args }) => args))
+    this.#calls = []
+    this.#length = 0
+    const tell = (reply: unknown) => {
+      const replies = calls.length === 1 ? [reply] : (reply as unknown[])
+      for (const [i, { resolve, reject }] of calls.entries()) {
+        const one = replies[i]
+        if (one instanceof Error) reject(one)
+        else resolve(one)
+      }
+    }
+    ;((this.#runner as Runner).runCommand(name, words) as Promise<unknown>).then(
+      reply => this.#inTurn(() => tell(reply)),
+      error => {
+        for (const { reject } of calls) reject(error)
+      },
+    )
+  }
+
+  /** What callers do next should leave before the answers of another call are told. */
+  #inTurn(tell: () => void): void {
+    if (this.#telling) return afterEvents(tell)
+    this.#telling = true
+    afterEvents(this.#told)
+    tell()
+  }
+
+  readonly #told = () => {
+    this.#telling = false
+  }
+}
+
+function namesOf(text: Text): KeyNames {
+  return text.names as KeyNames
+}
