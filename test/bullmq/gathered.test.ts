@@ -46,7 +46,7 @@ describe('words', () => {
       [...keys, ...args],
       [...keys, ...args.slice(0, 2), 'another'],
     ]) as (string | Buffer)[]
-    const reply = await bench.redis.evalBuffer(lua, 1, ...words)
+    const reply = await bench.redis.callBuffer('eval', lua, 1, ...words)
     expect(words[1]?.length).toBeLessThan(args.reduce((sum: number, arg) => sum + asText(arg).length / 2 + 5, 200))
     expect(hex(reply)).toEqual([keys, args, [...args.slice(0, 2), 'another']].map(list => list.map(asText)))
   })
@@ -55,7 +55,7 @@ describe('words', () => {
     for (const [i, other] of [...'abcd'].entries()) {
       const keys = ['q:wait', 'q:more', 'q:of:some', 'q:marker'].map((key, k) => (k === i ? other : key))
       const words = names.wordsOf([[...keys, 'some', 'more']]) as string[]
-      const reply = await bench.redis.evalBuffer(lua, 1, ...words)
+      const reply = await bench.redis.callBuffer('eval', lua, 1, ...words)
       expect(hex(reply)).toEqual([keys, ['some', 'more']].map(list => list.map(asText)))
     }
   })
