@@ -1,11 +1,12 @@
+import type { Job, JobsOptions } from 'bullmq'
 import type { JobLocks, JobStrategy } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
 import { waitingInLine } from '../lock/terms.js'
-import { invalid } from '../options/definition.js'
 import { type Actions, actionsForParent } from './actions.js'
 import { type Apart, type Beside, Later, type Triggered } from './apart.js'
-import type { AfterFailure } from './failures.js'
+import { type AfterFailure, noParent } from './failures.js'
+import { circular } from './outcome.js'
 import { knownAnswer, type Look } from './own-id.js'
 import type { Recipe } from './recipes.js'
 import type { Trigger } from './trigger.js'
@@ -76,13 +77,13 @@ export async function placeInFlow(
  * @throws SoloistError `INVALID_ARGUMENT`, before anything is claimed, where it would wait for its own parent
  */
 export async function placeForParent(
-  host: Pick<InFlowHost, 'locks' | 'apart' | 'afterFailure'>,
+  host: InFlowHost,
   first: Trigger,
   strategy: JobStrategy,
   actions: Actions,
   beside: Beside | null,
 ): Promise<Triggered | Later> {
-  await checkParent(host.locks, first)
+  await checkAbove(host, first, parentOf(first.opts) as Parent, false)
   let as = actionsForParent(actions)
   let by = strategy
   for (let trigger = first; ; trigger = trigger.underFreshId()) {
@@ -98,13 +99,47 @@ export async function placeForParent(
   }
 }
 
-/** @throws SoloistError `INVALID_ARGUMENT` where its parent has the lock, or waits for it: neither would ever get on */
-async function checkParent(locks: JobLocks, { lock, name, opts }: Trigger): Promise<void> {
-  const { queue = '', id = '' } = opts?.parent ?? {}
-  const parent = ownerOf(queue, `${id}`, false)
+/** How a job tells its parent. */
+export interface Parent {
+  readonly id: string
+  /** The qualified name of its queue. */
+  readonly queueKey: string
+}
+
+/** @returns `null`: no job is to wait for one with these options */
+export function parentOf(opts: JobsOptions | undefined): Parent | null {
+  const parent = opts?.parent
+  return parent ? { id: `${parent.id}`, queueKey: parent.queue } : null
+}
+
+/**
+ * Looks, where others are in the way of a job, at those that are to wait for it: its parent, the parent of that, and so on.
+ *
+ * @param known whether the job that has its id is to be linked
+ * @throws SoloistError `INVALID_ARGUMENT` where one of them is that job, has its lock, or waits for it: neither would ever get on; and
+ *   where its parent is not there: before others give way to it
+ */
+export async function checkAbove(
+  { locks, lives }: Pick<InFlowHost, 'locks' | 'lives'>,
+  { lock, name, queue, jobId }: Trigger,
+  first: Parent,
+  known: boolean,
+): Promise<void> {
   const { holders = [], waiters = [] } = (await locks.inspect(lock)) ?? {}
-  if ([...holders, ...waiters].some(({ owner }) => owner === parent)) {
-    throw invalid(`job ${JSON.stringify(name)} is part of one that is the same`)
+  const owners = new Set([...holders, ...waiters].map(({ owner }) => owner))
+  if (known) owners.add(ownerOf(queue, jobId, false))
+  const seen = new Set<string>()
+  let parent: Parent | undefined = owners.size === 0 ? undefined : first
+  while (parent !== undefined) {
+    const { id, queueKey } = parent
+    const owner = ownerOf(queueKey, id, false)
+    if (seen.has(owner)) return
+    seen.add(owner)
+    const job: Job | null = await lives.find({ queue: queueKey, jobId: id, period: false })
+    if (job === null && parent === first) throw noParent(name, `${queueKey}:${id}`)
+    if (owners.has(owner) && job !== null && !job.finishedOn) throw circular(name)
+    const above = job?.parent
+    parent = above?.id === undefined ? undefined : { id: above.id, queueKey: above.queueKey }
   }
 }
 

@@ -13,7 +13,16 @@ import { Apart, type Beside, Later } from './apart.js'
 import { removeIfDisplaced } from './displaced.js'
 import { AfterFailure, addingFailed, asSoloistError } from './failures.js'
 import type { ProducerHost } from './host.js'
-import { type InFlow, type InFlowHost, type PlacedInFlow, placeForParent, placeInFlow } from './in-flow.js'
+import {
+  checkAbove,
+  type InFlow,
+  type InFlowHost,
+  type Parent,
+  type PlacedInFlow,
+  parentOf,
+  placeForParent,
+  placeInFlow,
+} from './in-flow.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { knownAnswer, type Look, Looks, NOTHING_KNOWN } from './own-id.js'
 import type { Prepared } from './prepared.js'
@@ -211,6 +220,11 @@ export class Producer<A> {
     return await placeInFlow(this.#placing(), trigger, this.#recipes.of(trigger.definition, 'flow'), how)
   }
 
+  /** As {@link checkAbove}. */
+  async checkAbove(trigger: Trigger, parent: Parent, known: boolean): Promise<void> {
+    await checkAbove(this.#placing(), trigger, parent, known)
+  }
+
   #placing(): InFlowHost {
     const { solo, lives } = this.#host
     return { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
@@ -336,6 +350,8 @@ export class Producer<A> {
       const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
       if (known && !follows) {
         if (known === 'soon') return new Later(first)
+        const parent = strategy === 'reject' ? null : parentOf(first.opts)
+        if (parent !== null) await this.checkAbove(first, parent, true)
         const answer = await knownAnswer(this.#host.lives, first)
         const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
         return { ...base, answer, item, guaranteed: true, error: null }
