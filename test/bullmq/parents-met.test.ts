@@ -280,6 +280,69 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
     })
   })
 
+  describe('none is replaced that a parent waits for', () => {
+    const gated = ['untilExecuted', 'whileExecuting', 'untilAndWhileExecuting', 'untilExecuting'] as const
+
+    test.each(gated)('%s: who waits for a run; those behind it are replaced', async mode => {
+      const queue = await open({ mode, onDuplicate: 'replace' })
+      const parents = [await parentIn(bench), await parentIn(bench)] as const
+      runs.hold()
+      if (mode !== 'untilExecuting') work(1)
+      await queue.add('sync', data(0))
+      if (mode !== 'untilExecuting') await runs.untilStarted(1)
+      const add = async (value: number, parent?: Parent) =>
+        (await queue.addUnique('sync', data(value), parent === undefined ? {} : { parent: parent.of })).outcome
+      const children = [await add(1, parents[0]), await add(2, parents[1])]
+      for (const value of [3, 4, 5]) await add(value)
+      for (const [i, parent] of parents.entries()) {
+        expect(await parent.children()).toEqual([keyOf(children[i]?.id)])
+      }
+      if (mode === 'untilExecuting') work(1)
+      runs.letGo()
+      await untilIdle(bench, queue)
+      // The pending one gave way to the first of them.
+      const all = [...(mode === 'untilExecuting' ? [] : [0]), 1, 2, 5]
+      // There a job has its place from when a worker first takes it up.
+      const inTurn = (values: number[]) => (mode === 'whileExecuting' ? values.toSorted() : values)
+      expect(inTurn(runs.ended)).toEqual(all)
+    })
+
+    test('one that was added to be merged, by another strategy since', async () => {
+      const before = await open({ onDuplicate: 'rerun' })
+      const queue = await open({ onDuplicate: 'replace' })
+      const parent = await parentIn(bench)
+      runs.hold()
+      work(1)
+      await before.add('sync', data(0))
+      await runs.untilStarted(1)
+      const { outcome } = await before.addUnique('sync', data(1), { parent: parent.of })
+      await queue.add('sync', data(2))
+      expect(await parent.children()).toEqual([keyOf(outcome.id)])
+      runs.letGo()
+      await untilIdle(bench, queue)
+      expect(runs.ended).toEqual([0, 1, 2])
+    })
+
+    test('a job of a flow that waits', async () => {
+      const job = { mode: 'untilAndWhileExecuting', onDuplicate: 'replace' } as const
+      const queue = await open(job)
+      const flows = bench.flows(job, solo())
+      runs.hold()
+      work(1)
+      await queue.add('sync', data(0))
+      await runs.untilStarted(1)
+      const part = { name: 'sync', queueName: 'work', data: data(1) }
+      const { job: root } = await flows.add({ name: 'plain', queueName: 'parents', children: [part] })
+      for (const value of [2, 3]) await queue.add('sync', data(value))
+      const results = resultsIn(bench)
+      runs.letGo()
+      expect(await results).toEqual([1])
+      await untilIdle(bench, queue)
+      expect(runs.ended).toEqual([0, 1, 3])
+      expect(await bench.redis.exists(keyOf(root.id, 'parents'))).toBe(1)
+    })
+  })
+
   describe('what its parent cannot wait for', () => {
     const key = { uniqueOn: ['key'] as const }
 

@@ -125,9 +125,9 @@ describe('lock and job in two steps', () => {
     expect(runs.mostAtOnce).toBe(1)
   })
 
-  test('replace: one that was replaced before its answer, which was lost, came again is added', async () => {
+  test('rerun: one that was replaced before its answer, which was lost, came again is added', async () => {
     const solo = bench.client()
-    const slow = bench.queue({ onDuplicate: 'replace' }, { solo })
+    const slow = bench.queue({ onDuplicate: 'rerun' }, { solo })
     const queue = bench.queue({ onDuplicate: 'replace' }, { solo: bench.solo })
     const { of, children } = await parentIn(bench)
     const trigger = solo.jobs.trigger.bind(solo.jobs)
@@ -141,7 +141,7 @@ describe('lock and job in two steps', () => {
       return await trigger(...args)
     }
     const { outcome } = await slow.addUnique('sync', data(1), { parent: of })
-    expect(outcome.status).toBe('replaced')
+    expect(outcome.status).toBe('deferred')
     expect(await children()).toEqual([`${bench.prefix}:work:${outcome.id}`])
     bench.worker(runs.run, { singleton: { solo: bench.solo } })
     await untilIdle(bench, queue)
@@ -187,8 +187,8 @@ describe('lock and job in two steps', () => {
       const letOn = haltAfterTake(solo)
       const adding = slow.addUnique('sync', data(1), { parent: of })
       await until(async () => {
-        for await (const { pending } of bench.solo.jobs.list()) if (pending !== null) return true
-        return mode === 'untilExpired' && Object.keys(await bench.held()).length > 0
+        for await (const { waiting } of bench.solo.jobs.list()) if (course === 'granted' || waiting > 0) return true
+        return false
       })
       await queue.add('sync', data(2))
       letOn()

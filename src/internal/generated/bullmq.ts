@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
 export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
-    sha1: '98f5ace7395c44ac5c8a8f61dd4de7ed0eddd256',
+    sha1: '44016fc3956b46e241cc7b67bb69fd99c9628bcc',
     source: `local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -149,12 +149,12 @@ if not can_be_child(look_at(owner, terms.key)) or linked(job.id) ~= job.id then 
 end
 return reply(course, job and job.id or owner, running, pending, waiting)
 end
-local function trigger(owner, running, pending, without)
+local function trigger(owner, running, pending, begins, without)
 local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
 local note = todo.notes and ARGV[2] or nil
 local words = {
 table.concat({
-'>' .. kind, terms.ttl, 'd' .. (todo.begins and 'b' or ''), running .. pending, '60000',
+'>' .. kind, terms.ttl, 'd' .. (begins and 'b' or ''), running .. pending, '60000',
 todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
 }, ','),
 }
@@ -208,7 +208,7 @@ return call('EXISTS', key) == 1
 end
 local function decide()
 local owner = owner_of(queue, id, terms)
-local running, pending = todo.running, todo.pending
+local running, pending, begins = todo.running, todo.pending, todo.begins
 local job, holder = live_holder(terms)
 if terms.limit > 0 then live_sharers(terms) end
 local waits, waiting = live_pending()
@@ -234,15 +234,31 @@ remove_job(holder)
 end
 end
 if args[5] and waits and pending == 'f' and not can_be_child(waiting) then pending = 'w' end
+local displaced
+if terms.strategy == 'p' and terms.mode ~= 'x' then
+if waiting and is_bound(waiting) then
+pending = 'w'
+elseif args[5] and waits and terms.limit == 0 then
+displaced = waits
+release(terms, waits)
+end
+if args[5] then
+running, pending, begins = 'w', 'w', false
+end
+end
 if fresh then call('DEL', '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2') end
-local letter, told, granted = trigger(owner, running, pending, without)
+local letter, told, granted = trigger(owner, running, pending, begins, without)
 settle(terms, granted)
 if letter == 'd' then return reply('met', told[1]) end
 local seen = {}
 for i = 1, 6 do
 seen[i] = told[(letter == 'q' and 4 or 1) + i]
 end
-local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
+if displaced then
+seen[3] = displaced
+elseif pending == 'd' and seen[3] ~= '' then
+displaced = seen[3]
+end
 if letter == 't' and displaced and holds(terms, displaced) then
 displaced, seen[3] = nil, ''
 end

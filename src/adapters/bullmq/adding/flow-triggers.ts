@@ -237,7 +237,6 @@ export class FlowTriggers {
       // What has this lock before it in the call is not there yet: it is to follow that.
       meets: !locks.has(lock) && (strategy === 'reject' || whole),
       isBound: isBound(node),
-      isPart: isBound(node) || node !== placed.root || trigger.hasParent,
     })
     node.trigger = told.trigger
     node.answer = told.answer

@@ -5,7 +5,7 @@ import { ownerOf } from '../lock/owner.js'
 import { waitingInLine } from '../lock/terms.js'
 import { type Actions, actionsForParent } from './actions.js'
 import { type Apart, type Beside, Later, type Triggered } from './apart.js'
-import { type AfterFailure, noParent } from './failures.js'
+import { noParent } from './failures.js'
 import { circular } from './outcome.js'
 import { knownAnswer, type Look } from './own-id.js'
 import type { Recipe } from './recipes.js'
@@ -15,7 +15,6 @@ export interface InFlowHost {
   readonly locks: JobLocks
   readonly lives: Lives
   readonly apart: Apart
-  readonly afterFailure: AfterFailure
 }
 
 /** How a job of a flow is asked for. */
@@ -25,8 +24,6 @@ export interface InFlow {
   readonly meets: boolean
   /** Whether its children are told its id, as BullMQ's scripts are. */
   readonly isBound: boolean
-  /** Whether it has a parent or children: nobody may take its place then. */
-  readonly isPart: boolean
 }
 
 /** What that came to. Its trigger is under another id where it could not have its own. */
@@ -43,7 +40,7 @@ export async function placeInFlow(
   host: InFlowHost,
   first: Trigger,
   recipe: Recipe,
-  { look, meets, isBound, isPart }: InFlow,
+  { look, meets, isBound }: InFlow,
 ): Promise<PlacedInFlow> {
   const { locks, lives, apart } = host
   const { actions } = recipe
@@ -63,8 +60,6 @@ export async function placeInFlow(
     const { course } = told.answer
     // Its place was taken before an answer that was lost came again.
     if (course === 'met' && !meets) continue
-    const stays = course === 'granted' && isPart && actions.begins && first.definition.strategy === 'replace'
-    if (stays && !(await keepsPlace(host, told.trigger))) continue
     return { ...told, terms: course === 'queued' ? waitingInLine(terms, false) : terms }
   }
 }
@@ -84,18 +79,11 @@ export async function placeForParent(
   beside: Beside | null,
 ): Promise<Triggered | Later> {
   await checkAbove(host, first, parentOf(first.opts) as Parent, false)
-  let as = actionsForParent(actions)
-  let by = strategy
+  const as = actionsForParent(actions)
   for (let trigger = first; ; trigger = trigger.underFreshId()) {
-    const told = await host.apart.trigger(trigger, by, as, beside)
-    if (told instanceof Later) return told
-    const { course, asks } = told.answer
-    // A run is asked to stop by the pending one alone: that is followed as soon as it is in the queue.
-    const stays = (course === 'granted' || course === 'queued') && as.pending === 'displace' && asks !== true
-    if (course !== 'met' && !(stays && !(await keepsPlace(host, told.trigger)))) return told
-    // Its place was taken: it waits for who did that.
-    as = { ...as, running: 'wait', pending: 'wait' }
-    by = 'delay'
+    const told = await host.apart.trigger(trigger, strategy, as, beside)
+    // Its place was taken before an answer that was lost came again.
+    if (told instanceof Later || told.answer.course !== 'met') return told
   }
 }
 
@@ -140,25 +128,6 @@ export async function checkAbove(
     if (owners.has(owner) && job !== null && !job.finishedOn) throw circular(name)
     const above = job?.parent
     parent = above?.id === undefined ? undefined : { id: above.id, queueKey: above.queueKey }
-  }
-}
-
-/**
- * From now on nobody takes the place of a job that has its lock: what `replace` does itself where it finds that a job is part of a
- * flow, which it cannot before the job is in the queue.
- *
- * @returns `false`: its place was taken before
- */
-async function keepsPlace(
-  { locks, afterFailure }: Pick<InFlowHost, 'locks' | 'afterFailure'>,
-  trigger: Trigger,
-): Promise<boolean> {
-  const { lock, owner } = trigger
-  try {
-    return (await locks.takeBack(lock, owner, owner)).status !== 'displaced'
-  } catch (error) {
-    await afterFailure.giveUpUntried(trigger)
-    throw error
   }
 }
 

@@ -227,7 +227,7 @@ export class Producer<A> {
 
   #placing(): InFlowHost {
     const { solo, lives } = this.#host
-    return { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
+    return { locks: solo.jobs, lives, apart: this.#apart }
   }
 
   /** Asks for the ids that their callers brought, where locks are taken by steps of their own. Never rejects. */

@@ -194,12 +194,12 @@ local function covered(course, owner, running, pending, waiting)
   return reply(course, job and job.id or owner, running, pending, waiting)
 end
 
-local function trigger(owner, running, pending, without)
+local function trigger(owner, running, pending, begins, without)
   local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
   local note = todo.notes and ARGV[2] or nil
   local words = {
     table.concat({
-      '>' .. kind, terms.ttl, 'd' .. (todo.begins and 'b' or ''), running .. pending, '60000',
+      '>' .. kind, terms.ttl, 'd' .. (begins and 'b' or ''), running .. pending, '60000',
       todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
     }, ','),
   }
@@ -268,7 +268,7 @@ end
 
 local function decide()
   local owner = owner_of(queue, id, terms)
-  local running, pending = todo.running, todo.pending
+  local running, pending, begins = todo.running, todo.pending, todo.begins
   local job, holder = live_holder(terms)
   if terms.limit > 0 then live_sharers(terms) end
   local waits, waiting = live_pending()
@@ -297,16 +297,33 @@ local function decide()
   end
   -- What is left with a run is to have a run of its own all the same, where that one cannot be waited for.
   if args[5] and waits and pending == 'f' and not can_be_child(waiting) then pending = 'w' end
+  local displaced
+  if terms.strategy == 'p' and terms.mode ~= 'x' then
+    if waiting and is_bound(waiting) then
+      pending = 'w'
+    elseif args[5] and waits and terms.limit == 0 then
+      displaced = waits
+      release(terms, waits)
+    end
+    -- What a parent waits for is never the pending run, whose place others take.
+    if args[5] then
+      running, pending, begins = 'w', 'w', false
+    end
+  end
   -- An earlier trigger with this id was displaced, perhaps. This one is another.
   if fresh then call('DEL', '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2') end
-  local letter, told, granted = trigger(owner, running, pending, without)
+  local letter, told, granted = trigger(owner, running, pending, begins, without)
   settle(terms, granted)
   if letter == 'd' then return reply('met', told[1]) end
   local seen = {}
   for i = 1, 6 do
     seen[i] = told[(letter == 'q' and 4 or 1) + i]
   end
-  local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
+  if displaced then
+    seen[3] = displaced
+  elseif pending == 'd' and seen[3] ~= '' then
+    displaced = seen[3]
+  end
   if letter == 't' and displaced and holds(terms, displaced) then
     -- There was room for both.
     displaced, seen[3] = nil, ''
