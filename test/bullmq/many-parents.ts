@@ -59,18 +59,27 @@ export class Parents {
     return { id: this.idOf(value), queue: `${this.#bench.prefix}:parents` }
   }
 
-  /** Lets them on, and has each noted as it is run. Resolves when all have ended. */
-  async ended(): Promise<void> {
+  /** Lets them on as far as their children do, and has each noted as it is run. */
+  async open(): Promise<void> {
     const bench = this.#bench
     const note = async (id: unknown) => void (await bench.redis.rpush(logOf(bench), JSON.stringify(['parent', 0, id])))
     const gates = new Worker('gates', async () => {}, { ...optionsOf(bench), concurrency: 50 })
     const parents = new Worker('parents', ({ id }) => note(id), { ...optionsOf(bench), concurrency: 50 })
     for (const worker of [gates, parents]) bench.closeLater(() => worker.close())
-    await until(async () => (await this.#run()).size === this.ids.length)
-    await Promise.all([gates.close(), parents.close()])
+    let opened = 0
+    gates.on('completed', () => {
+      opened += 1
+    })
+    await until(() => opened === this.ids.length)
   }
 
-  async #run(): Promise<Set<unknown>> {
+  /** Resolves when all have ended. */
+  async ended(): Promise<void> {
+    await until(async () => (await this.run()).size === this.ids.length)
+  }
+
+  /** Those that were run. */
+  async run(): Promise<Set<unknown>> {
     const entries = (await this.#bench.redis.lrange(logOf(this.#bench), 0, -1)).map(text => JSON.parse(text))
     return new Set(entries.flatMap(([what, , id]) => (what === 'parent' ? [id] : [])))
   }

@@ -66,9 +66,11 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
       persisting(() => (two as TestQueue).addBulk(items)),
     ])
     for (const [i, value] of bulk.entries()) outcomes.set(value, jobs[i]?.singleton as SingletonOutcome)
-    const ended = parents.ended()
+    await parents.open()
+    // Nothing has been run yet.
+    expect((await parents.run()).size).toBe(0)
     runs.letGo()
-    await ended
+    await parents.ended()
     await parents.expectCovered(outcomes, !joins(steps, strategy))
     await untilClean(bench)
     expect(most).toBe(1)

@@ -35,6 +35,7 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
     producers.go()
     const outcomes = await producers.outcomes()
     expect(outcomes.size).toBe(1_000)
+    await parents.open()
     await parents.ended()
     await parents.expectCovered(outcomes, !joins(steps, strategy))
     await untilClean(bench)
