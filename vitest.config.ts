@@ -7,6 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 const SLOW = [
   'test/bullmq/at-once.test.ts',
+  'test/bullmq/parents-at-once.test.ts',
   'test/bullmq/take-over.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
@@ -35,7 +36,7 @@ const POSTGRES_SLOW: readonly string[] = [
 ]
 export const POSTGRES: readonly string[] = [...POSTGRES_SLOW, POSTGRES_BY_HAND]
 /** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */
-const CROWDS = ['test/*/crowds.test.ts']
+const CROWDS = ['test/*/crowds.test.ts', 'test/bullmq/parents-crowds.test.ts']
 /** What other runs have a share of, and that one the whole. */
 const SHARED = ['test/*/histories.test.ts', 'test/bullmq/bulk.test.ts']
 const which = process.env.SOLOIST_TESTS ?? 'all'

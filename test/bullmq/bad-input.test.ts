@@ -166,6 +166,20 @@ describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot ta
     'a nested number that is none': { removeOnComplete: { age: Number.NaN } },
     'a date': { timestamp: new Date(0) },
     'a symbol': { foo: Symbol('foo') },
+    'a delay that is an object': { delay: {} },
+    'a delay that is true': { delay: true },
+    'a timestamp that is a list': { timestamp: [1] },
+    'a key of a scheduler that is an object': { repeatJobKey: {} },
+    'a deduplication that is a number': { deduplication: 0 },
+    'a deduplication whose id is an object': { deduplication: { id: {} } },
+    'a deduplication whose id is true': { deduplication: { id: true } },
+    'a deduplication whose time is a text': { deduplication: { id: 'mine', ttl: 'x' } },
+    'a deduplication whose time is true': { deduplication: { id: 'mine', ttl: true, extend: true } },
+    'a deduplication whose time is an object': { deduplication: { id: 'mine', ttl: {}, replace: true } },
+    'a deduplication of half a millisecond': { deduplication: { id: 'mine', ttl: 1.5 } },
+    'a deduplication for longer than Redis can count': { deduplication: { id: 'mine', ttl: 1e300 } },
+    'a debounce whose time is a text': { debounce: { id: 'mine', ttl: '5' } },
+    'what the scripts are told of a deduplication, as a number': { de: 1 },
   }
   const solo = () => (steps === 'one step' ? {} : { solo: bench.solo })
   const adderOf = () => {
@@ -215,6 +229,17 @@ describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot ta
     expect([await queue.count(), await bench.held()]).toEqual([0, {}])
   })
 
+  test('what is left out as BullMQ allows is no fault', async () => {
+    const queue = bench.queue({}, solo())
+    const none = { delay: false, timestamp: null, deduplication: false } as never
+    expect((await queue.add('sync', data, none)).singleton?.status).toBe('started')
+    const ttls = [false, null, -1, 0, 10n] as never[]
+    for (const [key, ttl] of ttls.entries()) {
+      const opts = { delay: '5' as never, deduplication: { id: `${key}`, ttl } }
+      expect((await queue.add('sync', { key: key + 2, value: 1 }, opts)).singleton?.status).toBe('started')
+    }
+  })
+
   test('a parent that is not there: the others of the call are added', async () => {
     const queue = bench.queue({}, solo())
     const opts = { parent: { id: 'nobody', queue: `${bench.prefix}:nowhere` } }
@@ -239,8 +264,10 @@ describe.each(['one step', 'two steps'])('options of a job that BullMQ cannot ta
   test('what only a script refuses leaves no lock', async () => {
     const queue = bench.queue({}, solo())
     const flows = bench.flows({ onDuplicate: 'reject' }, solo())
-    const opts = { deduplication: { id: 'mine', ttl: 'x' as never } }
+    const opts = { deduplication: { id: 'mine', replace: true } }
     await queue.waitUntilReady()
+    // Something else is where the script looks.
+    await bench.redis.lpush(`${bench.prefix}:work:de:mine`, 'x')
     await expect(queue.add('sync', data, opts)).rejects.toBeInstanceOf(SoloistError)
     expect(await bench.held()).toEqual({})
     await expect(queue.add('sync', data, { ...opts, jobId: 'mine' })).rejects.toBeInstanceOf(SoloistError)

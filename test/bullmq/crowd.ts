@@ -23,15 +23,26 @@ export interface Crowd {
   readonly opts?: object
   /** Whether they tell what each add came to. */
   readonly tells?: boolean
+  /** The ids of jobs of the queue `parents` that the added ones have in turn. */
+  readonly parents?: readonly string[]
+  /** By which addresses the first of them reach Redis; the others reach it as the bench does. */
+  readonly urls?: readonly string[]
 }
 
 /** Four processes that add 250 jobs each, once they are told to. */
 export class Producers {
   readonly children: Child[]
 
-  constructor(bench: Bench, { keys = 1, queueNames = [], ...config }: Crowd) {
+  constructor(bench: Bench, { keys = 1, queueNames = [], urls = [], ...config }: Crowd) {
     this.children = numbers(4).map(i => {
-      const own = { role: 'producer', from: i * 250, count: 250, keys, queueName: queueNames[i] ?? 'work' }
+      const own = {
+        role: 'producer',
+        from: i * 250,
+        count: 250,
+        keys,
+        queueName: queueNames[i] ?? 'work',
+        url: urls[i] ?? bench.url,
+      }
       return new Child(bench, 'crowd.js', { ...config, ...own })
     })
   }

@@ -264,3 +264,15 @@ test('an id that is known meanwhile is waited for no longer', async () => {
   expect((await adding).outcome).toMatchObject({ status: 'duplicate', id: 'mine' })
   await bench.solo.jobs.release(name, 'somebody')
 })
+
+test.each(['rerun', 'replace', 'delay'] as const)(
+  '%s: who would get another id anyway does not wait for one that somebody is about to add under',
+  async onDuplicate => {
+    await bench.solo.jobs.take(`job:bullmq:${bench.prefix}:work:mine`, 'another', { ttlMs: 600_000 })
+    const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
+    const { job, outcome } = await queue.addUnique('sync', data(1), { jobId: 'mine' })
+    expect(outcome).toEqual({ status: 'started', id: job?.id, guaranteed: true })
+    const bulk = await queue.addBulk([{ name: 'sync', data: data(2, 2), opts: { jobId: 'mine' } }])
+    expect([outcome.id, bulk[0]?.id]).not.toContain('mine')
+  },
+)

@@ -1,10 +1,9 @@
-import { FlowProducer, type Job, Worker } from 'bullmq'
-import { DuplicateJobError, type JobMode, type JobStrategy } from 'soloist'
+import type { JobMode, JobStrategy } from 'soloist'
 import type { SingletonJobOptions } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
+import { parentIn, resultsIn } from './parents.js'
 import {
   type Bench,
-  connectionTo,
   type Data,
   haltAfterTake,
   type Recorder,
@@ -23,47 +22,6 @@ useBench('must not fail', (...fresh) => {
 })
 
 const data = (value: number) => ({ key: 1, value })
-const options = () => ({ connection: connectionTo(bench.url), prefix: bench.prefix })
-
-interface Parent {
-  readonly job: Job
-  /** As an option of its children. */
-  readonly of: { readonly id: string; readonly queue: string }
-  /** Ends the child that has kept it waiting until now. */
-  open(): Promise<void>
-  children(): Promise<readonly string[]>
-}
-
-async function parent(): Promise<Parent> {
-  const flows = new FlowProducer(options())
-  bench.closeLater(() => flows.close())
-  const { job, children = [] } = await flows.add({
-    name: 'parent',
-    queueName: 'parents',
-    children: [{ name: 'gate', queueName: 'gates' }],
-  })
-  const gate = `${bench.prefix}:gates:${children[0]?.job.id}`
-  const childrenOf = async () => ((await job.getDependencies()).unprocessed ?? []).filter(child => child !== gate)
-  return {
-    job,
-    of: { id: job.id as string, queue: job.queueQualifiedName },
-    open: async () => {
-      const worker = new Worker('gates', async () => 'opened', options())
-      bench.closeLater(() => worker.close())
-      await until(async () => gate in ((await job.getDependencies()).processed ?? {}))
-    },
-    children: childrenOf,
-  }
-}
-
-/** What its children's runs have returned, once a parent is run. */
-function resultsOf(): Promise<readonly unknown[]> {
-  return new Promise(resolve => {
-    const take = async (job: Job) => resolve(Object.values(await job.getChildrenValues()))
-    const worker = new Worker('parents', take, options())
-    bench.closeLater(() => worker.close())
-  })
-}
 
 const modes: readonly JobMode[] = [
   'untilExecuted',
@@ -93,7 +51,7 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
 
   test.each(cells)('%s, %s: a parent waits for what meets a %s job, by %s', async (mode, strategy, state, call) => {
     const queue = await open(jobOf(mode, strategy))
-    const { job, of, open: openGate, children } = await parent()
+    const { job, of, open: openGate, children } = await parentIn(bench)
     const work = () => bench.worker(runs.run, { concurrency: 1, singleton: solo() })
     runs.hold()
     if (state === 'running') work()
@@ -107,7 +65,7 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
     await openGate()
     expect(await children()).toEqual([`${bench.prefix}:work:${outcome?.id}`])
     expect(await job.getState()).toBe('waiting-children')
-    const results = resultsOf()
+    const results = resultsIn(bench)
     if (state === 'queued') work()
     runs.letGo()
     const [result] = (await results).filter(value => value !== 'opened')
@@ -119,7 +77,7 @@ describe.each(['one step', 'two steps'] as const)('lock and job in %s', steps =>
     '%s: one that meets the child of another parent is added and answered',
     async onDuplicate => {
       const queue = await open({ onDuplicate })
-      const [first, second] = [await parent(), await parent()]
+      const [first, second] = [await parentIn(bench), await parentIn(bench)]
       const { id } = await queue.add('sync', data(1), { parent: first.of })
       const { job, outcome } = await queue.addUnique('sync', data(2), { parent: second.of })
       expect(outcome).toMatchObject({ status: 'deferred', state: 'queued', owner: expect.stringContaining(`:${id}`) })
@@ -139,7 +97,7 @@ describe.each(['one step', 'two steps'] as const)('a flow below a parent, lock a
   test.each(['join', 'skip'] as const)('%s: one whose root is live is added, and follows', async onDuplicate => {
     const queue = bench.queue({ onDuplicate }, solo())
     const flows = bench.flows({ onDuplicate }, solo())
-    const { of, children } = await parent()
+    const { of, children } = await parentIn(bench)
     await queue.add('sync', data(1))
     const part = { name: 'sync', queueName: 'work', data: { key: 2, value: 2 } }
     const root = { name: 'sync', queueName: 'work', data: data(3), opts: { parent: of }, children: [part] }
@@ -154,7 +112,7 @@ describe.each(['one step', 'two steps'] as const)('a flow below a parent, lock a
 describe('lock and job in two steps', () => {
   test('equal jobs of one call, each with a parent of its own', async () => {
     const queue = bench.queue({}, { solo: bench.solo })
-    const parents = [await parent(), await parent(), await parent()]
+    const parents = [await parentIn(bench), await parentIn(bench), await parentIn(bench)]
     const jobs = await queue.addBulk(
       parents.map(({ of }, value) => ({ name: 'sync', data: data(value), opts: { parent: of } })),
     )
@@ -167,34 +125,11 @@ describe('lock and job in two steps', () => {
     expect(runs.mostAtOnce).toBe(1)
   })
 
-  test('reject: it is rejected, and its parent waits for nothing', async () => {
-    const queue = bench.queue({ onDuplicate: 'reject' }, { solo: bench.solo })
-    const { of, children } = await parent()
-    await queue.add('sync', data(1))
-    await expect(queue.add('sync', data(2), { parent: of })).rejects.toBeInstanceOf(DuplicateJobError)
-    expect(await children()).toEqual([])
-  })
-
-  test('a function is asked, and its join keeps the parent waiting', async () => {
-    const met: string[] = []
-    const onDuplicate = ({ state }: { readonly state: string }) => {
-      met.push(state)
-      return 'join' as const
-    }
-    const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
-    const { of, children } = await parent()
-    await queue.add('sync', data(1))
-    const { outcome } = await queue.addUnique('sync', data(2), { parent: of })
-    expect(met).toEqual(['queued'])
-    expect(outcome.status).toBe('deferred')
-    expect(await children()).toEqual([`${bench.prefix}:work:${outcome.id}`])
-  })
-
-  test('replace: one that was replaced before its answer, which was lost, came again is added', async () => {
+  test('rerun: one that was replaced before its answer, which was lost, came again is added', async () => {
     const solo = bench.client()
-    const slow = bench.queue({ onDuplicate: 'replace' }, { solo })
+    const slow = bench.queue({ onDuplicate: 'rerun' }, { solo })
     const queue = bench.queue({ onDuplicate: 'replace' }, { solo: bench.solo })
-    const { of, children } = await parent()
+    const { of, children } = await parentIn(bench)
     const trigger = solo.jobs.trigger.bind(solo.jobs)
     let lost = false
     solo.jobs.trigger = async (...args) => {
@@ -206,7 +141,7 @@ describe('lock and job in two steps', () => {
       return await trigger(...args)
     }
     const { outcome } = await slow.addUnique('sync', data(1), { parent: of })
-    expect(outcome.status).toBe('replaced')
+    expect(outcome.status).toBe('deferred')
     expect(await children()).toEqual([`${bench.prefix}:work:${outcome.id}`])
     bench.worker(runs.run, { singleton: { solo: bench.solo } })
     await untilIdle(bench, queue)
@@ -215,7 +150,7 @@ describe('lock and job in two steps', () => {
 
   test('replace: a live job is asked to stop', async () => {
     const queue = bench.queue({ onDuplicate: 'replace', onRunning: 'stop' }, { solo: bench.solo })
-    const { of, children } = await parent()
+    const { of, children } = await parentIn(bench)
     runs.hold()
     bench.worker(runs.run, { singleton: { solo: bench.solo } })
     await queue.add('sync', data(1))
@@ -226,18 +161,6 @@ describe('lock and job in two steps', () => {
     expect(runs.aborted).toEqual([1])
     runs.letGo()
     await untilIdle(bench, queue)
-  })
-
-  test.each(strategies)('%s: one that would wait for its own parent is refused', async onDuplicate => {
-    const queue = bench.queue({ onDuplicate }, { solo: bench.solo })
-    const { id = '' } = await queue.add('sync', data(1))
-    const before = await bench.held()
-    const adding = queue.add('sync', data(2), { parent: { id, queue: queue.qualifiedName } })
-    await expect(adding).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
-    expect(await bench.held()).toEqual(before)
-    bench.worker(runs.run, { singleton: { solo: bench.solo } })
-    await untilIdle(bench, queue)
-    expect(runs.started).toEqual([1])
   })
 
   test.each([
@@ -253,7 +176,7 @@ describe('lock and job in two steps', () => {
       const solo = bench.client()
       const slow = bench.queue(job, { solo })
       const queue = bench.queue(job, { solo: bench.solo })
-      const { of, children } = await parent()
+      const { of, children } = await parentIn(bench)
       runs.hold()
       const work = () => bench.worker(runs.run, { singleton: { solo: bench.solo } })
       if (course === 'queued') {
@@ -264,8 +187,8 @@ describe('lock and job in two steps', () => {
       const letOn = haltAfterTake(solo)
       const adding = slow.addUnique('sync', data(1), { parent: of })
       await until(async () => {
-        for await (const { pending } of bench.solo.jobs.list()) if (pending !== null) return true
-        return mode === 'untilExpired' && Object.keys(await bench.held()).length > 0
+        for await (const { waiting } of bench.solo.jobs.list()) if (course === 'granted' || waiting > 0) return true
+        return false
       })
       await queue.add('sync', data(2))
       letOn()

@@ -216,32 +216,26 @@ test('two steps: a producer that dies before it has removed the job whose place 
   expect(replaced).toEqual([old.id])
 })
 
-test.each(['before it has come', 'as soon as it has its lock'] as const)(
-  'two steps, untilAndWhileExecuting: replace of a job of a flow %s leaves it where it is',
-  async when => {
-    const job = { mode: 'untilAndWhileExecuting', onDuplicate: 'replace' } as const
-    const late = bench.client()
-    const [halt, replaced] = [new Gate(), new Gate()]
-    const method = when === 'before it has come' ? 'takeBack' : 'trigger'
-    const step = late.jobs[method].bind(late.jobs) as (...args: unknown[]) => Promise<unknown>
-    Object.assign(late.jobs, {
-      [method]: async (...args: unknown[]) => {
-        const told = await step(...args)
-        halt.reach()
-        await replaced.opened
-        return told
-      },
-    })
-    const flows = bench.flows(job, { solo: late, graceMs: 20_000 })
-    const queue = bench.queue(job, { solo: bench.solo, graceMs: 20_000 })
-    const child = { name: 'sync', queueName: 'work', data: data(1) }
-    const adding = flows.add({ name: 'other', queueName: 'work', data: { key: 2, value: 0 }, children: [child] })
-    await halt.reached
-    await queue.add('sync', data(2))
-    replaced.open()
-    await adding
-    bench.worker(runs.run, { singleton: { solo: bench.solo } })
-    await untilIdle(bench, queue)
-    expect(runs.started.toSorted()).toEqual([0, 1, 2])
-  },
-)
+test('two steps, untilAndWhileExecuting: replace of a job of a flow that has its lock, and has not come, follows it', async () => {
+  const job = { mode: 'untilAndWhileExecuting', onDuplicate: 'replace' } as const
+  const late = bench.client()
+  const [halt, replaced] = [new Gate(), new Gate()]
+  const trigger = late.jobs.trigger.bind(late.jobs)
+  late.jobs.trigger = async (...args) => {
+    const told = await trigger(...args)
+    halt.reach()
+    await replaced.opened
+    return told
+  }
+  const flows = bench.flows(job, { solo: late, graceMs: 20_000 })
+  const queue = bench.queue(job, { solo: bench.solo, graceMs: 20_000 })
+  const child = { name: 'sync', queueName: 'work', data: data(1) }
+  const adding = flows.add({ name: 'other', queueName: 'work', data: { key: 2, value: 0 }, children: [child] })
+  await halt.reached
+  await queue.add('sync', data(2))
+  replaced.open()
+  await adding
+  bench.worker(runs.run, { singleton: { solo: bench.solo } })
+  await untilIdle(bench, queue)
+  expect(runs.started.toSorted()).toEqual([0, 1, 2])
+})

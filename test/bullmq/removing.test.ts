@@ -35,6 +35,31 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
     expect((await period.addUnique('sync', data(7, 5))).outcome.status).toBe('started')
   })
 
+  test('obliterate by force: the run is told at once, though its next job starts beside it', async () => {
+    const queue = bench.queue({}, solo())
+    runs.hold()
+    const worker = bench.worker(runs.run, { singleton: solo() })
+    const told = new Promise<string>(resolve => worker.singleton.on('lapsed', ({ action }) => resolve(action)))
+    await queue.add('sync', data(1))
+    await queue.add('sync', data(9, 9))
+    await runs.untilStarted(2)
+    const beganMs = performance.now()
+    await queue.obliterate({ force: true })
+    // Their worker extends BullMQ's locks every fifteen seconds.
+    expect(await told).toBe('ended')
+    expect(performance.now() - beganMs).toBeLessThan(5_000)
+    expect(runs.aborted).toEqual([1, 9])
+    expect((await queue.addUnique('sync', data(2))).outcome.status).toBe('started')
+    await queue.resume()
+    await runs.untilStarted(3)
+    expect(runs.aborted).toEqual([1, 9])
+    runs.letGo()
+    await untilIdle(bench, queue)
+    expect(runs.ended).toContain(2)
+    // BullMQ tells that these jobs are gone.
+    expect(new Set(bench.faults.splice(0).map(fault => (fault as { code?: number }).code))).toEqual(new Set([-1]))
+  })
+
   test('drain: who waits and stays is next at once', async () => {
     const queue = bench.queue({ onDuplicate: 'delay' }, solo())
     await queue.add('sync', data(1))

@@ -18,6 +18,7 @@ import type { Singleton } from './lock/events.js'
 import { checkConnection } from './lock/store.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
+import { tellTakenAway } from './running/here.js'
 import { QueueSide } from './side.js'
 
 export interface SingletonQueueOptions<DataType, NameType extends string> extends QueueOptions {
@@ -179,7 +180,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
   }
 
   /**
-   * As BullMQ's; the locks of all its jobs are given up, too.
+   * As BullMQ's; the locks of all its jobs are given up, too. With `force` also those of jobs that are run: the signals of these runs
+   * abort at once in this process, elsewhere when their workers next extend BullMQ's lock. Until they have ended others may run
+   * beside them.
    *
    * Held after abort or rejection: the locks of the jobs that are still there; those of jobs that are gone are free to the next
    * trigger.
@@ -187,7 +190,12 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
    * @throws what BullMQ's own does; SoloistError `BACKEND_UNAVAILABLE`: the jobs are gone, and their locks may not be
    */
   override async obliterate(opts?: ObliterateOpts): Promise<void> {
-    await super.obliterate(opts)
+    try {
+      await super.obliterate(opts)
+    } finally {
+      // It may have removed some of them before it failed.
+      if (opts?.force === true) tellTakenAway(this.qualifiedName)
+    }
     await this.#side.obliterated()
   }
 

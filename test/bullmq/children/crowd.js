@@ -6,13 +6,14 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { connect } from 'soloist'
+import { connect, SoloistError } from 'soloist'
 import { SingletonFlowProducer, SingletonQueue, SingletonWorker } from 'soloist/bullmq'
 
 /**
  * @type {{ url: string, prefix: string, lockPrefix: string, role: 'producer' | 'worker', queueName?: string, job: any,
  *   merges?: boolean, describes?: boolean, from: number, count: number, keys: number, gapMs?: number, log: string, workMs: number,
  *   apart?: boolean, graceMs?: number, ids?: number, flows?: boolean, opts?: object, tells?: boolean, options: object,
+ *   parents?: string[],
  *   hangs: number[], fails: number[] }}
  */
 const config = JSON.parse(String(process.env.CONFIG))
@@ -38,20 +39,41 @@ async function produce() {
   const flows = config.flows
     ? new SingletonFlowProducer({ connection, prefix, singleton: /** @type {any} */ (singleton) })
     : null
+  // Where its connection is reset.
+  queue.on('error', () => {})
   await Promise.all([queue.waitUntilReady(), flows?.waitUntilReady()])
   /** @param {number} value */
   const add = async value => {
     const data = { key: value % config.keys, value }
-    const opts = { ...config.opts, ...(config.ids ? { jobId: `id-${value % config.ids}` } : {}) }
+    const parent = config.parents && { id: config.parents[value % config.parents.length], queue: `${prefix}:parents` }
+    const opts = {
+      ...config.opts,
+      ...(config.ids ? { jobId: `id-${value % config.ids}` } : {}),
+      ...(parent ? { parent: /** @type {{ id: string, queue: string }} */ (parent) } : {}),
+    }
     if (flows === null) return (await queue.addUnique('sync', data, opts)).outcome
     const { job } = await flows.add({ name: 'sync', queueName, data, opts })
     return /** @type {any} */ (job).singleton
+  }
+  /**
+   * Adds again what is told to have failed since nobody answered.
+   *
+   * @param {number} value
+   * @returns {ReturnType<typeof add>}
+   */
+  const persist = async value => {
+    try {
+      return await add(value)
+    } catch (error) {
+      if (!(error instanceof SoloistError) || error.code !== 'BACKEND_UNAVAILABLE') throw error
+      return await persist(value)
+    }
   }
   process.send?.('ready')
   await once(process, 'message')
   const adds = []
   for (let i = 0; i < config.count; i += 1) {
-    adds.push(add(config.from + i))
+    adds.push(config.parents ? persist(config.from + i) : add(config.from + i))
     if (config.gapMs) await sleep(config.gapMs)
   }
   const outcomes = await Promise.all(adds)

@@ -27,17 +27,19 @@ export function actionsOf(definition: Definition, strategy: JobStrategy | null):
 
 /** In a flow a job that its parent waits for cannot be left out: it waits for the live one. */
 export function actionsInFlow(definition: Definition): Actions {
-  return { ...actionsOf(definition, 'delay'), running: 'wait', pending: 'wait' }
+  const actions = actionsOf(definition, 'delay')
+  // Nobody takes its place, then.
+  const begins = actions.begins && definition.strategy !== 'replace'
+  return { ...actions, running: 'wait', pending: 'wait', begins }
 }
 
-/** What a parent waits for cannot be left out, either: it has a run of its own where another's would stand for it. */
+/**
+ * What a parent waits for cannot be left out, either: it has a run of its own where another's would stand for it, and is never the
+ * pending run, whose place others take.
+ */
 export function actionsForParent(actions: Actions): Actions {
-  const { running, pending } = actions
-  return {
-    ...actions,
-    running: running === 'meet' ? 'wait' : running,
-    pending: pending === 'displace' ? 'displace' : 'wait',
-  }
+  const running = actions.running === 'follow' ? 'follow' : 'wait'
+  return { ...actions, running, pending: 'wait', begins: actions.begins && actions.pending !== 'displace' }
 }
 
 const LETTERS: { readonly [action in TriggerAction]: string } = { meet: 'm', wait: 'w', follow: 'f', displace: 'd' }

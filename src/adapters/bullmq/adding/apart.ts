@@ -1,5 +1,5 @@
 import type { Job } from 'bullmq'
-import type { JobStrategy, Seen, SeenRun, TriggerAction } from '../../../index.js'
+import type { JobStrategy, LockState, Seen, SeenRun, TriggerAction } from '../../../index.js'
 import { isGated } from '../../../internal/job-decision.js'
 import { monotonicMs } from '../../../internal/real-time.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
@@ -140,7 +140,8 @@ export class Apart {
     const before = await this.#before(trigger, strategy, actions)
     if ('course' in before || 'again' in before) return before
     // It takes the place of a job that has to be in the queue first.
-    if (strategy === 'replace' && beside !== null && beside.before > 0) return new Later(trigger)
+    const takes = strategy === 'replace' && actions.pending === 'displace'
+    if (takes && beside !== null && beside.before > 0) return new Later(trigger)
     beside?.coming.add(owner)
     const askedMs = monotonicMs()
     const notes = actions.begins || strategy === 'rerun'
@@ -277,35 +278,46 @@ export class Apart {
     let as = { running, pending, without: null, replaced: null, waits: null as string | null }
     const { locks, lives, graceMs } = this.#host
     const boundTo = (job: Job) => lives.bounded(() => isBound(job))
+    const removedOf = (job: Job) => lives.bounded(() => removed(job))
+    let state: LockState | null = null
     if (definition.mode === 'whileExecuting') {
       // Any number may be queued: only what runs is in the way, and the one that follows it.
-      const state = await locks.inspect(lock)
+      state = await locks.inspect(lock)
       const busy = (state?.holding ?? 0) >= (definition.limit ?? 1)
       const [holder] = state?.holders ?? []
       if (!busy || holder === undefined) return { course: 'granted', id: jobId, ...NOBODY, recovered: false }
-      if (running !== 'wait') return as
-      const ageMs = state === null || holder.acquiredAtMs === null ? null : state.atMs - holder.acquiredAtMs
-      const life = await lives.of(lock, holder.owner, ageMs)
-      if (isDead(life, graceMs)) return await this.#without(lock, life)
-      return { course: 'queued', id: jobId, ...NOBODY, running: life, recovered: false }
+      if (running === 'wait') {
+        const ageMs = state === null || holder.acquiredAtMs === null ? null : state.atMs - holder.acquiredAtMs
+        const life = await lives.of(lock, holder.owner, ageMs)
+        if (isDead(life, graceMs)) return await this.#without(lock, life)
+        return { course: 'queued', id: jobId, ...NOBODY, running: life, recovered: false }
+      }
     }
     if (strategy !== 'replace') return as
-    const state = await locks.inspect(lock)
-    as = { ...as, waits: state?.pending?.owner ?? null }
-    const [holder] = state?.holders ?? []
-    const isPending = state?.pending != null && holder?.owner === state.pending.owner
-    if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
-      const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
+    state ??= await locks.inspect(lock)
+    const { pending: run = null, holders = [] } = state ?? {}
+    as = { ...as, waits: run?.owner ?? null }
+    const [holder] = holders
+    const place = run === null ? null : await lives.of(lock, run.owner, null)
+    const isPending = holders.some(({ owner }) => owner === run?.owner)
+    if (place?.job) {
       // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
-      if (life?.job && (life.active || (await boundTo(life.job)))) await locks.takeBack(lock, life.owner, owner)
-      return as
+      const isPart = await boundTo(place.job)
+      if (isPart && !isPending) as = { ...as, pending: 'wait' }
+      else if (isPart || place.active) await locks.takeBack(lock, place.owner, owner)
+      // It has not its place, but follows all.
+      else if (pending === 'wait' && definition.limit === null && (await removedOf(place.job))) {
+        return { ...as, without: place.owner, replaced: place }
+      }
     }
+    const ofRuns = definition.mode === 'whileExecuting' || definition.limit !== null
+    if (holder === undefined || holder.owner === owner || isPending || ofRuns) return as
     const life = await lives.of(lock, holder.owner, null)
     const taken = { ...as, without: holder.owner, replaced: life }
     const isPeriod = definition.mode === 'untilExpired'
     if (life.job === null) return isPeriod ? taken : as
     const isFree = !life.active && !(await boundTo(life.job))
-    if (isFree && (life.state === 'finished' || (await lives.bounded(() => removed(life.job as Job))))) return taken
+    if (isFree && (life.state === 'finished' || (await removedOf(life.job)))) return taken
     // A worker may have taken it up since it was looked at: what it has in hand keeps its lock.
     const runs = life.active || isFree
     if (isPeriod) return { ...taken, replaced: runs ? { ...life, state: 'running' } : life }

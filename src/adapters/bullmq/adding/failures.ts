@@ -54,7 +54,16 @@ export async function addingFailed(error: unknown, sent: boolean | null, queue: 
 /** What a job of several is refused with that BullMQ did not add: in the place of its id is what its script answered. */
 export function notAdded({ id, name, parentKey }: Job): Error {
   const code: unknown = id
-  const why = code === ErrorCode.ParentJobNotExist ? `there is no parent job ${parentKey}` : `BullMQ answered ${code}`
+  if (code === ErrorCode.ParentJobNotExist) return noParent(name, `${parentKey}`)
+  return refusedWith(code, name, `BullMQ answered ${code}`)
+}
+
+/** What a job is refused with whose parent is not there. */
+export function noParent(name: string, parentKey: string): Error {
+  return refusedWith(ErrorCode.ParentJobNotExist, name, `there is no parent job ${parentKey}`)
+}
+
+function refusedWith(code: unknown, name: string, why: string): Error {
   const error = new Error(`job ${JSON.stringify(name)} was not added: ${why}`)
   return asSoloistError(Object.assign(error, { code }), false)
 }

@@ -5,9 +5,10 @@ import { ADDING, type Adding } from '../fused/fused.js'
 import { Unanswered } from '../lock/answering.js'
 import type { Singleton } from '../lock/events.js'
 import { parseOwner } from '../lock/owner.js'
-import { type Definition, invalid } from '../options/definition.js'
+import type { Definition } from '../options/definition.js'
 import { asSoloistError } from './failures.js'
-import { conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
+import { type Parent, parentOf } from './in-flow.js'
+import { circular, conclude, duplicate, type SingletonOutcome, started } from './outcome.js'
 import type { Looks } from './own-id.js'
 import type { Producer } from './producer.js'
 import { Trigger } from './trigger.js'
@@ -57,14 +58,26 @@ export interface Placement {
 /** What the scripts of one flow are told, see `fused/scripts/add.lua`. */
 interface FlowToken {
   readonly flags: readonly string[]
-  readonly checks?: readonly { readonly terms: string; readonly flag: string; readonly index: string }[]
+  readonly checks?: readonly Check[]
+}
+
+/** What is looked at before a flow is added. */
+interface Check {
+  readonly terms: string
+  readonly flag: string
+  /** The id of the job. */
+  readonly index: string
+  /** Whether that job would wait for one of those above this one; else whether anything is live. */
+  readonly parent?: Parent
+  /** What is at this key must not be among those above, either. */
+  readonly key?: string
 }
 
 /** What is the same for all jobs that are placed by one call. */
 interface Placing {
   readonly fused: boolean
   readonly looks: Looks
-  readonly checks: NonNullable<FlowToken['checks']>[number][]
+  readonly checks: Check[]
   /** The locks that its jobs before this one have asked for, and the ids that they brought, with their queues. */
   readonly locks: Set<string>
   readonly ids: Set<string>
@@ -141,7 +154,8 @@ export class FlowTriggers {
       if (root.trigger !== null) this.#host.singleton.count(root.trigger.name, 'duplicate')
       return { live }
     }
-    for (const { adding } of nodesOf(root)) {
+    for (const { flow, adding } of nodesOf(root)) {
+      if (adding?.answer?.course === 'circular') throw circular(flow.name)
       if (adding?.answer?.course === 'refused') return this.#refused(placed, adding.answer)
     }
     this.#concludeAll(added, root)
@@ -188,6 +202,11 @@ export class FlowTriggers {
       const whole = node === placed.root && standsForAll(node)
       const flag = strategy === 'reject' ? flags[0] : whole ? flags[1] : undefined
       if (flag !== undefined) placing.checks.push({ terms, flag, index: trigger.jobId })
+      const parent = parentOf(placed.root.flow.opts)
+      const key = linksKnown(node) ? { key: `${trigger.queue}:${trigger.jobId}` } : {}
+      if (parent !== null) {
+        placing.checks.push({ terms, flag: flags[0] as string, index: trigger.jobId, parent, ...key })
+      }
     } else {
       const added = await this.#apartly(node, trigger, placed, placing)
       if (added === null) return flow
@@ -210,13 +229,14 @@ export class FlowTriggers {
     const { strategy } = definition
     const whole = node === placed.root && standsForAll(node)
     const id = `${queue}:${jobId}`
+    const parent = parentOf(placed.root.flow.opts)
+    if (parent !== null) await this.#host.producer.checkAbove(trigger, parent, linksKnown(node))
     const look = await looks.of(trigger)
     const told = await this.#host.producer.inFlowApart(trigger, {
       look: ids.has(id) ? { ...look, known: 'soon' } : look,
       // What has this lock before it in the call is not there yet: it is to follow that.
       meets: !locks.has(lock) && (strategy === 'reject' || whole),
       isBound: isBound(node),
-      isPart: isBound(node) || node !== placed.root || trigger.hasParent,
     })
     node.trigger = told.trigger
     node.answer = told.answer
@@ -229,7 +249,7 @@ export class FlowTriggers {
   }
 
   /** What is in the way is looked at by the first script of all; the others hear of it. */
-  #tell(flows: readonly PlacedFlow[], token: string, checks: FlowToken['checks'] & object): void {
+  #tell(flows: readonly PlacedFlow[], token: string, checks: readonly Check[]): void {
     if (checks.length === 0) {
       // Nothing can be in the way of these: BullMQ's own scripts will do.
       return
@@ -243,8 +263,7 @@ export class FlowTriggers {
   /** @throws SoloistError `INVALID_ARGUMENT` for a job that is part of one that is the same, and for data that has no key */
   #nodeOf(flow: FlowJob, above: readonly string[]): Node {
     const trigger = this.#triggerOf(flow)
-    if (trigger !== null && above.includes(trigger.lock))
-      throw invalid(`job ${JSON.stringify(flow.name)} is part of one that is the same`)
+    if (trigger !== null && above.includes(trigger.lock)) throw circular(flow.name)
     const around = trigger === null ? above : [...above, trigger.lock]
     const children = (flow.children ?? []).map(child => this.#nodeOf(child as FlowJob, around))
     return { flow, trigger, children, adding: null, answer: null }
@@ -271,6 +290,11 @@ function standsForAll({ trigger }: Node): boolean {
 /** Whether its children are told its id. */
 function isBound({ children }: Node): boolean {
   return children.length > 0
+}
+
+/** Whether a job that has its id is to have its children, and its parent. */
+function linksKnown(node: Node): boolean {
+  return isBound(node) && node.trigger?.hasOwnId === true
 }
 
 /** Those that have a lock, or a place in its queue, that they took by a step of its own. */

@@ -1,11 +1,12 @@
+import type { Job, JobsOptions } from 'bullmq'
 import type { JobLocks, JobStrategy } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { ownerOf } from '../lock/owner.js'
 import { waitingInLine } from '../lock/terms.js'
-import { invalid } from '../options/definition.js'
 import { type Actions, actionsForParent } from './actions.js'
 import { type Apart, type Beside, Later, type Triggered } from './apart.js'
-import type { AfterFailure } from './failures.js'
+import { noParent } from './failures.js'
+import { circular } from './outcome.js'
 import { knownAnswer, type Look } from './own-id.js'
 import type { Recipe } from './recipes.js'
 import type { Trigger } from './trigger.js'
@@ -14,7 +15,6 @@ export interface InFlowHost {
   readonly locks: JobLocks
   readonly lives: Lives
   readonly apart: Apart
-  readonly afterFailure: AfterFailure
 }
 
 /** How a job of a flow is asked for. */
@@ -24,8 +24,6 @@ export interface InFlow {
   readonly meets: boolean
   /** Whether its children are told its id, as BullMQ's scripts are. */
   readonly isBound: boolean
-  /** Whether it has a parent or children: nobody may take its place then. */
-  readonly isPart: boolean
 }
 
 /** What that came to. Its trigger is under another id where it could not have its own. */
@@ -42,7 +40,7 @@ export async function placeInFlow(
   host: InFlowHost,
   first: Trigger,
   recipe: Recipe,
-  { look, meets, isBound, isPart }: InFlow,
+  { look, meets, isBound }: InFlow,
 ): Promise<PlacedInFlow> {
   const { locks, lives, apart } = host
   const { actions } = recipe
@@ -62,8 +60,6 @@ export async function placeInFlow(
     const { course } = told.answer
     // Its place was taken before an answer that was lost came again.
     if (course === 'met' && !meets) continue
-    const stays = course === 'granted' && isPart && actions.begins && first.definition.strategy === 'replace'
-    if (stays && !(await keepsPlace(host, told.trigger))) continue
     return { ...told, terms: course === 'queued' ? waitingInLine(terms, false) : terms }
   }
 }
@@ -76,54 +72,62 @@ export async function placeInFlow(
  * @throws SoloistError `INVALID_ARGUMENT`, before anything is claimed, where it would wait for its own parent
  */
 export async function placeForParent(
-  host: Pick<InFlowHost, 'locks' | 'apart' | 'afterFailure'>,
+  host: InFlowHost,
   first: Trigger,
   strategy: JobStrategy,
   actions: Actions,
   beside: Beside | null,
 ): Promise<Triggered | Later> {
-  await checkParent(host.locks, first)
-  let as = actionsForParent(actions)
-  let by = strategy
+  await checkAbove(host, first, parentOf(first.opts) as Parent, false)
+  const as = actionsForParent(actions)
   for (let trigger = first; ; trigger = trigger.underFreshId()) {
-    const told = await host.apart.trigger(trigger, by, as, beside)
-    if (told instanceof Later) return told
-    const { course, asks } = told.answer
-    // A run is asked to stop by the pending one alone: that is followed as soon as it is in the queue.
-    const stays = (course === 'granted' || course === 'queued') && as.pending === 'displace' && asks !== true
-    if (course !== 'met' && !(stays && !(await keepsPlace(host, told.trigger)))) return told
-    // Its place was taken: it waits for who did that.
-    as = { ...as, running: 'wait', pending: 'wait' }
-    by = 'delay'
+    const told = await host.apart.trigger(trigger, strategy, as, beside)
+    // Its place was taken before an answer that was lost came again.
+    if (told instanceof Later || told.answer.course !== 'met') return told
   }
 }
 
-/** @throws SoloistError `INVALID_ARGUMENT` where its parent has the lock, or waits for it: neither would ever get on */
-async function checkParent(locks: JobLocks, { lock, name, opts }: Trigger): Promise<void> {
-  const { queue = '', id = '' } = opts?.parent ?? {}
-  const parent = ownerOf(queue, `${id}`, false)
-  const { holders = [], waiters = [] } = (await locks.inspect(lock)) ?? {}
-  if ([...holders, ...waiters].some(({ owner }) => owner === parent)) {
-    throw invalid(`job ${JSON.stringify(name)} is part of one that is the same`)
-  }
+/** How a job tells its parent. */
+export interface Parent {
+  readonly id: string
+  /** The qualified name of its queue. */
+  readonly queueKey: string
+}
+
+/** @returns `null`: no job is to wait for one with these options */
+export function parentOf(opts: JobsOptions | undefined): Parent | null {
+  const parent = opts?.parent
+  return parent ? { id: `${parent.id}`, queueKey: parent.queue } : null
 }
 
 /**
- * From now on nobody takes the place of a job that has its lock: what `replace` does itself where it finds that a job is part of a
- * flow, which it cannot before the job is in the queue.
+ * Looks, where others are in the way of a job, at those that are to wait for it: its parent, the parent of that, and so on.
  *
- * @returns `false`: its place was taken before
+ * @param known whether the job that has its id is to be linked
+ * @throws SoloistError `INVALID_ARGUMENT` where one of them is that job, has its lock, or waits for it: neither would ever get on; and
+ *   where its parent is not there: before others give way to it
  */
-async function keepsPlace(
-  { locks, afterFailure }: Pick<InFlowHost, 'locks' | 'afterFailure'>,
-  trigger: Trigger,
-): Promise<boolean> {
-  const { lock, owner } = trigger
-  try {
-    return (await locks.takeBack(lock, owner, owner)).status !== 'displaced'
-  } catch (error) {
-    await afterFailure.giveUpUntried(trigger)
-    throw error
+export async function checkAbove(
+  { locks, lives }: Pick<InFlowHost, 'locks' | 'lives'>,
+  { lock, name, queue, jobId }: Trigger,
+  first: Parent,
+  known: boolean,
+): Promise<void> {
+  const { holders = [], waiters = [] } = (await locks.inspect(lock)) ?? {}
+  const owners = new Set([...holders, ...waiters].map(({ owner }) => owner))
+  if (known) owners.add(ownerOf(queue, jobId, false))
+  const seen = new Set<string>()
+  let parent: Parent | undefined = owners.size === 0 ? undefined : first
+  while (parent !== undefined) {
+    const { id, queueKey } = parent
+    const owner = ownerOf(queueKey, id, false)
+    if (seen.has(owner)) return
+    seen.add(owner)
+    const job: Job | null = await lives.find({ queue: queueKey, jobId: id, period: false })
+    if (job === null && parent === first) throw noParent(name, `${queueKey}:${id}`)
+    if (owners.has(owner) && job !== null && !job.finishedOn) throw circular(name)
+    const above = job?.parent
+    parent = above?.id === undefined ? undefined : { id: above.id, queueKey: above.queueKey }
   }
 }
 

@@ -1,7 +1,8 @@
-import { DuplicateJobError, type JobStrategy, type TriggerOutcome } from '../../../index.js'
+import { DuplicateJobError, type JobStrategy, type SoloistError, type TriggerOutcome } from '../../../index.js'
 import { verdict } from '../../../internal/job-decision.js'
 import type { Answer, SeenJob } from '../fused/answer.js'
 import { parseOwner } from '../lock/owner.js'
+import { invalid } from '../options/definition.js'
 import type { Trigger } from './trigger.js'
 
 /** What a trigger came to: `status` says whether it was a duplicate, and the other members tell of which job. */
@@ -36,9 +37,11 @@ export function started(id: string, guaranteed = true): SingletonOutcome {
  * What the caller is told.
  *
  * @throws DuplicateJobError with `reject`
+ * @throws SoloistError as {@link circular}
  */
 export function conclude(trigger: Trigger, strategy: JobStrategy, answer: Answer): Conclusion {
   const { course, id, recovered } = answer
+  if (course === 'circular') throw circular(trigger.name)
   const seen = seenBy(trigger, answer)
   const strange = [seen.running, seen.pending].find(run => run?.strange) ?? null
   const tell = (status: SingletonOutcome['status'], to: string, met: SeenJob | null): SingletonOutcome => ({
@@ -100,6 +103,11 @@ function metOf(trigger: Trigger, met: SeenJob | null): Partial<SingletonOutcome>
     ...(ageMs === null ? {} : { ageMs }),
     ...(queue === undefined || queue === trigger.queue ? {} : { queue }),
   }
+}
+
+/** A job is refused that would wait for one that waits for it. */
+export function circular(name: string): SoloistError {
+  return invalid(`job ${JSON.stringify(name)} is part of one that is the same`)
 }
 
 export function duplicate(trigger: Trigger, met: SeenJob): DuplicateJobError {

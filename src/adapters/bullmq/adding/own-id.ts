@@ -28,6 +28,13 @@ export interface Look {
 
 export const NOTHING_KNOWN: Look = { known: false, busy: false, holding: 0, error: null }
 
+/** Who asks for an id: the last of a call that has it. */
+interface Asker {
+  readonly trigger: Trigger
+  /** Whether anyone of the call waits for others that are about to add under it. */
+  readonly waits: boolean
+}
+
 /** What became of asking for an id. */
 interface Asked {
   readonly jobId: string
@@ -51,10 +58,23 @@ export class Looks {
     this.#asked = asked
   }
 
-  /** Asks for the ids of all that have one of their caller's. Never rejects. {@link Looks.end} is to be called. */
-  static async at(host: OwnIdHost, triggers: readonly Trigger[]): Promise<Looks> {
-    const byName = new Map<string, Trigger>()
-    for (const trigger of triggers) if (trigger.hasOwnId) byName.set(lockOfId(trigger), trigger)
+  /**
+   * Asks for the ids of all that have one of their caller's. Never rejects. {@link Looks.end} is to be called.
+   *
+   * @param goesOn whether a trigger is added under another id where its own is known: then it does not wait for who is about to
+   *   add under that, and takes it for known
+   */
+  static async at(
+    host: OwnIdHost,
+    triggers: readonly Trigger[],
+    goesOn: (trigger: Trigger) => boolean,
+  ): Promise<Looks> {
+    const byName = new Map<string, Asker>()
+    for (const trigger of triggers) {
+      if (!trigger.hasOwnId) continue
+      const name = lockOfId(trigger)
+      byName.set(name, { trigger, waits: !goesOn(trigger) || byName.get(name)?.waits === true })
+    }
     return new Looks(host, byName.size === 0 ? new Map() : await askForAll(host, byName))
   }
 
@@ -94,15 +114,15 @@ function lockOfId({ queue, jobId }: Trigger): string {
 }
 
 /** In the order of the names in all calls, so that no two wait for each other: who waits has only some that come before. */
-async function askForAll(host: OwnIdHost, byName: ReadonlyMap<string, Trigger>): Promise<Map<string, Asked>> {
+async function askForAll(host: OwnIdHost, byName: ReadonlyMap<string, Asker>): Promise<Map<string, Asked>> {
   const all = new Map<string, Asked>()
   const names = [...byName.keys()].toSorted()
-  const patience = new Patience(byName.get(names[0] as string) as Trigger, host.graceMs)
+  const patience = new Patience((byName.get(names[0] as string) as Asker).trigger, host.graceMs)
   for (;;) {
     const missing = names.filter(name => !all.has(name))
     await Promise.all(
       missing.map(async name => {
-        const asked = await askFor(host, name, byName.get(name) as Trigger)
+        const asked = await askFor(host, name, byName.get(name) as Asker)
         if (asked !== null) all.set(name, asked)
       }),
     )
@@ -116,7 +136,7 @@ async function askForAll(host: OwnIdHost, byName: ReadonlyMap<string, Trigger>):
         await letGo(host, asked)
       }),
     )
-    const { jobId } = byName.get(names[at] as string) as Trigger
+    const { jobId } = (byName.get(names[at] as string) as Asker).trigger
     try {
       await patience.wait()
     } catch (error) {
@@ -126,12 +146,13 @@ async function askForAll(host: OwnIdHost, byName: ReadonlyMap<string, Trigger>):
 }
 
 /** @returns `null`: somebody is about to add a job of this id, perhaps */
-async function askFor(host: OwnIdHost, name: string, { queue, jobId }: Trigger): Promise<Asked | null> {
+async function askFor(host: OwnIdHost, name: string, { trigger, waits }: Asker): Promise<Asked | null> {
   const { solo, lives, graceMs } = host
+  const { queue, jobId } = trigger
   let lease: Lease | null = null
   try {
     lease = await solo.jobs.claim(name, newJobId(), { ttlMs: Math.max(graceMs, 1) })
-    const known = (await lives.find({ queue, jobId, period: false })) !== null
+    const known = (lease === null && !waits) || (await lives.find({ queue, jobId, period: false })) !== null
     return lease === null && !known ? null : { jobId, lease, known, error: null }
   } catch (error) {
     return { jobId, lease, known: false, error }

@@ -13,7 +13,16 @@ import { Apart, type Beside, Later } from './apart.js'
 import { removeIfDisplaced } from './displaced.js'
 import { AfterFailure, addingFailed, asSoloistError } from './failures.js'
 import type { ProducerHost } from './host.js'
-import { type InFlow, type InFlowHost, type PlacedInFlow, placeForParent, placeInFlow } from './in-flow.js'
+import {
+  checkAbove,
+  type InFlow,
+  type InFlowHost,
+  type Parent,
+  type PlacedInFlow,
+  parentOf,
+  placeForParent,
+  placeInFlow,
+} from './in-flow.js'
 import { type Conclusion, conclude, type SingletonOutcome, started } from './outcome.js'
 import { knownAnswer, type Look, Looks, NOTHING_KNOWN } from './own-id.js'
 import type { Prepared } from './prepared.js'
@@ -94,7 +103,7 @@ export class Producer<A> {
     checkBeside(items, triggers)
     const fused = await this.#ready()
     const apart = triggers.flatMap(trigger => (trigger === null || (fused && trigger.isPlain) ? [] : [trigger]))
-    const looks = await Looks.at(this.#host, apart)
+    const looks = await Looks.at(this.#host, apart, ({ definition }) => goesOn(fixedStrategy(definition)))
     let prepared: readonly (Prepared | Later | null)[] = []
     let kept: readonly { readonly item: Item; readonly i: number }[]
     let jobs: Job[]
@@ -211,14 +220,20 @@ export class Producer<A> {
     return await placeInFlow(this.#placing(), trigger, this.#recipes.of(trigger.definition, 'flow'), how)
   }
 
+  /** As {@link checkAbove}. */
+  async checkAbove(trigger: Trigger, parent: Parent, known: boolean): Promise<void> {
+    await checkAbove(this.#placing(), trigger, parent, known)
+  }
+
   #placing(): InFlowHost {
     const { solo, lives } = this.#host
-    return { locks: solo.jobs, lives, apart: this.#apart, afterFailure: this.afterFailure }
+    return { locks: solo.jobs, lives, apart: this.#apart }
   }
 
   /** Asks for the ids that their callers brought, where locks are taken by steps of their own. Never rejects. */
   looks(triggers: readonly Trigger[]): Promise<Looks> {
-    return Looks.at(this.#host, triggers)
+    // Its children are told its id: it is waited for.
+    return Looks.at(this.#host, triggers, () => false)
   }
 
   /** Whether the scripts of the queue can be run within ours, once that is known. */
@@ -242,7 +257,7 @@ export class Producer<A> {
     const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
     const fused = answers || (await this.#ready())
     if (fused && trigger.isPlain) return await this.#finish(item, this.#fusedly(trigger, strategy))
-    const looks = await Looks.at(this.#host, [trigger])
+    const looks = await Looks.at(this.#host, [trigger], () => goesOn(strategy))
     let one: Prepared
     let job: Job | null
     try {
@@ -333,9 +348,10 @@ export class Producer<A> {
     const base = { trigger: first, strategy, actions, adding: null, answer: null, item: null } as const
     try {
       if (error !== null) throw error
-      const follows = strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
-      if (known && !follows) {
+      if (known && !goesOn(strategy)) {
         if (known === 'soon') return new Later(first)
+        const parent = strategy === 'reject' ? null : parentOf(first.opts)
+        if (parent !== null) await this.checkAbove(first, parent, true)
         const answer = await knownAnswer(this.#host.lives, first)
         const item = strategy === 'reject' ? null : this.#itemOf(first, terms, null)
         return { ...base, answer, item, guaranteed: true, error: null }
@@ -469,6 +485,11 @@ export class Producer<A> {
 function checkBeside(items: readonly Item[], triggers: readonly (Trigger | null)[]): void {
   if (triggers.every(trigger => trigger === null)) return
   for (const [i, { opts }] of items.entries()) if (triggers[i] === null) checkValues(opts ?? {})
+}
+
+/** Whether a job whose id is known is added under another one. */
+function goesOn(strategy: JobStrategy | null): boolean {
+  return strategy === 'rerun' || strategy === 'replace' || strategy === 'delay' || strategy === null
 }
 
 /** `null`: it is decided when a live job is met. */

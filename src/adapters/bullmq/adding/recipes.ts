@@ -35,7 +35,8 @@ export class Recipes {
     let recipe = recipes.get(how)
     if (recipe === undefined) {
       const actions = how === 'flow' ? actionsInFlow(definition) : actionsOf(definition, how)
-      const strategy = how === 'flow' ? 'delay' : (how ?? 'join')
+      // Who asks first what to do changes nothing, as who refuses.
+      const strategy = how === 'flow' ? 'delay' : (how ?? 'reject')
       recipe = {
         actions,
         todo: whatToDo(definition, actions),

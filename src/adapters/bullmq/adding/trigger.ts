@@ -42,6 +42,7 @@ export class Trigger {
     // BullMQ treats an empty id as none.
     this.hasOwnId = Boolean(opts?.jobId)
     this.jobId = jobId ?? (opts?.jobId || newJobId())
+    if (this.hasOwnId && opts?.parent) checkParent(queue, this.jobId, opts.parent)
     checkMerge(definition, queue, data, this.lock)
   }
 
@@ -76,6 +77,12 @@ export class Trigger {
     const { jobId: _, ...opts } = this.opts ?? {}
     return new Trigger(this.definition, this.queue, { name: this.name, data: this.data, opts }, newJobId())
   }
+}
+
+/** @throws SoloistError `INVALID_ARGUMENT` for a job that would wait for itself */
+function checkParent(queue: string, jobId: string, parent: NonNullable<JobsOptions['parent']>): void {
+  if (parent.queue === queue && parent.id === jobId)
+    throw invalid(`job ${JSON.stringify(jobId)} cannot be its own parent`)
 }
 
 /** Calls `merge` once, to see that it can be relied on. What it returns is dropped. */

@@ -12,7 +12,7 @@ export interface SeenJob {
 
 /** What came of adding a job, see `scripts/add.lua`. */
 export interface Answer {
-  readonly course: 'granted' | 'queued' | 'noted' | 'met' | 'known' | 'turned' | 'refused'
+  readonly course: 'granted' | 'queued' | 'noted' | 'met' | 'known' | 'turned' | 'refused' | 'circular'
   /** The job that covers this one. */
   readonly id: string
   readonly running: SeenJob | null

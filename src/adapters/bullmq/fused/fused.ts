@@ -223,10 +223,10 @@ function moreOf({ meta, freshId, flow }: Adding, tag: string | null): string {
   })
 }
 
-/** A job was not added, since another one stands for it: BullMQ is not to tell that it was. */
+/** A job was not added, since another one stands for it, or it was refused: BullMQ is not to tell that it was. */
 export class NotAdded extends Error {}
 
-const STANDS: ReadonlySet<Answer['course']> = new Set(['met', 'noted'])
+const STANDS: ReadonlySet<Answer['course']> = new Set(['met', 'noted', 'circular'])
 
 /** Takes an answer of ours for what BullMQ is to be told: the id that covers the job. */
 function understood(reply: unknown, adding: Adding): unknown {

@@ -27,6 +27,36 @@ export function checkOpts(opts: JobsOptions | null | undefined): void {
       throw invalid(`jobId must not be ${JSON.stringify(jobId)}: the queue keeps data of its own there`)
   }
   checkValues(opts)
+  checkScripted(opts as Record<string, unknown>)
+}
+
+/** What names a job that stands for others, in BullMQ 6, in BullMQ 5, and as the scripts are told. */
+const DEDUPLICATIONS = ['deduplication', 'debounce', 'de'] as const
+/** What the scripts write as it is. */
+const WRITTEN = ['delay', 'timestamp', 'repeatJobKey'] as const
+/** Beyond it Lua writes whole numbers in a way that Redis does not read. */
+const LARGEST_WHOLE = 2 ** 53
+
+/** Of what their types tell, only what the scripts of BullMQ fail at: much else they take. */
+function checkScripted(opts: Record<string, unknown>): void {
+  for (const name of WRITTEN) {
+    const value = opts[name]
+    if (value && !isText(value)) throw invalid(`${name} must be a ${name === 'repeatJobKey' ? 'string' : 'number'}`)
+  }
+  for (const name of DEDUPLICATIONS) {
+    const value = opts[name]
+    if (!value && value !== 0) continue
+    if (value === 0 || typeof value !== 'object') throw invalid(`${name} must be an object`)
+    const { id, ttl } = value as { id?: unknown; ttl?: unknown }
+    if (id && !isText(id)) throw invalid(`${name}.id must be a string`)
+    if (ttl === undefined || ttl === null || ttl === false || typeof ttl === 'bigint') continue
+    if (typeof ttl !== 'number') throw invalid(`${name}.ttl must be a number`)
+    if (ttl > 0 && !(Number.isInteger(ttl) && ttl <= LARGEST_WHOLE)) throw invalid(`${name}.ttl must be a whole number`)
+  }
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint'
 }
 
 /**

@@ -133,8 +133,8 @@ export class ApartRuns {
   }
 
   /**
-   * Whether a newer job wants this one to stop: the pending one says so by its terms while it waits for the run that has had its
-   * place for longest. So a request ends with either of both.
+   * Whether a newer job wants this one to stop: the pending one, or where none is who waits first, says so by its terms while it waits
+   * for the run that has had its place for longest. So a request ends with either of both.
    *
    * @returns the owner of the newer one; `null`: there is none
    */
@@ -142,8 +142,8 @@ export class ApartRuns {
     const { locks, lives } = this.#host
     const state = await locks.inspect(terms.lock)
     const [first] = state?.holders ?? []
-    if (state?.pending == null || first?.owner !== this.#ownerOf(job, terms)) return null
-    const { owner } = state.pending
+    const owner = state?.pending?.owner ?? state?.waiters[0]?.owner
+    if (state === null || owner === undefined || first?.owner !== this.#ownerOf(job, terms)) return null
     // It was granted its own place.
     if (state.holders.some(holder => holder.owner === owner)) return null
     // This run was before it in the line, and did not run when it asked.

@@ -66,6 +66,11 @@ export class Run implements SingletonRun {
     this.signal.throwIfAborted()
   }
 
+  /** Whether the processor has settled. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
   get validUntilMs(): number {
     return this.#validUntilMs
   }

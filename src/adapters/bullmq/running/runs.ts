@@ -254,6 +254,22 @@ export class Runs {
     }
   }
 
+  /** Looks whether BullMQ's locks of the jobs that are run still stand, and extends those. Never rejects. */
+  async look(): Promise<void> {
+    const runs = [...this.#runs.values()].filter(({ job, isOver }) => job.token !== undefined && !isOver)
+    if (runs.length === 0) return
+    const ids = runs.map(({ job }) => job.id as string)
+    const tokens = runs.map(({ job }) => job.token as string)
+    try {
+      const worker = this.#host.worker as unknown as Extending
+      const lost = new Set(await worker.extendJobLocks(ids, tokens, this.#host.lockMs))
+      // One that has ended since has none any more.
+      this.abandon(runs.flatMap(({ isOver }, i) => (!isOver && lost.has(ids[i] as string) ? [ids[i] as string] : [])))
+    } catch (error) {
+      this.#host.singleton.emit('fault', { during: 'look', error, id: ids[0] })
+    }
+  }
+
   /** A job that is fetched by hand has its data at once. */
   async fetched(job: Job, terms: Terms, token: string): Promise<void> {
     const taken = this.#taken.get(job)

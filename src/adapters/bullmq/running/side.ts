@@ -16,6 +16,7 @@ import { checkWorkerSettings, type SingletonWorkerSettings } from '../options/se
 import type { BackendFactory } from '../peer-types.js'
 import { fuse, isPlainPrefix, opener } from '../side.js'
 import { ApartRuns } from './apart.js'
+import { onTakenAway } from './here.js'
 import { Runs } from './runs.js'
 import { Waking } from './waking.js'
 
@@ -51,6 +52,7 @@ export class WorkerSide {
   readonly #sweepMs: number
   /** How old the claim of a job that is not there must be before a sweep gives it up: its producer may still write the job. */
   readonly #youngMs: number
+  readonly #deaf: () => void
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -120,6 +122,7 @@ export class WorkerSide {
       ...{ worker, qualifiedName, queue, singleton, definitions: jobs, apart: this.#apart, fused, lockMs },
     })
     worker.on('lockRenewalFailed', ids => this.runs.abandon(ids))
+    this.#deaf = onTakenAway(qualifiedName, () => void this.runs.look())
     // By the tokens that begin with it the scripts know that a worker knows of locks.
     Object.assign(worker, { id: `${KNOWING}${worker.id}` })
     this.#listen(worker as unknown as Inside)
@@ -131,6 +134,7 @@ export class WorkerSide {
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
+    this.#deaf()
     this.runs.close()
     await closeAll(
       () => this.#tidying.close(),

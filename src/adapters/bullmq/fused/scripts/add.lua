@@ -11,7 +11,8 @@
 -- reply what BullMQ's script answers, when nothing was in the way; else {'~', the tag, what came of it, the id that covers it,
 --       then of the running, the pending and the first waiting run four each: owner, age in ms, state, and 1 when a worker runs it
 --       that knows nothing of locks}. What came of it: `granted`, `queued`, `noted`, `met`, `known` (a job of this id), `turned` (away,
---       by BullMQ's own deduplication), `refused` (the flow). Last: 1 when who held the lock was gone. A number below 0 is BullMQ's.
+--       by BullMQ's own deduplication), `refused` (the flow), `circular` (it would wait for a job that waits for it). Last: 1 when
+--       who held the lock was gone. A number below 0 is BullMQ's.
 local args = cmsgpack.unpack(ARGV[1])
 local queue, given = args[1], args[2]
 local id = given
@@ -134,6 +135,46 @@ local function live_pending()
   end
 end
 
+-- Whether one of the jobs that are to wait for this one is as `test` tells: its parent, the parent of that, and so on.
+local function any_above(parent, test)
+  local seen = {}
+  while parent do
+    local key = parent.queueKey .. ':' .. parent.id
+    if seen[key] then return false end
+    seen[key] = true
+    if test(key, parent) then return true end
+    local above = call('HGET', key, 'parent')
+    parent = above and cjson.decode(above)
+  end
+  return false
+end
+
+-- Whether one of them has the lock of this one, or waits for it: neither would ever get on. A period ends by itself.
+local function waits_for_above(parent)
+  if call('EXISTS', terms.key, terms.queue) == 0 then return false end
+  return any_above(parent, function(_, job)
+    local owner = owner_of(job.queueKey .. ':', tostring(job.id), { mode = 'e' })
+    local is_in = call('GET', terms.key) == owner or call('ZSCORE', terms.queue, owner)
+    return is_in and not look_at(owner, terms.key).over
+  end)
+end
+
+-- Whether a job is one of them.
+local function is_above(parent, job_key)
+  return any_above(parent, function(key)
+    return key == job_key
+  end)
+end
+
+-- Whether the parent can wait for that job in the place of this one: it will end, and no other parent waits for it.
+local function can_be_child(job)
+  if not job or job.queue ~= queue or not job.timestamp then return false end
+  if job.finished and not call('ZSCORE', queue .. 'completed', job.id) then return false end
+  local other = call('HGET', job.key, 'parentKey')
+  if other and other ~= args[5] and call('EXISTS', other) == 1 then return false end
+  return not is_above(args[7], job.key)
+end
+
 -- What is added under an id that is known, or to a parent that waits for another: BullMQ links it, and tells that it is known.
 local function linked(covering)
   local before = id
@@ -146,22 +187,19 @@ end
 -- A job stands for this one.
 local function covered(course, owner, running, pending, waiting)
   local job = job_of(owner)
-  local covering = job and job.id or owner
-  if args[5] and job and job.timestamp ~= false then
-    if job.queue ~= queue then return nil end
-    local answer = linked(job.id)
-    -- It has another parent already.
-    if answer ~= job.id then return nil end
+  -- Who refuses, or asks first, changes nothing.
+  if args[5] and terms.strategy ~= 'r' then
+    if not can_be_child(look_at(owner, terms.key)) or linked(job.id) ~= job.id then return nil end
   end
-  return reply(course, covering, running, pending, waiting)
+  return reply(course, job and job.id or owner, running, pending, waiting)
 end
 
-local function trigger(owner, running, pending, without)
+local function trigger(owner, running, pending, begins, without)
   local kind = terms.limit > 0 and 's' .. terms.limit or 'x'
   local note = todo.notes and ARGV[2] or nil
   local words = {
     table.concat({
-      '>' .. kind, terms.ttl, 'd' .. (todo.begins and 'b' or ''), running .. pending, '60000',
+      '>' .. kind, terms.ttl, 'd' .. (begins and 'b' or ''), running .. pending, '60000',
       todo.wait or '', todo.most or '', (meta and 'm' or '') .. (note and 't' or '') .. (without and 'w' or ''),
     }, ','),
   }
@@ -230,7 +268,7 @@ end
 
 local function decide()
   local owner = owner_of(queue, id, terms)
-  local running, pending = todo.running, todo.pending
+  local running, pending, begins = todo.running, todo.pending, todo.begins
   local job, holder = live_holder(terms)
   if terms.limit > 0 then live_sharers(terms) end
   local waits, waiting = live_pending()
@@ -257,17 +295,35 @@ local function decide()
       remove_job(holder)
     end
   end
-  if args[5] and waiting and (pending == 'f') and waiting.queue ~= queue then pending = 'w' end
+  -- What is left with a run is to have a run of its own all the same, where that one cannot be waited for.
+  if args[5] and waits and pending == 'f' and not can_be_child(waiting) then pending = 'w' end
+  local displaced
+  if terms.strategy == 'p' and terms.mode ~= 'x' then
+    if waiting and is_bound(waiting) then
+      pending = 'w'
+    elseif args[5] and waits and terms.limit == 0 then
+      displaced = waits
+      release(terms, waits)
+    end
+    -- What a parent waits for is never the pending run, whose place others take.
+    if args[5] then
+      running, pending, begins = 'w', 'w', false
+    end
+  end
   -- An earlier trigger with this id was displaced, perhaps. This one is another.
   if fresh then call('DEL', '{' .. terms.key .. '}:' .. redis.sha1hex(owner) .. ':r2') end
-  local letter, told, granted = trigger(owner, running, pending, without)
+  local letter, told, granted = trigger(owner, running, pending, begins, without)
   settle(terms, granted)
   if letter == 'd' then return reply('met', told[1]) end
   local seen = {}
   for i = 1, 6 do
     seen[i] = told[(letter == 'q' and 4 or 1) + i]
   end
-  local displaced = pending == 'd' and seen[3] ~= '' and seen[3] or nil
+  if displaced then
+    seen[3] = displaced
+  elseif pending == 'd' and seen[3] ~= '' then
+    displaced = seen[3]
+  end
   if letter == 't' and displaced and holds(terms, displaced) then
     -- There was room for both.
     displaced, seen[3] = nil, ''
@@ -314,6 +370,7 @@ local function decide_known()
   local known = owner_of(queue, given, terms)
   if strategy == 'r' then return reply('known', given, known) end
   if strategy == 'j' or strategy == 's' or fresh == '-' then
+    if args[5] and is_above(args[7], queue .. given) then return reply('circular', given) end
     local answer = reply('known', given, known)
     local linking = bull_add(KEYS, ARGV)
     if type(linking) == 'number' then return linking end
@@ -347,6 +404,11 @@ local function add_wrapped()
     todo.wait, todo.most = wait, most
   end
   if is_there() then return told_again() end
+  if args[5] then
+    -- BullMQ refuses it: before others give way to it.
+    if call('EXISTS', args[5]) == 0 then return bull_add(KEYS, ARGV) end
+    if terms.strategy ~= 'r' and waits_for_above(args[7]) then return reply('circular', given) end
+  end
   if known then
     local answer = decide_known()
     if answer then return answer end
@@ -368,12 +430,16 @@ if flow and call('EXISTS', flow.flags[1] .. ':seen:r2') == 0 then
   call('SET', flow.flags[1] .. ':seen:r2', 1, 'PX', 60000)
   for _, check in ipairs(flow.checks or {}) do
     terms = terms_of(check.terms)
-    local _, holder = live_holder(terms)
-    local met = holder or pending_owner()
-    if met and redis.call('EXISTS', check.flag) == 0 then
-      local answer = reply('refused', check.index, met)
-      call('SET', check.flag, cjson.encode(answer), 'PX', 60000)
+    local answer
+    if check.parent then
+      local circular = waits_for_above(check.parent) or check.key and is_above(check.parent, check.key)
+      answer = circular and reply('circular', check.index)
+    else
+      local _, holder = live_holder(terms)
+      local met = holder or pending_owner()
+      answer = met and reply('refused', check.index, met)
     end
+    if answer then call('SET', check.flag, cjson.encode(answer), 'PX', 60000, 'NX') end
   end
 end
 if flow then
