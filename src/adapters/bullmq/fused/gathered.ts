@@ -1,4 +1,4 @@
-import { afterEvents, atEndOfTurn } from '../../../internal/real-time.js'
+import { atEndOfTurn } from '../../../internal/real-time.js'
 import type { Runner } from './fused.js'
 import type { Text } from './texts.js'
 import type { KeyNames } from './words.js'
@@ -24,7 +24,6 @@ export class Gathered {
   #runner: Runner | null = null
   #text: Text | null = null
   #scheduled = false
-  #telling = false
 
   run(runner: Runner, text: Text, args: readonly unknown[]): Promise<unknown> {
     const first = this.#calls[0]
@@ -55,32 +54,19 @@ export class Gathered {
     const words = namesOf(this.#text as Text).wordsOf(calls.map(({ args }) => args))
     this.#calls = []
     this.#length = 0
-    const tell = (reply: unknown) => {
-      const replies = calls.length === 1 ? [reply] : (reply as unknown[])
-      for (const [i, { resolve, reject }] of calls.entries()) {
-        const one = replies[i]
-        if (one instanceof Error) reject(one)
-        else resolve(one)
-      }
-    }
     ;((this.#runner as Runner).runCommand(name, words) as Promise<unknown>).then(
-      reply => this.#inTurn(() => tell(reply)),
+      reply => {
+        const replies = calls.length === 1 ? [reply] : (reply as unknown[])
+        for (const [i, { resolve, reject }] of calls.entries()) {
+          const one = replies[i]
+          if (one instanceof Error) reject(one)
+          else resolve(one)
+        }
+      },
       error => {
         for (const { reject } of calls) reject(error)
       },
     )
-  }
-
-  /** What callers do next should leave before the answers of another call are told. */
-  #inTurn(tell: () => void): void {
-    if (this.#telling) return afterEvents(tell)
-    this.#telling = true
-    afterEvents(this.#told)
-    tell()
-  }
-
-  readonly #told = () => {
-    this.#telling = false
   }
 }
 
