@@ -177,8 +177,9 @@ export interface BeginStep extends ClaimId {
   readonly kind: 'begin'
   /**
    * A trigger takes back its note, this owner's, for nobody knows whether the run's owner will ever begin it. If that did, the
-   * answer has the note, which stays. Else it is gone, nobody adds to the run any more, and its owner is told of the other notes
-   * when it begins it. `displaced` by `''`: the run ended and its owner had not begun it; `lost`: it waits, or began and ended.
+   * answer has the note, which stays. Else it is gone, and the run is closed, be it held or waiting: it keeps the lock or its place,
+   * nobody adds to it any more or takes its place, no debounce puts it off, it does not become the pending run, and its owner is told
+   * of the other notes when it begins it. `displaced` by `''`: the run ended and its owner had not begun it; `lost`: it began and ended.
    */
   readonly takesBack?: string | undefined
 }

@@ -131,12 +131,6 @@ const TAKERS = {
 } as const
 type Taker = keyof typeof TAKERS
 
-/** Between the last look at a run that waits and its end it cannot be closed: docs/decisions/fused-with-bullmq.md. */
-function isOpen(taker: Taker, when: 'before' | 'after', at: number): boolean {
-  const first = { 'a trigger that adds': 5, 'a trigger that joins': 3, 'a sweep': Number.POSITIVE_INFINITY }[taker]
-  return at === first || (at === first + 1 && when === 'before')
-}
-
 /** Where the claim of the late job is. */
 const PLACES = ['alone', 'behind another', 'one of two'] as const
 
@@ -146,10 +140,7 @@ const cells = (Object.keys(TAKERS) as Taker[]).flatMap(taker =>
       (['before', 'after'] as const).flatMap(when =>
         (['queued', 'taken up'] as const)
           .map(late => [taker, when, at, late, place] as const)
-          .filter(
-            ([, , , late]) =>
-              place === 'alone' || (late === 'taken up' && !(place === 'behind another' && isOpen(taker, when, at))),
-          ),
+          .filter(([, , , late]) => place === 'alone' || late === 'taken up'),
       ),
     ),
   ),

@@ -328,7 +328,7 @@ PERFORM soloist.tidy_1(l);
 END $f$;
 CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, of_ text, me text, n bigint, OUT answer jsonb, OUT grants text[])
 LANGUAGE plpgsql AS $f$
-DECLARE l soloist.lock; by_ text; notes jsonb;
+DECLARE l soloist.lock; mine soloist.claim; by_ text; notes jsonb;
 BEGIN
 grants := '{}';
 SELECT * INTO l FROM soloist.lock WHERE name = nm;
@@ -339,8 +339,16 @@ END IF;
 IF l.busy THEN
 PERFORM soloist.expire_1(l, n);
 grants := soloist.advance_1(nm, me, NULL, n);
-IF EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL) THEN
+SELECT * INTO mine FROM soloist.claim WHERE id = l.id AND owner = ow AND (fence IS NOT NULL OR of_ IS NOT NULL);
+IF mine.id IS NOT NULL THEN
 SELECT * INTO l FROM soloist.lock WHERE name = nm;
+IF mine.begins AND mine.fence IS NULL THEN
+UPDATE soloist.claim SET begins = false, note = NULL WHERE id = l.id AND owner = ow;
+IF l.pending IS DISTINCT FROM ow THEN
+PERFORM soloist.only_note_1(l, ow, mine.note);
+INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, '', '');
+END IF;
+END IF;
 UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = nm AND pending = ow;
 IF of_ IS NULL THEN
 DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = '';
