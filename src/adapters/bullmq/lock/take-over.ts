@@ -1,8 +1,8 @@
 import type { JobLocks } from '../../../index.js'
-import { wake } from '../running/waking.js'
 import { newJobId } from './ids.js'
 import type { Life, Lives } from './lives.js'
 import { type Owner, ownerOf } from './owner.js'
+import { wake } from './parked.js'
 import { termsOf } from './terms.js'
 
 export interface TakeOverHost {
