@@ -85,8 +85,9 @@ export interface AcquireStep {
    */
   readonly ticket: 'new' | number | null
   /**
-   * Take the lock from exactly this owner, with a new fence: compare-and-set. Waiters stay where they are. If somebody
-   * else holds the lock the answer is busy; if nobody does, the grant rule decides. Exclusive claims only.
+   * Take from exactly this owner what it has: compare-and-set. That is the lock, with a new fence, where both claims are of one
+   * mode; or, with a `ticket`, its place in the queue, unless the claim has one before it. Waiters stay where they are. If the owner has
+   * neither, the claim is answered as without this. A client asks again for a claim whose place was taken, unless it is durable.
    */
   readonly replaces: string | null
 }

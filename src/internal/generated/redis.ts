@@ -300,7 +300,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'c414612fb39c310010d6819b9d54c3e247fd6c24',
+    sha1: '57124f5c5b95b072b4e0a91f567f9d8791eed15b',
     source: `local call, try = redis.call, redis.pcall
 local IDLE_MS = '60000'
 local guard_ms, guard_note = nil, ''
@@ -1236,6 +1236,37 @@ if ticket == '' and not others and fits(l, claim) then return grant(l, claim) en
 end
 return busy(l, more, ticket, requeued)
 end
+local function replace(l, j, claim, ticket, replaces)
+local mine, score = own_score(l), tonumber(call('ZSCORE', l.queue, replaces) or nil)
+if not score or score <= now then return end
+local waits = mine and mine >= FIRST_TICKET
+if mine and mine > now and not waits then return end
+if score < FIRST_TICKET then
+if claim.mode ~= 's' or guard_ms then return end
+local before = waits and take_out(l, claim.owner) and claim_of(claim.owner, l.mine)
+if before and before.durable then count_durable(l, -1) end
+local letter, fence = grant(l, claim)
+take_out(l, replaces)
+forget(l, replaces)
+l.shared = nil
+return letter, fence
+end
+if ticket == '' or waits and mine <= score then return end
+if waits then
+call('ZADD', l.queue, digits(score), claim.owner)
+l.first = nil
+else
+enqueue(l, claim, digits(score))
+end
+take_out(l, replaces)
+forget(l, replaces)
+l.score = nil
+local from = #handed + 1
+local more = not l.holder and advance(l, j)
+local fence = handed_to(claim.owner, from)
+if fence then return 'G', fence end
+return busy(l, more, digits(score), false)
+end
 local function acquire(l, j, claim, ticket, replaces)
 if l.holder == claim.owner then
 claim.mode = 'x'
@@ -1244,6 +1275,10 @@ end
 if tonumber(ticket) and not own_score(l) and displaced_by(left_key(l, claim.owner)) then
 local more = l.size > 0 and advance(l, j)
 return busy(l, more, '', false)
+end
+if replaces and replaces ~= l.holder and l.size > 0 then
+local letter, told = replace(l, j, claim, ticket, replaces)
+if letter then return letter, told end
 end
 if l.holder then
 if replaces == l.holder and claim.mode == 'x' and not guard_ms then

@@ -45,8 +45,25 @@ BEGIN
     answer := soloist.busy_1(c.name, NULL, false, n);
     RETURN;
   END IF;
+  IF replaces IS NOT NULL AND tk IS NOT NULL THEN
+    SELECT ticket INTO place FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NULL;
+    IF place < coalesce(mine.ticket, place + 1) THEN
+      IF mine.id IS NULL THEN
+        PERFORM soloist.enqueue_1(l, c, place, n);
+      ELSE
+        UPDATE soloist.claim SET ticket = place WHERE id = l.id AND owner = c.owner;
+      END IF;
+      PERFORM soloist.remove_1(l, replaces, NULL, NULL, NULL, n);
+      -- It may fit where the other did not.
+      grants := grants || soloist.advance_1(c.name, c.client, c.owner, n);
+      SELECT * INTO mine FROM soloist.claim WHERE id = l.id AND owner = c.owner;
+      answer := CASE WHEN mine.fence IS NULL THEN soloist.busy_1(c.name, place, false, n)
+        ELSE jsonb_build_array('g', mine.fence) END;
+      RETURN;
+    END IF;
+  END IF;
   IF replaces IS NOT NULL AND soloist.unguarded_1(c.name) AND EXISTS
-    (SELECT FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NOT NULL AND NOT shared)
+    (SELECT FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NOT NULL AND shared = c.shared)
   THEN
     PERFORM soloist.remove_1(l, replaces, NULL, NULL, NULL, n);
     answer := jsonb_build_array('g', soloist.hold_1(l, c, n));
