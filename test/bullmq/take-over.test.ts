@@ -238,10 +238,12 @@ test.each(repeats)('%s makes its step %i once more, %s, and the job comes: %s', 
   if (when === 'late') await again()
   runs.letGo()
   await first?.remove()
-  await untilIdle(bench, queue)
+  const idle = async () => Object.values(await counts(queue)).every(count => count === 0)
+  await until(idle)
   if (when === 'at its end') await again()
-  // What was made for nobody goes when its time is up, once somebody looks.
+  // A claim that was made for nobody goes when its time is up, once somebody looks.
   await until(async () => (await queue.sweep()) >= 0 && (await bench.solo.jobs.inspect(lock)) === null)
+  await until(idle)
   const told = runs.values.flat().toSorted()
   expect(told.filter(value => value === 0 || value === 2)).toEqual([0, 2])
   if (taker === 'a trigger that adds') expect(told.filter(value => value === 1)).toEqual([1])
