@@ -296,7 +296,9 @@ export class Apart {
     const [holder] = state?.holders ?? []
     const isPending = state?.pending != null && holder?.owner === state.pending.owner
     if (holder === undefined || holder.owner === owner || isPending || definition.limit !== null) {
-      const life = state?.pending ? await lives.of(lock, state.pending.owner, null) : null
+      // One that waits, and that a worker has in hand, is about to be put back.
+      const held = state?.holders.some(one => one.owner === state.pending?.owner) === true
+      const life = state?.pending && held ? await lives.of(lock, state.pending.owner, null) : null
       // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
       if (life?.job && (life.active || (await boundTo(life.job)))) await locks.takeBack(lock, life.owner, owner)
       return as
