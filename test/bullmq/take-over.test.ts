@@ -234,8 +234,11 @@ test.each(repeats)('%s makes its step %i once more, %s, and the job comes: %s', 
   const runs = new Runs()
   runs.work(mine)
   await until(async () => runs.values.length > 0 || ((await counts(queue)).delayed ?? 0) > (first === null ? 0 : 1))
-  await queue.addUnique('sync', data(2))
+  const { outcome } = await queue.addUnique('sync', data(2))
   if (when === 'late') await again()
+  // The late job runs: the next one must not have got its lock.
+  const holders = (await bench.solo.jobs.inspect(lock))?.holders ?? []
+  if (place === 'alone') expect(holders.filter(({ owner }) => owner.endsWith(outcome.id))).toEqual([])
   runs.letGo()
   await first?.remove()
   const idle = async () => Object.values(await counts(queue)).every(count => count === 0)
