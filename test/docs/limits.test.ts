@@ -186,7 +186,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       found('adapters/bullmq/fused/scripts/tidy.lua', /^local SEEN_AT_ONCE = (\d+)$/m),
     ),
     'a queue whose trigger met a worker that knows nothing of locks looks every': ms(
-      constant('adapters/bullmq/lock/tidying.ts', 'LOOK_MS'),
+      constant('adapters/bullmq/lock/tidying/tidying.ts', 'LOOK_MS'),
     ),
     'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/sweeping.lua', /'soloist', (\d+),/)),
     'connections to look for jobs in other queues': '1',

@@ -1,11 +1,11 @@
 import { Job, type MinimalQueue } from 'bullmq'
 import type { JobState } from '../../../index.js'
 import type { SeenJob } from '../fused/answer.js'
-import { isParked } from '../running/waking.js'
 import { Answering } from './answering.js'
 import { clientOf, isOnRedis } from './connection.js'
 import { type Open, Others } from './others.js'
 import { type Owner, parseOwner } from './owner.js'
+import { isParked } from './parked.js'
 import { termsOf } from './terms.js'
 
 /** What is needed of a queue or a worker to find jobs. */

@@ -4,12 +4,12 @@ import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
 import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import { ownerOf, parseOwner } from '../lock/owner.js'
+import { PARKED_MS, wake } from '../lock/parked.js'
 import { startPeriod } from '../lock/period.js'
 import { removed } from '../lock/removing.js'
 import { takeOver } from '../lock/take-over.js'
 import { type Terms, termsOf } from '../lock/terms.js'
 import { toFold } from './folding.js'
-import { PARKED_MS, wake } from './waking.js'
 
 /** For how long a job is put back whose locks' store does not answer. */
 const STORE_DOWN_MS = 1_000

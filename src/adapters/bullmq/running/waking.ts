@@ -2,13 +2,11 @@ import type { Job } from 'bullmq'
 import type { ClaimId, JobLocks, Soloist } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import { wake } from '../lock/parked.js'
 import { startPeriod } from '../lock/period.js'
 import { jobNameOf } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import { folded, toFold } from './folding.js'
-
-/** For how long a job that waits for its lock is delayed: it is woken. */
-export const PARKED_MS: number = 365 * 24 * 60 * 60 * 1000
 
 /** All that hear of the grants of one client: each grant is for one of them. */
 const hearing = new WeakMap<Soloist, Set<Waking>>()
@@ -81,23 +79,5 @@ export class Waking {
     } catch (error) {
       this.#onFault(error, job.id as string)
     }
-  }
-}
-
-/** Whether a job waits for its lock. One with a delay of its own, or between two attempts, does not. */
-export function isParked(job: Job): boolean {
-  return job.delay >= PARKED_MS / 2
-}
-
-/** Lets a job that was parked go on. @returns whether it was */
-export async function wake(job: Job): Promise<boolean> {
-  if (!isParked(job)) return false
-  try {
-    await job.promote()
-    return true
-  } catch {
-    // It is not delayed any more, or the queue does not answer: then this call fails as well.
-    await job.getState()
-    return false
   }
 }

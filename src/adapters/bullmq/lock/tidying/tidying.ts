@@ -1,8 +1,8 @@
-import type { JobLocks } from '../../../index.js'
-import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
-import type { Fused } from '../fused/fused.js'
-import type { Lives } from './lives.js'
-import { takeOver } from './take-over.js'
+import type { JobLocks } from '../../../../index.js'
+import { clearTimeout, monotonicMs, setTimeout } from '../../../../internal/real-time.js'
+import type { Fused } from '../../fused/fused.js'
+import type { Lives } from '../lives.js'
+import { takeOver } from '../take-over.js'
 
 /** How often the locks are looked at that a worker was seen to have which knows nothing of locks, and for how long. */
 const LOOK_MS = 1_000
