@@ -53,6 +53,6 @@ export async function takeOver({ locks, lives }: TakeOverHost, lock: string, lif
   const { job } = late
   if (job === null) return true
   const has = kept || (await locks.queue(lock, owner, { limit: termsOf(job)?.limit })).status === 'granted'
-  if (has) await wake(job)
+  if (has) await lives.bounded(() => wake(job), job.queueQualifiedName)
   return false
 }
