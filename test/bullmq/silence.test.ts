@@ -1,3 +1,4 @@
+import { SingletonFlowProducer } from 'soloist/bullmq'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Match, type RedisProxy, startProxy } from '../support/proxy.js'
 import {
@@ -89,4 +90,34 @@ test.each(['one step', 'two steps'] as const)('a worker whose connections have a
   await silent
   await queue.add('sync', data(2))
   await runs.untilStarted(2)
+})
+
+describe('Redis is silent', () => {
+  test.each(['one step', 'two steps'] as const)('a queue closes, and what it was asked fails, %s', async steps => {
+    const queue = await bench.queueThrough(proxy, {}, 'work', steps)
+    await queue.add('sync', data(1))
+    proxy.blackhole()
+    const asked = [queue.add('sync', data(2)), queue.getJob('none')]
+    const told = Promise.allSettled(asked)
+    await queue.close()
+    expect(await told).toMatchObject([{ reason: { code: 'BACKEND_UNAVAILABLE' } }, { status: 'rejected' }])
+  })
+
+  test('a flow producer closes, and what it was asked fails; from then on it is closed', async () => {
+    const flow = (value: number) => ({ name: 'sync', queueName: 'work', data: data(value) })
+    const flows = new SingletonFlowProducer({
+      connection: connectionThrough(proxy),
+      prefix: bench.prefix,
+      singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } as never },
+    })
+    flows.on('error', () => {})
+    await flows.add(flow(1))
+    proxy.blackhole()
+    const told = expect(flows.add(flow(2))).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+    await until(() => proxy.held > 0)
+    const closing = flows.close()
+    await expect(flows.add(flow(3))).rejects.toMatchObject({ code: 'CLOSED' })
+    await expect(flows.addBulk([flow(4)])).rejects.toMatchObject({ code: 'CLOSED' })
+    await Promise.all([closing, told])
+  })
 })
