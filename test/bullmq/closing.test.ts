@@ -68,10 +68,10 @@ async function closedMidway(config: object, atOnce: boolean, processes: number, 
     for (const child of children) child.process.send('close')
   }
   const all = (await Promise.all(children.map(child => child.message()))) as Told[]
+  mend()
   await until(() => proxy.connections === 0)
   for (const child of children) child.process.send('end')
   expect(await Promise.all(exits)).toEqual(children.map(() => [0, null]))
-  mend()
   return {
     closed: all.flatMap(({ closed }) => closed),
     closeMs: Math.max(...all.map(({ closeMs }) => closeMs)),

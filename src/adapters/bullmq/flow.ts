@@ -36,6 +36,7 @@ export class SingletonFlowProducer extends FlowProducer {
   readonly #lives: Lives
   readonly #waking: Waking
   readonly #triggers: FlowTriggers
+  readonly #fused: Fused | null
   readonly #jobs: ReadonlyMap<string, Definition>
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
@@ -62,6 +63,7 @@ export class SingletonFlowProducer extends FlowProducer {
       singleton.emit('fault', { during: 'wake', error, id }),
     )
     const fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
+    this.#fused = fused
     const fusible = fused === null ? Promise.resolve(false) : fuse(this, fused)
     if (fused !== null) fuseNodes(this, fused)
     const unused = () => Promise.reject(new Error('flows are added by BullMQ'))
@@ -127,6 +129,7 @@ export class SingletonFlowProducer extends FlowProducer {
   override async close(): Promise<void> {
     await closeAll(
       () => closeMade(this, this.opts.connection, () => super.close()),
+      async () => this.#fused?.ended(),
       () => this.#waking.close(),
       () => this.#lives.close(),
       () => this.#store.close(),

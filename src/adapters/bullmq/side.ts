@@ -222,6 +222,7 @@ export class QueueSide<A> {
   }
 
   async close(): Promise<void> {
+    this.#fused?.ended()
     await closeAll(
       () => this.#tidying.close(),
       () => this.#waking.close(),
