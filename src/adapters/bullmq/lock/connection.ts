@@ -108,13 +108,15 @@ export async function closeMade(made: object, connection: unknown, close: () => 
     await known
     if (client.status === 'ready' || client.disconnect === undefined) throw error
     client.disconnect()
+    // As BullMQ does: between two connections ioredis tells nobody that there will be no other.
+    client.status = 'end'
   } finally {
     clearInterval(timer)
   }
 }
 
 interface Endable {
-  readonly status: unknown
+  status: unknown
   /** `null`: it was never connected. */
   readonly stream: { readonly bytesRead?: number } | null
   disconnect(): void
