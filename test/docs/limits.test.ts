@@ -164,7 +164,13 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       constant('adapters/bullmq/adding/producer.ts', 'CONNECT_MS'),
     ),
     'an `add` in two steps goes on while the queue answers nothing for': ms(
-      constant('adapters/bullmq/lock/answering.ts', 'SILENT_MS'),
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
+    ),
+    "a connection of ours beside BullMQ's that is asked and silent is replaced after": ms(
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
+    ),
+    '`close()` of a queue or flow producer waits for an answer for': ms(
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
     ),
     'in two steps the queue is asked whether it answers when it has been silent for': ms(
       constant('adapters/bullmq/lock/answering.ts', 'RECENT_MS'),

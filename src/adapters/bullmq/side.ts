@@ -5,7 +5,7 @@ import type { AddingHow } from './adding/host.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Answering } from './lock/answering.js'
-import { closeAll } from './lock/connection.js'
+import { besideSilence, closeAll } from './lock/connection.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { ownerOf } from './lock/owner.js'
@@ -222,6 +222,7 @@ export class QueueSide<A> {
   }
 
   async close(): Promise<void> {
+    this.#fused?.ended()
     await closeAll(
       () => this.#tidying.close(),
       () => this.#waking.close(),
@@ -254,10 +255,11 @@ export function isPlainPrefix(prefix: string): boolean {
 
 /** Opens other queues with the connection of one, to look for jobs in them. */
 export function opener(
-  { connection }: Pick<QueueOptions, 'connection'>,
+  opts: Pick<QueueOptions, 'connection'>,
   backendFactory: BackendFactory | undefined,
   onError: (error: Error) => void,
 ): (name: string, prefix: string) => Queue {
+  const connection = besideSilence(opts.connection)
   return (name, prefix) => {
     const options = { connection, prefix, skipMetasUpdate: true }
     const queue = new Queue(name, options, backendFactory as undefined)

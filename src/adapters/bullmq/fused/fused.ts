@@ -69,7 +69,9 @@ export class Fused {
   readonly #defined = new WeakMap<object, boolean>()
   /** What is being added by pipelines that have not been sent. */
   readonly #pipelines = new WeakMap<object, Adding[]>()
-  readonly #underWay = new Set<{ readonly sinceMs: number }>()
+  readonly #underWay = new Set<Call>()
+  /** Calls of pipelines, which may take long. */
+  readonly #executing = new Set<Call>()
   #client: Client | null = null
   #answers = false
   #seenMs = Number.NEGATIVE_INFINITY
@@ -141,20 +143,20 @@ export class Fused {
     const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
     if (more !== '') args.push(more)
     if (!isAlone) return runner.runCommand(text.name, args)
-    const call = { sinceMs: monotonicMs() }
-    this.#underWay.add(call)
-    return (runner.runCommand(text.name, args) as Promise<unknown>).then(
-      reply => {
-        this.#underWay.delete(call)
-        const id = understood(reply, adding)
-        if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
-        return id
-      },
-      error => {
-        this.#underWay.delete(call)
-        throw error
-      },
-    )
+    return untilEnd(this.#underWay, runner.runCommand(text.name, args) as Promise<unknown>, reply => {
+      const id = understood(reply, adding)
+      if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
+      return id
+    })
+  }
+
+  /**
+   * What adds jobs is closed. ioredis that is told to quit while it has no connection forgets what was sent by the one before, and
+   * neither answers nor rejects it: that fails here. Nothing is done about a connection that goes on.
+   */
+  ended(): void {
+    if (this.#client?.status !== 'end') return
+    for (const { reject } of [...this.#underWay, ...this.#executing]) reject(new Error('Connection is closed.'))
   }
 
   /** The answers of a pipeline come all together: by what is returned here it is told whose they are. */
@@ -163,7 +165,7 @@ export class Fused {
     if (addings === undefined) {
       addings = []
       this.#pipelines.set(runner, addings)
-      readAnswers(runner, addings)
+      readAnswers(runner, addings, this.#executing)
     }
     return String(addings.push(adding) - 1)
   }
@@ -196,6 +198,34 @@ export class Fused {
   }
 }
 
+/** What was sent, and not answered yet. */
+interface Call {
+  readonly sinceMs: number
+  reject(error: Error): void
+}
+
+/** What `then` makes of an answer, unless the call is rejected before. */
+function untilEnd<T, R>(calls: Set<Call>, made: Promise<T>, then: (answer: T) => R): Promise<R> {
+  return new Promise<R>((resolve, reject) => {
+    const call: Call = { sinceMs: monotonicMs(), reject }
+    calls.add(call)
+    made.then(
+      answer => {
+        calls.delete(call)
+        try {
+          resolve(then(answer))
+        } catch (error) {
+          reject(error)
+        }
+      },
+      error => {
+        calls.delete(call)
+        reject(error)
+      },
+    )
+  })
+}
+
 /** What is rarely needed. */
 function moreOf({ meta, freshId, flow }: Adding, tag: string | null): string {
   if (meta === '' && freshId === '' && flow === null && tag === null) return ''
@@ -220,12 +250,12 @@ function understood(reply: unknown, adding: Adding): unknown {
   return answer.id
 }
 
-function readAnswers(runner: Runner, addings: readonly Adding[]): void {
+function readAnswers(runner: Runner, addings: readonly Adding[], executing: Set<Call>): void {
   const exec = runner.exec?.bind(runner)
   if (exec === undefined) return
   runner.exec = async (...args) => {
     for (const adding of addings) adding.sent = true
-    const results = await exec(...args)
+    const results = await untilEnd(executing, exec(...args), all => all)
     for (const result of results ?? []) {
       const adding = addings[Number(tagOf(result[1]))]
       if (adding !== undefined) result[1] = understood(result[1], adding)

@@ -57,6 +57,7 @@ export async function takeOver({ locks, lives }: TakeOverHost, lock: string, lif
     await locks.release(lock, keeper)
     return true
   }
-  if ((await giveBack()).status === 'granted') await wake(late.job)
+  const { job } = late
+  if ((await giveBack()).status === 'granted') await lives.bounded(() => wake(job), job.queueQualifiedName)
   return false
 }

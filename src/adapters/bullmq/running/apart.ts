@@ -161,8 +161,9 @@ export class ApartRuns {
     const holds = state?.holders.some(holder => holder.owner === owner) ?? false
     // One of many that wait may not be shown.
     if (!holds && (waits || (state?.waiting ?? 0) > (state?.waiters.length ?? 0))) return false
-    const present = await this.#host.lives.own(job.id as string)
-    return present === undefined ? false : await wake(present)
+    const { lives } = this.#host
+    const present = await lives.own(job.id as string)
+    return present === undefined ? false : await lives.bounded(() => wake(present))
   }
 
   /** @returns how long it is to wait, at most, where it does not have its lock: `null`: until it is woken */

@@ -53,7 +53,7 @@ export class Waking {
       try {
         const job = await this.#lives.find(parsed)
         if (job !== null && parsed.period) await this.#beginPeriod(job, name, owner)
-        if (job !== null) await wake(job)
+        if (job !== null) await this.#lives.bounded(() => wake(job), parsed.queue)
       } catch (error) {
         // A sweep finds it.
         this.#onFault(error, parsed.jobId)
@@ -69,12 +69,14 @@ export class Waking {
    */
   async #beginPeriod(job: Job, lock: string, owner: string): Promise<void> {
     const definition = this.#definitions.get(jobNameOf({ lock }))
-    if (definition?.expiryMs == null || job.finishedOn || (await job.isActive())) return
+    if (definition?.expiryMs == null || job.finishedOn) return
+    const bounded = <T>(call: () => Promise<T>) => this.#lives.bounded(call, job.queueQualifiedName)
+    if (await bounded(() => job.isActive())) return
     try {
       const begun = await this.#locks.begin(lock, owner)
       if (begun.status !== 'begun') return
       const more = toFold(job, owner, begun.notes)
-      if (more.length > 0) await job.updateData(folded(job, lock, definition, more, false))
+      if (more.length > 0) await bounded(() => job.updateData(folded(job, lock, definition, more, false)))
       await startPeriod(this.#locks, lock, owner, definition.expiryMs)
     } catch (error) {
       this.#onFault(error, job.id as string)
