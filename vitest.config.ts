@@ -7,8 +7,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 const SLOW = [
   'test/bullmq/at-once.test.ts',
+  'test/bullmq/closing.test.ts',
   'test/bullmq/parents-at-once.test.ts',
+  'test/bullmq/silence.test.ts',
   'test/bullmq/take-over.test.ts',
+  'test/bullmq/taken-over.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',

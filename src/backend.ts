@@ -85,8 +85,9 @@ export interface AcquireStep {
    */
   readonly ticket: 'new' | number | null
   /**
-   * Take the lock from exactly this owner, with a new fence: compare-and-set. Waiters stay where they are. If somebody
-   * else holds the lock the answer is busy; if nobody does, the grant rule decides. Exclusive claims only.
+   * Take from exactly this owner what it has: compare-and-set. That is the lock, with a new fence, where both claims are of one
+   * mode; or, with a `ticket`, its place in the queue, unless the claim has one before it. Waiters stay where they are. If the owner has
+   * neither, the claim is answered as without this. A client asks again for a claim whose place was taken, unless it is durable.
    */
   readonly replaces: string | null
 }
@@ -177,8 +178,9 @@ export interface BeginStep extends ClaimId {
   readonly kind: 'begin'
   /**
    * A trigger takes back its note, this owner's, for nobody knows whether the run's owner will ever begin it. If that did, the
-   * answer has the note, which stays. Else it is gone, nobody adds to the run any more, and its owner is told of the other notes
-   * when it begins it. `displaced` by `''`: the run ended and its owner had not begun it; `lost`: it waits, or began and ended.
+   * answer has the note, which stays. Else it is gone, and the run is closed, be it held or waiting: it keeps the lock or its place,
+   * nobody adds to it any more or takes its place, no debounce puts it off, it does not become the pending run, and its owner is told
+   * of the other notes when it begins it. `displaced` by `''`: the run ended and its owner had not begun it; `lost`: it began and ended.
    */
   readonly takesBack?: string | undefined
 }

@@ -25,7 +25,7 @@ import { pendingRun } from './runs/pending-run.js'
 import { runLists } from './runs/run-lists.js'
 import { shownRuns } from './runs/shown.js'
 import { silence } from './runs/silence.js'
-import { takingBack } from './runs/taking-back.js'
+import { closing, takingBack } from './runs/taking-back.js'
 import { without } from './runs/without.js'
 import type { ConformanceSetup } from './setup.js'
 import { close } from './showing/close.js'
@@ -114,6 +114,7 @@ export function conformance(setup: ConformanceSetup): void {
     suite.guarantee('notes', notes)
     suite.guarantee('begin', beginning)
     suite.guarantee('notes that are taken back', takingBack)
+    suite.guarantee('runs that are closed', closing)
     suite.guarantee('displaced', displacing)
     suite.guarantee('debounce', debounce)
     suite.guarantee('without', without)

@@ -71,6 +71,12 @@ export interface JobQueueOptions {
   readonly meta?: string | undefined
 }
 
+/** How such a claim is made. Every field is optional. */
+export interface JobPlaceOptions extends JobQueueOptions {
+  /** Take what exactly this owner has, the lock or its place in the queue; the same `limit` is to be asked for. */
+  readonly replaces?: string | undefined
+}
+
 /** How such a job is triggered. */
 export interface JobTriggerOptions extends JobQueueOptions {
   /** What to do while a run is live and none is pending, see the port's `TriggerStep`. */
@@ -159,10 +165,12 @@ export class JobLocks {
   async queue(
     lock: string,
     owner: string,
-    options: JobQueueOptions = {},
+    options: JobPlaceOptions = {},
   ): Promise<Exclude<AcquireAnswer, Again | Fault>> {
     const claim = durableClaim(lock, owner, options)
-    return this.#locker.step<AcquireAnswer>({ kind: 'acquire', claim, ticket: 'new', replaces: null }, claim.name)
+    const { replaces = null } = options
+    if (replaces !== null) checkText('replaces', replaces)
+    return this.#locker.step<AcquireAnswer>({ kind: 'acquire', claim, ticket: 'new', replaces }, claim.name)
   }
 
   /**

@@ -164,7 +164,13 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       constant('adapters/bullmq/adding/producer.ts', 'CONNECT_MS'),
     ),
     'an `add` in two steps goes on while the queue answers nothing for': ms(
-      constant('adapters/bullmq/lock/answering.ts', 'SILENT_MS'),
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
+    ),
+    "a connection of ours beside BullMQ's that is asked and silent is replaced after": ms(
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
+    ),
+    '`close()` of a queue or flow producer waits for an answer for': ms(
+      constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),
     ),
     'in two steps the queue is asked whether it answers when it has been silent for': ms(
       constant('adapters/bullmq/lock/answering.ts', 'RECENT_MS'),
@@ -186,7 +192,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       found('adapters/bullmq/fused/scripts/tidy.lua', /^local SEEN_AT_ONCE = (\d+)$/m),
     ),
     'a queue whose trigger met a worker that knows nothing of locks looks every': ms(
-      constant('adapters/bullmq/lock/tidying.ts', 'LOOK_MS'),
+      constant('adapters/bullmq/lock/tidying/tidying.ts', 'LOOK_MS'),
     ),
     'locks that one sweep sets right': number(found('adapters/bullmq/fused/scripts/sweeping.lua', /'soloist', (\d+),/)),
     'connections to look for jobs in other queues': '1',

@@ -146,7 +146,12 @@ function stepsOf({ name, tickets }: Side, list: readonly Action[], client: numbe
       case 'acquire':
         return [acquire(claim, { ticket: one.begins ? 'new' : null })]
       case 'replace':
-        return shared ? [] : [acquire(claim, { replaces: other })]
+        return [
+          acquire(claim, {
+            replaces: one.debounce === 'now' ? `${other}/plain` : other,
+            ticket: one.begins ? 'new' : null,
+          }),
+        ]
       case 'watch':
         return []
     }

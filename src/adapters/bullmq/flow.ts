@@ -36,6 +36,7 @@ export class SingletonFlowProducer extends FlowProducer {
   readonly #lives: Lives
   readonly #waking: Waking
   readonly #triggers: FlowTriggers
+  readonly #fused: Fused | null
   readonly #jobs: ReadonlyMap<string, Definition>
 
   /** @param backendFactory as BullMQ's; with one, `singleton.solo` is needed */
@@ -62,6 +63,7 @@ export class SingletonFlowProducer extends FlowProducer {
       singleton.emit('fault', { during: 'wake', error, id }),
     )
     const fused = prefix === null || !isPlainPrefix(prefix) ? null : new Fused()
+    this.#fused = fused
     const fusible = fused === null ? Promise.resolve(false) : fuse(this, fused)
     if (fused !== null) fuseNodes(this, fused)
     const unused = () => Promise.reject(new Error('flows are added by BullMQ'))
@@ -101,7 +103,8 @@ export class SingletonFlowProducer extends FlowProducer {
    * `graceMs`.
    *
    * @throws SoloistError `DUPLICATE_JOB`; `INVALID_ARGUMENT` also when a job is the same as one it is a part of, for they
-   *   would wait for each other; `BACKEND_UNAVAILABLE`: the flow may be there; `LOCK_TIMEOUT`. Else nothing was added.
+   *   would wait for each other; `BACKEND_UNAVAILABLE`: the flow may be there; `LOCK_TIMEOUT`; `CLOSED`. Else nothing
+   *   was added.
    */
   override async add(flow: FlowJob, opts?: FlowOpts): Promise<JobNode> {
     const [added] = await this.#addAll([flow], async ([placed]) => [await super.add(placed as FlowJob, opts)])
@@ -126,6 +129,7 @@ export class SingletonFlowProducer extends FlowProducer {
   override async close(): Promise<void> {
     await closeAll(
       () => closeMade(this, this.opts.connection, () => super.close()),
+      async () => this.#fused?.ended(),
       () => this.#waking.close(),
       () => this.#lives.close(),
       () => this.#store.close(),
@@ -152,15 +156,21 @@ export class SingletonFlowProducer extends FlowProducer {
     return this.#jobs.has(name) || children.some(child => this.#hasSingletons(child as FlowJob))
   }
 
-  async #addAll(flows: readonly FlowJob[], add: (flows: FlowJob[]) => Promise<JobNode[]>): Promise<JobNode[]> {
+  async #addAll(
+    flows: readonly FlowJob[],
+    add: (flows: FlowJob[]) => Promise<(JobNode | undefined)[] | undefined>,
+  ): Promise<JobNode[]> {
     const placement = await this.#triggers.place(flows)
     const kept = placement.flows.filter(({ live }) => live === null)
-    let nodes: JobNode[]
+    let nodes: JobNode[] = []
     try {
       const all = () => add(kept.map(({ flow }) => flow))
-      if (kept.length === 0) nodes = []
-      else if (placement.fused) nodes = await all()
-      else nodes = await this.#answering.call(all, placement.jobs)
+      if (kept.length > 0) {
+        const told = await (placement.fused ? all() : this.#answering.call(all, placement.jobs))
+        // While it is being closed BullMQ adds nothing, and says nothing.
+        if (!isWhole(told)) throw closed()
+        nodes = told
+      }
     } catch (error) {
       await this.#triggers.giveBack(placement.flows, error)
       const ask = () => this.#ask()
@@ -179,7 +189,7 @@ export class SingletonFlowProducer extends FlowProducer {
 
   async #ask(): Promise<void> {
     // It would answer without asking.
-    if (this.closing !== undefined) throw new SoloistError('CLOSED', 'this flow producer was closed')
+    if (this.closing !== undefined) throw closed()
     await super.getFlow({ queueName: '-', id: '-', depth: 1 })
   }
 
@@ -204,6 +214,14 @@ export class SingletonFlowProducer extends FlowProducer {
     const backend = (this as Partial<Pick<FlowProducer, 'getBackend'>>).getBackend?.call(this)
     return backend?.forQueue(queueName, prefix).qualifiedName ?? `${prefix ?? 'bull'}:${queueName}`
   }
+}
+
+function isWhole(nodes: (JobNode | undefined)[] | undefined): nodes is JobNode[] {
+  return nodes?.every(node => node !== undefined) === true
+}
+
+function closed(): SoloistError {
+  return new SoloistError('CLOSED', 'this flow producer was closed')
 }
 
 /** Each job of a flow has a queue of its own, by which it finds what it is added with. */

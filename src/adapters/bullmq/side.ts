@@ -5,14 +5,14 @@ import type { AddingHow } from './adding/host.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Answering } from './lock/answering.js'
-import { closeAll, isOnRedis } from './lock/connection.js'
+import { besideSilence, closeAll, isOnRedis } from './lock/connection.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { ownerOf } from './lock/owner.js'
 import { openStore, type Store } from './lock/store.js'
-import { sweep } from './lock/sweep.js'
 import { jobNameOf, termsOf } from './lock/terms.js'
-import { Tidying } from './lock/tidying.js'
+import { sweep } from './lock/tidying/sweep.js'
+import { Tidying } from './lock/tidying/tidying.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
 import { Waking } from './running/waking.js'
@@ -223,6 +223,7 @@ export class QueueSide<A> {
   }
 
   async close(): Promise<void> {
+    this.#fused?.ended()
     await closeAll(
       () => this.#tidying.close(),
       () => this.#waking.close(),
@@ -255,10 +256,11 @@ export function isPlainPrefix(prefix: string): boolean {
 
 /** Opens other queues with the connection of one, to look for jobs in them. */
 export function opener(
-  { connection }: Pick<QueueOptions, 'connection'>,
+  opts: Pick<QueueOptions, 'connection'>,
   backendFactory: BackendFactory | undefined,
   onError: (error: Error) => void,
 ): (name: string, prefix: string) => Queue {
+  const connection = besideSilence(opts.connection)
   return (name, prefix) => {
     const options = { connection, prefix, skipMetasUpdate: true }
     const queue = new Queue(name, options, backendFactory as undefined)

@@ -144,7 +144,8 @@ export class Locks {
       const { name, owner, ttlMs } = claim
       const durable = claim.durable === true
       if (!fits(lock, claim) || this.#earlyMs(lock, owner) > 0 || (durable && caller === null)) return
-      if (begins && lock.runs.pending?.owner !== owner) lock.runs.beginAlone(owner, note)
+      const isNext = lock.runs.pending?.owner === owner
+      if (begins && !isNext && !lock.runs.isClosed(owner)) lock.runs.beginAlone(owner, note)
       const own = client === caller?.client || durable
       const { fence } = this.hold(lock, claim, own ? ttlMs : Math.min(GRANT_MS, ttlMs ?? GRANT_MS))
       if (!own) this.#tell(client, { type: 'granted', name, owner, fence })
@@ -165,7 +166,8 @@ export class Locks {
   nextRun(lock: Lock): void {
     if (lock.runs.pending !== null) return
     const next = lock.queue.first()
-    if (next?.begins) lock.runs.become(next.claim.owner, next.note, null, this.nowMs())
+    if (next?.begins && !lock.runs.isClosed(next.claim.owner))
+      lock.runs.become(next.claim.owner, next.note, null, this.nowMs())
   }
 
   /** The claim neither holds nor waits any more. */

@@ -1,4 +1,5 @@
 import type { Note, PendingRun, TriggerStep } from '../../backend.js'
+import type { Waiting } from './lock.js'
 
 /** The run that is to come, and has not begun. */
 interface Pending {
@@ -62,10 +63,23 @@ export class PendingRuns {
     return this.#begun.get(owner) ?? []
   }
 
-  /** A trigger takes back what it left with a run. @returns its note where the run's owner was told of it */
-  takeBack(run: string, owner: string): readonly Note[] {
+  /** Whether nobody can add to a run that has not begun by a word of its owner, nor take its place. */
+  isClosed(owner: string): boolean {
+    return this.#unasked.has(owner)
+  }
+
+  /**
+   * A trigger takes back what it left with a run, which is closed by that.
+   *
+   * @param waiting what is known of the run if it waits
+   * @returns its note where the run's owner was told of it
+   */
+  takeBack(run: string, owner: string, waiting: Pick<Waiting, 'begins' | 'note'> | undefined): readonly Note[] {
     if (this.#pending?.owner === run) {
       this.begin(run)
+      this.#unasked.add(run)
+    } else if (waiting?.begins && !this.#unasked.has(run)) {
+      this.beginAlone(run, waiting.note)
       this.#unasked.add(run)
     }
     const notes = this.#begun.get(run) ?? []

@@ -3,6 +3,7 @@ import type {
   AcquireStep,
   Answer,
   Answers,
+  Claim,
   ClaimId,
   LockState,
   ReleaseStep,
@@ -13,7 +14,7 @@ import type {
   WatchReply,
 } from '../../backend.js'
 import { type Clock, systemClock } from '../../internal/clock.js'
-import { type Caller, fits, isIdle, shown } from './lock.js'
+import { type Caller, fits, isIdle, type Lock, shown } from './lock.js'
 import { Locks } from './locks.js'
 import { begin, trigger } from './triggers.js'
 
@@ -100,11 +101,17 @@ export class MemoryStore {
     const refused = { status: 'busy', ticket: null, requeued: false } as const
     if (typeof ticket === 'number' && locks.displacedBy(lock, owner) !== null)
       return { ...refused, ...locks.hint(lock) }
-    if (replaces !== null && lock.holders.get(replaces)?.mode === 'exclusive') {
+    if (replaces !== null && lock.holders.get(replaces)?.mode === claim.mode) {
       locks.remove(lock, replaces)
       const granted = locks.hold(lock, claim, ttlMs)
       locks.nextRun(lock)
       return granted
+    }
+    const other = replaces === null || ticket === null ? undefined : lock.queue.ticketOf(replaces)
+    if (replaces !== null && other !== undefined && other < (lock.queue.ticketOf(owner) ?? Infinity)) {
+      locks.enqueue(lock, lock.queue.get(owner) ?? { claim, client: caller.client, begins: false, note: null }, other)
+      locks.remove(lock, replaces)
+      return this.#queued(lock, claim, caller, other, false)
     }
     if (lock.queue.size === 0 && fits(lock, claim)) return locks.hold(lock, claim, ttlMs)
     if (ticket === null) return { ...refused, ...locks.hint(lock) }
@@ -112,11 +119,15 @@ export class MemoryStore {
     const requeued = ticket !== 'new' && !lock.queue.has(owner)
     const waiting = { claim, client: caller.client, begins: false, note: null }
     const place = lock.queue.ticketOf(owner) ?? locks.enqueue(lock, waiting, ticket)
-    // An old ticket may stand before one that does not fit.
-    locks.advance(lock, caller, owner)
+    return this.#queued(lock, claim, caller, place, requeued)
+  }
+
+  /** The answer to a claim that has a place now: that may be an old one, before a claim that does not fit. */
+  #queued(lock: Lock, { owner, ttlMs }: Claim, caller: Caller, ticket: number, requeued: boolean): AcquireAnswer {
+    this.#locks.advance(lock, caller, owner)
     const granted = lock.holders.get(owner)
-    if (granted !== undefined) return locks.extended(lock, granted, ttlMs)
-    return { status: 'busy', ...locks.hint(lock), ticket: place, requeued }
+    if (granted !== undefined) return this.#locks.extended(lock, granted, ttlMs)
+    return { status: 'busy', ...this.#locks.hint(lock), ticket, requeued }
   }
 
   #renew({ name, owner, ttlMs }: RenewStep, caller: Caller): RenewAnswer {

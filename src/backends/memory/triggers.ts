@@ -100,8 +100,9 @@ export function begin(locks: Locks, { name, owner, takesBack }: BeginStep, calle
   const lock = locks.get(name)
   if (lock !== undefined) {
     locks.catchUp(lock, caller)
-    if (lock.holders.has(owner)) {
-      const notes = takesBack === undefined ? lock.runs.begin(owner) : lock.runs.takeBack(owner, takesBack)
+    const waiting = takesBack === undefined ? undefined : lock.queue.get(owner)
+    if (lock.holders.has(owner) || waiting !== undefined) {
+      const notes = takesBack === undefined ? lock.runs.begin(owner) : lock.runs.takeBack(owner, takesBack, waiting)
       locks.nextRun(lock)
       return { status: 'begun', notes }
     }

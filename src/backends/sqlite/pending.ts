@@ -84,10 +84,13 @@ export function becomePending(db: Database, key: Uint8Array, owner: Uint8Array):
   )
 }
 
-/** A run that was granted is not put off any more. One beside which another is pending counts as begun, with its own note. */
+/**
+ * A run that was granted is not put off any more. One beside which another is pending counts as begun, with its own note. One that is
+ * closed stays so.
+ */
 export function runGranted(db: Database, key: Uint8Array, owner: Uint8Array, state: number): void {
   if (state === PENDING) db.run('UPDATE soloist_run SET not_before_ms = NULL WHERE name = ? AND owner = ?', key, owner)
-  else beginRun(db, key, owner)
+  else if (state === WAITS) beginRun(db, key, owner)
 }
 
 /** A run that is held begins, or did before. @returns what was left with it */
@@ -107,10 +110,11 @@ export function notedWith(db: Database, key: Uint8Array, owner: string): string 
   return row === undefined ? null : text(row.run)
 }
 
-/** A trigger takes back what it left with a run that is held. @returns its note where the run's owner was told of it */
+/** A trigger takes back what it left with a run, which is closed by that. @returns its note where the run's owner was told of it */
 export function takeBack(db: Database, key: Uint8Array, run: Uint8Array, owner: string): readonly Note[] {
-  const seal = `UPDATE soloist_run SET state = ${UNASKED} WHERE name = ? AND owner = ? AND state = ${PENDING}`
-  db.run(seal, key, run)
+  const close = `UPDATE soloist_run SET state = ${UNASKED}, not_before_ms = NULL
+    WHERE name = ? AND owner = ? AND state IN (${WAITS}, ${PENDING})`
+  db.run(close, key, run)
   const state = db.get('SELECT state FROM soloist_run WHERE name = ? AND owner = ?', key, run)?.state
   const note = 'soloist_note WHERE name = ? AND run = ? AND owner = ?'
   if (state === UNASKED) {

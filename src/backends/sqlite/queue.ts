@@ -42,6 +42,11 @@ export function ticketOf(db: Database, key: Uint8Array, owner: string): number |
   return (row?.ticket as number | undefined) ?? null
 }
 
+/** Gives a claim that waits another place. */
+export function moveTo(db: Database, key: Uint8Array, owner: string, ticket: number): void {
+  db.run('UPDATE soloist_waiting SET ticket = ? WHERE name = ? AND owner = ?', ticket, key, toBytes(owner))
+}
+
 /** Takes a claim out of the queue. @returns whether it was there */
 export function dequeue(db: Database, { key, nowMs }: Pick<Subject, 'key' | 'nowMs'>, owner: string): boolean {
   const waiting = toBytes(owner)

@@ -3,6 +3,7 @@ import type {
   AcquireStep,
   Answer,
   Answers,
+  Claim,
   ClaimId,
   ReleaseStep,
   RenewAnswer,
@@ -27,6 +28,7 @@ import {
   isWaitedFor,
   isWaitedForDurably,
   markAlive,
+  moveTo,
   ticketOf,
 } from './queue.js'
 import {
@@ -184,10 +186,19 @@ export class Store {
     if (held !== null) return { status: 'granted', fence: held }
     const place = waitedFor ? ticketOf(db, key, claim.owner) : null
     if (again && place === null && displacedBy(db, at, claim.owner) !== null) return busy(db, at, here, null, false)
-    if (replaces !== null && here.exclusive && removeHolder(db, at, replaces)) {
+    const isAlike = here.exclusive === (claim.mode === 'exclusive')
+    if (replaces !== null && isAlike && removeHolder(db, at, replaces)) {
       if (waitedFor) dequeue(db, at, claim.owner)
       news.push(...end(db, at, replaces))
       return { status: 'granted', fence: hold(db, claim, at, client) }
+    }
+    const other = replaces === null || ticket === null ? null : ticketOf(db, key, replaces)
+    if (replaces !== null && other !== null && (place === null || other < place)) {
+      if (place === null) enqueue(db, claim, caller.client ?? '', at, other)
+      else moveTo(db, key, claim.owner, other)
+      dequeue(db, at, replaces)
+      news.push(...end(db, at, replaces))
+      return this.#queued(db, claim, at, caller, other, false, news)
     }
     if (!waitedFor && fits(here, claim.mode, claim.limit))
       return { status: 'granted', fence: hold(db, claim, at, client) }
@@ -196,10 +207,24 @@ export class Store {
     if (place !== null) return busy(db, at, here, place, false)
     const ticketNow = enqueue(db, claim, caller.client ?? '', at, ticket)
     if (ticket === 'new') return busy(db, at, here, ticketNow, false)
-    // Its old ticket may stand before one that does not fit.
+    return this.#queued(db, claim, at, caller, ticketNow, true, news)
+  }
+
+  /** The answer to a claim that has a place now: that may be an old one, before a claim that does not fit. */
+  #queued(
+    db: Database,
+    claim: Claim,
+    at: Subject,
+    caller: Caller,
+    ticket: number,
+    requeued: boolean,
+    news: News[],
+  ): AcquireAnswer {
     news.push(...advance(db, at, caller, claim.owner))
-    const granted = extend(db, claim.owner, claim.ttlMs, at, client)
-    return granted === null ? busy(db, at, present(db, key), ticketNow, true) : { status: 'granted', fence: granted }
+    const granted = extend(db, claim.owner, claim.ttlMs, at, boundTo(caller, claim))
+    return granted === null
+      ? busy(db, at, present(db, at.key), ticket, requeued)
+      : { status: 'granted', fence: granted }
   }
 
   #renew(db: Database, step: RenewStep, at: Subject, caller: Caller): RenewAnswer {

@@ -153,7 +153,7 @@ function displace(
 
 export function begin(db: Database, { owner, takesBack }: BeginStep, at: Subject): BeginAnswer {
   const run = toBytes(owner)
-  if (isHeldBy(db, at, run)) {
+  if (isHeldBy(db, at, run) || (takesBack !== undefined && ticketOf(db, at.key, owner) !== null)) {
     const notes = takesBack === undefined ? beginRun(db, at.key, run) : takeBack(db, at.key, run, takesBack)
     nextRun(db, at.key)
     return { status: 'begun', notes }

@@ -1,7 +1,7 @@
 // Made by scripts/embed.js from the files of src/backends/redis; edit those.
 export const scripts: Readonly<Record<'inspect' | 'moving' | 'steps' | 'watch', { readonly sha1: string; readonly source: string }>> = {
   inspect: {
-    sha1: '4c5b64ea7faa5c82cd1b2b11b0fec48c66201dd7',
+    sha1: '53e400d933d4c76abc3bfcd096b01f8db37222ba',
     source: `local call, try = redis.call, redis.pcall
 local show, show_of_all = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = call('TIME')
@@ -185,7 +185,8 @@ end
 local function pending_of(holder, queue, details)
 local noted = of_type(try('HGET', details, 'p'), false)
 if not noted then return { '', 0, '' } end
-local run = runs_of(noted).pending
+local runs, closed = runs_of(noted), {}
+local run = runs.pending
 local place = run and run.owner ~= holder and tonumber(of_type(try('ZSCORE', queue, run.owner), nil) or nil)
 local over = run and run.owner ~= holder and not (place and place > now)
 local waits = place and place >= FIRST_TICKET
@@ -195,10 +196,13 @@ local alive = string.match(call('HGET', details, 'c' .. claim.client) or '', '^%
 over = not alive or tonumber(alive) <= now
 end
 if run and not over then return { run.owner, run.count, run.not_before and digits(run.not_before) or '' } end
+for _, begun in ipairs(runs.begun) do
+closed[begun.owner] = true
+end
 for _, owner in ipairs(of_type(try('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 2), {})) do
 if not (run and run.owner == owner) then
 local job = call('HGET', details, 'j' .. owner)
-if not job then break end
+if not job or closed[owner] then break end
 return { owner, string.find(job, ',', 1, true) and 1 or 0, '' }
 end
 end
@@ -296,7 +300,7 @@ return 0
 `,
   },
   steps: {
-    sha1: 'be8d7e485f619c367783af1724e4b3b55bf75076',
+    sha1: '57124f5c5b95b072b4e0a91f567f9d8791eed15b',
     source: `local call, try = redis.call, redis.pcall
 local IDLE_MS = '60000'
 local guard_ms, guard_note = nil, ''
@@ -859,7 +863,7 @@ local function begin_run(l, owner, unasked)
 local run = l.runs and l.runs.pending
 if run and run.owner == owner then
 local runs = runs_change(l)
-runs.pending, run.unasked = nil, unasked
+runs.pending, run.unasked, run.not_before = nil, unasked, nil
 if run.count > 0 or unasked then runs.begun[#runs.begun + 1] = run end
 end
 run = begun_of(l, owner)
@@ -870,13 +874,16 @@ end
 return run
 end
 local function take_back(l, run, owner)
-local number = run and run.count > 0 and tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+if not run or run.count == 0 then return {} end
+local number = owner == run.owner and run.from or tonumber(call('HGET', l.details, 'n' .. owner) or nil)
 if not number or number < run.from or number >= run.from + run.count then return {} end
+local note = notes_with(l, { from = number, count = 1 })
+if note[1] ~= owner then return {} end
 if run.unasked then
 call('HDEL', l.details, 'n' .. owner, 'm' .. digits(number))
 return {}
 end
-return notes_with(l, { from = number, count = 1 })
+return note
 end
 local function noted_with(l, owner)
 if not has_runs(l) then return nil end
@@ -927,7 +934,7 @@ end
 local function next_run(l)
 if not l.runs or l.runs.pending then return end
 local claim = first_waiting(l)
-if claim and claim.job then
+if claim and claim.job and not begun_of(l, claim.owner) then
 local _, note = job_of(claim.job)
 become_pending(l, claim.owner, note, now)
 end
@@ -939,7 +946,7 @@ return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
 end
 local function leave_word(l, owner)
 local pending = l.runs and l.runs.pending
-if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
+if pending and pending.owner == owner or begun_of(l, owner) then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
 end
 local function run_over(l, owner, known)
 if not l.runs then return end
@@ -1000,7 +1007,8 @@ local l = lock_at(lock, queue, details, owner)
 if not has_runs(l) then return l end
 local over = {}
 for _, run in ipairs(l.runs.begun) do
-if run.owner ~= l.holder and not shares(l, run.owner) then over[#over + 1] = run.owner end
+local there = run.owner == l.holder or shares(l, run.owner) or run.unasked and place_of(l, run)
+if not there then over[#over + 1] = run.owner end
 end
 local run = l.runs.pending
 if run and run.owner ~= l.holder then
@@ -1053,7 +1061,7 @@ take_out(l, owner)
 local run = l.runs and l.runs.pending
 if run and run.owner == owner then
 if run.not_before then runs_change(l).pending.not_before = nil end
-elseif run and claim.job then
+elseif run and claim.job and not begun_of(l, owner) then
 local _, note = job_of(claim.job)
 begin_alone(l, owner, note)
 end
@@ -1228,6 +1236,37 @@ if ticket == '' and not others and fits(l, claim) then return grant(l, claim) en
 end
 return busy(l, more, ticket, requeued)
 end
+local function replace(l, j, claim, ticket, replaces)
+local mine, score = own_score(l), tonumber(call('ZSCORE', l.queue, replaces) or nil)
+if not score or score <= now then return end
+local waits = mine and mine >= FIRST_TICKET
+if mine and mine > now and not waits then return end
+if score < FIRST_TICKET then
+if claim.mode ~= 's' or guard_ms then return end
+local before = waits and take_out(l, claim.owner) and claim_of(claim.owner, l.mine)
+if before and before.durable then count_durable(l, -1) end
+local letter, fence = grant(l, claim)
+take_out(l, replaces)
+forget(l, replaces)
+l.shared = nil
+return letter, fence
+end
+if ticket == '' or waits and mine <= score then return end
+if waits then
+call('ZADD', l.queue, digits(score), claim.owner)
+l.first = nil
+else
+enqueue(l, claim, digits(score))
+end
+take_out(l, replaces)
+forget(l, replaces)
+l.score = nil
+local from = #handed + 1
+local more = not l.holder and advance(l, j)
+local fence = handed_to(claim.owner, from)
+if fence then return 'G', fence end
+return busy(l, more, digits(score), false)
+end
 local function acquire(l, j, claim, ticket, replaces)
 if l.holder == claim.owner then
 claim.mode = 'x'
@@ -1236,6 +1275,10 @@ end
 if tonumber(ticket) and not own_score(l) and displaced_by(left_key(l, claim.owner)) then
 local more = l.size > 0 and advance(l, j)
 return busy(l, more, '', false)
+end
+if replaces and replaces ~= l.holder and l.size > 0 then
+local letter, told = replace(l, j, claim, ticket, replaces)
+if letter then return letter, told end
 end
 if l.holder then
 if replaces == l.holder and claim.mode == 'x' and not guard_ms then
@@ -1462,14 +1505,27 @@ return met(pending.owner, seen)
 end
 return displace(l, j, claim, t, seen)
 end
+local function close_waiting(l, owner)
+local pending = l.runs and l.runs.pending
+if pending and pending.owner == owner or begun_of(l, owner) then return end
+local since, note = job_of(call('HGET', l.details, 'j' .. owner))
+if not since then return end
+local runs = runs_change(l)
+local run = { owner = owner, from = first_note(runs), count = 0, unasked = true }
+runs.begun[#runs.begun + 1] = run
+if note then add_note(l, run, owner, note) end
+end
 local function begin(l, j, owner, key, of)
 local unasked = of and of ~= '' or nil
 local more = not l.holder and l.size > 0 and advance(l, j)
-if l.holder == owner or shares(l, owner) then
-if l.runs and l.runs.pending then
+local holds = l.holder == owner or shares(l, owner)
+local waits = unasked and not holds and (own_score(l) or 0) >= FIRST_TICKET
+if holds or waits then
+if waits or l.runs and l.runs.pending then
 call('PERSIST', l.details)
 l.to_keep = true
 end
+if waits then close_waiting(l, owner) end
 local run = begin_run(l, owner, unasked)
 next_run(l)
 if unasked then return 'B', take_back(l, run, of) end

@@ -191,6 +191,19 @@ const replaces: readonly Mutant[] = [
     }),
   },
   {
+    fault: 'who is to have the place of another waits behind everybody else',
+    caughtBy: 'replaces',
+    change: right => ({
+      acquire: async (claim, how) => {
+        const gone = how.replaces !== null && how.ticket !== null ? { ...claim, owner: how.replaces } : null
+        const waiters = (await right.inspect(claim.name))?.waiters ?? []
+        if (gone === null || waiters.every(({ owner }) => owner !== gone.owner)) return await right.acquire(claim, how)
+        await right.release(gone, null)
+        return await right.acquire(claim, { ...how, replaces: null })
+      },
+    }),
+  },
+  {
     fault: 'a claim that waits and takes the lock by replacing stays in the queue',
     caughtBy: 'replaces',
     change: right => {

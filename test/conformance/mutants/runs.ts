@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { BeginAnswer, Note, Seen, TriggerAnswer, TriggerStep } from 'soloist'
+import type { BeginAnswer, ClaimId, Note, Seen, TriggerAnswer, TriggerStep } from 'soloist'
 import type { Mutant, Stepwise } from './mutant.js'
 
 const NOBODY: Seen = { running: null, pending: null, waiting: null }
@@ -122,6 +122,30 @@ const backs: readonly Omit<Mutant, 'caughtBy'>[] = [
       begin: async step => {
         const answer = await right.begin(step)
         return answer.status === 'displaced' && answer.by === '' ? { status: 'lost' } : answer
+      },
+    }),
+  },
+]
+
+/** Whether the run of a step waits. */
+const waits = async (right: Stepwise, { name, owner }: ClaimId) =>
+  (await right.inspect(name))?.waiters.some(waiter => waiter.owner === owner) === true
+
+const closes: readonly Omit<Mutant, 'caughtBy'>[] = [
+  {
+    fault: 'a run that waits is not closed',
+    change: right => ({
+      begin: async step =>
+        step.takesBack !== undefined && (await waits(right, step)) ? { status: 'begun', notes: [] } : right.begin(step),
+    }),
+  },
+  {
+    fault: 'who takes a note back from a run that waits ends it',
+    change: right => ({
+      begin: async step => {
+        const answer = await right.begin(step)
+        if (step.takesBack !== undefined && (await waits(right, step))) await right.release(step, null)
+        return answer
       },
     }),
   },
@@ -277,6 +301,7 @@ export const runs: readonly Mutant[] = [
   ...of('notes', notes),
   ...of('begin', begin),
   ...of('notes that are taken back', backs),
+  ...of('runs that are closed', closes),
   ...of('runs at their end', ends),
   ...of('lists with runs', lists),
 ]

@@ -189,16 +189,17 @@ export class Apart {
       await startPeriod(locks, lock, running.owner, definition.expiryMs)
     }
     const run = told.status === 'met' ? told.noted : null
-    const dead = await this.#deadOf(trigger, [running, run === null && displaced === null ? pending : null], beside)
+    const met = [running, run === null && displaced === null ? pending : null, waiting]
+    const dead = await this.#deadOf(trigger, met, beside)
     if (run !== null) {
       // Who waits goes on.
       if (dead !== null) await takeOver(this.#host, lock, dead)
-      const met = pending?.owner === run ? pending : null
+      const seenRun = pending?.owner === run ? pending : null
       const left = { run, seen, noted: { ageMs: told.seen.pending?.ageMs ?? null, askedMs } }
       const young = isStillYoung(left.noted.ageMs, askedMs, graceMs)
-      const known = young && (beside?.coming.has(run) === true || (met !== null && startsAfter(met)))
+      const known = young && (beside?.coming.has(run) === true || (seenRun !== null && startsAfter(seenRun)))
       const waits = beside === null ? patience : null
-      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, waits, left.noted, met)
+      const fate = known ? 'kept' : await fateOf(this.#host, trigger, run, waits, left.noted, seenRun)
       if (fate === 'later') return new Later(trigger, left)
       return fate === 'kept' ? noted(run, seen) : { again: 'fresh', gone: pending?.job === null }
     }
@@ -208,7 +209,7 @@ export class Apart {
       return { course: 'queued', id: jobId, ...seen, recovered: false, asks }
     }
     const by = metBy(definition.mode, seen)
-    const soon = [running, pending].some(life => life?.over === true && isYoung(life, graceMs))
+    const soon = [running, pending, waiting].some(life => life?.over === true && isYoung(life, graceMs))
     if (by === null || soon) return { again: 'later' }
     return { course: 'met', id: by.parsed?.jobId ?? by.owner, ...seen, recovered: false }
   }
@@ -304,9 +305,11 @@ export class Apart {
       // What belongs to a flow cannot be taken out of it, nor what a worker has in hand: nobody takes its place any more.
       const isPart = await boundTo(place.job)
       if (isPart && !isPending) as = { ...as, pending: 'wait' }
-      else if (isPart || place.active) await locks.takeBack(lock, place.owner, owner)
-      // It has not its place, but follows all.
-      else if (pending === 'wait' && definition.limit === null && (await removedOf(place.job))) {
+      else if (isPart || place.active) {
+        // One that waits, and that a worker has in hand, is about to be put back.
+        if (isPending) await locks.takeBack(lock, place.owner, owner)
+        // It has not its place, but follows all.
+      } else if (pending === 'wait' && definition.limit === null && (await removedOf(place.job))) {
         return { ...as, without: place.owner, replaced: place }
       }
     }

@@ -4,7 +4,7 @@ import { Unanswered } from '../lock/answering.js'
 import type { Singleton } from '../lock/events.js'
 import type { Lives } from '../lock/lives.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
-import { isParked } from '../running/waking.js'
+import { isParked } from '../lock/parked.js'
 import type { Prepared } from './prepared.js'
 import type { Trigger } from './trigger.js'
 

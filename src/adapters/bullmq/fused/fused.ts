@@ -4,6 +4,7 @@ import { type Answer, answerIn, tagOf } from './answer.js'
 import { Gathered } from './gathered.js'
 import { type Taken, takenFrom } from './taken.js'
 import { ACTIVE_IN_DELAYED, ADDS, addsFor, type Text, textsFor } from './texts.js'
+import { UnderWay } from './under-way.js'
 
 /** What BullMQ runs its scripts on: a client, or a pipeline or transaction of one. */
 export interface Runner {
@@ -71,13 +72,16 @@ const SEEN_FOR_MS = 2
  */
 export class Fused {
   readonly #host: FusedHost
+  /** Whether the scripts do the lock's part. */
   readonly #locks: boolean
   readonly #texts: ReadonlyMap<string, Text> | null
   readonly #defined = new WeakMap<object, boolean>()
   /** What is being added by pipelines that have not been sent. */
   readonly #pipelines = new WeakMap<object, Adding[]>()
-  readonly #underWay = new Set<{ readonly sinceMs: number }>()
-  readonly #gathered = new Gathered()
+  readonly #underWay = new UnderWay()
+  /** Calls of pipelines, which may take long. */
+  readonly #executing = new UnderWay()
+  readonly #gathered = new Gathered(this.#underWay)
   #client: Client | null = null
   #answers = false
   #seenMs = Number.NEGATIVE_INFINITY
@@ -124,8 +128,7 @@ export class Fused {
   answers(nowMs: number): boolean {
     if (nowMs - this.#seenMs >= SEEN_FOR_MS) {
       this.#seenMs = nowMs
-      const { value: oldest } = this.#underWay.values().next()
-      this.#answers = this.#client?.status === 'ready' && !(oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS)
+      this.#answers = this.#client?.status === 'ready' && nowMs - (this.#underWay.sinceMs ?? nowMs) < LATE_MS
     }
     return this.#answers
   }
@@ -153,20 +156,21 @@ export class Fused {
     const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
     if (more !== '') args.push(more)
     if (!isAlone) return run(runner, text, args)
-    const call = { sinceMs: monotonicMs() }
-    this.#underWay.add(call)
-    return this.#gathered.run(runner, text, args).then(
-      reply => {
-        this.#underWay.delete(call)
-        const id = understood(reply, adding)
-        if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
-        return id
-      },
-      error => {
-        this.#underWay.delete(call)
-        throw error
-      },
-    )
+    return this.#gathered.run(runner, text, args).then(reply => {
+      const id = understood(reply, adding)
+      if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
+      return id
+    })
+  }
+
+  /**
+   * What adds jobs is closed. ioredis that is told to quit while it has no connection forgets what was sent by the one before, and
+   * neither answers nor rejects it: that fails here. Nothing is done about a connection that goes on.
+   */
+  ended(): void {
+    if (this.#client?.status !== 'end') return
+    this.#underWay.end()
+    this.#executing.end()
   }
 
   /** The answers of a pipeline come all together: by what is returned here it is told whose they are. */
@@ -175,7 +179,7 @@ export class Fused {
     if (addings === undefined) {
       addings = []
       this.#pipelines.set(runner, addings)
-      readAnswers(runner, addings)
+      readAnswers(runner, addings, this.#executing)
     }
     return String(addings.push(adding) - 1)
   }
@@ -236,12 +240,12 @@ function understood(reply: unknown, adding: Adding): unknown {
   return answer.id
 }
 
-function readAnswers(runner: Runner, addings: readonly Adding[]): void {
+function readAnswers(runner: Runner, addings: readonly Adding[], executing: UnderWay): void {
   const exec = runner.exec?.bind(runner)
   if (exec === undefined) return
   runner.exec = async (...args) => {
     for (const adding of addings) adding.sent = true
-    const results = await exec(...args)
+    const results = await executing.until(exec(...args))
     for (const result of results ?? []) {
       const adding = addings[Number(tagOf(result[1]))]
       if (adding !== undefined) result[1] = understood(result[1], adding)

@@ -1,6 +1,7 @@
 import { atEndOfTurn } from '../../../internal/real-time.js'
 import type { Runner } from './fused.js'
 import type { Text } from './texts.js'
+import type { UnderWay } from './under-way.js'
 import type { KeyNames } from './words.js'
 
 /** So many leave without waiting for more, so that client and server both have something to do. */
@@ -19,11 +20,16 @@ interface Call {
  * and fails by itself where the script has failed for it.
  */
 export class Gathered {
+  readonly #underWay: UnderWay
   #calls: Call[] = []
   #length = 0
   #runner: Runner | null = null
   #text: Text | null = null
   #scheduled = false
+
+  constructor(underWay: UnderWay) {
+    this.#underWay = underWay
+  }
 
   run(runner: Runner, text: Text, args: readonly unknown[]): Promise<unknown> {
     const first = this.#calls[0]
@@ -50,11 +56,9 @@ export class Gathered {
 
   #leave(): void {
     const calls = this.#calls
-    const { name } = this.#text as Text
-    const words = namesOf(this.#text as Text).wordsOf(calls.map(({ args }) => args))
     this.#calls = []
     this.#length = 0
-    ;((this.#runner as Runner).runCommand(name, words) as Promise<unknown>).then(
+    this.#underWay.until(call(this.#runner as Runner, this.#text as Text, calls)).then(
       reply => {
         const replies = calls.length === 1 ? [reply] : (reply as unknown[])
         for (const [i, { resolve, reject }] of calls.entries()) {
@@ -68,6 +72,11 @@ export class Gathered {
       },
     )
   }
+}
+
+async function call(runner: Runner, text: Text, calls: readonly Call[]): Promise<unknown> {
+  const words = namesOf(text).wordsOf(calls.map(({ args }) => args))
+  return await runner.runCommand(text.name, words)
 }
 
 function namesOf(text: Text): KeyNames {

@@ -1,9 +1,7 @@
 import { SoloistError } from '../../../index.js'
 import { clearTimeout, monotonicMs, setTimeout, sleep } from '../../../internal/real-time.js'
-import { clientOf } from './connection.js'
+import { clientOf, SILENT_MS } from './connection.js'
 
-/** For how long a queue may answer nothing, or be without a connection: the default of `callTimeoutMs`. */
-const SILENT_MS = 5_000
 /** An answer that came before does not tell that the next will come. */
 const RECENT_MS = 1_000
 const LOOK_MS = 20

@@ -1,6 +1,12 @@
 import * as bullmq from 'bullmq'
 import type { RedisClient } from '../../../backends/redis/index.js'
+import { clearInterval, setInterval } from '../../../internal/real-time.js'
 import { invalid } from '../options/definition.js'
+
+/** For how long a Redis that is asked may answer nothing, or a queue be without a connection: the default of `callTimeoutMs`. */
+export const SILENT_MS = 5_000
+/** How often it is looked whether what is being closed is silent. */
+const LOOK_MS = 500
 
 /** Where the locks of a queue are when they are beside it: on a client of the application's, or on one to be opened. */
 export type Beside =
@@ -31,11 +37,20 @@ export function besideOf(connection: unknown, backendFactory: unknown): Beside {
   const client = clientIn(candidate)
   if (client !== null) return { client }
   const { clientFactory } = (bullmq as Partial<typeof bullmq>).RedisConnection ?? {}
-  if (!isPlain(candidate) || typeof candidate.duplicate === 'function' || typeof candidate.connect === 'function') {
+  if (!isOptions(candidate)) {
     throw needed('this connection is neither a client of ioredis or node-redis nor options for one')
   }
   if (clientFactory !== undefined) throw needed('RedisConnection.clientFactory decides where these options lead')
   return { options: candidate as { url?: string } }
+}
+
+/**
+ * The `connection` of a queue for a connection beside it. One that is silent though it was asked is replaced, as ioredis 5.4.1 and
+ * later can: it would wait for ever. A client of the application's stays as it is.
+ */
+export function besideSilence<C>(connection: C): C {
+  const options = connection ?? ({} as C)
+  return isOptions(options as Candidate) ? { socketTimeout: SILENT_MS, ...options } : connection
 }
 
 /** Whether jobs are kept by a backend that is not the one BullMQ has for Redis. */
@@ -60,25 +75,50 @@ export function clientOf(made: object): unknown {
 }
 
 /**
- * Closes what BullMQ made, as BullMQ does. When its Redis is gone, BullMQ's own `close` rejects if the client still keeps
- * commands for when it is back, and the client tries to connect for ever: then what BullMQ opened is ended here.
+ * Closes what BullMQ made, as BullMQ does, which waits until all is answered that was asked. What BullMQ opened is ended here when
+ * nothing was answered for 5 seconds: then all that still waits fails. So it is when its Redis is gone: BullMQ's own `close`
+ * rejects if the client still keeps commands for when it is back, and the client tries to connect for ever.
  *
  * @param connection as it was given to BullMQ: a client of the application's stays as it is
  * @throws what BullMQ's `close` throws while it is connected
  */
 export async function closeMade(made: object, connection: unknown, close: () => Promise<void>): Promise<void> {
+  if (typeof (connection as Partial<Endable> | undefined)?.disconnect === 'function') return await close()
+  let client: Partial<Endable> = {}
+  const known = Promise.resolve(clientOf(made)).then(
+    one => {
+      client = (one ?? {}) as Partial<Endable>
+    },
+    // One that never was connected is ended by BullMQ.
+    () => {},
+  )
+  let [read, silentLooks] = [-1, 0]
+  // Looks and not time: what came while this process stood still is read before the next one.
+  const timer = setInterval(() => {
+    const { bytesRead = 0 } = client.stream ?? {}
+    silentLooks = bytesRead === read ? silentLooks + 1 : 0
+    read = bytesRead
+    if (silentLooks < SILENT_MS / LOOK_MS) return
+    clearInterval(timer)
+    client.disconnect?.()
+  }, LOOK_MS)
   try {
     await close()
   } catch (error) {
-    const isGiven = typeof (connection as Partial<Endable> | undefined)?.disconnect === 'function'
-    const client = (await clientOf(made)) as Partial<Endable> | undefined
-    if (isGiven || client?.status === 'ready' || client?.disconnect === undefined) throw error
+    await known
+    if (client.status === 'ready' || client.disconnect === undefined) throw error
     client.disconnect()
+    // As BullMQ does: between two connections ioredis tells nobody that there will be no other.
+    client.status = 'end'
+  } finally {
+    clearInterval(timer)
   }
 }
 
 interface Endable {
-  readonly status: unknown
+  status: unknown
+  /** `null`: it was never connected. */
+  readonly stream: { readonly bytesRead?: number } | null
   disconnect(): void
 }
 
@@ -138,6 +178,12 @@ function whenOpen(client: NodeRedis): object {
       return await client.sendCommand(args)
     },
   }
+}
+
+/** What is neither a client nor made by a class. */
+function isOptions(candidate: Candidate): boolean {
+  const { duplicate, connect } = candidate
+  return isPlain(candidate) && typeof duplicate !== 'function' && typeof connect !== 'function'
 }
 
 /** An object that is nothing but its own fields: of any realm. */

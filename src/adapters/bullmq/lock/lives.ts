@@ -1,11 +1,11 @@
 import { Job, type MinimalQueue } from 'bullmq'
 import type { JobState } from '../../../index.js'
 import type { SeenJob } from '../fused/answer.js'
-import { isParked } from '../running/waking.js'
 import { Answering } from './answering.js'
 import { clientOf, isOnRedis } from './connection.js'
 import { type Open, Others } from './others.js'
 import { type Owner, parseOwner } from './owner.js'
+import { isParked } from './parked.js'
 import { termsOf } from './terms.js'
 
 /** What is needed of a queue or a worker to find jobs. */
@@ -13,7 +13,7 @@ export interface Home {
   readonly qualifiedName: string
   readonly queue: MinimalQueue
   readonly open: Open
-  /** Bounds what that queue is asked; `null`: it is waited for as BullMQ itself does, also in other queues. */
+  /** Bounds what that queue is asked; `null`: it is waited for as BullMQ itself does. */
   readonly answering: Answering | null
 }
 
@@ -121,26 +121,34 @@ export class Lives {
 
   /** Some of the delayed jobs of the queue this belongs to, the last first: those that wait for their locks are. */
   async delayed(count: number): Promise<readonly Job[]> {
-    return await this.#others.of(this.#home.qualifiedName).getJobs(['delayed'], 0, count - 1, false)
+    const queue = this.#others.of(this.#home.qualifiedName)
+    return await this.#boundOther(queue, () => queue.getJobs(['delayed'], 0, count - 1, false))
   }
 
   async close(): Promise<void> {
     await this.#others.close()
   }
 
-  /** Does something with one of the jobs that were found. @throws SoloistError `BACKEND_UNAVAILABLE`, where calls are bounded */
-  async bounded<T>(call: () => Promise<T>): Promise<T> {
+  /**
+   * Does something with one of the jobs that were found.
+   *
+   * @param qualifiedName of its queue
+   * @throws SoloistError `BACKEND_UNAVAILABLE`, where calls are bounded
+   */
+  async bounded<T>(call: () => Promise<T>, qualifiedName: string = this.queue): Promise<T> {
+    if (qualifiedName !== this.queue) return await this.#boundOther(this.#queueOf(qualifiedName), call)
     return await (this.#home.answering?.call(call) ?? call())
   }
 
   /** Asks a queue something that changes nothing. @throws SoloistError `BACKEND_UNAVAILABLE`, where calls are bounded */
   async #ask<T>(qualifiedName: string, ask: (queue: MinimalQueue) => Promise<T>): Promise<T> {
-    const queue = this.#queueOf(qualifiedName)
-    const { answering, qualifiedName: own } = this.#home
-    if (answering === null) return await ask(queue)
-    if (qualifiedName === own) return await answering.call(() => ask(queue))
+    return await this.bounded(() => ask(this.#queueOf(qualifiedName)), qualifiedName)
+  }
+
+  /** No worker of BullMQ's waits for this connection. @throws SoloistError `BACKEND_UNAVAILABLE` */
+  async #boundOther<T>(queue: object, call: () => Promise<T>): Promise<T> {
     this.#ofOthers ??= new Answering(queue)
-    return await this.#ofOthers.call(() => ask(queue))
+    return await this.#ofOthers.call(call)
   }
 
   #queueOf(qualifiedName: string): MinimalQueue {

@@ -3,7 +3,7 @@ import { KeySpace, prefixOf } from '../../../backends/redis/keys.js'
 import { connect, type Soloist } from '../../../index.js'
 import { loadIoredis } from '../../../internal/peers/ioredis.js'
 import { invalid } from '../options/definition.js'
-import { besideOf, closeAll } from './connection.js'
+import { besideOf, besideSilence, closeAll } from './connection.js'
 
 /** Where the locks are to be. */
 export interface StoreSettings {
@@ -56,7 +56,7 @@ export function openStore(
     const own = connect(redisBackend(beside.client, { prefix }))
     return { solo: own, beside: true, close: () => own.close() }
   }
-  const { url, ...options } = beside.options
+  const { url, ...options } = besideSilence(beside.options)
   const { Redis } = loadIoredis()
   // The defaults are BullMQ's: those of ioredis are others.
   const settings = {

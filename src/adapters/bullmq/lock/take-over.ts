@@ -1,9 +1,8 @@
 import type { JobLocks } from '../../../index.js'
-import { wake } from '../running/waking.js'
 import { newJobId } from './ids.js'
 import type { Life, Lives } from './lives.js'
 import { type Owner, ownerOf } from './owner.js'
-import { termsOf } from './terms.js'
+import { wake } from './parked.js'
 
 export interface TakeOverHost {
   readonly locks: JobLocks
@@ -18,7 +17,8 @@ export function hasEnded({ job, over, state }: Life): boolean {
 /**
  * Gives up the claim of a job that has ended, or is gone and not to come any more. After the look that said so others may leave
  * something with its run, and the job may come after all, and be taken up. So the run is closed to others and its job looked at
- * again. Then its lock is taken over, and the job is looked at for the last time: docs/decisions/fused-with-bullmq.md says why.
+ * again. Then its lock, or its place in the line, is taken over, and the job is looked at for the last time:
+ * docs/decisions/fused-with-bullmq.md says why.
  *
  * @param life what was seen of it
  * @returns `false`: its job has come, and has its claim
@@ -30,29 +30,34 @@ export async function takeOver({ locks, lives }: TakeOverHost, lock: string, lif
   const keeper = ownerOf((parsed as Owner).queue, newJobId(), false)
   await locks.takeBack(lock, owner, keeper)
   if (!hasEnded(await look())) return false
-  const state = await locks.inspect(lock)
-  const holds = state?.holders.find(holder => holder.owner === owner)
-  // Mostly it was given up by itself meanwhile. Of many claims not all are shown.
-  const hidden = state !== null && (state.waiting > 0 || state.holding > state.holders.length)
-  if (holds === undefined && !hidden) return true
-  // It waits, or is one of several that have the lock.
-  const alone = holds?.mode === 'exclusive'
-  const kept = alone && (await locks.take(lock, keeper, { replaces: owner })).status === 'granted'
-  if (!kept) await locks.release(lock, owner)
-  let late: Life | null = null
+  const { holders = [], waiters = [], holding = 0, waiting = 0 } = (await locks.inspect(lock)) ?? {}
+  const shown = [...holders, ...waiters]
+  // Of many claims not all are shown: those of one lock are alike.
+  const [like] = holding + waiting > shown.length ? shown : []
+  const claim = shown.find(one => one.owner === owner) ?? like
+  // Mostly it was given up by itself meanwhile.
+  if (claim === undefined) return true
+  const { limit } = claim
+  await locks.queue(lock, keeper, { limit, replaces: owner })
+  const giveBack = async () => {
+    const told = await locks.queue(lock, owner, { limit, replaces: keeper })
+    // With a limit it may have got another place meanwhile.
+    await locks.release(lock, keeper)
+    return told
+  }
+  let late: Life
   try {
     late = await look()
-  } finally {
-    // Where the queue does not answer it is as before.
-    if (kept && (late === null || !hasEnded(late))) await locks.take(lock, owner, { replaces: keeper })
+  } catch (error) {
+    // The queue does not answer: it is as before.
+    await giveBack()
+    throw error
   }
-  if (hasEnded(late)) {
-    if (kept) await locks.release(lock, keeper)
+  if (late.job === null || hasEnded(late)) {
+    await locks.release(lock, keeper)
     return true
   }
   const { job } = late
-  if (job === null) return true
-  const has = kept || (await locks.queue(lock, owner, { limit: termsOf(job)?.limit })).status === 'granted'
-  if (has) await wake(job)
+  if ((await giveBack()).status === 'granted') await lives.bounded(() => wake(job), job.queueQualifiedName)
   return false
 }

@@ -4,12 +4,12 @@ import { SoloistError } from '../../../index.js'
 import type { Taken as TakenByScript } from '../fused/taken.js'
 import { isYoung, type Life, type Lives } from '../lock/lives.js'
 import { ownerOf, parseOwner } from '../lock/owner.js'
+import { PARKED_MS, wake } from '../lock/parked.js'
 import { startPeriod } from '../lock/period.js'
 import { removed } from '../lock/removing.js'
 import { takeOver } from '../lock/take-over.js'
 import { type Terms, termsOf } from '../lock/terms.js'
 import { toFold } from './folding.js'
-import { PARKED_MS, wake } from './waking.js'
 
 /** For how long a job is put back whose locks' store does not answer. */
 const STORE_DOWN_MS = 1_000
@@ -161,8 +161,9 @@ export class ApartRuns {
     const holds = state?.holders.some(holder => holder.owner === owner) ?? false
     // One of many that wait may not be shown.
     if (!holds && (waits || (state?.waiting ?? 0) > (state?.waiters.length ?? 0))) return false
-    const present = await this.#host.lives.own(job.id as string)
-    return present === undefined ? false : await wake(present)
+    const { lives } = this.#host
+    const present = await lives.own(job.id as string)
+    return present === undefined ? false : await lives.bounded(() => wake(present))
   }
 
   /** @returns how long it is to wait, at most, where it does not have its lock: `null`: until it is woken */

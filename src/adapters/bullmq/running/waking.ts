@@ -2,13 +2,11 @@ import type { Job } from 'bullmq'
 import type { ClaimId, JobLocks, Soloist } from '../../../index.js'
 import type { Lives } from '../lock/lives.js'
 import { parseOwner } from '../lock/owner.js'
+import { wake } from '../lock/parked.js'
 import { startPeriod } from '../lock/period.js'
 import { jobNameOf } from '../lock/terms.js'
 import type { Definition } from '../options/definition.js'
 import { folded, toFold } from './folding.js'
-
-/** For how long a job that waits for its lock is delayed: it is woken. */
-export const PARKED_MS: number = 365 * 24 * 60 * 60 * 1000
 
 /** All that hear of the grants of one client: each grant is for one of them. */
 const hearing = new WeakMap<Soloist, Set<Waking>>()
@@ -55,7 +53,7 @@ export class Waking {
       try {
         const job = await this.#lives.find(parsed)
         if (job !== null && parsed.period) await this.#beginPeriod(job, name, owner)
-        if (job !== null) await wake(job)
+        if (job !== null) await this.#lives.bounded(() => wake(job), parsed.queue)
       } catch (error) {
         // A sweep finds it.
         this.#onFault(error, parsed.jobId)
@@ -71,33 +69,17 @@ export class Waking {
    */
   async #beginPeriod(job: Job, lock: string, owner: string): Promise<void> {
     const definition = this.#definitions.get(jobNameOf({ lock }))
-    if (definition?.expiryMs == null || job.finishedOn || (await job.isActive())) return
+    if (definition?.expiryMs == null || job.finishedOn) return
+    const bounded = <T>(call: () => Promise<T>) => this.#lives.bounded(call, job.queueQualifiedName)
+    if (await bounded(() => job.isActive())) return
     try {
       const begun = await this.#locks.begin(lock, owner)
       if (begun.status !== 'begun') return
       const more = toFold(job, owner, begun.notes)
-      if (more.length > 0) await job.updateData(folded(job, lock, definition, more, false))
+      if (more.length > 0) await bounded(() => job.updateData(folded(job, lock, definition, more, false)))
       await startPeriod(this.#locks, lock, owner, definition.expiryMs)
     } catch (error) {
       this.#onFault(error, job.id as string)
     }
-  }
-}
-
-/** Whether a job waits for its lock. One with a delay of its own, or between two attempts, does not. */
-export function isParked(job: Job): boolean {
-  return job.delay >= PARKED_MS / 2
-}
-
-/** Lets a job that was parked go on. @returns whether it was */
-export async function wake(job: Job): Promise<boolean> {
-  if (!isParked(job)) return false
-  try {
-    await job.promote()
-    return true
-  } catch {
-    // It is not delayed any more, or the queue does not answer: then this call fails as well.
-    await job.getState()
-    return false
   }
 }

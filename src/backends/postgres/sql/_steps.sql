@@ -45,8 +45,25 @@ BEGIN
     answer := soloist.busy_1(c.name, NULL, false, n);
     RETURN;
   END IF;
+  IF replaces IS NOT NULL AND tk IS NOT NULL THEN
+    SELECT ticket INTO place FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NULL;
+    IF place < coalesce(mine.ticket, place + 1) THEN
+      IF mine.id IS NULL THEN
+        PERFORM soloist.enqueue_1(l, c, place, n);
+      ELSE
+        UPDATE soloist.claim SET ticket = place WHERE id = l.id AND owner = c.owner;
+      END IF;
+      PERFORM soloist.remove_1(l, replaces, NULL, NULL, NULL, n);
+      -- It may fit where the other did not.
+      grants := grants || soloist.advance_1(c.name, c.client, c.owner, n);
+      SELECT * INTO mine FROM soloist.claim WHERE id = l.id AND owner = c.owner;
+      answer := CASE WHEN mine.fence IS NULL THEN soloist.busy_1(c.name, place, false, n)
+        ELSE jsonb_build_array('g', mine.fence) END;
+      RETURN;
+    END IF;
+  END IF;
   IF replaces IS NOT NULL AND soloist.unguarded_1(c.name) AND EXISTS
-    (SELECT FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NOT NULL AND NOT shared)
+    (SELECT FROM soloist.claim WHERE id = l.id AND owner = replaces AND fence IS NOT NULL AND shared = c.shared)
   THEN
     PERFORM soloist.remove_1(l, replaces, NULL, NULL, NULL, n);
     answer := jsonb_build_array('g', soloist.hold_1(l, c, n));
@@ -128,7 +145,7 @@ END $f$;
 -- `of_`: who takes back what it left with the run; NULL: its owner begins it.
 CREATE OR REPLACE FUNCTION soloist.begin_1(nm text, ow text, of_ text, me text, n bigint, OUT answer jsonb, OUT grants text[])
 LANGUAGE plpgsql AS $f$
-DECLARE l soloist.lock; by_ text; notes jsonb;
+DECLARE l soloist.lock; mine soloist.claim; by_ text; notes jsonb;
 BEGIN
   grants := '{}';
   SELECT * INTO l FROM soloist.lock WHERE name = nm;
@@ -139,8 +156,17 @@ BEGIN
   IF l.busy THEN
     PERFORM soloist.expire_1(l, n);
     grants := soloist.advance_1(nm, me, NULL, n);
-    IF EXISTS (SELECT FROM soloist.claim WHERE id = l.id AND owner = ow AND fence IS NOT NULL) THEN
+    SELECT * INTO mine FROM soloist.claim WHERE id = l.id AND owner = ow AND (fence IS NOT NULL OR of_ IS NOT NULL);
+    IF mine.id IS NOT NULL THEN
       SELECT * INTO l FROM soloist.lock WHERE name = nm;
+      IF mine.begins AND mine.fence IS NULL THEN
+        -- It waits, and does not become the pending run any more.
+        UPDATE soloist.claim SET begins = false, note = NULL WHERE id = l.id AND owner = ow;
+        IF l.pending IS DISTINCT FROM ow THEN
+          PERFORM soloist.only_note_1(l, ow, mine.note);
+          INSERT INTO soloist.note (id, run, owner, text) VALUES (l.id, ow, '', '');
+        END IF;
+      END IF;
       UPDATE soloist.lock SET pending = NULL, first = NULL, due = NULL WHERE name = nm AND pending = ow;
       IF of_ IS NULL THEN
         DELETE FROM soloist.note WHERE id = l.id AND run = ow AND owner = '';

@@ -76,6 +76,40 @@ local function acquire_among(l, j, claim, ticket)
   return busy(l, more, ticket, requeued)
 end
 
+-- The claim takes from an owner that shares the lock or waits for it what that has. Nothing: it has neither.
+local function replace(l, j, claim, ticket, replaces)
+  local mine, score = own_score(l), tonumber(call('ZSCORE', l.queue, replaces) or nil)
+  if not score or score <= now then return end
+  local waits = mine and mine >= FIRST_TICKET
+  if mine and mine > now and not waits then return end
+  if score < FIRST_TICKET then
+    if claim.mode ~= 's' or guard_ms then return end
+    local before = waits and take_out(l, claim.owner) and claim_of(claim.owner, l.mine)
+    if before and before.durable then count_durable(l, -1) end
+    local letter, fence = grant(l, claim)
+    take_out(l, replaces)
+    forget(l, replaces)
+    l.shared = nil
+    return letter, fence
+  end
+  if ticket == '' or waits and mine <= score then return end
+  if waits then
+    call('ZADD', l.queue, digits(score), claim.owner)
+    l.first = nil
+  else
+    enqueue(l, claim, digits(score))
+  end
+  take_out(l, replaces)
+  forget(l, replaces)
+  l.score = nil
+  -- It may fit where the other did not.
+  local from = #handed + 1
+  local more = not l.holder and advance(l, j)
+  local fence = handed_to(claim.owner, from)
+  if fence then return 'G', fence end
+  return busy(l, more, digits(score), false)
+end
+
 local function acquire(l, j, claim, ticket, replaces)
   if l.holder == claim.owner then
     claim.mode = 'x'
@@ -84,6 +118,10 @@ local function acquire(l, j, claim, ticket, replaces)
   if tonumber(ticket) and not own_score(l) and displaced_by(left_key(l, claim.owner)) then
     local more = l.size > 0 and advance(l, j)
     return busy(l, more, '', false)
+  end
+  if replaces and replaces ~= l.holder and l.size > 0 then
+    local letter, told = replace(l, j, claim, ticket, replaces)
+    if letter then return letter, told end
   end
   if l.holder then
     if replaces == l.holder and claim.mode == 'x' and not guard_ms then

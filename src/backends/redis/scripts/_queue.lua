@@ -41,7 +41,7 @@ end
 local function next_run(l)
   if not l.runs or l.runs.pending then return end
   local claim = first_waiting(l)
-  if claim and claim.job then
+  if claim and claim.job and not begun_of(l, claim.owner) then
     local _, note = job_of(claim.job)
     become_pending(l, claim.owner, note, now)
   end
@@ -56,12 +56,12 @@ local function left_key(l, owner)
   return string.sub(l.queue, 1, -4) .. ':' .. redis.sha1hex(owner) .. ':r2'
 end
 
--- The pending run loses its place without a word from its owner, and what others left with it is gone. Its trigger, if it is
--- made again, must not make another run of this owner, which those others would take for the one they know.
+-- A run that waits, pending or closed, loses its place without a word from its owner, and what others left with it is gone. Its
+-- trigger, if it is made again, must not make another run of this owner, which those others would take for the one they know.
 local function leave_word(l, owner)
   local pending = l.runs and l.runs.pending
   -- What is refused for want of memory changes nothing else.
-  if pending and pending.owner == owner then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
+  if pending and pending.owner == owner or begun_of(l, owner) then try('SET', left_key(l, owner), DISPLACED, 'PX', digits(idle_ms)) end
 end
 
 -- The claim neither holds nor waits any more. `known`: word was left of that.
@@ -137,7 +137,8 @@ local function open_lock(lock, queue, details, owner)
   if not has_runs(l) then return l end
   local over = {}
   for _, run in ipairs(l.runs.begun) do
-    if run.owner ~= l.holder and not shares(l, run.owner) then over[#over + 1] = run.owner end
+    local there = run.owner == l.holder or shares(l, run.owner) or run.unasked and place_of(l, run)
+    if not there then over[#over + 1] = run.owner end
   end
   local run = l.runs.pending
   if run and run.owner ~= l.holder then
@@ -199,7 +200,7 @@ local function advance(l, j)
     if run and run.owner == owner then
       -- A run that was granted is not put off any more.
       if run.not_before then runs_change(l).pending.not_before = nil end
-    elseif run and claim.job then
+    elseif run and claim.job and not begun_of(l, owner) then
       local _, note = job_of(claim.job)
       begin_alone(l, owner, note)
     end

@@ -130,7 +130,7 @@ local function begin_run(l, owner, unasked)
   local run = l.runs and l.runs.pending
   if run and run.owner == owner then
     local runs = runs_change(l)
-    runs.pending, run.unasked = nil, unasked
+    runs.pending, run.unasked, run.not_before = nil, unasked, nil
     if run.count > 0 or unasked then runs.begun[#runs.begun + 1] = run end
   end
   run = begun_of(l, owner)
@@ -144,13 +144,17 @@ end
 -- A trigger takes back what it left with a run, unless the run's owner was told of it. Answers who left it, and the text, where
 -- the owner was.
 local function take_back(l, run, owner)
-  local number = run and run.count > 0 and tonumber(call('HGET', l.details, 'n' .. owner) or nil)
+  if not run or run.count == 0 then return {} end
+  -- The run's own is the first, if it has one.
+  local number = owner == run.owner and run.from or tonumber(call('HGET', l.details, 'n' .. owner) or nil)
   if not number or number < run.from or number >= run.from + run.count then return {} end
+  local note = notes_with(l, { from = number, count = 1 })
+  if note[1] ~= owner then return {} end
   if run.unasked then
     call('HDEL', l.details, 'n' .. owner, 'm' .. digits(number))
     return {}
   end
-  return notes_with(l, { from = number, count = 1 })
+  return note
 end
 
 -- The run with which this trigger left its note, as far as it has not ended.

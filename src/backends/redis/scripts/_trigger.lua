@@ -204,16 +204,31 @@ local function trigger(l, j, claim, t, key)
   return displace(l, j, claim, t, seen)
 end
 
+-- Closes a run that waits and is not the pending one: nobody will add to it, nor take its place.
+local function close_waiting(l, owner)
+  local pending = l.runs and l.runs.pending
+  if pending and pending.owner == owner or begun_of(l, owner) then return end
+  local since, note = job_of(call('HGET', l.details, 'j' .. owner))
+  if not since then return end
+  local runs = runs_change(l)
+  local run = { owner = owner, from = first_note(runs), count = 0, unasked = true }
+  runs.begun[#runs.begun + 1] = run
+  if note then add_note(l, run, owner, note) end
+end
+
 -- `of`: the step is that of a trigger which takes back what it left with the run; '' or nil: that of who runs.
 local function begin(l, j, owner, key, of)
   local unasked = of and of ~= '' or nil
   local more = not l.holder and l.size > 0 and advance(l, j)
-  if l.holder == owner or shares(l, owner) then
+  local holds = l.holder == owner or shares(l, owner)
+  local waits = unasked and not holds and (own_score(l) or 0) >= FIRST_TICKET
+  if holds or waits then
     -- After this, nothing is refused for want of memory.
-    if l.runs and l.runs.pending then
+    if waits or l.runs and l.runs.pending then
       call('PERSIST', l.details)
       l.to_keep = true
     end
+    if waits then close_waiting(l, owner) end
     local run = begin_run(l, owner, unasked)
     next_run(l)
     if unasked then return 'B', take_back(l, run, of) end

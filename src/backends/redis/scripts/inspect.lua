@@ -39,7 +39,8 @@ end
 local function pending_of(holder, queue, details)
   local noted = of_type(try('HGET', details, 'p'), false)
   if not noted then return { '', 0, '' } end
-  local run = runs_of(noted).pending
+  local runs, closed = runs_of(noted), {}
+  local run = runs.pending
   local place = run and run.owner ~= holder and tonumber(of_type(try('ZSCORE', queue, run.owner), nil) or nil)
   local over = run and run.owner ~= holder and not (place and place > now)
   local waits = place and place >= FIRST_TICKET
@@ -49,10 +50,13 @@ local function pending_of(holder, queue, details)
     over = not alive or tonumber(alive) <= now
   end
   if run and not over then return { run.owner, run.count, run.not_before and digits(run.not_before) or '' } end
+  for _, begun in ipairs(runs.begun) do
+    closed[begun.owner] = true
+  end
   for _, owner in ipairs(of_type(try('ZRANGE', queue, FIRST_TICKET, '+inf', 'BYSCORE', 'LIMIT', 0, 2), {})) do
     if not (run and run.owner == owner) then
       local job = call('HGET', details, 'j' .. owner)
-      if not job then break end
+      if not job or closed[owner] then break end
       return { owner, string.find(job, ',', 1, true) and 1 or 0, '' }
     end
   end

@@ -12,8 +12,8 @@
 --                      c<client>  until when it counts as alive, in ms; with '?' behind it while its pushes may be missed
 --                      w<owner>   who watches this claim: '<client> <until, in ms> ' of each
 --                      j<owner>   of a claim that waits and will begin a run: since when, in ms, and ',<note>'
---                      p          the runs, in a row; nothing in it: none: '<p pending, b begun, or s begun, but not by a
---                                 word of its owner><number of its first note>,<how many>,<first asked for, in ms>,<not to start before, in ms, or nothing>,<length of
+--                      p          the runs, in a row; nothing in it: none: '<p pending, b begun, or s closed: it has not
+--                                 begun by a word of its owner><number of its first note>,<how many>,<first asked for, in ms>,<not to start before, in ms, or nothing>,<length of
 --                                 the owner in bytes>:<owner>'
 --                      m<number>  a note: '<length of the owner in bytes>:<owner><text>'
 --                      n<owner>   the number of the note that this owner's trigger left with another's run

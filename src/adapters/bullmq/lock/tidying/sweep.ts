@@ -1,8 +1,8 @@
-import type { LockState, Soloist } from '../../../index.js'
-import type { Fused } from '../fused/fused.js'
-import type { Lives } from './lives.js'
-import { parseOwner } from './owner.js'
-import { takeOver } from './take-over.js'
+import type { LockState, Soloist } from '../../../../index.js'
+import type { Fused } from '../../fused/fused.js'
+import type { Lives } from '../lives.js'
+import { parseOwner } from '../owner.js'
+import { takeOver } from '../take-over.js'
 
 export interface SweepHost {
   readonly solo: Soloist

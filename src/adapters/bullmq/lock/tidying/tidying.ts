@@ -1,8 +1,8 @@
-import type { JobLocks } from '../../../index.js'
-import { clearTimeout, monotonicMs, setTimeout } from '../../../internal/real-time.js'
-import type { Fused } from '../fused/fused.js'
-import type { Lives } from './lives.js'
-import { takeOver } from './take-over.js'
+import type { JobLocks } from '../../../../index.js'
+import { clearTimeout, monotonicMs, setTimeout } from '../../../../internal/real-time.js'
+import type { Fused } from '../../fused/fused.js'
+import type { Lives } from '../lives.js'
+import { takeOver } from '../take-over.js'
 
 /** How often the locks are looked at that a worker was seen to have which knows nothing of locks, and for how long. */
 const LOOK_MS = 1_000
@@ -96,10 +96,13 @@ export class Tidying {
   async #look(fused: Fused, noticedOnly: boolean, nowMs: number): Promise<number> {
     // The next time, then.
     if (!fused.answers(nowMs)) return 1
-    const { queue, prefix, everyMs } = this.#host
+    const { queue, prefix, everyMs, lives } = this.#host
     const keys = [`${queue}:soloist`, `${queue}:soloist-tidied`]
     const args = [`${queue}:`, `${prefix}job:`, Buffer.byteLength(prefix), noticedOnly ? '' : everyMs]
-    const [left = 0, ...told] = ((await fused.own('tidy', [...keys, ...args])) ?? []) as (number | string)[]
+    const [left = 0, ...told] = ((await lives.bounded(() => fused.own('tidy', [...keys, ...args]))) ?? []) as (
+      | number
+      | string
+    )[]
     for (let i = 0; i + 1 < told.length; i += 2) {
       this.#host.onLapse(String(told[i + 1]), String(told[i]).slice(prefix.length))
     }
