@@ -42,8 +42,11 @@ function script(keys: readonly number[], first: string): Match {
     /^eval(sha)?$/i.test(command) && keys.includes(Number(count)) && key?.endsWith(first) === true
 }
 const isAdd: Match = words => /^eval(sha)?$/i.test(words[0] ?? '') && ownerIn(words) !== undefined
-const isTake = script([11], ':wait')
-const isFinish = script([14], ':wait')
+// Of these the first key alone travels, and the arguments are one word.
+const isOnWait = script([1], ':wait')
+const ends = (words: readonly string[]) => /completed|failed/.test(words[4] ?? '')
+const isTake: Match = words => isOnWait(words) && !isAdd(words) && !ends(words)
+const isFinish: Match = words => isOnWait(words) && !isAdd(words) && ends(words)
 const isDelay = script([11, 12], ':marker')
 const isRetry = script([11], ':active')
 
@@ -257,9 +260,9 @@ test('of all calls of three producers and two workers some are sent twice: none 
   let dropped = 0
   let calls = 0
   const drop = (): void => {
-    // Each 11th of all that matter.
+    // Each 7th of all that matter.
     void proxy
-      .dropReplyTo(words => (isAdd(words) || isTake(words) || isFinish(words)) && ++calls % 11 === 0, 'reset')
+      .dropReplyTo(words => (isAdd(words) || isTake(words) || isFinish(words)) && ++calls % 7 === 0, 'reset')
       .hit.then(() => {
         dropped += 1
         if (dropped < 60) drop()

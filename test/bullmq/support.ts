@@ -56,7 +56,7 @@ export const numbers = (count: number, from = 0): number[] => Array.from({ lengt
 
 /** What an add in one step says of its job, the owner of its claim among it; `undefined`: these are the words of another call. */
 export const ownerIn = (words: readonly string[]): string | undefined =>
-  words.find(word => /^[a-z-]{6}[\d,]* bullmq:/.test(word))
+  words.find(word => /[a-z-]{6}[\d,]* bullmq:/.test(word))
 
 /** The data of jobs that are merged: `all` are the values of all triggers. */
 export type Merged = Data & { readonly all?: readonly number[] }

@@ -5,7 +5,7 @@ import type { AddingHow } from './adding/host.js'
 import { Producer } from './adding/producer.js'
 import { ADDING, type Adding, Fused, type Runner, type ScriptRunner } from './fused/fused.js'
 import { Answering } from './lock/answering.js'
-import { besideSilence, closeAll } from './lock/connection.js'
+import { besideSilence, closeAll, isOnRedis } from './lock/connection.js'
 import { Singleton } from './lock/events.js'
 import { Lives } from './lock/lives.js'
 import { ownerOf } from './lock/owner.js'
@@ -111,6 +111,7 @@ export class QueueSide<A> {
     this.#prefix = prefix ?? ''
     this.#graceMs = graceMs
     const fusible = this.#fused === null ? Promise.resolve(false) : fuse(queue, this.#fused)
+    if (this.#fused === null && isOnRedis(queue)) fuse(queue, new Fused(null)).catch(() => null)
     fusible.then(
       can => {
         this.#fuses = can

@@ -1,5 +1,5 @@
 // Made by scripts/embed.js from the files of src/adapters/bullmq/fused; edit those.
-export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
+export const scripts: Readonly<Record<'add' | 'again' | 'between' | 'children' | 'common' | 'delay' | 'each' | 'fetch' | 'finish' | 'folded' | 'forget' | 'locks' | 'quick_add' | 'quick_fetch' | 'quick_finish' | 'quick_take' | 'remove' | 'retry' | 'stalled' | 'stops' | 'sweep' | 'sweeping' | 'take' | 'tidy' | 'wait', { readonly sha1: string; readonly source: string }>> = {
   add: {
     sha1: '44016fc3956b46e241cc7b67bb69fd99c9628bcc',
     source: `local args = cmsgpack.unpack(ARGV[1])
@@ -547,6 +547,23 @@ for at in string.gmatch(KEYS_OF_ACTIVE, '%d+') do
 keys[#keys + 1] = KEYS[tonumber(at)]
 end
 return fetched(bull_body(KEYS, ARGV), keys, { ARGV[1], ARGV[2], ARGV[9] })
+`,
+  },
+  each: {
+    sha1: '612817b21588bed8b3f9ee7d736ed9f1b9c468b0',
+    source: `if #lists == 2 then return one() end
+local answers, failed = {}, 0
+for i = 2, #lists do
+ARGV = lists[i]
+local went, answer = pcall(one)
+if not went then
+failed = failed + 1
+if type(answer) ~= 'table' then answer = { err = tostring(answer) } end
+end
+answers[i - 1] = answer or false
+end
+if failed == #answers then return answers[1] end
+return answers
 `,
   },
   fetch: {

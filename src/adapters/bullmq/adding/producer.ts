@@ -3,7 +3,7 @@ import { type JobStrategy, SoloistError } from '../../../index.js'
 import { checkStrategy } from '../../../internal/job-modes.js'
 import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
-import { ADDING, type Adding, NotAdded } from '../fused/fused.js'
+import { ADDING, type Adding, NotAdded, UNLOCKED } from '../fused/fused.js'
 import { Unanswered } from '../lock/answering.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
 import { isPlain, type Terms, waitingInLine } from '../lock/terms.js'
@@ -470,13 +470,13 @@ export class Producer<A> {
         ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)])
         : sleep(LOOK_MS))
     }
-    await answering.ready(ask)
+    if (!answering.isReady) await answering.ready(ask)
     return false
   }
 
   #itemOf({ name, data, opts, jobId }: Trigger, terms: string, adding: Adding | null): Item {
     const added: Record<string | symbol, unknown> = { ...opts, jobId, singleton: terms }
-    if (adding !== null) added[ADDING] = adding
+    added[ADDING] = adding ?? UNLOCKED
     return { name, data, opts: added as JobsOptions }
   }
 }

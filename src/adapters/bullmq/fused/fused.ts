@@ -1,8 +1,10 @@
 import { loadBullmqScripts } from '../../../internal/peers/bullmq.js'
 import { monotonicMs } from '../../../internal/real-time.js'
 import { type Answer, answerIn, tagOf } from './answer.js'
+import { Gathered } from './gathered.js'
 import { type Taken, takenFrom } from './taken.js'
-import { ACTIVE_IN_DELAYED, type Text, textsFor } from './texts.js'
+import { ACTIVE_IN_DELAYED, ADDS, addsFor, type Text, textsFor } from './texts.js'
+import { UnderWay } from './under-way.js'
 
 /** What BullMQ runs its scripts on: a client, or a pipeline or transaction of one. */
 export interface Runner {
@@ -39,6 +41,12 @@ export interface Adding {
   sent: boolean
 }
 
+/** For a job whose lock is a step of its own. */
+export const UNLOCKED: Adding = {
+  ...{ terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '' },
+  ...{ answer: null, sent: true },
+}
+
 /** Where a job that is being added has what it is added with, among its options. */
 export const ADDING: unique symbol = Symbol('adding')
 
@@ -52,7 +60,6 @@ export interface FusedHost {
 }
 
 const IDLE_HOST: FusedHost = { lapsed: 'snooze', taken: () => {}, onLapse: () => {} }
-const ADDS: ReadonlySet<string> = new Set(['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'])
 /** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
 const LATE_MS = 5_000
 /** For how long the state of the connection is not looked up again. */
@@ -65,21 +72,26 @@ const SEEN_FOR_MS = 2
  */
 export class Fused {
   readonly #host: FusedHost
+  /** Whether the scripts do the lock's part. */
+  readonly #locks: boolean
   readonly #texts: ReadonlyMap<string, Text> | null
   readonly #defined = new WeakMap<object, boolean>()
   /** What is being added by pipelines that have not been sent. */
   readonly #pipelines = new WeakMap<object, Adding[]>()
-  readonly #underWay = new Set<Call>()
+  readonly #underWay = new UnderWay()
   /** Calls of pipelines, which may take long. */
-  readonly #executing = new Set<Call>()
+  readonly #executing = new UnderWay()
+  readonly #gathered = new Gathered(this.#underWay)
   #client: Client | null = null
   #answers = false
   #seenMs = Number.NEGATIVE_INFINITY
 
-  constructor(host: FusedHost = IDLE_HOST) {
-    this.#host = host
+  /** @param host `null`: locks are elsewhere, and jobs are only added, several in a call */
+  constructor(host: FusedHost | null = IDLE_HOST) {
+    this.#host = host ?? IDLE_HOST
+    this.#locks = host !== null
     const scripts = loadBullmqScripts()
-    this.#texts = scripts === null ? null : textsFor(scripts, host.lapsed)
+    this.#texts = scripts === null ? null : host === null ? addsFor(scripts) : textsFor(scripts, host.lapsed)
   }
 
   /** @param client of the queue, once it is connected. @returns whether its scripts can be run within ours */
@@ -103,8 +115,8 @@ export class Fused {
       const { isCluster, runCommand, defineCommand } = client as Partial<Client>
       can = this.#texts !== null && isCluster === false && runCommand !== undefined && defineCommand !== undefined
       if (can) {
-        for (const { name, keys, lua } of (this.#texts as ReadonlyMap<string, Text>).values()) {
-          ;(client as Client).defineCommand(name, { numberOfKeys: keys, lua })
+        for (const { name, keys, lua, names } of (this.#texts as ReadonlyMap<string, Text>).values()) {
+          ;(client as Client).defineCommand(name, { numberOfKeys: names === undefined ? keys : 1, lua })
         }
       }
       this.#defined.set(client, can)
@@ -116,14 +128,14 @@ export class Fused {
   answers(nowMs: number): boolean {
     if (nowMs - this.#seenMs >= SEEN_FOR_MS) {
       this.#seenMs = nowMs
-      const { value: oldest } = this.#underWay.values().next()
-      this.#answers = this.#client?.status === 'ready' && !(oldest !== undefined && nowMs - oldest.sinceMs >= LATE_MS)
+      this.#answers = this.#client?.status === 'ready' && nowMs - (this.#underWay.sinceMs ?? nowMs) < LATE_MS
     }
     return this.#answers
   }
 
   /** What BullMQ is to add a job by in place of `runner`. */
   through<R>(runner: R, adding: Adding): R {
+    if (adding === UNLOCKED && (this.#locks || this.#defined.get(runner as object) !== true)) return runner
     const run = (name: string, args: unknown[]) => this.#add(runner as Runner, name, args, adding)
     return { runCommand: run } as R
   }
@@ -137,13 +149,14 @@ export class Fused {
 
   #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
+    if (adding === UNLOCKED) return this.#gathered.run(runner, text, args)
     const isAlone = this.#defined.has(runner)
     adding.sent = isAlone || runner.exec === undefined
     args.push(adding.terms, `${adding.todo} ${adding.owner}`)
     const more = moreOf(adding, isAlone ? null : this.#tagIn(runner, adding))
     if (more !== '') args.push(more)
-    if (!isAlone) return runner.runCommand(text.name, args)
-    return untilEnd(this.#underWay, runner.runCommand(text.name, args) as Promise<unknown>, reply => {
+    if (!isAlone) return run(runner, text, args)
+    return this.#gathered.run(runner, text, args).then(reply => {
       const id = understood(reply, adding)
       if (adding.answer !== null && STANDS.has(adding.answer.course)) throw new NotAdded()
       return id
@@ -156,7 +169,8 @@ export class Fused {
    */
   ended(): void {
     if (this.#client?.status !== 'end') return
-    for (const { reject } of [...this.#underWay, ...this.#executing]) reject(new Error('Connection is closed.'))
+    this.#underWay.end()
+    this.#executing.end()
   }
 
   /** The answers of a pipeline come all together: by what is returned here it is told whose they are. */
@@ -175,7 +189,7 @@ export class Fused {
     const text = ADDS.has(name) ? undefined : this.#texts?.get(name)
     if (text === undefined || !this.define(runner)) return undefined
     const sentAtMs = monotonicMs()
-    return (runner.runCommand(text.name, args) as Promise<unknown>).then(reply =>
+    return (run(runner, text, args) as Promise<unknown>).then(reply =>
       this.#told(runner, name, text, args, reply, sentAtMs),
     )
   }
@@ -189,7 +203,7 @@ export class Fused {
       const again = nextArgs(name, keys, args)
       const text = this.#texts?.get('moveToActive') as Text
       const nowMs = monotonicMs()
-      return (runner.runCommand(text.name, again) as Promise<unknown>).then(next =>
+      return (run(runner, text, again) as Promise<unknown>).then(next =>
         this.#told(runner, 'moveToActive', text, again, next, nowMs),
       )
     }
@@ -198,32 +212,8 @@ export class Fused {
   }
 }
 
-/** What was sent, and not answered yet. */
-interface Call {
-  readonly sinceMs: number
-  reject(error: Error): void
-}
-
-/** What `then` makes of an answer, unless the call is rejected before. */
-function untilEnd<T, R>(calls: Set<Call>, made: Promise<T>, then: (answer: T) => R): Promise<R> {
-  return new Promise<R>((resolve, reject) => {
-    const call: Call = { sinceMs: monotonicMs(), reject }
-    calls.add(call)
-    made.then(
-      answer => {
-        calls.delete(call)
-        try {
-          resolve(then(answer))
-        } catch (error) {
-          reject(error)
-        }
-      },
-      error => {
-        calls.delete(call)
-        reject(error)
-      },
-    )
-  })
+function run(runner: Runner, { name, names }: Text, args: unknown[]): unknown {
+  return runner.runCommand(name, names === undefined ? args : names.wordsOf([args]))
 }
 
 /** What is rarely needed. */
@@ -250,12 +240,12 @@ function understood(reply: unknown, adding: Adding): unknown {
   return answer.id
 }
 
-function readAnswers(runner: Runner, addings: readonly Adding[], executing: Set<Call>): void {
+function readAnswers(runner: Runner, addings: readonly Adding[], executing: UnderWay): void {
   const exec = runner.exec?.bind(runner)
   if (exec === undefined) return
   runner.exec = async (...args) => {
     for (const adding of addings) adding.sent = true
-    const results = await untilEnd(executing, exec(...args), all => all)
+    const results = await executing.until(exec(...args))
     for (const result of results ?? []) {
       const adding = addings[Number(tagOf(result[1]))]
       if (adding !== undefined) result[1] = understood(result[1], adding)

@@ -2,15 +2,27 @@ import { IDLE_MS } from '../../../backends/redis/protocol/limits.js'
 import { scripts } from '../../../internal/generated/bullmq.js'
 import { scripts as locks } from '../../../internal/generated/redis.js'
 import type { BullmqScripts } from '../../../internal/peers/bullmq.js'
+import { KeyNames } from './words.js'
 
-/** A script under the name it is defined by, and how many keys it takes. */
+/** A script under the name it is defined by. */
 export interface Text {
   readonly name: string
+  /** How many keys it takes, where each is a word. */
   readonly keys: number
   readonly lua: string
+  /** How its keys and arguments become words; absent: each is one. */
+  readonly names?: KeyNames | undefined
 }
 
 type Part = keyof typeof scripts
+
+/** The scripts that add a job, which are run for several in one call. */
+export const ADDS: ReadonlySet<string> = new Set([
+  'addStandardJob',
+  'addDelayedJob',
+  'addPrioritizedJob',
+  'addParentJob',
+])
 
 /** Where each of the keys of `moveToActive` stands among those of `moveToDelayed`, by how many that has. */
 export const ACTIVE_IN_DELAYED: { readonly [keys: number]: readonly number[] } = {
@@ -37,6 +49,18 @@ const KEYS: { readonly [name: string]: readonly number[] } = {
   moveStalledJobsToWait: [8, 9],
 }
 
+/** What the keys of the scripts that run most are called. */
+const NAMES: { readonly [name: string]: KeyNames } = {
+  addStandardJob: new KeyNames('wait paused meta id completed delayed active events marker'),
+  addDelayedJob: new KeyNames('marker meta id delayed completed events'),
+  addPrioritizedJob: new KeyNames('marker meta id prioritized delayed completed active events pc'),
+  addParentJob: new KeyNames('meta id delayed waiting-children completed events'),
+  moveToActive: new KeyNames('wait active prioritized events stalled limiter delayed paused meta pc marker'),
+  moveToFinished: new KeyNames(
+    'wait active prioritized events stalled limiter delayed paused meta pc <5> <1> metrics:<5> marker',
+  ),
+}
+
 /** What is done around a script of BullMQ's, and with which others. */
 const AROUND: {
   readonly [name: string]: {
@@ -47,7 +71,7 @@ const AROUND: {
   }
 } = {
   ...Object.fromEntries(
-    ['addStandardJob', 'addDelayedJob', 'addPrioritizedJob', 'addParentJob'].map(name => [
+    [...ADDS].map(name => [
       name,
       { quick: ['quick_add'] as const, parts: ['add'] as const, bodies: { bull_add: name, bull_remove: 'removeJob' } },
     ]),
@@ -115,13 +139,32 @@ export function textsFor(bull: BullmqScripts, lapsed: string): ReadonlyMap<strin
       functions.push(asFunction(local, content))
     }
     // What a script defines costs each call, so what is rarely needed is defined only then.
-    const lua = `${constants}${functions.join('')}${sourceOf(quick)}\nlocal function whole()\n${whole(parts)}\nend\nreturn whole()`
-    texts.set(name, { name: `soloist:${name}`, keys, lua })
+    const one = `${sourceOf(quick)}\nlocal function whole()\n${whole(parts)}\nend\nreturn whole()`
+    texts.set(name, textOf(name, `soloist:${name}`, keys, constants + functions.join(''), one))
   }
   for (const [name, { parts, keys }] of Object.entries(OWN)) {
     texts.set(name, { name: `soloist:${name}`, keys, lua: constants + whole(parts) })
   }
   return texts
+}
+
+/** The scripts that add jobs without locks, by the names of BullMQ's. @returns `null` where those are not the ones that are known */
+export function addsFor(bull: BullmqScripts): ReadonlyMap<string, Text> | null {
+  const texts = new Map<string, Text>()
+  for (const name of ADDS) {
+    const { content, keys } = bull[name] ?? {}
+    if (typeof content !== 'string' || keys === undefined || KEYS[name]?.includes(keys) !== true) return null
+    texts.set(name, textOf(name, `soloist:plain:${name}`, keys, asFunction('add', content), 'return add(KEYS, ARGV)'))
+  }
+  return texts
+}
+
+/** @param before what it defines @param body what is done, for each in the call where it adds jobs */
+function textOf(of: string, name: string, keys: number, before: string, body: string): Text {
+  const names = NAMES[of]
+  if (names === undefined) return { name, keys, lua: before + body }
+  const each = ADDS.has(of) ? `local function one()\n${body}\nend\n${scripts.each.source}` : body
+  return { name, keys, names, lua: names.lua + before + each }
 }
 
 function sourceOf(parts: readonly Part[]): string {

@@ -19,12 +19,23 @@ export class Unanswered extends SoloistError {
   }
 }
 
+interface Call {
+  readonly sinceMs: number
+  /** For how long nothing may be answered. */
+  readonly longestMs: number
+  reject(error: Unanswered): void
+}
+
 /** Bounds the calls of BullMQ's that lock and job in two steps need: they wait for ever themselves. */
 export class Answering {
   /** `null`: not connected yet. */
   #client: { readonly status?: unknown } | null = null
   #answeredMs = Number.NEGATIVE_INFINITY
   #asking: Promise<unknown> | null = null
+  readonly #underWay = new Set<Call>()
+  #timer: NodeJS.Timeout | null = null
+  /** When it is looked which of them have waited for too long. */
+  #lookMs = Number.POSITIVE_INFINITY
 
   constructor(made: object) {
     // Elsewhere than on a Redis there is none.
@@ -48,7 +59,7 @@ export class Answering {
     const sinceMs = monotonicMs()
     let cause: unknown
     do {
-      if (this.#isConnected && monotonicMs() - this.#answeredMs < RECENT_MS) return
+      if (this.isReady) return
       await this.#connected(sinceMs, cause)
       // All that come meanwhile have the same answer.
       this.#asking ??= ask().finally(() => {
@@ -66,6 +77,11 @@ export class Answering {
     throw new Unanswered(false, cause)
   }
 
+  /** Whether {@link Answering.ready} would resolve at once. */
+  get isReady(): boolean {
+    return this.#isConnected && monotonicMs() - this.#answeredMs < RECENT_MS
+  }
+
   /**
    * Sends a call once the queue is connected. One that is given up may be carried out later.
    *
@@ -75,13 +91,7 @@ export class Answering {
    */
   async call<T>(call: () => Promise<T>, moreMs = 0, late: (answer: T) => unknown = () => null): Promise<T> {
     if (!this.#isConnected) await this.#connected(monotonicMs())
-    const made = call()
-    try {
-      return await this.#within(made, SILENT_MS + moreMs)
-    } catch (error) {
-      if (error instanceof Unanswered) made.then(late, () => null)
-      throw error
-    }
+    return await this.#within(call(), SILENT_MS + moreMs, late)
   }
 
   /** Of a client elsewhere than on a Redis nothing is known. */
@@ -104,25 +114,54 @@ export class Answering {
   }
 
   /** A queue that answers others has only much to do. */
-  #within<T>(made: Promise<T>, longestMs: number): Promise<T> {
+  #within<T>(made: Promise<T>, longestMs: number, late: (answer: T) => unknown = () => null): Promise<T> {
     return new Promise((resolve, reject) => {
-      const sinceMs = monotonicMs()
-      let timer: NodeJS.Timeout | undefined
-      const look = () => {
-        const leftMs = Math.max(sinceMs, this.#answeredMs) + longestMs - monotonicMs()
-        if (leftMs <= 0) return reject(new Unanswered(true))
-        timer = setTimeout(() => {
-          // What came while this process stood still is read first.
-          timer = setTimeout(look, 0)
-        }, leftMs)
-      }
-      look()
-      made
-        .finally(() => clearTimeout(timer))
-        .then(value => {
+      const call = { sinceMs: monotonicMs(), longestMs, reject }
+      this.#underWay.add(call)
+      if (call.sinceMs + longestMs < this.#lookMs) this.#lookAgain()
+      else if (this.#underWay.size === 1) this.#timer?.ref()
+      made.then(
+        value => {
           this.#answeredMs = monotonicMs()
-          resolve(value)
-        }, reject)
+          if (this.#end(call)) resolve(value)
+          else late(value)
+        },
+        error => {
+          this.#end(call)
+          reject(error)
+        },
+      )
     })
+  }
+
+  /**
+   * One timer serves all calls. It stays when none is left, since the next needs it, and then does not keep the process alive.
+   *
+   * @returns whether the call was still waited for
+   */
+  #end(call: Call): boolean {
+    const waited = this.#underWay.delete(call)
+    if (this.#underWay.size === 0) this.#timer?.unref()
+    return waited
+  }
+
+  readonly #lookAgain = (): void => {
+    clearTimeout(this.#timer ?? undefined)
+    this.#timer = null
+    this.#lookMs = Number.POSITIVE_INFINITY
+    const nowMs = monotonicMs()
+    for (const call of this.#underWay) {
+      const dueMs = Math.max(call.sinceMs, this.#answeredMs) + call.longestMs
+      if (dueMs > nowMs) this.#lookMs = Math.min(this.#lookMs, dueMs)
+      else {
+        this.#underWay.delete(call)
+        call.reject(new Unanswered(true))
+      }
+    }
+    if (this.#underWay.size === 0) return
+    this.#timer = setTimeout(() => {
+      // What came while this process stood still is read first.
+      this.#timer = setTimeout(this.#lookAgain, 0)
+    }, this.#lookMs - nowMs)
   }
 }
