@@ -7,11 +7,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 const SLOW = [
   'test/bullmq/at-once.test.ts',
-  'test/bullmq/closing.test.ts',
-  'test/bullmq/parents-at-once.test.ts',
+  'test/bullmq/parents-met.test.ts',
   'test/bullmq/silence.test.ts',
   'test/bullmq/take-over.test.ts',
-  'test/bullmq/taken-over.test.ts',
   'test/conformance/redis-cluster-*.test.ts',
   'test/cron/fleet.test.ts',
   'test/cron/loading.test.ts',
@@ -39,7 +37,10 @@ const POSTGRES_SLOW: readonly string[] = [
 ]
 export const POSTGRES: readonly string[] = [...POSTGRES_SLOW, POSTGRES_BY_HAND]
 /** A thousand triggers from four processes each, minutes of them: `npm run test:crowds` runs it, by hand. */
-const CROWDS = ['test/*/crowds.test.ts', 'test/bullmq/parents-crowds.test.ts']
+const CROWDS = [
+  'test/*/crowds.test.ts',
+  ...['closing', 'parents-at-once', 'parents-crowds', 'taken-over'].map(name => `test/bullmq/${name}.test.ts`),
+]
 /** What other runs have a share of, and that one the whole. */
 const SHARED = ['test/*/histories.test.ts', 'test/bullmq/bulk.test.ts']
 const which = process.env.SOLOIST_TESTS ?? 'all'
@@ -57,7 +58,7 @@ const LEFT_OUT: { readonly [which: string]: readonly string[] } = {
 
 /** What takes long, the longest first, so that no worker is left with it at the end. */
 const LONG = [
-  /[/\\](conformance|simulation)[/\\]/,
+  /[/\\](conformance|simulation)[/\\]|[/\\]bullmq[/\\](parents-met|silence|take-over)\.test/,
   /[/\\](docs[/\\]code|redis[/\\]link[/\\](given|silence)|postgres[/\\]silence)\.test/,
   /[/\\]test[/\\]((cli|docs|faults)[/\\]|redis[/\\](database|sentinel)\.test)/,
   /[/\\]bullmq[/\\](answers|bulk|cells|histories|killed-apart|options|own-ids|paused)\.test/,
