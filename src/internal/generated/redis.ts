@@ -300,7 +300,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '57124f5c5b95b072b4e0a91f567f9d8791eed15b',
+    sha1: '68c1bd0552930df180e3283d1ece3d0bf9e35ac4',
     source: `local call, try = redis.call, redis.pcall
 local IDLE_MS = '60000'
 local guard_ms, guard_note = nil, ''
@@ -1268,6 +1268,13 @@ if fence then return 'G', fence end
 return busy(l, more, digits(score), false)
 end
 local function acquire(l, j, claim, ticket, replaces)
+if replaces and not l.holder and l.size > 0 then
+local from = #handed + 1
+advance(l, j)
+l.score = nil
+local fence = handed_to(claim.owner, from)
+if fence then return 'G', fence end
+end
 if l.holder == claim.owner then
 claim.mode = 'x'
 return grant(l, claim, true)
