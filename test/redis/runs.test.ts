@@ -103,6 +103,10 @@ const nothing = (name: string): Step => ({ kind: 'release', name, owner: 'nobody
 interface Side {
   readonly backends: readonly Backend[]
   readonly name: string
+  /**
+   * Of claims whose place nobody asked to take: it is not said who of two with one ticket is first. On Redis their owners'
+   * names decide, elsewhere who had it first.
+   */
   readonly tickets: Map<string, number>
 }
 
@@ -147,13 +151,11 @@ function stepsOf({ name, tickets }: Side, list: readonly Action[], client: numbe
         return [acquire(claim, { ticket: tickets.get(owner) ?? 'new' })]
       case 'acquire':
         return [acquire(claim, { ticket: one.begins ? 'new' : null })]
-      case 'replace':
-        return [
-          acquire(claim, {
-            replaces: one.debounce === 'now' ? `${other}/plain` : other,
-            ticket: one.begins ? 'new' : null,
-          }),
-        ]
+      case 'replace': {
+        const replaces = one.debounce === 'now' ? `${other}/plain` : other
+        tickets.delete(replaces)
+        return [acquire(claim, { replaces, ticket: one.begins ? 'new' : null })]
+      }
       case 'watch':
         return []
     }
@@ -237,6 +239,8 @@ test('Redis answers as the memory store does', { timeout: 120_000 }, async () =>
       const ids = OWNERS.map(owner => `${owner}${runs}`)
       // Whose lease ran out, since when nobody asked for it: who watched it is owed no push, whatever its owner does next.
       const lapsed = new Set<string>()
+      // Such a push may come all the same, by whatever comes upon that end.
+      const allowed: string[] = []
       let judged = 0
       const owed: string[] = []
       const judge = () => {
@@ -248,16 +252,17 @@ test('Redis answers as the memory store does', { timeout: 120_000 }, async () =>
       for (const [n, { client, list }] of all.entries()) {
         const sidesTold: unknown[] = []
         const many = (await memory[0]?.inspect(name))?.holding ?? 0
-        const [ended, asked]: [string[], string[]] = [[], []]
+        const [ended, asked] = [new Set<string>(), new Set<string>()]
         for (const [s, side] of sides.entries()) {
           const backend = side.backends[client] as Backend
           const steps = stepsOf(side, list, client, ids)
           const answers: Answers = await backend.run(steps)
           answers.steps.forEach((answer, i) => {
             const step = steps[i] as Step
+            if (step.kind === 'acquire' && step.replaces !== null) side.tickets.delete(step.replaces)
             if (answer.status === 'busy' && answer.ticket !== null && 'claim' in step)
               side.tickets.set(step.claim.owner, answer.ticket)
-            if (step.kind === 'renew' && step.ttlMs === ENDS_MS && answer.status === 'held') ended.push(step.owner)
+            if (step.kind === 'renew' && step.ttlMs === ENDS_MS && answer.status === 'held') ended.add(step.owner)
           })
           for (const step of steps) if (step.kind === 'release') side.tickets.delete(step.owner)
           if (list.some(({ kind }) => kind === 'end' || kind === 'watch')) {
@@ -269,7 +274,7 @@ test('Redis answers as the memory store does', { timeout: 120_000 }, async () =>
             if (one.kind !== 'watch') continue
             const owner = String(ids[one.owner])
             const reply = await backend.results?.watch({ name, owner })
-            if (reply?.status === 'live') asked.push(owner)
+            if (reply?.status === 'live') asked.add(owner)
             watched.push(reply)
           }
           const after = state(await backend.inspect(name))
@@ -283,7 +288,10 @@ test('Redis answers as the memory store does', { timeout: 120_000 }, async () =>
         }
         expect(sidesTold[1], `call ${n}`).toEqual(sidesTold[0])
         judge()
-        for (const owner of ended) lapsed.add(owner)
+        for (const owner of ended) {
+          lapsed.add(owner)
+          allowed.push(`ended ${owner}`)
+        }
         for (const owner of asked) lapsed.delete(owner)
       }
       await sleep(2)
@@ -306,7 +314,7 @@ test('Redis answers as the memory store does', { timeout: 120_000 }, async () =>
       const untilMs = performance.now() + HEARD_MS
       while (performance.now() < untilMs && missing(owed, heard()).length > 0) await sleep(5)
       expect(missing(owed, heard()), 'owed, and not heard').toEqual([])
-      expect(missing(heard(), shown(events[0] ?? [])), 'heard on Redis alone').toEqual([])
+      expect(missing(heard(), [...shown(events[0] ?? []), ...allowed]), 'heard on Redis alone').toEqual([])
     }),
     // The same lists each time: another seed finds what is new, when somebody looks.
     { numRuns: 300, interruptAfterTimeLimit: 60_000, seed: Number(process.env.SOLOIST_TEST_SEED ?? 20_261_129) },
