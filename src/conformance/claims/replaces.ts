@@ -108,6 +108,19 @@ export function replaces(suite: Suite): void {
     await a.assertHeldBy('lock', first)
   })
 
+  suite.test('of who waits and has only to be granted the lock, that is taken', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [dead, old, next, mine] = [a.claim('lock'), a.claim('lock', STAYS), a.claim('lock', STAYS), b.claim('lock')]
+    await a.take(dead)
+    await a.queue(old)
+    await a.queue(next)
+    await a.renewed({ ...dead, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
+    await b.take(mine, { replaces: old.owner })
+    await a.assertHeldBy('lock', mine)
+    await a.assertWaiting('lock', next)
+  })
+
   suite.test('an owner whose ttl has passed is no obstacle when nobody waits', async trial => {
     const [a, b] = await trial.clients(2)
     const [dead, mine] = [a.claim('lock', { ttlMs: SHORT_MS }), b.claim('lock')]

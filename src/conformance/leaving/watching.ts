@@ -3,6 +3,8 @@ import { ODD_NAMES, ODD_TEXTS } from '../showing/names.js'
 import type { Suite } from '../trial/suite.js'
 import { kept } from './kept.js'
 
+const SHORT_MS = 200
+
 /** Who watches a claim is told when it ends. */
 export function watching(suite: Suite): void {
   suite.test('each client that watches is told of the end once, and nobody else', async trial => {
@@ -51,6 +53,23 @@ export function watching(suite: Suite): void {
     await b.sees(first, 'gone')
     await b.sees(third, 'live')
     assert.equal(b.endings.length, 2, `${third.owner} still holds the lock`)
+  })
+
+  suite.test('who asked and was told that a claim is gone does not watch what its owner claims next', async trial => {
+    const [a, b] = await trial.clients(2)
+    const [lapsed, other] = [a.shared('lock'), a.shared('lock')]
+    for (const mine of [lapsed, other]) await a.take(mine)
+    for (const mine of [lapsed, other]) await b.sees(mine, 'live')
+    await a.renewed({ ...lapsed, ttlMs: SHORT_MS })
+    await trial.outlast(SHORT_MS)
+    await b.sees(lapsed, 'gone')
+    await a.take(lapsed)
+    await a.give(lapsed)
+    // Whatever was sent before has arrived when the last is there.
+    await a.give(other)
+    await b.ended(other)
+    const told = b.endings.map(({ owner }) => owner)
+    assert.deepEqual(told, [other.owner], `${lapsed.owner} was over when it was asked for, and was not asked for again`)
   })
 
   suite.test('two owners of one lock, and one owner of two locks, never meet', async trial => {

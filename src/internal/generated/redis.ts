@@ -300,7 +300,7 @@ return 0
 `,
   },
   steps: {
-    sha1: '57124f5c5b95b072b4e0a91f567f9d8791eed15b',
+    sha1: '68c1bd0552930df180e3283d1ece3d0bf9e35ac4',
     source: `local call, try = redis.call, redis.pcall
 local IDLE_MS = '60000'
 local guard_ms, guard_note = nil, ''
@@ -1268,6 +1268,13 @@ if fence then return 'G', fence end
 return busy(l, more, digits(score), false)
 end
 local function acquire(l, j, claim, ticket, replaces)
+if replaces and not l.holder and l.size > 0 then
+local from = #handed + 1
+advance(l, j)
+l.score = nil
+local fence = handed_to(claim.owner, from)
+if fence then return 'G', fence end
+end
 if l.holder == claim.owner then
 claim.mode = 'x'
 return grant(l, claim, true)
@@ -1641,13 +1648,17 @@ return reply()
 `,
   },
   watch: {
-    sha1: '2699741d4b96d6102bb47dc8def7370c53254ac1',
+    sha1: 'bbc1e7c82a225b1d24e468617d8623838769af64',
     source: `local call, try = redis.call, redis.pcall
 local IDLE_MS = '60000'
 local ALIVE_MS = '12000'
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(IDLE_MS), tonumber(ALIVE_MS)
+local function gone()
+call('HDEL', KEYS[3], 'w' .. owner)
+return { 'gone' }
+end
 local left = call('GET', KEYS[4])
-if left == '\\255' then return { 'gone' } end
+if left == '\\255' then return gone() end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
 if left and string.byte(left) ~= 254 then return { 'result', left } end
 local time = call('TIME')
@@ -1814,7 +1825,7 @@ if not (notes[1] or notes[2]) then call('DEL', l.details) end
 end
 local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
+if l.holder ~= owner and not (score and score > now) then return gone() end
 if l.holder ~= owner and score >= FIRST_TICKET then
 local claim = claim_of(owner, l.mine)
 if claim and not claim.durable and claim.client ~= client then
@@ -1822,7 +1833,7 @@ local alive = string.match(call('HGET', l.details, 'c' .. claim.client) or '', '
 if not alive or tonumber(alive) <= now then
 call('ZREM', l.queue, owner)
 call('HDEL', l.details, 'o' .. owner, 'j' .. owner)
-return { 'gone' }
+return gone()
 end
 end
 end

@@ -111,6 +111,14 @@ local function replace(l, j, claim, ticket, replaces)
 end
 
 local function acquire(l, j, claim, ticket, replaces)
+  if replaces and not l.holder and l.size > 0 then
+    -- Whom it is to replace may wait and have only to be granted the lock, which is taken from it then.
+    local from = #handed + 1
+    advance(l, j)
+    l.score = nil
+    local fence = handed_to(claim.owner, from)
+    if fence then return 'G', fence end
+  end
   if l.holder == claim.owner then
     claim.mode = 'x'
     return grant(l, claim, true)

@@ -8,8 +8,14 @@ local call, try = redis.call, redis.pcall
 -- @limit ALIVE_MS
 local owner, client, idle_ms, alive_ms = ARGV[1], ARGV[2], tonumber(IDLE_MS), tonumber(ALIVE_MS)
 
+-- Whoever watched it is told of nothing that its owner claims next.
+local function gone()
+  call('HDEL', KEYS[3], 'w' .. owner)
+  return { 'gone' }
+end
+
 local left = call('GET', KEYS[4])
-if left == '\255' then return { 'gone' } end
+if left == '\255' then return gone() end
 if left and string.byte(left) == 255 then return { 'displaced', string.sub(left, 2) } end
 if left and string.byte(left) ~= 254 then return { 'result', left } end
 
@@ -17,7 +23,7 @@ if left and string.byte(left) ~= 254 then return { 'result', left } end
 -- @include _lock.lua
 local l = lock_at(KEYS[1], KEYS[2], KEYS[3], owner)
 local score = l.size > 0 and tonumber(call('ZSCORE', l.queue, owner) or nil)
-if l.holder ~= owner and not (score and score > now) then return { 'gone' } end
+if l.holder ~= owner and not (score and score > now) then return gone() end
 if l.holder ~= owner and score >= FIRST_TICKET then
   -- It waits. Nobody but those who watch it may ask about this lock, and so it is they who notice that its client fell silent.
   local claim = claim_of(owner, l.mine)
@@ -26,7 +32,7 @@ if l.holder ~= owner and score >= FIRST_TICKET then
     if not alive or tonumber(alive) <= now then
       call('ZREM', l.queue, owner)
       call('HDEL', l.details, 'o' .. owner, 'j' .. owner)
-      return { 'gone' }
+      return gone()
     end
   end
 end
