@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { FlowProducer, type JobsOptions, Queue, Worker } from 'bullmq'
 import { connect } from 'soloist'
+import { SingletonQueue } from 'soloist/bullmq'
 import { describe, expect, test } from 'vitest'
 import { textsFor } from '../../dist/adapters/bullmq/fused/texts.js'
 import { KeyNames } from '../../dist/adapters/bullmq/fused/words.js'
+import { startProxy } from '../support/proxy.js'
 import { type RedisServer, startRedis } from '../support/redis-server.js'
-import { Bench, connectionTo, type Data, numbers, type TestQueue, useBench } from './support.js'
+import { Bench, connectionTo, type Data, numbers, type TestQueue, until, useBench } from './support.js'
 
 let bench: Bench
 useBench('may fail', fresh => {
@@ -191,4 +193,58 @@ describe.each([['in one step'], ['in two steps']])('jobs that are added in one t
     const again = await Promise.all(numbers(20).map(key => queue.add('sync', data(key))))
     expect(new Set(again.map(({ singleton }) => singleton?.status))).toEqual(new Set(['started']))
   })
+
+  test('and keep their order with jobs that are no singletons', async () => {
+    const alone = await ownServer()
+    const queue = await queueOf(alone)
+    await queue.add('sync', data(-1))
+    const names = ['sync', 'other', 'other'] as const
+    const adds = numbers(60).map(key => queue.add(names[key % 3] as string, data(key)))
+    const ids = (await Promise.all(adds)).map(({ id }) => id)
+    const waiting = (await queue.getWaiting()).slice(1)
+    if (steps === 'in one step') expect(waiting.map(({ id }) => id)).toEqual(ids)
+    expect(new Set(waiting.map(({ id }) => id))).toEqual(new Set(ids))
+  })
+})
+
+test('jobs that are added while their queue is connected come before those that are added later', async () => {
+  const proxy = await startProxy(connectionTo(bench.url).port)
+  bench.closeLater(() => proxy.close())
+  // The answer to what is asked when a queue is connected.
+  proxy.delayReplies(60)
+  const queue = new SingletonQueue<Data, number, string>('work', {
+    connection: connectionTo(proxy.url),
+    prefix: bench.prefix,
+    singleton: { prefix: bench.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } },
+  })
+  bench.closeLater(() => queue.close())
+  const adds: Promise<unknown>[] = []
+  for (const tick of numbers(40)) {
+    for (const i of numbers(4)) adds.push(queue.add('sync', { key: tick * 4 + i, value: 0 }))
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  await Promise.all(adds)
+  expect((await queue.getWaiting()).map(job => job.data.key)).toEqual(numbers(160))
+})
+
+test('of many jobs that stall at once each is told', async () => {
+  const queue = bench.queue({})
+  const dead = bench.worker(() => new Promise(() => {}), {
+    concurrency: 8,
+    lockDuration: 500,
+    lockRenewTime: 400,
+    stalledInterval: 200,
+  })
+  const taken = new Promise<void>(resolve => {
+    let left = 8
+    dead.on('active', () => --left === 0 && resolve())
+  })
+  await Promise.all(numbers(8).map(key => queue.add('sync', { key, value: 0 })))
+  await taken
+  await dead.close(true)
+  const stalled = new Set<string>()
+  const worker = bench.worker(async () => 0, { concurrency: 8, stalledInterval: 200, maxStalledCount: 9 })
+  worker.on('stalled', id => stalled.add(id))
+  await until(async () => (await queue.getJobCounts()).completed === 8)
+  expect([stalled.size, bench.faults]).toEqual([8, []])
 })

@@ -12,6 +12,7 @@ import {
 import type { AddingHow } from './adding/host.js'
 import type { SingletonOutcome, Unique } from './adding/outcome.js'
 import type { Item } from './adding/trigger.js'
+import { ADDING, UNLOCKED } from './fused/fused.js'
 import { gaveUp, jobClassFor, SingletonJob, sides } from './job.js'
 import { closeAll, closeMade } from './lock/connection.js'
 import type { Singleton } from './lock/events.js'
@@ -19,7 +20,7 @@ import { checkConnection } from './lock/store.js'
 import { checkSettings, type SingletonSettings } from './options/settings.js'
 import type { BackendFactory } from './peer-types.js'
 import { tellTakenAway } from './running/here.js'
-import { QueueSide } from './side.js'
+import { fusedOf, QueueSide } from './side.js'
 
 export interface SingletonQueueOptions<DataType, NameType extends string> extends QueueOptions {
   /** Checked against the queue's types, which it does not set: they are BullMQ's own where none are given. */
@@ -233,7 +234,9 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     opts?: JobsOptions,
   ): Promise<SingletonJob<DataType, ResultType, NameType>> {
     const { producer } = this.#side
-    return producer.has(name) ? producer.add({ name, data, opts }) : (super.addJob(name, data, opts) as never)
+    if (producer.has(name)) return producer.add({ name, data, opts })
+    // In their order with the others.
+    return super.addJob(name, data, fusedOf.has(this) ? gathered(opts) : opts) as never
   }
 
   #answer(
@@ -248,4 +251,11 @@ export class SingletonQueue<DataType = any, ResultType = any, NameType extends s
     singleton.singleton = outcome
     return singleton
   }
+}
+
+/** For a job that is added in one call with others. */
+function gathered(opts: JobsOptions | undefined): JobsOptions {
+  const added: Record<string | symbol, unknown> = { ...opts }
+  added[ADDING] = UNLOCKED
+  return added as JobsOptions
 }

@@ -1,8 +1,8 @@
 import type { Job, JobsOptions } from 'bullmq'
 import { type JobStrategy, SoloistError } from '../../../index.js'
 import { checkStrategy } from '../../../internal/job-modes.js'
-import { monotonicMs, sleep } from '../../../internal/real-time.js'
 import type { Answer } from '../fused/answer.js'
+import { Connecting } from '../fused/connecting.js'
 import { ADDING, type Adding, NotAdded, UNLOCKED } from '../fused/fused.js'
 import { Unanswered } from '../lock/answering.js'
 import { type Owner, parseOwner } from '../lock/owner.js'
@@ -30,10 +30,6 @@ import { Recipes } from './recipes.js'
 import { retake } from './retake.js'
 import { type Item, Trigger } from './trigger.js'
 
-/** How long a call waits for a queue to be connected: the default of `callTimeoutMs`. */
-const CONNECT_MS = 5_000
-const LOOK_MS = 20
-
 /**
  * Adds jobs that are unique: each has its lock, or a place in its queue, in the step that puts it into the queue or before it, and
  * carries its terms.
@@ -43,7 +39,9 @@ export class Producer<A> {
   readonly #host: ProducerHost<A>
   readonly #apart: Apart
   readonly #recipes: Recipes
-  #fuses: boolean | null
+  readonly #connecting: Connecting
+  /** How many adds may have to wait for the queue to be connected: what comes later goes behind them. */
+  #behind = 0
 
   constructor(host: ProducerHost<A>) {
     this.#host = host
@@ -51,14 +49,7 @@ export class Producer<A> {
     this.afterFailure = new AfterFailure(host)
     const giveUp = (trigger: Trigger) => this.afterFailure.giveUpUntried(trigger)
     this.#apart = new Apart({ locks: host.solo.jobs, lives: host.lives, graceMs: host.graceMs, giveUp })
-    this.#fuses = host.fused === null ? false : null
-    host.fusible.then(
-      can => {
-        this.#fuses = can
-      },
-      // A connection that fails is reported by BullMQ itself.
-      () => null,
-    )
+    this.#connecting = new Connecting(host)
   }
 
   /** @returns whether jobs of this name are singletons */
@@ -77,7 +68,7 @@ export class Producer<A> {
   add(item: Item): Promise<A> {
     const trigger = this.trigger(item)
     const fixed = fixedStrategy(trigger.definition)
-    if (this.#fuses !== true || this.#host.fused?.answers(trigger.sinceMs) !== true || !trigger.isPlain) {
+    if (this.#behind > 0 || !trigger.isPlain || !this.#connecting.fuses(trigger.sinceMs)) {
       return this.#add(item, trigger, fixed)
     }
     // The usual case, without the promises of the others.
@@ -254,9 +245,14 @@ export class Producer<A> {
   }
 
   async #add(item: Item, trigger: Trigger, strategy: JobStrategy | null): Promise<A> {
-    const answers = this.#fuses === true && this.#host.fused?.answers(trigger.sinceMs) === true
-    const fused = answers || (await this.#ready())
-    if (fused && trigger.isPlain) return await this.#finish(item, this.#fusedly(trigger, strategy))
+    let sent: Promise<A> | null = null
+    this.#behind += 1
+    try {
+      if ((await this.#ready()) && trigger.isPlain) sent = this.#finish(item, this.#fusedly(trigger, strategy))
+    } finally {
+      this.#behind -= 1
+    }
+    if (sent !== null) return await sent
     const looks = await Looks.at(this.#host, [trigger], () => goesOn(strategy))
     let one: Prepared
     let job: Job | null
@@ -459,17 +455,8 @@ export class Producer<A> {
 
   /** Waits for a while till the queue is connected and its Redis answers. @returns whether lock and job are one step */
   async #ready(): Promise<boolean> {
-    const { fused, fusible, answering, ask } = this.#host
-    const sinceMs = monotonicMs()
-    while (fused !== null && this.#fuses !== false) {
-      if (this.#fuses === true && fused.answers(monotonicMs())) return true
-      if (monotonicMs() - sinceMs >= CONNECT_MS) {
-        throw new SoloistError('BACKEND_UNAVAILABLE', 'the Redis of the queue does not answer')
-      }
-      await (this.#fuses === null
-        ? Promise.race([fusible.catch(() => sleep(LOOK_MS)), sleep(LOOK_MS)])
-        : sleep(LOOK_MS))
-    }
+    const { answering, ask } = this.#host
+    if (await this.#connecting.connected()) return true
     if (!answering.isReady) await answering.ready(ask)
     return false
   }

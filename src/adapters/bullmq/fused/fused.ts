@@ -41,7 +41,7 @@ export interface Adding {
   sent: boolean
 }
 
-/** For a job whose lock is a step of its own. */
+/** For a job that has no lock, or whose lock is a step of its own. */
 export const UNLOCKED: Adding = {
   ...{ terms: '', todo: '', meta: '', freshId: '', flow: null, owner: '' },
   ...{ answer: null, sent: true },
@@ -60,6 +60,8 @@ export interface FusedHost {
 }
 
 const IDLE_HOST: FusedHost = { lapsed: 'snooze', taken: () => {}, onLapse: () => {} }
+/** Scripts that may answer a job that was taken up. */
+const TAKES_UP: ReadonlySet<string> = new Set(['moveToActive', 'moveToFinished', 'moveToDelayed'])
 /** After this long without an answer, Redis counts as one that does not answer: the default of `callTimeoutMs`. */
 const LATE_MS = 5_000
 /** For how long the state of the connection is not looked up again. */
@@ -135,7 +137,7 @@ export class Fused {
 
   /** What BullMQ is to add a job by in place of `runner`. */
   through<R>(runner: R, adding: Adding): R {
-    if (adding === UNLOCKED && (this.#locks || this.#defined.get(runner as object) !== true)) return runner
+    if (adding === UNLOCKED && this.#defined.get(runner as object) !== true) return runner
     const run = (name: string, args: unknown[]) => this.#add(runner as Runner, name, args, adding)
     return { runCommand: run } as R
   }
@@ -149,7 +151,7 @@ export class Fused {
 
   #add(runner: Runner, name: string, args: unknown[], adding: Adding): unknown {
     const text = this.#texts?.get(name.slice(0, name.indexOf(':'))) as Text
-    if (adding === UNLOCKED) return this.#gathered.run(runner, text, args)
+    if (!this.#locks) return this.#gathered.run(runner, text, args)
     const isAlone = this.#defined.has(runner)
     adding.sent = isAlone || runner.exec === undefined
     args.push(adding.terms, `${adding.todo} ${adding.owner}`)
@@ -188,10 +190,10 @@ export class Fused {
   #exec(runner: Runner, name: string, args: unknown[]): unknown {
     const text = ADDS.has(name) ? undefined : this.#texts?.get(name)
     if (text === undefined || !this.define(runner)) return undefined
+    const made = run(runner, text, args) as Promise<unknown>
+    if (!TAKES_UP.has(name)) return made
     const sentAtMs = monotonicMs()
-    return (run(runner, text, args) as Promise<unknown>).then(reply =>
-      this.#told(runner, name, text, args, reply, sentAtMs),
-    )
+    return made.then(reply => this.#told(runner, name, text, args, reply, sentAtMs))
   }
 
   #told(runner: Runner, name: string, { keys }: Text, args: unknown[], reply: unknown, sentAtMs: number): unknown {

@@ -65,7 +65,7 @@ interface Connected {
   /** BullMQ 5 has no backends. */
   readonly backend?: { readonly client?: unknown }
   readonly client?: unknown
-  readonly connection?: { readonly client?: unknown }
+  readonly connection?: { readonly client?: unknown; on?(event: string, listener: () => void): unknown }
 }
 
 /** The client by which what was made for a queue reaches it on a Redis, or a promise of it; `undefined`: it is not on one. */
@@ -112,6 +112,8 @@ export async function closeMade(made: object, connection: unknown, close: () => 
     client.status = 'end'
   } finally {
     clearInterval(timer)
+    // BullMQ 5 tells of a connection that is closed while it is made when it has taken all listeners off.
+    ;(made as Connected).connection?.on?.('error', () => {})
   }
 }
 
