@@ -1,24 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, Worker } from 'bullmq'
 import { describe, expect, test } from 'vitest'
-import {
-  type Bench,
-  connectionTo,
-  type Data,
-  numbers,
-  type Recorder,
-  type TestQueue,
-  until,
-  untilIdle,
-  useBench,
-} from './support.js'
+import { type Bench, connectionTo, type Data, numbers, type TestQueue, until, untilIdle, useBench } from './support.js'
 
 // What triggers leave with a run for `merge`: whatever becomes of that run, it is in one run that starts after it.
 
 let bench: Bench
-let runs: Recorder
-useBench('must not fail', (...fresh) => {
-  ;[bench, runs] = fresh
+useBench('must not fail', fresh => {
+  bench = fresh
 })
 
 interface Listed extends Data {
@@ -223,27 +212,50 @@ describe.each(['one step', 'two steps'])('lock and job in %s', steps => {
       expect(seen.flat().toSorted()).toEqual([1, 2, 3])
     },
   )
-})
 
-test('a run that fails before it has its data has it at the next attempt, also where its lock is given up then', async () => {
-  const queue = bench.queue({ mode: 'untilExecuting', ...rerun })
-  let fails = true
-  const failing = (a: Data, b: Data) => {
-    if (fails) throw new TypeError('as it should')
-    return merge(a, b)
-  }
-  await queue.add('sync', listed(0), { attempts: 2 })
-  await queue.add('sync', listed(1))
-  const seen: (readonly number[])[] = []
-  const worker = bench.worker(async job => seen.push(valuesOf(job.data)), {
-    singleton: {
-      jobs: { sync: { uniqueOn: ['key'], onDuplicate: 'rerun', mode: 'untilExecuting', merge: failing } } as never,
-    },
-  })
-  worker.once('failed', () => {
+  const merging = ['untilExecuted', 'untilExecuting', 'untilAndWhileExecuting'] as const
+
+  /** A job of three values that cannot be merged at its first attempt, and its worker. */
+  async function unmerged(mode: (typeof merging)[number], attempts: number) {
+    const queue = bench.queue({ mode, ...rerun }, solo())
+    await queue.add('sync', listed(0), { attempts, backoff: 100 })
+    for (const value of [1, 2]) await queue.add('sync', listed(value))
+    let fails = true
+    const failing = (a: Data, b: Data) => {
+      if (fails) throw new TypeError('as it should')
+      return merge(a, b)
+    }
+    const seen: (readonly number[])[] = []
+    const worker = bench.worker(async job => seen.push(valuesOf(job.data)), {
+      singleton: { ...solo(), jobs: { sync: { uniqueOn: ['key'], mode, ...rerun, merge: failing } } as never },
+    })
+    await new Promise(resolve => worker.once('failed', resolve))
     fails = false
+    return { queue, seen }
+  }
+
+  test.each(merging)('%s: what could not be merged at one attempt is merged at the next', async mode => {
+    const { queue, seen } = await unmerged(mode, 2)
+    // Between the two.
+    await queue.add('sync', listed(3))
+    await untilIdle(bench, queue)
+    expect(seen.toSorted()).toEqual([[0, 1, 2], [3]])
   })
-  await untilIdle(bench, queue)
-  expect(seen).toEqual([[0, 1]])
-  expect(runs.started).toEqual([])
+
+  test.each(merging)('%s: what could not be merged at the last attempt keeps no key', async mode => {
+    const { queue, seen } = await unmerged(mode, 1)
+    await untilIdle(bench, queue)
+    const { outcome } = await queue.addUnique('sync', listed(3))
+    await untilIdle(bench, queue)
+    expect(outcome.status).toBe('started')
+    expect(seen).toEqual([[3]])
+  })
+
+  test('untilAndWhileExecuting: an attempt that has its data gives the key up', async () => {
+    const queue = bench.queue({ mode: 'untilAndWhileExecuting', ...rerun }, solo())
+    for (const value of [0, 1]) await queue.add('sync', listed(value), { attempts: 2, backoff: 60_000 })
+    const worker = bench.worker(async () => Promise.reject(new Error('as it should')), { singleton: singleton() })
+    await new Promise(resolve => worker.once('failed', resolve))
+    expect(await bench.held()).toEqual({})
+  })
 })

@@ -403,12 +403,14 @@ return answer
 `,
   },
   between: {
-    sha1: '10bf7c013da1d82fb1f6924e02223c15e85be7e3',
+    sha1: '692987c1bbefb2b0f169cf5e4a07a6066a15dc95',
     source: `local function between(queue, id, token)
 local terms = terms_in(call('HGET', queue .. id, 'opts'))
 if not terms or terms.mode ~= 'w' and terms.mode ~= 'b' then return end
 if call('GET', queue .. id .. ':lock') ~= token then return end
-release(terms, owner_of(queue, id, terms))
+local owner = owner_of(queue, id, terms)
+if call('HEXISTS', queue .. id, 'slm') == 0 and begin(terms, owner) then return end
+release(terms, owner)
 end
 `,
   },

@@ -110,14 +110,10 @@ export class Runs {
     const { instead, by } = taken
     if (instead === 'stopped') return this.#notRun(job, terms, 'replaced', by)
     if (instead !== null) return this.#notRun(job, terms, instead, by)
-    try {
-      await this.#prove(job, terms, token)
-      await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
-      await this.#prove(job, terms, token)
-    } catch (error) {
-      if (byScript === undefined && this.#stands(job)) await this.#settledApart(job, terms)
-      throw error
-    }
+    // Where that fails, the lock stays for the next attempt: what was left with the job goes with it.
+    await this.#prove(job, terms, token)
+    await this.#fold(job, terms, token, taken.notes, byScript !== undefined)
+    await this.#prove(job, terms, token)
     return this.#begin(job, terms, taken, this.#starting.get(job) ?? 0)
   }
 
