@@ -45,7 +45,7 @@ export interface RedisBackendOptions {
 
 const OPTION_NAMES: OptionNames<RedisBackendOptions> = { prefix: true, hashTags: true, restartGuardMs: true }
 /** As many keep client and server at work at the same time; more would only be in the way of other clients. */
-const CALLS_AT_ONCE = 2
+const CALLS_AT_ONCE = 4
 /** Where a list is many calls, and they go to several servers. */
 const CALLS_AT_ONCE_BY_SLOT = 16
 const INSPECT_AT_ONCE = 100
