@@ -161,7 +161,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "BullMQ's lock of a job": preset(ms(constant('adapters/bullmq/running/side.ts', 'DEFAULT_LOCK_MS'))),
     'runs that may be asked to stop look every': ms(constant('adapters/bullmq/running/stops.ts', 'LOOK_MS')),
     'an `add` waits for its queue to be connected for': ms(
-      constant('adapters/bullmq/adding/producer.ts', 'CONNECT_MS'),
+      constant('adapters/bullmq/fused/connecting.ts', 'CONNECT_MS'),
     ),
     'an `add` in two steps goes on while the queue answers nothing for': ms(
       constant('adapters/bullmq/lock/connection.ts', 'SILENT_MS'),

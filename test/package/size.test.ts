@@ -3,7 +3,7 @@ import { build } from 'esbuild-wasm'
 import { expect, test } from 'vitest'
 
 /** Core and the four stores, of which Postgres with its SQL is the largest, jobs and leaders. */
-const MOST_BYTES = 351_500
+const MOST_BYTES = 357_000
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 test(`a bundle with locks alone has at most ${MOST_BYTES} bytes`, { timeout: 120_000 }, async () => {
