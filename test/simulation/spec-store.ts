@@ -178,12 +178,20 @@ export class SpecStore {
       return this.#busy(name, null, false)
     }
     const other = replaces === null ? undefined : this.#find(name, replaces)
-    if (other?.held && other.claim.mode === 'exclusive') {
+    if (other?.held && other.claim.mode === claim.mode) {
       this.#remove(name, other.owner)
       this.#drop(name, owner)
       const granted = this.#grant(this.#row(client, claim, 0, false, null), ttlMs)
       this.#nextRun(name)
       return granted
+    }
+    if (other?.held === false && ticket !== null && other.ticket < (mine?.ticket ?? Infinity)) {
+      // Its place in the queue.
+      const { begins, note, claim: waits, client: of } = mine ?? { begins: false, note: null, claim, client }
+      this.#rows = this.#rows.filter(row => row !== mine)
+      this.#rows.push(this.#row(of, waits, other.ticket, begins, note))
+      this.#remove(name, other.owner)
+      return this.#queued(client, claim, other.ticket, false, handed)
     }
     if (this.#queue(name).length === 0 && this.#fits(claim)) {
       return this.#grant(this.#row(client, claim, 0, false, null), ttlMs)
@@ -191,10 +199,20 @@ export class SpecStore {
     if (ticket === null) return this.#busy(name, null, false)
     const place = mine?.ticket ?? this.#ticket(name, ticket)
     if (mine === undefined) this.#rows.push(this.#row(client, claim, place, false, null))
+    return this.#queued(client, claim, place, ticket !== 'new' && mine === undefined, handed)
+  }
+
+  #queued(
+    client: string,
+    { name, owner, ttlMs }: Claim,
+    place: number,
+    requeued: boolean,
+    handed: HandedGrant[],
+  ): Answer {
     this.#advance(name, client, owner, handed)
     const granted = this.#find(name, owner)
     if (granted?.held) return this.#extend(granted, ttlMs)
-    return this.#busy(name, place, ticket !== 'new' && mine === undefined)
+    return this.#busy(name, place, requeued)
   }
 
   #trigger(client: string, step: TriggerStep, handed: HandedGrant[]): Answer {
