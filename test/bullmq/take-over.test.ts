@@ -29,7 +29,7 @@ useBench('must not fail', fresh => {
 const GRACE_MS = 150
 const data = (value: number) => ({ key: 1, value })
 
-const STEPS = ['trigger', 'inspect', 'takeBack', 'queue', 'renew', 'release'] as const
+const STEPS = ['trigger', 'inspect', 'takeBack', 'take', 'queue', 'renew', 'release'] as const
 
 /** A client of the locks that is held up before or after its step of this number. */
 function heldUp(

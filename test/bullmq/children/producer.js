@@ -14,7 +14,7 @@ const { hostname: host, port } = new URL(url)
 const solo = connect(url, { prefix: lockPrefix })
 
 let calls = 0
-for (const method of /** @type {const} */ (['trigger', 'inspect', 'takeBack', 'queue', 'renew', 'release'])) {
+for (const method of /** @type {const} */ (['trigger', 'inspect', 'takeBack', 'take', 'queue', 'renew', 'release'])) {
   const call = /** @type {(...args: any[]) => Promise<any>} */ (solo.jobs[method].bind(solo.jobs))
   const halting = async (/** @type {any[]} */ ...args) => {
     calls += 1

@@ -38,7 +38,10 @@ export async function takeOver({ locks, lives }: TakeOverHost, lock: string, lif
   // Mostly it was given up by itself meanwhile.
   if (claim === undefined) return true
   const { limit } = claim
-  await locks.queue(lock, keeper, { limit, replaces: owner })
+  // Of many that take one over, those that come late wait for nothing: a line of them would be granted the lock, one by one.
+  if (holders.some(one => one.owner === owner && one.mode === 'exclusive')) {
+    await locks.take(lock, keeper, { replaces: owner })
+  } else await locks.queue(lock, keeper, { limit, replaces: owner })
   const giveBack = async () => {
     const told = await locks.queue(lock, owner, { limit, replaces: keeper })
     // With a limit it may have got another place meanwhile.
