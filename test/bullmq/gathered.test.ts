@@ -248,3 +248,23 @@ test('of many jobs that stall at once each is told', async () => {
   await until(async () => (await queue.getJobCounts()).completed === 8)
   expect([stalled.size, bench.faults]).toEqual([8, []])
 })
+
+test('a client hears that Redis takes nothing as the failure of its call', async () => {
+  const alone = await ownServer()
+  const heard: string[] = []
+  const reconnectOnError = ({ message }: Error) => {
+    heard.push(message)
+    return false
+  }
+  const queue = new SingletonQueue<Data, number, string>('work', {
+    connection: { ...connectionTo(alone.url), reconnectOnError },
+    prefix: alone.prefix,
+    singleton: { prefix: alone.lockPrefix, jobs: { sync: { uniqueOn: ['key'] } } },
+  })
+  bench.closeLater(() => queue.close())
+  await queue.add('sync', { key: -1, value: 0 })
+  await alone.redis.config('SET', 'min-replicas-to-write', 1)
+  await Promise.allSettled(numbers(8).map(key => queue.add('sync', { key, value: 0 })))
+  await alone.redis.config('SET', 'min-replicas-to-write', 0)
+  expect(heard).toContainEqual(expect.stringMatching(/^NOREPLICAS/))
+})

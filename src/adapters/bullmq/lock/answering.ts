@@ -145,6 +145,11 @@ export class Answering {
     return waited
   }
 
+  /** Leaves no timer behind. What is called later, or is under way, is bounded as before. */
+  close(): void {
+    this.#lookAgain()
+  }
+
   readonly #lookAgain = (): void => {
     clearTimeout(this.#timer ?? undefined)
     this.#timer = null

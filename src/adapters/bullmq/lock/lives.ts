@@ -126,7 +126,11 @@ export class Lives {
   }
 
   async close(): Promise<void> {
-    await this.#others.close()
+    try {
+      await this.#others.close()
+    } finally {
+      this.#home.answering?.close()
+    }
   }
 
   /**

@@ -1,5 +1,5 @@
--- Runs `one` for each of the lists of arguments. What it fails with is the answer of that one, but where it fails for all: then
--- Redis has a reason, and the client has to hear of it.
+-- Runs `one` for each of the lists of arguments. Where it fails for some of them, the error is the answer of these. Where it fails
+-- for all, the whole call fails: so the client hears that Redis takes nothing now, as with READONLY.
 if #lists == 2 then return one() end
 local answers, failed = {}, 0
 for i = 2, #lists do
